@@ -1,0 +1,258 @@
+"""From the config's strings to the parts of the VAE: the only place where names become objects.
+
+A factor is one string, a name or a call of literals: `conv(32, 64)`, `elbo(beta=linear(0, 1, steps=5000))`. It is read
+with `ast`: names from the tables below and literals, nothing else, so no code of the string runs. What the data and the
+other fields determine (a decoder's output shape, the latent's size) reaches a factory as keyword-only arguments.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import inspect
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from jaxvae import decoder, encoder, likelihood, objective, posterior, prior
+from jaxvae.config import Config
+from jaxvae.data import prepare
+from jaxvae.model import VAE
+from jaxvae.step import make_train_step
+
+
+def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
+    """From start to end over so many steps, then end."""
+    return optax.linear_schedule(float(start), float(end), steps)
+
+
+def constant(*, learning_rate: float) -> optax.Schedule:
+    return optax.constant_schedule(learning_rate)
+
+
+def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
+    """Linearly from 0 to the learning rate over so many steps, then constant."""
+    return optax.linear_schedule(0.0, learning_rate, steps)
+
+
+def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
+    """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
+    return optax.warmup_cosine_decay_schedule(0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate)
+
+
+def adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.adam(schedule, b1, b2, eps)
+
+
+def adamw(weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.adamw(schedule, b1, b2, weight_decay=weight_decay)
+
+
+def adamax(b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.adamax(schedule, b1, b2)
+
+
+def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.sgd(schedule, momentum or None)
+
+
+TABLES: dict[str, dict[str, Callable]] = {
+    "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
+    "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
+    "posterior": {"diagonal": posterior.diagonal},
+    "prior": {"standard": prior.standard},
+    "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
+    "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
+    "objective": {"elbo": objective.elbo},
+    "optimizer": {f.__name__: f for f in (adam, adamw, adamax, sgd)},
+    "schedule": {f.__name__: f for f in (constant, warmup, cosine)},
+    "weight": {"linear": linear},
+}
+FIELDS = {"prepare": "data.prepare", "objective": "objective", "optimizer": "optimizer.name", "schedule": "optimizer.schedule"}
+CHOICES = {
+    "data.pipeline": ("auto", "resident", "streaming"),
+    "data.corrupt": ("none",),
+    "model.condition": ("none",),
+    "train.engine": ("auto", "dispatch", "scan", "pmap"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Everything a config stands for, built: the model, what is minimised, how, and on what."""
+
+    model: VAE
+    objective: objective.Objective
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    prepare: prepare.Prepare
+    train_step: Callable
+    bits: tuple[int, int] | None  # (dimensions, levels) where bits per dimension mean something
+
+
+def register(kind: str, name: str, factory: Callable) -> None:
+    """Makes `name(...)` a choice of that kind: encoder, posterior, prior, decoder, likelihood, objective, ...
+
+    `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in: `shape`
+    (a decoder's output), `latent_dim`; `schedule`, `learning_rate`, `steps` for optimizers and schedules.
+    """
+    if kind not in TABLES:
+        raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
+    if not callable(factory):
+        raise ValueError(f"register({kind!r}, {name!r}): expected a function that builds the part, got {type(factory).__name__}.")
+    TABLES[kind][name] = factory
+
+
+def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Parts:
+    """Builds what the config says for images of this shape (H, W, C); ValueError, in words, before any array exists.
+
+    With trust=False no part is imported from a file ('my_file.py:mine(3)'): for somebody else's config.
+    """
+    check_numbers(config)
+    model, train = config.model, config.train
+
+    def part(kind: str, text: str, **known) -> Any:
+        return read(kind, text, known, trust=trust)
+
+    prepared = part("prepare", config.data.prepare)
+    px = part("likelihood", model.likelihood)
+    features = (*shape[:-1], px.features(shape[-1]))
+    vae = VAE(
+        encoder=part("encoder", model.encoder),
+        posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),
+        latent_prior=part("prior", model.prior, latent_dim=model.latent_dim),
+        decoder=part("decoder", model.decoder, shape=features),
+        likelihood=px,
+    )
+    loss = part("objective", config.objective)
+    refuse_impossible(config, prepared, vae, loss)
+    schedule = part("schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps)
+    optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
+    if config.optimizer.clip is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
+    step = make_train_step(vae, loss, optimizer, prepared, samples=train.samples, ema=config.optimizer.ema)
+    bits = (math.prod(shape), prepared.levels) if prepared.levels and (prepared.support == px.support) else None
+    return Parts(vae, loss, optimizer, schedule, prepared, step, bits)
+
+
+def refuse_impossible(config: Config, prepared, vae: VAE, loss: objective.Objective) -> None:
+    """Raises ValueError for a pair of choices that cannot work together, naming both fields and the next move."""
+    if vae.likelihood.support == "binary" and prepared.support != "binary":
+        raise ValueError(
+            f"model.likelihood={config.model.likelihood!r} is a probability of the values 0 and 1 only, but "
+            f"data.prepare={config.data.prepare!r} gives values between them. Either binarize the images "
+            "(data.prepare='binarize', or 'static'), or use a density of grey values (model.likelihood='gaussian')."
+        )
+    missing = loss.needs - vae.posterior.offers - {"batch"}
+    if missing:
+        raise ValueError(
+            f"objective={config.objective!r} needs {', '.join(sorted(missing))} of the posterior, which "
+            f"model.posterior={config.model.posterior!r} does not offer; model.posterior='diagonal' does."
+        )
+
+
+def check_numbers(config: Config) -> None:
+    """Raises ValueError for the first number or choice outside its range, naming the field."""
+    train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
+    positive = {
+        "data.batch_size": data.batch_size,
+        "model.latent_dim": config.model.latent_dim,
+        "train.steps": train.steps,
+        "train.samples": train.samples,
+        "train.log_every": train.log_every,
+        "train.validate_every": train.validate_every,
+        "train.checkpoint_every": train.checkpoint_every,
+        "evaluate.samples": evaluate.samples,
+        "evaluate.batch_size": evaluate.batch_size,
+        "train.patience": 1 if train.patience is None else train.patience,
+    }
+    for name, value in positive.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: expected a whole number from 1 on.")
+    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": optimizer.clip}.items():
+        if value is not None and not (0 < value < math.inf):
+            raise ValueError(f"{name}={value!r}: expected a positive number.")
+    if not 0 <= optimizer.ema < 1:
+        raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
+    if not 0 <= train.seed < 2**32:
+        raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
+    for name, known in CHOICES.items():
+        section, attribute = name.split(".")
+        value = getattr(getattr(config, section), attribute)
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(known)}.")
+    for split in evaluate.splits:
+        if split not in ("train", "validation", "test"):
+            raise ValueError(f"evaluate.splits={evaluate.splits!r}: {split!r} is none of train, validation, test.")
+
+
+def read(kind: str, text: str, known: dict[str, Any], *, trust: bool = True) -> Any:
+    """Builds the part that `text` names; `known` fills the factory's keyword-only parameters of those names."""
+    where = f"{FIELDS.get(kind, 'model.' + kind)}={text!r}"
+    file, _, call = text.rpartition(".py:") if isinstance(text, str) and ".py:" in text else ("", "", text)
+    try:
+        tree = ast.parse(call, mode="eval").body
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({error}).") from None
+    table = imported(file + ".py", where, trust) if file else TABLES[kind]
+    return construct(tree, kind, table, known, where)
+
+
+def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict[str, Any], where: str) -> Any:
+    """Calls the factory that the syntax tree names, with its literals; calls among its arguments are weights' schedules."""
+    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+    if not isinstance(call.func, ast.Name):
+        raise ValueError(f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}.")
+    name = call.func.id
+    if name not in table:
+        near = difflib.get_close_matches(name, table, 1)
+        raise ValueError(f"{where}: {name!r} is not a known {kind}" + (f"; did you mean {near[0]!r}?" if near else ".") + f" Known: {', '.join(table)}.")
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Call):
+            return construct(node, "weight", TABLES["weight"], {}, where)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            raise ValueError(f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them).") from None
+
+    if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
+        raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
+    args = [value(node) for node in call.args]
+    kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
+    return call_factory(table[name], name, args, kwargs, known, where)
+
+
+def call_factory(factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str) -> Any:
+    """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with the factory's signature."""
+    parameters = inspect.signature(factory).parameters
+    filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
+    shown = [str(p.replace(annotation=p.empty)) for key, p in parameters.items() if key not in filled]
+    try:
+        if taken := sorted(set(filled) & set(kwargs)):
+            raise TypeError(f"{taken[0]!r} follows from other fields")
+        inspect.signature(factory).bind(*args, **kwargs, **filled)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}; expected {name}({', '.join(shown)}).") from None
+    try:
+        return factory(*args, **kwargs, **filled)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
+    """The functions of a user's file, by name."""
+    if not trust:
+        raise ValueError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
+    if not Path(path).is_file():
+        raise ValueError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {name: value for name, value in vars(module).items() if callable(value)}

@@ -1,0 +1,131 @@
+"""The configuration of an experiment: plain dataclasses, every factor of the bound one string.
+
+`may_change` marks the fields that may differ when a run goes on; any other difference refuses to resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+
+def may_change(default: Any) -> Any:
+    """A field that may have another value when a run is resumed."""
+    return field(default=default, metadata={"may_change": True})
+
+
+@dataclass
+class Data:
+    name: str = "digits"  # 'digits', or a TFDS name
+    data_dir: str | None = may_change(None)  # the folder in which TFDS prepared it; None: TFDS's own default
+    prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
+    batch_size: int = 128
+    validation: float = 0.1  # share of the training images held out (from 1 on: their number)
+    pipeline: str = "auto"  # resident | streaming | auto: by size against the device's memory
+    corrupt: str = "none"
+
+
+@dataclass
+class Model:
+    latent_dim: int = 2
+    encoder: str = "mlp(400)"
+    posterior: str = "diagonal"
+    prior: str = "standard"
+    decoder: str = "mlp(400)"
+    likelihood: str = "bernoulli"
+    condition: str = "none"
+
+
+@dataclass
+class Optimizer:
+    name: str = "adam"  # adam | adamw(weight_decay) | adamax | sgd(momentum)
+    learning_rate: float = 1e-3
+    schedule: str = "constant"  # constant | warmup(steps) | cosine(warmup, final)
+    clip: float | None = None  # the largest global norm of the gradient
+    ema: float = 0.999  # decay of the averaged weights, which are the ones evaluated; 0 turns it off
+
+
+@dataclass
+class Train:
+    steps: int = may_change(5000)
+    samples: int = 1  # draws of z per image and step
+    seed: int = 0
+    engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
+    log_every: int = may_change(100)  # steps between lines of metrics.jsonl
+    validate_every: int = may_change(500)
+    checkpoint_every: int = may_change(500)
+    patience: int | None = may_change(None)  # stop after so many validations without a better elbo, and use the best weights
+    init_from: str | None = None  # a run directory whose weights to start from
+    deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
+
+
+@dataclass
+class Evaluate:
+    samples: int = may_change(100)  # K of the importance-weighted log-likelihood
+    splits: tuple[str, ...] = may_change(("test",))
+    batch_size: int = may_change(250)
+
+
+@dataclass
+class Config:
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    objective: str = "elbo(beta=1.0)"
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    train: Train = field(default_factory=Train)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:
+    """{'data.name': (value, may_change), ...}."""
+    flat: dict[str, tuple[Any, bool]] = {}
+    for part in dataclasses.fields(config):
+        value, name = getattr(config, part.name), prefix + part.name
+        flat |= flatten(value, name + ".") if dataclasses.is_dataclass(value) else {name: (value, "may_change" in part.metadata)}
+    return flat
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """'train.seed: 0 -> 1' for every field that differs and may not."""
+    before = flatten(old)
+    return [f"{name}: {before[name][0]!r} -> {value!r}" for name, (value, free) in flatten(new).items() if not free and before[name][0] != value]
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes config.json, the strings from which the model is rebuilt, atomically."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"version": VERSION, "config": dataclasses.asdict(config)}, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def load(path: Path) -> Config:
+    """Reads config.json; ValueError in words where it is not one of ours."""
+    try:
+        stored = json.loads(path.read_text())
+        version, values = stored["version"], stored["config"]
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a jaxvae config ({error}). Restore the file, or train into another --workdir.") from error
+    if version > VERSION:
+        raise ValueError(f"{path} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
+    return from_dict(Config, values, str(path))
+
+
+def from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
+    """The dataclass with these values; ValueError names an unknown field."""
+    known = {part.name: part for part in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{where}: unknown field {unknown[0]!r}; known here: {', '.join(known)}.")
+    default = kind()
+    built = {}
+    for name, value in values.items():
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current):
+            value = from_dict(type(current), value, f"{where}, {name}")
+        built[name] = tuple(value) if isinstance(current, tuple) else value
+    return kind(**built)

@@ -1,0 +1,1 @@
+"""Data: read once, ordered once, prepared on the device."""

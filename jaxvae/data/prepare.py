@@ -1,0 +1,91 @@
+"""From stored bytes to what a likelihood means: binarize, scale, dequantize; pure, on the device, per example.
+
+How x was made is part of every number about x: `protocol` puts it in words, `levels` says what bits per dimension mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+from jaxvae.distributions import draw_each
+
+
+class Examples(NamedTuple):
+    """A batch as stored: image uint8 [B, H, W, C], label int32 [B] (-1 where there is none), index int32 [B]."""
+
+    image: Array
+    label: Array
+    index: Array
+
+
+class Batch(NamedTuple):
+    """A batch as the model sees it: x and the target it is scored against, [B, *X]; condition or None; index [B]."""
+
+    x: Array
+    target: Array
+    condition: Array | None
+    index: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepare:
+    """`image(keys [B], uint8 [B, *X], index [B]) -> x [B, *X]`, and what x then is.
+
+    `support`: 'binary' or 'real', for the likelihood. `levels`: how many values a pixel of the coded data takes (2 for
+    binarized, 256 for dequantized), None where x is no probability model's data and bits per dimension mean nothing.
+    """
+
+    image: Callable[[Array, Array, Array], Array]
+    support: str
+    levels: int | None
+    protocol: str
+
+    def __call__(self, keys: Array, batch: Examples) -> Batch:
+        x = self.image(keys, batch.image, batch.index)
+        return Batch(x, x, None, batch.index)
+
+
+def binarize() -> Prepare:
+    """Each pixel 1 with its grey value as probability, drawn anew at every step (Burda et al. 2015, arXiv 1509.00519)."""
+    return Prepare(lambda keys, image, index: coins(keys, image), "binary", 2, "dynamic")
+
+
+def static(seed: int = 0) -> Prepare:
+    """Each pixel 1 with its grey value as probability, drawn once per image, from `seed`."""
+
+    def image(keys, image, index):
+        return coins(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)
+
+    return Prepare(image, "binary", 2, f"static (seed {seed})")
+
+
+def grey() -> Prepare:
+    """The grey or colour value in [0, 1]."""
+    return Prepare(lambda keys, image, index: unit(image), "real", None, "none, values in [0, 1]")
+
+
+def dequantize() -> Prepare:
+    """(value + u) / 256 with u uniform in [0, 1), a density's honest data (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
+
+    def image(keys, image, index):
+        noise = draw_each(random.uniform, keys, image.shape, image.ndim - 1)
+        return (image.astype(jnp.float32) + noise) / 256
+
+    return Prepare(image, "real", 256, "none, uniformly dequantized in [0, 1)")
+
+
+def unit(image: Array) -> Array:
+    """uint8 -> float32 in [0, 1]."""
+    return image.astype(jnp.float32) / 255
+
+
+def coins(keys: Array, image: Array) -> Array:
+    """0. or 1. for every pixel, 1 with probability image / 255; keys [B]."""
+    uniform = draw_each(random.uniform, keys, image.shape, image.ndim - 1)
+    return (uniform < unit(image)).astype(jnp.float32)

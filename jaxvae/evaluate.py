@@ -1,0 +1,147 @@
+"""What a trained model is worth: the bound, its parts, the importance-weighted likelihood, the units in use.
+
+The pure functions take one batch. `make_evaluate` runs them over a data set and keeps every example's value, so that a
+padded last batch is cut to its real examples and a mean comes with its standard error; `summarize` names the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+
+from jaxvae.distributions import has_kl, kl_each
+from jaxvae.terms import Terms, example_keys
+
+ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
+CHUNK_VALUES = 2**23  # pixels decoded at once while scoring K samples: bounds the memory, changes no value
+
+
+def bounds(terms: Terms) -> dict[str, Array]:
+    """The elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
+    rate, distortion = terms.rate.mean(0), terms.distortion.mean(0)
+    return {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion}
+
+
+def coordinates(terms: Terms) -> dict[str, Array]:
+    """The KL and the posterior mean of every latent coordinate, both [B, Z], levels side by side; {} without a closed form."""
+    if not all(has_kl(level.q, level.p) for level in terms.levels):
+        return {}
+    batch = terms.log_px.shape[1]
+
+    def flat(each: Array) -> Array:
+        return jnp.broadcast_to(each, (1, batch, *each.shape[2:])).reshape(batch, -1)
+
+    kls = [flat(kl_each(level.q, level.p)) for level in terms.levels]
+    means = [flat(level.q.mean()) for level in terms.levels]
+    return {"kl_per_dimension": jnp.concatenate(kls, -1), "means": jnp.concatenate(means, -1)}
+
+
+def log_weight_sum(model, variables, key, inferred, x, index, condition=None, first: Array | int = 0, *, count: int) -> Array:
+    """log sum_k p(x, z_k) / q(z_k|x), [B], over the samples numbered first .. first + count - 1."""
+    keys = example_keys(key, index, count, first=first)
+    terms = model.apply(variables, keys, inferred, x, condition, method="terms")
+    return jax.nn.logsumexp(terms.log_weight, axis=0)
+
+
+def infer(model, variables, x: Array, condition: Array | None = None) -> Any:
+    """What the encoder says of x [B, *X]: q(z|x), leaves [1, B, *Z], for a flat VAE."""
+    return model.apply(variables, x, condition, method="infer")
+
+
+def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]:
+    """Returns log_likelihood(variables, key, x [B, *X], index [B], condition=None, *, samples) -> [B], nats.
+
+    The importance-weighted bound on log p(x) with K = `samples` (Burda et al. 2015, arXiv 1509.00519, eq. 8):
+    log 1/K sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), which rises with K towards log p(x).
+
+    The encoder runs once per image. The samples are drawn `chunk` at a time, each with the key of its own number, so
+    chunks change nothing but memory. Their loop is the host's: inside a compiled loop a CPU's convolutions crawl.
+    """
+    infer_once = jax.jit(partial(infer, model))
+    add_up = jax.jit(partial(log_weight_sum, model), static_argnames="count")
+
+    def log_likelihood(variables, key, x, index, condition=None, *, samples: int) -> Array:
+        if samples < 1:
+            raise ValueError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
+        size = min(samples, chunk or max(1, CHUNK_VALUES // x.size))
+        inferred = infer_once(variables, x, condition)
+        total = jnp.full(x.shape[:1], -jnp.inf)
+        for first in range(0, samples, size):
+            count = min(size, samples - first)
+            total = jnp.logaddexp(total, add_up(variables, key, inferred, x, index, condition, first, count=count))
+        return total - math.log(samples)
+
+    return log_likelihood
+
+
+def make_evaluate(model, prepare: Callable, *, key: Array, chunk: int | None = None) -> Callable[..., dict[str, np.ndarray]]:
+    """Returns evaluate(variables, batches, *, samples=0) -> {name: values of every example, [N] or [N, Z]}.
+
+    `batches` yields (uint8 examples, number of real ones). The same `key` binarizes and draws in every call, example by
+    example, so validations compare like with like. With samples > 0 the importance-weighted bound is added.
+    """
+    prepare_key, model_key, weight_key = random.split(key, 3)
+
+    @jax.jit
+    def score(variables, batch) -> tuple[Any, dict[str, Array]]:
+        data = prepare(example_keys(prepare_key, batch.index)[0], batch)
+        keys = example_keys(model_key, data.index)
+        terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
+        return data, bounds(terms) | coordinates(terms)
+
+    log_likelihood = make_log_likelihood(model, chunk)
+
+    def evaluate(variables, batches: Iterable, *, samples: int = 0) -> dict[str, np.ndarray]:
+        scored = []
+        for batch, real in batches:
+            data, values = score(variables, batch)
+            if samples:
+                weighted = log_likelihood(variables, weight_key, data.x, data.index, data.condition, samples=samples)
+                values = values | {"log_likelihood": weighted}
+            scored.append({name: value[:real] for name, value in values.items()})
+        return {name: np.concatenate([np.asarray(values[name]) for values in scored]) for name in scored[0]}
+
+    return evaluate
+
+
+def summarize(values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Means over examples with standard errors, as results.json holds them.
+
+    `bits` = (dimensions of x, levels of a pixel) where bits per dimension mean something: of the tightest bound at hand.
+    """
+    scalars = {name: mean_and_error(value) for name, value in values.items() if value.ndim == 1}
+    results: dict[str, Any] = {"examples": len(values["elbo"]), **scalars}
+    if "log_likelihood" in results:
+        results["log_likelihood"]["samples"] = samples
+    if bits:
+        best = "log_likelihood" if "log_likelihood" in values else "elbo"
+        results["bits_per_dim"] = mean_and_error(bits_per_dim(values[best], *bits)) | {"of": best}
+    if "means" in values:
+        results["active_units"] = {"value": int(active(values["means"]).sum()), "of": values["means"].shape[1]}
+        results["kl_per_dimension"] = {"value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]}
+    return results
+
+
+def mean_and_error(values: np.ndarray) -> dict[str, float]:
+    """The mean of [N] values and its standard error over the examples, in double precision."""
+    values = values.astype(np.float64)
+    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
+    return {"value": float(values.mean()), "stderr": float(error)}
+
+
+def bits_per_dim(log_prob: np.ndarray, dimensions: int, levels: int) -> np.ndarray:
+    """-log2 p per dimension; dequantized data live in [0, 1), so a pixel of 256 levels adds log2 256 = 8 bits."""
+    volume = math.log2(levels) if levels > 2 else 0.0
+    return volume - log_prob / (dimensions * math.log(2))
+
+
+def active(means: np.ndarray) -> np.ndarray:
+    """Which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
+    return means.var(axis=0, dtype=np.float64) > ACTIVE

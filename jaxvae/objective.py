@@ -1,0 +1,63 @@
+"""Objectives: what is minimised, as a function of the bound's terms.
+
+An objective is a pair of pure functions, as optax pairs its transformations:
+`init(key, terms) -> (params, memory)` and `apply(params, memory, terms, *, key, step, gather) -> Loss`.
+Always: summed over event dimensions, one value per example, averaged over the batch by the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxvae.terms import Terms
+
+Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
+
+
+class Loss(NamedTuple):
+    """`value [B]`, nats, to be minimised; `memory` for the next step; `metrics`: name -> [B] or a scalar."""
+
+    value: Array
+    memory: Any
+    metrics: dict[str, Array]
+
+
+class Objective(NamedTuple):
+    """`needs`: a subset of {samples, each, path, gate, batch}, what it asks of the model and of the engine.
+
+    `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
+    """
+
+    init: Callable[..., tuple[Any, Any]]
+    apply: Callable[..., Loss]
+    needs: frozenset[str] = frozenset()
+
+
+def elbo(beta: Weight = 1.0) -> Objective:
+    """The negative evidence lower bound, E_q[-log p(x|z)] + beta KL(q || p) (arXiv 1312.6114, eq. 3).
+
+    beta = 1 is the bound; another number makes the beta-VAE (Higgins et al. 2017); a schedule, KL warm-up. beta is
+    unit-free: the KL is summed over latents, the distortion over pixels, whatever the batch or the data set's size.
+    """
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        weight = weight_at(beta, step)
+        distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
+        value = distortion + weight * rate
+        return Loss(value, memory, {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion, "beta": weight})
+
+    return Objective(nothing, apply)
+
+
+def nothing(key: Array, terms: Terms) -> tuple[dict, dict]:
+    """The state of an objective that has neither parameters nor memory."""
+    return {}, {}
+
+
+def weight_at(weight: Weight, step: Array) -> Array:
+    """The weight's value at this step, a float32 scalar."""
+    return jnp.asarray(weight(step) if callable(weight) else weight, jnp.float32)

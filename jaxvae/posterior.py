@@ -1,0 +1,31 @@
+"""Approximate posteriors q(z|x): heads from features [B, F] to a density whose leaves are [1, B, *Z]."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from jaxvae.distributions import Normal
+from jaxvae.layers import smooth_bound
+
+LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
+
+
+class DiagonalPosterior(nn.Module):
+    """q(z|x) = N(mu(x), diag sigma(x)^2) (Kingma & Welling 2013, arXiv 1312.6114, eq. 9)."""
+
+    latent_dim: int
+    offers = frozenset({"samples", "each", "path"})  # what objectives may need of it
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> Normal:
+        loc, log_scale = jnp.split(nn.Dense(2 * self.latent_dim)(features), 2, axis=-1)
+        # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
+        log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
+        return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
+
+
+def diagonal(*, latent_dim: int) -> DiagonalPosterior:
+    """A Gaussian with a diagonal covariance."""
+    return DiagonalPosterior(latent_dim)

@@ -1,0 +1,161 @@
+"""One step of training, as a pure function of the state and a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax, random
+
+from jaxvae.objective import Objective
+from jaxvae.terms import example_keys
+
+PREPARE, MODEL, OBJECTIVE = range(3)  # purposes folded into the step's key
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """Steps skipped because their loss or gradient was not finite, how many in a row, and the scale of updates."""
+
+    skipped: Array
+    streak: Array
+    scale: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    """All that training remembers; params and variables are {'model': ..., 'objective': ...}.
+
+    `ema` averages params over steps and is {} when that is off. `key` never changes: a step's randomness is
+    fold_in(key, step), so any step can be replayed alone.
+    """
+
+    step: Array
+    params: Any
+    ema: Any
+    opt: Any
+    variables: Any
+    guard: Guard
+    key: Array
+
+    def replace(self, **changes) -> State:
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def weights(self) -> Any:
+        """The parameters to evaluate and to load: the average where one is kept."""
+        return self.ema or self.params
+
+
+def init_state(model, objective: Objective, optimizer, prepare, batch, *, init_key, train_key, samples=1, ema=0.999) -> State:
+    """The state before the first step; `batch` gives shapes and dtypes."""
+    model_key, draw_key, objective_key, prepare_key = random.split(init_key, 4)
+    data = prepare(example_keys(prepare_key, batch.index)[0], batch)
+    keys = example_keys(draw_key, data.index, samples)
+    terms, variables = model.init_with_output(model_key, keys, data.x, data.condition, target=data.target)
+    objective_params, memory = objective.init(objective_key, terms)
+    params = {"model": variables.pop("params", {}), "objective": objective_params}
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema=jax.tree.map(jnp.copy, params) if ema else {},
+        opt=optimizer.init(params),
+        variables={"model": variables, "objective": memory},
+        guard=Guard(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.ones(())),
+        key=train_key,
+    )
+
+
+def make_train_step(
+    model, objective: Objective, optimizer: optax.GradientTransformation, prepare: Callable, *, samples=1, ema=0.999
+) -> Callable:
+    """Returns train_step(state, batch, *, axis_name=None) -> (state, metrics), pure: one step for every engine.
+
+    `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
+    it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices.
+    """
+
+    def train_step(state: State, batch, *, axis_name: str | None = None) -> tuple[State, dict[str, Array]]:
+        key = random.fold_in(state.key, state.step)
+        data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
+        keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
+
+        def loss(params):
+            variables, memory = state.variables["model"], state.variables["objective"]
+            terms, variables = model.apply(
+                {"params": params["model"], **variables},
+                *(keys, data.x, data.condition),
+                target=data.target,
+                mutable=list(variables),
+            )
+            out = objective.apply(
+                *(params["objective"], memory, terms),
+                key=random.fold_in(key, OBJECTIVE),
+                step=state.step,
+                gather=gather_over(axis_name),
+            )
+            metrics = jax.tree.map(jnp.mean, {"loss": out.value, **out.metrics})
+            return jnp.mean(out.value), ({"model": variables, "objective": out.memory}, metrics)
+
+        (_, (variables, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(varying(state.params, axis_name))
+        grads, variables, metrics = mean_over(axis_name, (grads, variables, metrics))
+        return update(state, optimizer, grads, variables, metrics, ema)
+
+    return train_step
+
+
+def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:
+    """Applies the gradients; where they or the loss are not finite, keeps everything but the step and the guard."""
+    norm = optax.global_norm(grads)
+    good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    updates, opt = optimizer.update(grads, state.opt, state.params)
+    updates = jax.tree.map(lambda u: state.guard.scale.astype(u.dtype) * u, updates)
+    params = optax.apply_updates(state.params, updates)
+    new = (params, averaged(state.ema, params, state.step, ema), opt, variables)
+    old = (state.params, state.ema, state.opt, state.variables)
+    params, average, opt, variables = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    guard = Guard(
+        skipped=state.guard.skipped + ~good,
+        streak=jnp.where(good, 0, state.guard.streak + 1),
+        scale=state.guard.scale,
+    )
+    state = State(state.step + 1, params, average, opt, variables, guard, state.key)
+    return state, {**metrics, "grad_norm": norm, "skipped": guard.skipped, "streak": guard.streak}
+
+
+def averaged(average: Any, params: Any, step: Array, decay: float) -> Any:
+    """The exponential moving average, whose decay grows to its value so that early steps forget the random start."""
+    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return average and jax.tree.map(lambda a, p: (decay * a + (1 - decay) * p).astype(a.dtype), average, params)
+
+
+def varying(params: Any, axis_name: str | None) -> Any:
+    """Marks replicated parameters as differing over devices.
+
+    Without it, a gradient taken inside shard_map is already summed over devices, and its mean is too large by their number.
+    """
+    if axis_name is None:
+        return params
+    return jax.tree.map(lambda a: lax.pcast(a, axis_name, to="varying"), params)
+
+
+def mean_over(axis_name: str | None, tree: Any) -> Any:
+    """The mean over devices; the tree itself without an axis."""
+    return tree if axis_name is None else lax.pmean(tree, axis_name)
+
+
+def gather_over(axis_name: str | None) -> Callable:
+    """The function that concatenates a tree's leaves over devices along `axis` (B is axis 1 of [S, B, ...])."""
+
+    def gather(tree: Any, axis: int = 1) -> Any:
+        if axis_name is None:
+            return tree
+        return jax.tree.map(lambda a: lax.all_gather(a, axis_name, axis=axis, tiled=True), tree)
+
+    return gather

@@ -1,0 +1,73 @@
+"""The named pieces of the bound, and the keys that draw them.
+
+Axis letters, used in every docstring:  S samples of z per example · B examples of the batch · Z the latent's event axes ·
+X the data's event axes (H, W, C for images) · K importance samples · N examples of a data set.
+
+Rank law: every leaf of q, p and px, and x inside Terms, has the full rank [S, B, *event], with axes of size 1 where the
+value is shared: the q of a flat VAE is [1, B, *Z], a global prior [1, 1, *Z]. Nothing relies on rank promotion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One latent variable of the bound: its draw and the two densities that meet in it."""
+
+    z: Array  # [S, B, *Z]
+    log_q: Array  # [S, B], log q(z|x), nats
+    log_p: Array  # [S, B], log p(z), nats
+    kl: Array  # [S or 1, B], KL(q || p) in closed form where there is one, else log_q - log_p
+    q: Any
+    p: Any
+    gate: Array | None = None  # for doubly reparameterized gradients; none is drawn yet
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """All that an objective or an evaluation may ask of one pass: log p(x|z), and per level z, q, p and their terms.
+
+    `bound` says whether E[log_px + sum(log_p - log_q)] is a lower bound on log p(x); where it is not (a point posterior,
+    a codebook) elbo, log_likelihood and bits_per_dim are refused.
+    """
+
+    x: Array  # [1, B, *X]
+    px: Any
+    log_px: Array  # [S, B], nats
+    levels: tuple[Level, ...]
+    extra: dict[str, Array] = dataclasses.field(default_factory=dict)  # name -> [S, B]
+    bound: bool = dataclasses.field(default=True, metadata={"static": True})
+
+    @property
+    def distortion(self) -> Array:
+        """-log p(x|z), [S, B], nats."""
+        return -self.log_px
+
+    @property
+    def rate(self) -> Array:
+        """The KL summed over levels, [S, B], nats."""
+        return jnp.broadcast_to(sum(level.kl for level in self.levels), self.log_px.shape)
+
+    @property
+    def log_weight(self) -> Array:
+        """log p(x, z) - log q(z|x), [S, B], nats: the log of the importance weight."""
+        return self.log_px + sum(level.log_p - level.log_q for level in self.levels)
+
+
+def example_keys(key: Array, index: Array, samples: int = 1, *, first: Array | int = 0) -> Array:
+    """One key for every sample s of every example i, fold_in(fold_in(key, i), s), shaped [S, B].
+
+    `index [B]` numbers the examples in their data set, so what is drawn for an example depends neither on the batch
+    nor on the number of devices; `first` lets K samples be drawn in chunks: s runs from `first` to `first + samples`.
+    """
+    of_examples = jax.vmap(random.fold_in, (None, 0))(key, index)
+    return jax.vmap(jax.vmap(random.fold_in, (0, None)), (None, 0))(of_examples, first + jnp.arange(samples))
