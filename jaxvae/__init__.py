@@ -1,0 +1,32 @@
+"""jaxvae: variational autoencoders in JAX and Flax.
+
+    import jaxvae
+    vae = jaxvae.load("runs/digits")
+    q = vae.encode(x)                    # q(z|x)
+    x = vae.sample(key, 64)              # x ~ p(x|z), z ~ p(z)
+
+jaxvae/model.py is the page to read first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxvae.build import register
+    from jaxvae.config import Config
+    from jaxvae.loop import train
+    from jaxvae.run import load
+
+__version__ = "0.1.0"
+__all__ = ["Config", "load", "register", "train"]
+_HOMES = {"Config": "jaxvae.config", "load": "jaxvae.run", "register": "jaxvae.build", "train": "jaxvae.loop"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for when it is asked for: `import jaxvae` itself costs next to nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jaxvae' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -96,23 +96,23 @@ def differences(old: Config, new: Config) -> list[str]:
     return [f"{name}: {before[name][0]!r} -> {value!r}" for name, (value, free) in flatten(new).items() if not free and before[name][0] != value]
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes config.json, the strings from which the model is rebuilt, atomically."""
+def save(path: Path, config: Config, data: dict[str, Any]) -> None:
+    """Writes config.json atomically: the strings, and what of the `data` the model is built with, {'shape': [H, W, C], ...}."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"version": VERSION, "config": dataclasses.asdict(config)}, indent=1) + "\n")
+    temporary.write_text(json.dumps({"version": VERSION, "data": data, "config": dataclasses.asdict(config)}, indent=1) + "\n")
     temporary.replace(path)
 
 
-def load(path: Path) -> Config:
-    """Reads config.json; ValueError in words where it is not one of ours."""
+def load(path: Path) -> tuple[Config, dict[str, Any]]:
+    """Reads config.json: (config, data) as saved; ValueError in words where it is not one of ours."""
     try:
         stored = json.loads(path.read_text())
-        version, values = stored["version"], stored["config"]
+        version, data, values = stored["version"], stored["data"], stored["config"]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a jaxvae config ({error}). Restore the file, or train into another --workdir.") from error
     if version > VERSION:
         raise ValueError(f"{path} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
-    return from_dict(Config, values, str(path))
+    return from_dict(Config, values, str(path)), data
 
 
 def from_dict(kind: type, values: dict[str, Any], where: str) -> Any:

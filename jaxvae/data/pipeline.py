@@ -17,7 +17,7 @@ from jax import Array, lax
 
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
-from jaxvae.data.splits import Split
+from jaxvae.data.dataset import Split
 
 AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
 

@@ -1,0 +1,17 @@
+"""A two-dimensional latent space of real handwritten digits (scikit-learn's 1,797 digits of 8x8 pixels).
+
+Claim: in half a minute on a laptop a VAE learns to arrange ten kinds of digits on a plane.
+Command: python train.py --config configs/digits.py
+"""
+
+from jaxvae.config import Config, Data, Evaluate, Model, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="digits", prepare="binarize", batch_size=128, validation=0.1),
+        model=Model(latent_dim=2, encoder="mlp(400)", decoder="mlp(400)", likelihood="bernoulli"),
+        objective="elbo(beta=1.0)",
+        train=Train(steps=5000, log_every=100, validate_every=500, checkpoint_every=1000),
+        evaluate=Evaluate(samples=1000),
+    )

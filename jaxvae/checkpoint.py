@@ -1,0 +1,161 @@
+"""Checkpoints: Orbax writes the state, a manifest written last says that all of it is there.
+
+checkpoints/<step>/state/       Orbax's files
+checkpoints/<step>/manifest.json   step, validation elbo, and size and sha256 of every file: no manifest, no checkpoint
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+
+VERSION = 1
+KEEP = 2  # the latest ones, besides the best
+MANIFEST = "manifest.json"
+log = logging.getLogger("jaxvae")
+
+
+class Saver:
+    """Saves states in the background, at most one at a time; `close` (or leaving the `with`) waits for the last."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.pending: Future | None = None
+
+    def save(self, step: int, state: Any, elbo: float | None = None) -> None:
+        """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone."""
+        from orbax.checkpoint import v1 as ocp
+
+        self.wait()
+        target = self.folder / str(step)
+        if target.exists():
+            if damage(target) is None:
+                return
+            shutil.rmtree(target)
+        response = ocp.save_async(target / "state", state)
+        self.pending = self.worker.submit(self._seal, target, step, elbo, response)
+
+    def _seal(self, target: Path, step: int, elbo: float | None, response: Any) -> None:
+        response.result()
+        files = {name: fingerprint(target / name) for name in file_names(target)}
+        write_durably(target / MANIFEST, {"version": VERSION, "step": step, "elbo": elbo, "files": files})
+        self._prune(step)
+
+    def _prune(self, newest: int) -> None:
+        """Removes all but the latest and the best; and what a killed process left half-written."""
+        keep = set(steps(self.folder)[-KEEP:]) | {best_step(self.folder)}
+        for path in self.folder.iterdir():
+            if path.name.isdigit() and int(path.name) not in keep and int(path.name) <= newest:
+                shutil.rmtree(path)
+
+    def wait(self) -> None:
+        """Waits until the save under way is sealed, and raises what went wrong in it."""
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            pending.result()
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self.worker.shutdown()
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of all sealed checkpoints, ascending."""
+    return sorted(int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit())
+
+
+def best_step(folder: Path) -> int | None:
+    """The step of the checkpoint with the largest validation elbo, the earliest of equals; None where none was validated."""
+    scored = [(step, read_manifest(folder / str(step)).get("elbo")) for step in steps(folder)]
+    known = [(elbo, -step) for step, elbo in scored if elbo is not None]
+    return -max(known)[1] if known else None
+
+
+def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
+    """The latest intact state, or None where there is no checkpoint; `prefer` names a step to try first.
+
+    `abstract` gives shapes and dtypes (jax.eval_shape). A damaged checkpoint is named in a warning and the one before it
+    used; ValueError where every one is damaged: nothing is overwritten then.
+    """
+    found = steps(folder)
+    order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
+    for step in order:
+        reason = damage(folder / str(step))
+        if reason is None:
+            return read_state(folder / str(step) / "state", abstract)
+        log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
+    if found:
+        raise ValueError(
+            f"All {len(found)} checkpoints in {folder} are damaged; nothing was overwritten. Restore one of them from a copy, "
+            "or start again in another --workdir."
+        )
+    return None
+
+
+def read_state(path: Path, abstract: Any) -> Any:
+    """Loads Orbax's files onto this process's first device, whatever devices they were saved from."""
+    from orbax.checkpoint import v1 as ocp
+
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), abstract)
+    return ocp.load(path.resolve(), abstract)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the checkpoint in this folder, in words; None where every file is as its manifest says."""
+    manifest = read_manifest(path)
+    if "files" not in manifest:
+        return f"{MANIFEST} is missing or unreadable"
+    for name, expected in manifest["files"].items():
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if fingerprint(path / name) != expected:
+            return f"{name} is not what was saved"
+    return None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the checkpoint in this folder; {} where it cannot be read."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def file_names(path: Path) -> list[str]:
+    """All files below the folder but the manifest, relative to it."""
+    return sorted(str(f.relative_to(path)) for f in path.rglob("*") if f.is_file() and f.name != MANIFEST)
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """{"size": bytes, "sha256": hex}."""
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def write_durably(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON so that after a crash the file is either all there or not there."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)

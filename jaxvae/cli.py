@@ -1,0 +1,214 @@
+"""The command line: `jaxvae train | evaluate | sample | reconstruct | report | data | benchmark`, and train.py.
+
+Exit codes: 0 done; 2 the caller's mistake, one message with the next move (--debug shows the traceback); 1 the run
+itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxvae.config import Config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = make_parser()
+    options, overrides = parser.parse_known_args(argv)
+    stray = [text for text in overrides if not text.startswith("--config.")]
+    if stray or (overrides and not hasattr(options, "config")):
+        parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    return guarded(lambda: options.verb(options, overrides), debug=options.debug)
+
+
+def train() -> int:
+    """train.py: `jaxvae train` with the command line's arguments."""
+    return main(["train", *sys.argv[1:]])
+
+
+def guarded(action: Callable[[], None], *, debug: bool) -> int:
+    """Runs the action and turns what went wrong into one message and an exit code."""
+    from jaxvae.loop import Interrupted
+
+    try:
+        action()
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signum
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jaxvae", description="Variational autoencoders in JAX.", allow_abbrev=False)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, action: Callable, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.set_defaults(verb=action)
+        return sub
+
+    def of_config(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--config", required=True, metavar="FILE", help="a file whose get_config() returns a Config; override with --config.FIELD=VALUE")
+
+    def of_run(sub: argparse.ArgumentParser, count: int) -> None:
+        sub.add_argument("run", type=Path, help="a run directory")
+        sub.add_argument("--trust", action="store_true", help="let the run's config import parts from files")
+        sub.add_argument("--seed", type=int, default=0)
+        if count:
+            sub.add_argument("--n", type=int, default=count, help=f"how many images (default {count})")
+            sub.add_argument("--out", type=Path, help="the file to write")
+
+    sub = verb("train", train_verb, "train a VAE, or go on where its run directory stopped")
+    of_config(sub)
+    sub.add_argument("--workdir", type=Path, help="the run directory (default: runs/<the config's name>)")
+    sub.add_argument("--check", action="store_true", help="build and trace everything, print sizes, memory and time per epoch, and stop")
+    sub = verb("evaluate", evaluate_verb, "score a trained run again, with more samples or other splits")
+    of_run(sub, 0)
+    sub.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
+    sub.add_argument("--splits", nargs="+", help="train, validation, test")
+    sub = verb("sample", sample_verb, "draw images from a trained run: a .png of their means, or a .npy of draws x ~ p(x|z)")
+    of_run(sub, 64)
+    sub.add_argument("--temperature", type=float, default=1.0, help="times the prior's spread")
+    of_run(verb("reconstruct", reconstruct_verb, "write test images beside their reconstructions"), 48)
+    of_run(verb("report", report_verb, "draw a run's figures and write its report.html again"), 0)
+    sub = verb("data", data_verb, "read a data set into the cache and say what is in it")
+    sub.add_argument("name", help="'digits', or a TFDS name")
+    sub.add_argument("--data_dir", help="the folder in which TFDS prepared it")
+    sub = verb("benchmark", benchmark_verb, "measure compile time, speed, share of the device's peak, and memory of a config")
+    of_config(sub)
+    sub.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
+    sub.add_argument("--out", type=Path, help="a JSON file for the numbers")
+    return parser
+
+
+def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    config = read_config(options.config, overrides)
+    prepare_jax(config)
+    if options.check:
+        from jaxvae.benchmark import check
+
+        return check(config)
+    from jaxvae.loop import train_and_evaluate
+
+    workdir = options.workdir or Path("runs") / Path(options.config.split(".py")[0]).name
+    command = shlex.join(["python", "train.py", "--config", options.config, *overrides])
+    train_and_evaluate(config, workdir, command=command)
+    return None
+
+
+def benchmark_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    config = read_config(options.config, overrides)
+    prepare_jax(config, cache=False)  # compile times are measured, so none comes from the cache
+    from jaxvae.benchmark import benchmark
+
+    benchmark(config, seconds=options.seconds, out=options.out)
+
+
+def evaluate_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs import evaluate
+
+    evaluate(options.run, samples=options.samples, splits=options.splits, trust=options.trust)
+
+
+def sample_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs import sample
+
+    sample(options.run, options.n, options.out, seed=options.seed, temperature=options.temperature, trust=options.trust)
+
+
+def reconstruct_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs import reconstruct
+
+    reconstruct(options.run, options.n, options.out, seed=options.seed, trust=options.trust)
+
+
+def report_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs import report
+
+    report(options.run, trust=options.trust)
+
+
+def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    from jaxvae.data.dataset import open_data
+
+    data = open_data(options.name, options.data_dir, validation=0, log=print)
+    height, width, channels = data.shape
+    print(f"{data.name} {data.version}: images of {height} x {width} x {channels}, fingerprint {data.fingerprint[:12]}")
+    for name, split in data.splits.items():
+        labels = "no labels" if split.label is None else f"labels {split.label.min()} to {split.label.max()}"
+        print(f"  {name}: {len(split):,} images, {labels}")
+
+
+def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
+    """Sets what must be set before JAX's backend starts: determinism on a GPU, and the compilation cache."""
+    if config is not None and config.train.deterministic:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    import jax
+
+    from jaxvae.data.cache import cache_folder
+
+    if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def read_config(path: str, overrides: Sequence[str]) -> Config:
+    """The Config that the file's get_config() returns, with --config.FIELD=VALUE overrides; ValueError in words."""
+    from absl import flags
+    from ml_collections import config_flags
+
+    file = path.split(".py")[0] + ".py" if ".py" in path else path
+    if not Path(file).is_file():
+        near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
+        raise ValueError(f"--config {path}: there is no such file. Configs here: {near}.")
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    try:
+        rest = values(["jaxvae", f"--config={path}", *overrides])
+        config = values.config
+    except (flags.Error, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"--config {path} {shlex.join(overrides)}: {describe(error)}") from error
+    if len(rest) > 1:
+        raise ValueError(f"{' '.join(rest[1:])}: expected --config.FIELD=VALUE.")
+    if not isinstance(config, Config):
+        raise ValueError(f"--config {path}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
+    return config
+
+
+def describe(error: Exception) -> str:
+    """The error in words, with the known fields where one was not found."""
+    from jaxvae.config import flatten
+
+    text = str(error.args[0] if error.args else error)
+    unknown = isinstance(error, KeyError | AttributeError) or "nknown" in text
+    return text + (f"\nThe fields are: {', '.join(flatten(Config()))}." if unknown else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

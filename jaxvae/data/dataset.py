@@ -1,0 +1,119 @@
+"""A data set as training sees it: train, validation and test, and which stored images each holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+VALIDATION_SEED = 0  # the validation images are the same in every run, whatever train.seed is: they are part of the protocol
+
+
+Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, H, W, C], int32 [N] or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """`rows [n]` of the stored `image` uint8 [N, H, W, C] and `label` int32 [N] or None.
+
+    An example's `index` is `offset` + row: unique over all splits, so that no two examples share their randomness.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    rows: np.ndarray
+    offset: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def index(self) -> np.ndarray:
+        return (self.offset + self.rows).astype(np.int32)
+
+    def take(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(image, label, index) of the examples at these positions of the split."""
+        rows = self.rows[positions]
+        label = np.full(len(rows), -1, np.int32) if self.label is None else self.label[rows].astype(np.int32)
+        return self.image[rows], label, (self.offset + rows).astype(np.int32)
+
+
+def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
+    """Splits the stored 'train' images into train and validation and takes 'test' whole.
+
+    `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
+    """
+    n = len(stored["train"][0])
+    held = int(round(validation * n)) if validation < 1 else int(validation)
+    if validation < 0 or held >= n or (validation >= 1 and validation != held):
+        raise ValueError(f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images.")
+    shuffled = np.random.RandomState(VALIDATION_SEED).permutation(n)
+    parts = {"train": ("train", np.sort(shuffled[held:])), "validation": ("train", np.sort(shuffled[:held]))}
+    if "test" in stored:
+        parts["test"] = ("test", np.arange(len(stored["test"][0])))
+    offsets = {"train": 0, "test": n}
+    return {name: Split(*stored[source], rows, offsets[source]) for name, (source, rows) in parts.items() if len(rows)}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """The splits of one data set, the shape (H, W, C) of its images, and what identifies it."""
+
+    name: str
+    version: str
+    fingerprint: str
+    splits: dict[str, Split]
+    class_names: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.splits["train"].image.shape[1:])
+
+
+def open_data(name: str, data_dir: str | None, validation: float, arrays: object = None, log: Callable[[str], None] | None = None) -> DataSet:
+    """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`)."""
+    if arrays is not None:
+        return from_arrays(arrays, validation)
+    from jaxvae.data import cache
+
+    decoded = cache.load(name, data_dir, log=log)
+    stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
+    return DataSet(decoded.name, decoded.version, decoded.fingerprint, make_splits(stored, validation), decoded.class_names)
+
+
+def from_arrays(arrays: object, validation: float) -> DataSet:
+    """A data set of uint8 images [N, H, W, C] or [N, H, W]: one array, (images, labels), or {'train': ..., 'test': ...} of them.
+
+    Without a 'test' entry a tenth of the images, chosen by a fixed seed, becomes the test split.
+    """
+    given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
+    if "train" not in given:
+        raise ValueError(f"arrays has the entries {sorted(given)}; expected 'train', and 'test' if there is one.")
+    stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
+    if "test" not in stored:
+        image, label = stored["train"]
+        shuffled = np.random.RandomState(VALIDATION_SEED + 1).permutation(len(image))
+        test, train = np.sort(shuffled[: len(image) // 10]), np.sort(shuffled[len(image) // 10 :])
+        stored = {part: (image[rows], None if label is None else label[rows]) for part, rows in (("train", train), ("test", test))}
+    return DataSet("arrays", "1", fingerprint(stored), make_splits(stored, validation), ())
+
+
+def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(uint8 [N, H, W, C], int32 [N] or None) of what a user passed; ValueError says what was found."""
+    images, labels = value if isinstance(value, tuple) else (value, None)
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(f"{name}: expected uint8 images [N, H, W, C] or [N, H, W], got {images.dtype} {list(images.shape)}.")
+    if labels is not None and np.asarray(labels).shape != images.shape[:1]:
+        raise ValueError(f"{name}: {len(images)} images but labels shaped {list(np.asarray(labels).shape)}; expected one label per image.")
+    return images.reshape(*images.shape[:3], -1), None if labels is None else np.asarray(labels, np.int32)
+
+
+def fingerprint(stored: Stored) -> str:
+    """The sha256 of the images' bytes."""
+    digest = hashlib.sha256()
+    for split, (image, _) in sorted(stored.items()):
+        digest.update(f"{split} {image.shape}".encode() + np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()

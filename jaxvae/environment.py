@@ -1,0 +1,63 @@
+"""environment.json: on what a run ran, so that somebody else can run it again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxvae.checkpoint import write_durably
+
+VERSION = 1
+ENVIRONMENT = "environment.json"
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
+SHAPE = ("versions", "platform", "devices", "threads", "flags", "engine", "pipeline")  # on another one, other last bits
+
+
+def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:
+    """Versions, commit, devices, threads, flags, engine, pipeline and seed."""
+    return {
+        "version": VERSION,
+        "command": command,
+        "jaxvae": importlib.metadata.version("jaxvae"),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "commit": commit(),
+        "platform": jax.default_backend(),
+        "devices": [f"{device.device_kind} {device.id}" for device in jax.devices()],
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "flags": os.environ.get("XLA_FLAGS", ""),
+        "engine": engine,
+        "pipeline": pipeline,
+        "seed": seed,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def record(workdir: Path, **now: Any) -> list[str]:
+    """Writes environment.json; returns a warning for everything of the machine's shape that changed since the last time."""
+    path = workdir / ENVIRONMENT
+    described = describe(**now)
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        before = {}
+    write_durably(path, described)
+    changed = [f"{name} {before[name]} -> {described[name]}" for name in SHAPE if name in before and before[name] != described[name]]
+    return [f"This run goes on with another {text}: the same keys and data order, but results may differ in their last bits." for text in changed]
+
+
+def commit() -> str | None:
+    """The git commit of the package's checkout, where it is one."""
+    try:
+        here = Path(__file__).parent
+        found = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,96 @@
+"""A config made real on this machine: data opened, parts built, pipeline and engine chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+from jaxvae import latent
+from jaxvae.build import Parts, build, check_numbers
+from jaxvae.config import Config
+from jaxvae.data.dataset import DataSet, open_data
+from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
+from jaxvae.data.prepare import Examples
+from jaxvae.engine import ENGINES, Engine, choose_engine, has_convolutions
+from jaxvae.evaluate import make_evaluate
+from jaxvae.run import abstract_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything a run needs; its keys come from the seed: one root, split into init, data, train and evaluate."""
+
+    config: Config
+    parts: Parts
+    data: DataSet
+    pipeline: Resident | Streaming
+    engine: Engine
+    evaluate: Callable
+    generate: Callable
+    init_key: Array
+    train_key: Array
+    figure_key: Array
+
+
+def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
+    """Opens the data, builds the parts, chooses pipeline and engine; a config that cannot work is refused here, in words."""
+    check_numbers(config)
+    data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
+    parts = build(config, data.shape)
+    check_against(config, data)
+    init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)
+    evaluate_key, figure_key = random.split(evaluate_key)
+    training = data.splits["train"]
+    pipeline_name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
+    engine_name = engine_for(config, parts, data.shape, pipeline_name)
+    pipeline = PIPELINES[pipeline_name](training, data_key, config.data.batch_size)
+    engine = ENGINES[engine_name](parts.train_step, pipeline)
+    evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key)
+    generate = jax.jit(partial(latent.generate, parts.model))
+    return Experiment(config, parts, data, pipeline, engine, evaluate, generate, init_key, train_key, figure_key)
+
+
+def check_against(config: Config, data: DataSet) -> None:
+    """Raises ValueError where the config asks of the data what they do not have."""
+    size, n = config.data.batch_size, len(data.splits["train"])
+    if size > n:
+        raise ValueError(f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}.")
+    for split in config.evaluate.splits:
+        if split not in data.splits:
+            raise ValueError(f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see data.validation.")
+    if config.train.patience and "validation" not in data.splits:
+        raise ValueError(f"train.patience={config.train.patience} needs validation images; data.validation={config.data.validation:g} holds out none.")
+
+
+def engine_for(config: Config, parts: Parts, shape: tuple[int, ...], pipeline: str) -> str:
+    """The engine's name, by config, backend, devices and model."""
+    convolutions = config.train.engine == "auto" and has_convolutions(
+        parts.train_step, abstract_state(config, parts, shape), abstract_batch(config.data.batch_size, shape)
+    )
+    return choose_engine(
+        config.train.engine,
+        pipeline=pipeline,
+        devices=jax.local_device_count(),
+        batch_size=config.data.batch_size,
+        convolutions=convolutions,
+        platform=jax.default_backend(),
+    )
+
+
+def abstract_batch(batch_size: int, shape: tuple[int, ...]) -> Examples:
+    """The shapes and dtypes of a stored batch."""
+    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    return Examples(jax.ShapeDtypeStruct((batch_size, *shape), jnp.uint8), number, number)
+
+
+def free_memory() -> int | None:
+    """Bytes free on the first device, where the backend says."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    limit = stats.get("bytes_limit")
+    return None if limit is None else limit - stats.get("bytes_in_use", 0)

@@ -1,0 +1,63 @@
+"""Into the latent space and back: encode, decode, sample, reconstruct, and walks between.
+
+Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities come without the S axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+
+
+def encode(model, variables, x: Array, condition: Array | None = None) -> Any:
+    """q(z|x) of x [B, *X]: leaves [B, *Z]."""
+    return without_samples(model.apply(variables, x, condition, method="infer"))
+
+
+def decode(model, variables, z: Array, condition: Array | None = None) -> Any:
+    """p(x|z) of z [B, *Z]: a density over [B, *X]."""
+    return without_samples(model.apply(variables, (z[None],), condition, method="decode"))
+
+
+def generate(model, variables, keys: Array, condition: Array | None = None, *, temperature: float | Array = 1.0) -> tuple[Array, Any]:
+    """(z [N, *Z], p(x|z) over [N, *X]) for z ~ p(z), one key each."""
+    (z,), px = model.apply(variables, keys, condition, temperature=temperature, method="generate")
+    return z[0], without_samples(px)
+
+
+def sample(model, variables, key: Array, n: int, condition: Array | None = None, *, temperature: float | Array = 1.0) -> Array:
+    """x ~ p(x|z), z ~ p(z): valid data [n, *X], in the likelihood's support."""
+    latent_key, pixel_key = random.split(key)
+    _, px = generate(model, variables, random.split(latent_key, n), condition, temperature=temperature)
+    return px.sample(random.split(pixel_key, n))
+
+
+def reconstruct(model, variables, key: Array, x: Array, condition: Array | None = None) -> Array:
+    """The mean of p(x|z) at one draw z ~ q(z|x), [B, *X]."""
+    z = encode(model, variables, x, condition).sample(random.split(key, len(x)))
+    return decode(model, variables, z, condition).mean()
+
+
+def without_samples(density: Any) -> Any:
+    """Drops the leading S axis, of size 1, of a density's leaves."""
+    return jax.tree.map(lambda leaf: leaf[0], density)
+
+
+def quantile_grid(side: int, edge: float = 0.02) -> np.ndarray:
+    """[side, side, 2] points of the plane at equal steps of the standard normal's quantiles; row 0 has the largest z2."""
+    from jax.scipy.stats import norm
+
+    steps = np.asarray(norm.ppf(jnp.linspace(edge, 1 - edge, side)))
+    z1, z2 = np.meshgrid(steps, steps[::-1])
+    return np.stack([z1, z2], axis=-1).astype(np.float32)
+
+
+def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two leading principal components of means [N, Z]: coordinates [N, 2] and their shares of the variance [2]."""
+    centred = means - means.mean(0)
+    left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
+    return left[:, :2] * strengths[:2], strengths[:2] ** 2 / max((strengths**2).sum(), 1e-12)

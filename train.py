@@ -1,0 +1,6 @@
+"""Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.optimizer.learning_rate=3e-4]"""
+
+from jaxvae.cli import train
+
+if __name__ == "__main__":
+    raise SystemExit(train())
