@@ -1,0 +1,221 @@
+"""The report: one file that holds everything, says what is missing, and lets nothing from the run act as HTML."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxvae import report
+
+CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
+ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
+TEST = {
+    "examples": 360,
+    "elbo": {"value": -21.1034, "stderr": 0.2134},
+    "log_likelihood": {"value": -19.24, "stderr": 0.2, "samples": 100},
+    "active_units": {"value": 2},
+    "kl_per_dimension": {"value": [3.125, 2.875]},
+}
+RESULTS = {"version": 1, "protocol": {"weights": "EMA 0.999"}, "step": 5000, "test": TEST, "parameters": 123456}
+VOID = {"meta", "img", "wbr"}
+
+
+class Page(HTMLParser):
+    """Reads a page, checks that its tags nest, and keeps tags with attributes and the text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.open += [] if tag in VOID else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    folder = tmp_path / "first run"
+    (folder / "figures").mkdir(parents=True)
+    write(folder, "config", {"version": 1, "config": CONFIG})
+    write(folder, "environment", ENVIRONMENT)
+    write(folder, "results", RESULTS)
+    (folder / "metrics.jsonl").write_text('{"step": 1, "split": "train", "elbo": -30.5}\n')
+    return folder
+
+
+def write(folder, name, content):
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def add_figures(folder, *names):
+    for name in names:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "figures" / f"{name}.png")
+
+
+def read(folder):
+    return Page(report.write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_it_returns_the_path_and_leaves_nothing_else(workdir):
+    before = set(workdir.iterdir())
+    assert report.write_report(str(workdir)) == workdir / "report.html"
+    assert set(workdir.iterdir()) - before == {workdir / "report.html"}
+
+
+def test_a_failure_keeps_the_old_report_and_no_temporary_file(workdir, monkeypatch):
+    report.write_report(workdir)
+    before, names = (workdir / "report.html").read_bytes(), set(workdir.iterdir())
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write_report(workdir)
+    assert (workdir / "report.html").read_bytes() == before
+    assert set(workdir.iterdir()) == names
+
+
+def test_numbers_stand_with_their_error_and_meaning(workdir):
+    text = read(workdir).text
+    assert "ELBO−21.10 ± 0.21 nats" in text
+    assert "log p(x), K = 100−19.24 ± 0.20 nats" in text
+    assert "Active units2Latent" in text
+    assert "KL per dimension3.125, 2.875 nats" in text
+    assert "Test split, 360 images" in text
+    assert "weightsEMA 0.999" in text
+    assert "parameters123,456" in text
+    assert "for 5,000 steps, scores an ELBO of −21.10 ± 0.21 nats on unseen test images" in text
+    assert text.count("summed over the pixels of an image, then averaged over the images") == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ({"value": -1234.5678, "stderr": 12.3}, "−1,235 ± 12"),
+        ({"value": 0.47571, "stderr": 0.00478}, "0.4757 ± 0.0048"),
+        ({"value": -5.0, "stderr": 0.0}, "−5"),
+        ({"value": 3.14159, "stderr": None}, "3.142"),
+        ({"value": float("nan"), "stderr": 0.1}, "nan"),
+        ({"value": 1.5, "stderr": float("nan")}, "1.5"),
+        ({"value": None}, "None"),
+        ({"value": [0.5] * 50}, "50 values, see the figure"),
+        ({"value": 123456.7}, "123,457"),
+        ({"value": 3e-5}, "3e-05"),
+        ({"value": "<b>"}, "&lt;b&gt;"),
+    ],
+)
+def test_values_are_rounded_to_their_error(entry, text):
+    assert report._measured(entry) == text
+
+
+def test_splits_come_test_first_and_unknown_quantities_generically(workdir):
+    write(workdir, "results", {"validation": {"examples": 9, "mystery": {"value": 4, "stderr": 0.1}}, **RESULTS})
+    text = read(workdir).text
+    assert text.index("Test split") < text.index("Validation split, 9 images")
+    assert "mystery4.00 ± 0.10" in text
+    assert "mystery4.00 ± 0.10 nats" not in text
+
+
+def test_missing_parts_are_said(workdir):
+    (workdir / "results.json").unlink()
+    (workdir / "metrics.jsonl").unlink()
+    text = read(workdir).text
+    assert "the final evaluation has not been made yet" in text
+    assert "There is no metrics.jsonl" in text
+    assert "There are no figures" in text
+    assert "trained on digits, waits for its final evaluation." in text
+
+
+def test_without_results_the_steps_so_far_come_from_the_metrics(workdir):
+    (workdir / "results.json").unlink()
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 700, "split": "train", "elbo": NaN}\n{"step": 8')
+    assert "for 700 steps so far, waits for its final evaluation" in read(workdir).text
+
+
+def test_nothing_is_said_to_be_missing_when_all_is_there(workdir):
+    add_figures(workdir, "samples")
+    assert "There is no" not in read(workdir).text
+    assert "There are no" not in read(workdir).text
+
+
+def test_figures_are_embedded_in_order_with_alternative_texts(workdir):
+    add_figures(workdir, "zebra", "training", "samples", "curves", "latent_plane", "reconstructions", "apple_<i>")
+    add_figures(workdir, "manifold", "kl_per_dimension", ".hidden")
+    page = read(workdir)
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 9
+    assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
+    assert all(len(image["alt"]) > 10 for image in images)
+    assert [image["alt"] for image in images[-2:]] == ["Figure: apple <i>", "Figure: zebra"]
+    titles = [report.FIGURES[name][0] for name in report.FIGURES]
+    assert list(report.FIGURES) == [
+        *("reconstructions", "samples", "manifold", "latent_plane", "kl_per_dimension", "curves", "training")
+    ]
+    assert [page.text.index(title) for title in titles] == sorted(page.text.index(title) for title in titles)
+
+
+def test_it_needs_no_network_and_no_script(workdir):
+    add_figures(workdir, *report.FIGURES)
+    text = report.write_report(workdir).read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]|@import|<script|<link", re.sub(r"base64,[^\"]*", "", text), re.IGNORECASE)
+    sources = [attributes for _, attributes in Page(text).tags if {"src", "href", "srcset"} & set(attributes)]
+    assert len(sources) == len(report.FIGURES)
+    assert "prefers-color-scheme: dark" in text
+    assert '<meta name="viewport"' in text
+
+
+def test_hostile_text_stays_text(workdir):
+    evil = "<script>alert(1)</script>\"'&{0}"
+    write(
+        workdir,
+        "config",
+        {"config": {"data": {"name": evil}, "model": {"latent_dim": evil}, evil: [evil, {"a": evil}]}},
+    )
+    write(workdir, "environment", {"command": evil, "jaxvae": evil, evil: {evil: evil}})
+    entry = {"value": evil, "stderr": evil, "samples": evil}
+    split = {"examples": evil, "elbo": entry, evil: entry, "rate": evil}
+    write(workdir, "results", {"protocol": {evil: evil}, "step": evil, "test": split, evil: split, "parameters": evil})
+    folder = workdir.rename(workdir.with_name("<script>&run"))
+    add_figures(folder, "<script>&'\"")
+    page = read(folder)
+    assert not {tag for tag, _ in page.tags} & {"script", "b", "a", "iframe"}
+    assert page.text.count("<script>alert(1)") > 20
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_config_command_and_environment_are_shown(workdir):
+    page = read(workdir)
+    assert "data.namedigits" in page.text
+    assert "data.data_dirNone" in page.text
+    assert "python train.py --config configs/digits.py" in page.text
+    assert "versions.jax0.10.2" in page.text
+
+
+@pytest.mark.parametrize("name", ["config.json", "environment.json"])
+def test_a_folder_that_is_no_run_is_refused(workdir, name):
+    (workdir / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"no {name} in .*first run; expected a run directory"):
+        report.write_report(workdir)
+
+
+def test_broken_files_are_named(workdir):
+    (workdir / "results.json").write_text("{")
+    with pytest.raises(ValueError, match=r"results\.json is no JSON .* remove it to report without it"):
+        report.write_report(workdir)
+    (workdir / "results.json").unlink()
+    (workdir / "metrics.jsonl").write_text('{"step"\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"Line 1 of .*metrics\.jsonl"):
+        report.write_report(workdir)
