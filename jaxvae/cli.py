@@ -171,7 +171,7 @@ def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     import jax
 
-    from jaxvae.data.cache import cache_folder
+    from jaxvae.data.store import cache_folder
 
     if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))

@@ -259,7 +259,7 @@ def conclude(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str
         conclude_anew(experiment, run, workdir, say)
     for line in results.lines(results.read(workdir)):
         say(line)
-    say(f"report: {workdir / report.REPORT}")
+    say(f"report: {workdir / 'report.html'}")
 
 
 def conclude_anew(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
