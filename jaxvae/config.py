@@ -3,7 +3,7 @@
 `may_change` marks the fields that may differ when a run goes on; any other difference refuses to resume.
 """
 
-from __future__ import annotations
+# no `from __future__ import annotations` here: config_flags types overrides by the fields' annotations, as classes
 
 import dataclasses
 import json

@@ -1,0 +1,19 @@
+"""A convolutional VAE on MNIST: 32 and 64 channels, 4x4 kernels, stride 2, a dense layer of 256, 32 latents.
+
+Command: python train.py --config configs/mnist_conv.py --config.data.data_dir=FOLDER
+"""
+
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+
+STEPS_PER_EPOCH = 55_000 // 128
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="mnist", prepare="binarize", batch_size=128, validation=5_000),
+        model=Model(latent_dim=32, encoder="conv(32, 64)", decoder="conv(64, 32)", likelihood="bernoulli"),
+        objective="elbo(beta=1.0)",
+        optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
+        train=Train(steps=10 * STEPS_PER_EPOCH, validate_every=STEPS_PER_EPOCH, checkpoint_every=STEPS_PER_EPOCH),
+        evaluate=Evaluate(samples=100),
+    )

@@ -1,0 +1,30 @@
+"""What all tests share: strict JAX, four devices on the CPU, one compilation cache."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+
+import jax
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict_jax(tmp_path_factory):
+    """[B] + [B, 1] is an error, and so is a key that is used twice; what was compiled once is kept between runs."""
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_debug_key_reuse", True)
+    cache = os.environ.get("JAXVAE_TEST_COMPILED") or str(tmp_path_factory.getbasetemp().parent / "jaxvae-compiled")
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Data sets are decoded into a folder of the tests' own."""
+    before = os.environ.get("JAXVAE_CACHE")
+    os.environ["JAXVAE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("JAXVAE_CACHE")
+    if before is not None:
+        os.environ["JAXVAE_CACHE"] = before
