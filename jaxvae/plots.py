@@ -8,8 +8,10 @@ R side of a grid, T moments of training.
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -52,8 +54,8 @@ STYLE = {
     "figure.constrained_layout.h_pad": 0.12,
 }
 
-ACTIVE = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
-INACTIVE = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
+ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
+INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
 
 DPI = 150
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
@@ -77,7 +79,8 @@ def _replacing(path):
 @contextmanager
 def _figure(path, width, height, dpi=DPI):
     """Yield an empty figure of width x height inches in this module's style, and save it to `path` afterwards."""
-    with matplotlib.rc_context(STYLE), _replacing(path) as temporary:
+    # From the defaults, whatever the caller's matplotlibrc says, and back to the caller's style afterwards.
+    with matplotlib.style.context(["default", STYLE]), _replacing(path) as temporary:
         figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
@@ -133,8 +136,10 @@ def _enlarged(images, factor):
 
 
 def save_image(path, image, *, cell=None):
-    """Write an image [H,W,C] as a PNG, enlarged by a whole factor until `cell` pixels (by default its shorter side)
-    take 56 or more; for a mosaic, give the shorter side of one of its images."""
+    """Write an image [H,W,C] as a PNG in which `cell` pixels of it take 56 or more, by a whole factor of enlargement.
+
+    cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
+    """
     image = _checked("image", image, "HWC")
     factor = -(-56 // (cell or min(image.shape[:2])))
     pixels = np.round(255 * _bounded(_enlarged(image, factor))).astype(np.uint8)
@@ -211,12 +216,15 @@ def samples(path, means):
     means = _checked("means", means, "NHWC")
     columns = int(np.ceil(np.sqrt(len(means))))
     picture = mosaic(_fitted(means, columns), columns, GAP)
-    with _gallery(path, picture, "Samples", "means of p(x|z), each z drawn from the prior"):
+    with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
         pass
 
 
 def training(path, steps, frames):
-    """Draw frames [T,N,H,W,C], the same N latent codes decoded at steps [T]: at most 8 rows, with first and last."""
+    """Draw frames [T,N,H,W,C], the same N latent codes decoded at steps [T]: a row a step, a column a code.
+
+    At most 8 rows are drawn, evenly spaced in [T] and always with the first and the last, and at most 16 columns.
+    """
     frames = _checked("frames", frames, "TNHWC")[:, :16]
     if len(steps) != len(frames):
         raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
@@ -251,10 +259,10 @@ def manifold(path, grid, *, quantiles=None):
 
 
 def _series(records, split, name):
-    """Return the steps and the values of one quantity of one split, in order; a step written twice counts once."""
+    """Return the steps and the values (NaN for null) of one quantity of one split, in order, each step once."""
     values = {r["step"]: r[name] for r in records if r.get("split") == split and name in r}
     steps = sorted(values)
-    return np.array(steps, float), np.array([np.nan if values[s] is None else values[s] for s in steps], float)
+    return np.array(steps, float), np.array([values[step] for step in steps], float)
 
 
 def _limits(values, robust=True):
@@ -293,9 +301,8 @@ def _curve(axes, records, name, title, unit, robust=True):
 
 def _say_outside(axes, values, low, high):
     """Say in the corner how many values the limits leave out, and how many are not numbers."""
-    with np.errstate(invalid="ignore"):
-        below, above = int((values < low).sum()), int((values > high).sum())
-    counts = [(below, "below"), (above, "above"), (int(np.isnan(values).sum()), "not a number")]
+    below, above, unknown = (values < low).sum(), (values > high).sum(), np.isnan(values).sum()
+    counts = [(below, "below"), (above, "above"), (unknown, "not a number")]
     text = ", ".join(f"{count} {where}" for count, where in counts if count)
     height, side = (0.03, "bottom") if below >= above else (0.97, "top")
     style = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
@@ -348,6 +355,11 @@ def kl_per_dimension(path, kl, active):
         _title(axes, f"KL per latent dimension: {kl.sum():.2f} nats in total", f"{active.sum()} of {len(kl)} active")
 
 
+def _classes(labels, count):
+    """Return the classes and the index of each point's class; without labels no class, and 0 for each of the points."""
+    return (np.array([]), np.zeros(count, int)) if labels is None else np.unique(labels, return_inverse=True)
+
+
 def _class_colours(count):
     """Return `count` colours: ten that colour-blind readers can tell apart, and beyond those, steps of one scale."""
     scale = matplotlib.colormaps["turbo"](np.linspace(0.04, 0.96, count))
@@ -357,7 +369,7 @@ def _class_colours(count):
 def _name_classes(axes, means, labels, classes, colours):
     """Name each class in a legend and, unless they are too many to be told apart, at its median."""
     for label in classes if len(classes) <= 20 else ():
-        x, y = np.nanmedian(means[labels == label], axis=0)
+        x, y = np.median(means[labels == label], axis=0)
         _haloed(axes, x, y, str(label), weight="bold", fontsize=12, ha="center", va="center")
     handles = [Line2D([], [], marker="o", ls="", color=colour, ms=7) for colour in colours]
     names = [str(label) for label in classes]
@@ -368,7 +380,8 @@ def _name_classes(axes, means, labels, classes, colours):
 def latent_plane(path, means, labels, *, axes=("z1", "z2")):
     """Draw the posterior means [N,2], coloured by labels [N] (ints, or None), over the prior's circles of radius 1, 2.
 
-    axes are the two axes' names: two latent dimensions, or two principal components.
+    axes are the two axes' names: two latent dimensions, or two principal components. Means that are not finite are
+    left out.
     """
     means = np.asarray(means, float)
     if means.ndim != 2 or means.shape[1] != 2 or (labels is not None and len(labels) != len(means)):
@@ -376,7 +389,9 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2")):
             f"means have shape {means.shape} and there are {None if labels is None else len(labels)} labels; expected "
             "[N,2] and N, or None: choose two dimensions, or project on two."
         )
-    classes, codes = ([], np.zeros(len(means), int)) if labels is None else np.unique(labels, return_inverse=True)
+    finite = np.isfinite(means).all(axis=1)
+    means, labels = means[finite], None if labels is None else np.asarray(labels)[finite]
+    classes, codes = _classes(labels, len(means))
     colours = np.array(_class_colours(len(classes)) if len(classes) else [BLUE])
     # A shuffled order, the same at every drawing: otherwise the last class would cover the others.
     order = np.random.default_rng(0).permutation(len(means))
@@ -386,10 +401,10 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2")):
         size = np.clip(20000 / max(len(means), 1), 4, 30)
         plane.scatter(*means[order].T, s=size, c=colours[codes[order]], alpha=0.7, lw=0)
         _prior_circles(plane)
-        reach = 1.05 * max(2.2, np.abs(means[np.isfinite(means)]).max(initial=0.0))
+        reach = 1.05 * max(2.2, np.abs(means).max(initial=0.0))
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=axes[0], ylabel=axes[1])
         if len(classes):
-            _name_classes(plane, means, np.asarray(labels), classes, colours)
+            _name_classes(plane, means, labels, classes, colours)
         _title(plane, "The latent space", "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2")
 
 

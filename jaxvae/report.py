@@ -192,15 +192,14 @@ def _read_records(path):
 
 
 def _number(value, decimals=None):
-    """Write a number with a true minus sign, `decimals` of them or four digits in all."""
-    if isinstance(value, float) and math.isfinite(value):
-        small = value != 0 and abs(value) < 1e-3
-        text = f"{value:,.{decimals}f}" if decimals is not None else f"{value:.3g}" if small else f"{value:,.4g}"
-        if decimals is None and abs(value) >= 1e4:
-            text = f"{value:,.0f}"
+    """Write a number with a true minus sign, to `decimals` or to four digits; what is no number, as it stands."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return str(value)
+    if decimals is None and isinstance(value, float):
+        form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"
     else:
-        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return text.replace("-", "−", 1) if text.startswith("-") else text
+        form = f",.{decimals or 0}f"
+    return f"{value:{form}}".replace("-", "−", 1) if value < 0 else f"{value:{form}}"
 
 
 def _text(value):
@@ -236,7 +235,7 @@ def _table(head, rows, caption="", kind=""):
 
 def _flat(tree, prefix=""):
     """List the leaves of nested dicts as pairs (dotted name, value)."""
-    pairs = []
+    pairs: list[tuple[str, object]] = []
     for name, value in tree.items():
         pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return pairs

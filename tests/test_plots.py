@@ -94,13 +94,16 @@ def test_samples_are_shown_pixel_for_pixel(tmp_path, shape):
     images = random_images(*shape)
     plots.samples(tmp_path / "a.png", images)
     page = pixels(tmp_path / "a.png")[..., :3] / 255
-    fitted = plots._fitted(images, int(np.ceil(np.sqrt(len(images)))))
+    columns = int(np.ceil(np.sqrt(len(images))))
+    fitted = plots._fitted(images, columns)
     assert fitted.shape[1] % images.shape[1] == 0
-    assert all(contains(page, np.broadcast_to(image, (*image.shape[:2], 3))) for image in fitted[[0, -1]])
+    picture = plots.mosaic(fitted, columns, plots.GAP)
+    assert contains(page, np.broadcast_to(picture, (*picture.shape[:2], 3)))
+    assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * plots.DPI) + 60)
 
 
 def test_large_pictures_keep_their_words_in_proportion(tmp_path, drawn):
-    plots.samples(tmp_path / "a.png", random_images(4, 1300, 1300, 1))
+    plots.samples(tmp_path / "a.png", random_images(4, 8, 1300, 1))
     assert drawn[0].dpi > 1.9 * plots.DPI
     assert pixels(tmp_path / "a.png").shape[1] >= 2602
 
@@ -164,7 +167,7 @@ def test_limits_leave_out_the_first_steps_and_nothing_of_a_ramp():
 
 
 def test_limits_keep_a_validation_that_turns_down(tmp_path, drawn):
-    records = [record(step, -80.0) for step in range(1, 1000)]
+    records = [record(step, -80.0 + step % 7 / 10) for step in range(1, 1000)]
     records += [record(step, -80.0 - step / 20, "validation") for step in range(100, 1000, 100)]
     plots.curves(tmp_path / "a.png", records)
     assert drawn[0].axes[0].get_ylim()[0] < -125
@@ -212,13 +215,15 @@ def test_bars_are_sorted_and_told_apart(tmp_path, drawn):
 
 
 def test_latent_plane_colours_each_class_at_its_place(tmp_path, drawn):
-    means = np.array([[0.0, 1.0], [0.0, 1.2], [-3.0, 0.0], [np.nan, 0.0]])
-    plots.latent_plane(tmp_path / "a.png", means, [7, 7, 2, 2], axes=("first <b>", "second"))
+    means = np.array([[0.0, 1.0], [0.0, 1.2], [-3.0, 0.0], [np.nan, 0.0], [0.0, np.inf]])
+    plots.latent_plane(tmp_path / "a.png", means, [7, 7, 2, 2, 3], axes=("first <b>", "second"))
     axes = drawn[0].axes[0]
     dots = {tuple(place): tuple(colour) for place, colour in zip(*dots_of(axes), strict=True)}
     assert dots[0.0, 1.0] == dots[0.0, 1.2] != dots[-3.0, 0.0]
     names = {text.get_text(): text.get_position() for text in axes.texts}
     assert names["7"] == pytest.approx((0.0, 1.1))
+    assert names["2"] == pytest.approx((-3.0, 0.0))
+    assert "3" not in names
     assert axes.get_xlabel() == "first <b>"
     assert axes.get_aspect() == 1.0
     assert sorted(circle.radius for circle in axes.patches) == [1, 2]
@@ -277,7 +282,9 @@ def test_a_failure_keeps_the_old_figure_and_no_temporary_file(tmp_path, monkeypa
 def test_the_caller_s_style_is_neither_changed_nor_used(tmp_path):
     images = random_images(4, 8, 8, 1)
     plots.samples(tmp_path / "a.png", images)
-    with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "axes.titlesize": 40}):
+    with matplotlib.rc_context(
+        {"font.size": 30, "axes.titlesize": 40, "text.antialiased": False, "image.origin": "lower"}
+    ):
         before = dict(matplotlib.rcParams)
         plots.samples(tmp_path / "b.png", images)
         assert dict(matplotlib.rcParams) == before

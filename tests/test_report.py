@@ -106,6 +106,8 @@ def test_numbers_stand_with_their_error_and_meaning(workdir):
         ({"value": -1234.5678, "stderr": 12.3}, "−1,235 ± 12"),
         ({"value": 0.47571, "stderr": 0.00478}, "0.4757 ± 0.0048"),
         ({"value": -5.0, "stderr": 0.0}, "−5"),
+        ({"value": -5}, "−5"),
+        ({"value": True}, "True"),
         ({"value": 3.14159, "stderr": None}, "3.142"),
         ({"value": float("nan"), "stderr": 0.1}, "nan"),
         ({"value": 1.5, "stderr": float("nan")}, "1.5"),
@@ -182,7 +184,7 @@ def test_hostile_text_stays_text(workdir):
     write(
         workdir,
         "config",
-        {"config": {"data": {"name": evil}, "model": {"latent_dim": evil}, evil: [evil, {"a": evil}]}},
+        {"config": {"data": {"name": evil}, "model": {"latent_dim": evil}, evil: [evil, {evil: evil}]}},
     )
     write(workdir, "environment", {"command": evil, "jaxvae": evil, evil: {evil: evil}})
     entry = {"value": evil, "stderr": evil, "samples": evil}
@@ -192,6 +194,8 @@ def test_hostile_text_stays_text(workdir):
     add_figures(folder, "<script>&'\"")
     page = read(folder)
     assert not {tag for tag, _ in page.tags} & {"script", "b", "a", "iframe"}
+    assert [sorted(attributes) for tag, attributes in page.tags if tag == "img"] == [["alt", "src"]]
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == ["Figure: <script>&'\""]
     assert page.text.count("<script>alert(1)") > 20
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
 
