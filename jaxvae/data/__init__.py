@@ -1,0 +1,1 @@
+"""Reading data sets: found, prepared and decoded once, then memory-mapped."""

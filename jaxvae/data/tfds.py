@@ -1,0 +1,178 @@
+"""Finding a prepared TFDS data set on disk and opening it without TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxvae.data.store import build_once, cache_folder
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.data_sources.base import BaseDataSource
+
+DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
+EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
+
+_NAME = re.compile(r"(?P<dataset>[a-z]\w*(/\w[\w.+-]*)?)(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII)
+_VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
+
+
+def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
+    """Open the prepared data set `name` as a TFDS builder whose images are uint8 [H,W,C] of one size.
+
+    `name` and `data_dir` as for `prepared_folder`. Raises ValueError where it does, and for a data set without a
+    feature 'image', with images of another type or of varying size.
+    """
+    folder = prepared_folder(name, data_dir)
+    import tensorflow_datasets as tfds
+
+    # From the files alone: the builder's own code may be another version, or a package that is not installed here.
+    builder = tfds.builder_from_directory(folder)
+    _check_image(name, builder.info.features)
+    logging.getLogger("absl").addFilter(_worth_saying)
+    return builder
+
+
+def read_split(builder: tfds.core.DatasetBuilder, split: str) -> BaseDataSource:
+    """Open one split as a random-access source of {'image': uint8 [H,W,C], 'label': int, ...}, in file order.
+
+    `split` is a name or a slice of one, such as 'train[:90%]'. Raises ValueError for a split that is not there.
+    """
+    name = split.partition("[")[0]
+    if name not in builder.info.splits:
+        raise ValueError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
+    return builder.as_data_source(split=split)
+
+
+def prepared_folder(name: str, data_dir: str | os.PathLike | None = None) -> Path:
+    """Find the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
+
+    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
+    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says.
+    Raises ValueError for a name that is unknown, not prepared, or prepared in a format other than array_record.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise _unknown(name)
+    dataset, version = match["dataset"], match["version"]
+    if dataset == "digits":
+        return _digits_folder(version)
+    root = _data_folder(data_dir)
+    versions = _prepared_versions(root / dataset)
+    if not versions or version not in (None, *versions):
+        raise _not_prepared(name, dataset, root)
+    folder = root / dataset / (version or versions[-1])
+    _check_format(dataset, root, folder)
+    return folder
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    # Each record is decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
+    return "OpenCV is not installed" not in record.getMessage()
+
+
+def _digits_folder(version: str | None) -> Path:
+    if version not in (None, DIGITS_VERSION):
+        raise ValueError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
+    target = cache_folder() / "tfds" / "digits" / DIGITS_VERSION
+    build_once(target, _prepare_digits)
+    return target
+
+
+def _prepare_digits(scratch: Path) -> Path:
+    import tensorflow_datasets as tfds
+
+    from jaxvae.data.digits import Digits
+
+    builder = Digits(data_dir=scratch, file_format="array_record")
+    # TFDS announces a download and draws bars, for one second of work without any network.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return scratch / "digits" / DIGITS_VERSION
+
+
+def _data_folder(data_dir: str | os.PathLike | None) -> Path:
+    chosen = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if "://" in chosen:
+        raise ValueError(f"data_dir={chosen!r} is remote; expected a local folder. Copy or mount the data set first.")
+    return Path(chosen).expanduser()
+
+
+def _prepared_versions(folder: Path) -> list[str]:
+    found = [info.parent.name for info in folder.glob("*/dataset_info.json") if _VERSION.fullmatch(info.parent.name)]
+    return sorted(found, key=lambda version: tuple(map(int, version.split("."))))
+
+
+def _check_format(dataset: str, root: Path, folder: Path) -> None:
+    info = json.loads((folder / "dataset_info.json").read_text())
+    found = {info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", [])}
+    if "array_record" not in found:
+        raise ValueError(
+            f"{folder} is prepared as {', '.join(sorted(found))}; expected array_record, which alone can be read "
+            "without TensorFlow. A folder holds one format: prepare it again in another one, and pass that as "
+            f"data_dir:\n{_recipe(dataset, root / 'array_record')}"
+        )
+
+
+def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
+    import tensorflow_datasets as tfds
+
+    image = dict(features.items()).get("image")
+    if not isinstance(image, tfds.features.Image):
+        raise ValueError(
+            f"{name} has no image feature named 'image'; its features are {sorted(features)}. "
+            f"Choose a data set of images, such as {', '.join(EXAMPLES_OF_NAMES)}, or pass arrays of your own."
+        )
+    if image.np_dtype != "uint8":
+        raise ValueError(f"{name} has images of type {image.np_dtype}; expected uint8. Pass arrays instead.")
+    if None in image.shape:
+        raise ValueError(
+            f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
+            "Resize them first, and pass them as arrays or as a TFDS data set of your own."
+        )
+
+
+def _unknown(name: str) -> ValueError:
+    import tensorflow_datasets as tfds
+
+    known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+    nearest = difflib.get_close_matches(name.lower(), known, n=3)
+    guess = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+    return ValueError(
+        f"unknown data set {name!r}.{guess} Expected a TFDS name, with a version or not, such as "
+        f"{', '.join(EXAMPLES_OF_NAMES)}, mnist:3.0.1; or one of your own, prepared in data_dir."
+    )
+
+
+def _not_prepared(name: str, dataset: str, root: Path) -> ValueError:
+    import tensorflow_datasets as tfds
+
+    base = dataset.partition("/")[0]
+    there = sorted(_readable_name(info.parent, root) for info in (root / base).rglob("dataset_info.json"))
+    if not there and base not in tfds.list_builders(with_community_datasets=False):
+        return _unknown(name)
+    found = f" Prepared there: {', '.join(there)}." if there else ""
+    return ValueError(
+        f"{name} is not prepared in {root} (looked for {root / dataset}/<version>/dataset_info.json).{found} "
+        f"Name its folder as data_dir, or prepare it once:\n{_recipe(name, root)}"
+    )
+
+
+def _readable_name(folder: Path, root: Path) -> str:
+    return f"{folder.parent.relative_to(root).as_posix()}:{folder.name}"
+
+
+def _recipe(name: str, root: Path) -> str:
+    return (
+        f"  pip install 'jaxvae[tf]'    # TFDS's own preparation of most sets needs TensorFlow; reading does not\n"
+        f'  python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, data_dir={str(root)!r}, '
+        f"file_format='array_record').download_and_prepare()\""
+    )
