@@ -17,6 +17,7 @@ from jaxvae.logbook import read_metrics
 from jaxvae.run import Run
 
 FIGURES, FRAMES = "figures", "samples"
+MANIFOLD = 20  # pictures along each side
 
 
 def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir: Path, key: Array) -> None:
@@ -35,7 +36,7 @@ def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir
         plots.kl_per_dimension(folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"]))
         draw_plane(folder / "latent_plane.png", values["means"], split)
     if run.config.model.latent_dim == 2:
-        grid = latent.quantile_grid(20)
+        grid = latent.quantile_grid(MANIFOLD)
         tiles = pictures(run.decode(grid.reshape(-1, 2)).mean())
         plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *run.shape))
     if frames := read_frames(workdir):

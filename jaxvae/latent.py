@@ -47,11 +47,11 @@ def without_samples(density: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[0], density)
 
 
-def quantile_grid(side: int, edge: float = 0.02) -> np.ndarray:
-    """[side, side, 2] points of the plane at equal steps of the standard normal's quantiles; row 0 has the largest z2."""
+def quantile_grid(side: int) -> np.ndarray:
+    """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 has the largest z2."""
     from jax.scipy.stats import norm
 
-    steps = np.asarray(norm.ppf(jnp.linspace(edge, 1 - edge, side)))
+    steps = np.asarray(norm.ppf((jnp.arange(side) + 0.5) / side))
     z1, z2 = np.meshgrid(steps, steps[::-1])
     return np.stack([z1, z2], axis=-1).astype(np.float32)
 

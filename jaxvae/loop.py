@@ -8,7 +8,6 @@ import signal
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def train_and_evaluate(
 
 def claim(workdir: Path, config: Config, data: DataSet) -> None:
     """Makes the workdir this run's: writes config.json, or refuses one that was trained with another config or other data."""
-    identity = {"name": data.name, "version": data.version, "fingerprint": data.fingerprint, "shape": list(data.shape)}
+    identity = {"name": data.name, "version": data.version, "shape": list(data.shape), "images": {k: len(v) for k, v in data.splits.items()}}
     if (workdir / CONFIG).exists():
         old, old_data = configs.load(workdir / CONFIG)
         differences = configs.differences(old, config)
@@ -82,7 +81,7 @@ def claim(workdir: Path, config: Config, data: DataSet) -> None:
                 "old config, or train this one elsewhere with --workdir."
             )
     workdir.mkdir(parents=True, exist_ok=True)
-    configs.save(workdir / CONFIG, config, identity)
+    configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
 
 
 def take_steps(experiment: Experiment, workdir: Path, say: Callable[[str], None]) -> State:
@@ -156,20 +155,23 @@ def due(step: int, every: int, total: int) -> bool:
 
 
 class LateMetrics:
-    """Metrics are fetched one line late, while the device is already busy with the steps after them."""
+    """Metrics are fetched one line late, when the device is already busy with the steps after them: it never waits for the host."""
 
     def __init__(self, experiment: Experiment, logbook: Logbook, bar: Progress):
         self.experiment, self.logbook, self.bar = experiment, logbook, bar
-        self.waiting: deque[tuple[int, dict[str, jax.Array]]] = deque()
+        self.waiting: tuple[int, dict[str, jax.Array]] | None = None
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Keeps this step's metrics if they are due, and writes those that waited."""
         if due(step, self.experiment.config.train.log_every, self.experiment.config.train.steps):
-            self.waiting.append((step, metrics))
-            if len(self.waiting) > 1:
-                self.write_one()
+            self.write_all()
+            self.waiting = (step, metrics)
 
-    def write_one(self) -> None:
-        step, metrics = self.waiting.popleft()
+    def write_all(self) -> None:
+        """Waits for the device and writes what is waiting."""
+        if self.waiting is None:
+            return
+        (step, metrics), self.waiting = self.waiting, None
         values = {name: float(value) for name, value in sorted(jax.device_get(metrics).items())}
         values["learning_rate"] = float(self.experiment.parts.schedule(step - 1))
         self.logbook.write(step, "train", values)
@@ -179,10 +181,6 @@ class LateMetrics:
                 f"the last {values['streak']:.0f} steps up to {step:,} had no finite loss or gradient and were skipped; the run is "
                 "stopped, its last good checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip."
             )
-
-    def write_all(self) -> None:
-        while self.waiting:
-            self.write_one()
 
 
 def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, bar: Progress) -> float | None:

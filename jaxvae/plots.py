@@ -237,7 +237,7 @@ def training(path, steps, frames):
 
 
 def manifold(path, grid, *, quantiles=None):
-    """Draw a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1, without seams.
+    """Draw a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1.
 
     quantiles [R] are the prior's quantiles at which the columns, left to right, and the rows, bottom to top, were
     decoded; by default the middles of R equally probable parts, (i + 1/2) / R.
@@ -246,7 +246,8 @@ def manifold(path, grid, *, quantiles=None):
     side = len(grid)
     if grid.shape[1] != side:
         raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
-    picture = mosaic(_fitted(grid.reshape(-1, *grid.shape[2:]), side, gap=0), side, pad=0)
+    gap = GAP if max(grid.shape[2:4]) < 16 else 0  # tiny pictures fill their frames: without a seam they run together
+    picture = mosaic(_fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
     middles = (np.arange(side) + 0.5) / side
     ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
     places = np.interp(ticks, middles if quantiles is None else quantiles, middles)

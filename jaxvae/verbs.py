@@ -35,7 +35,7 @@ def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: f
         np.save(out, np.asarray(run.sample(random.key(seed), n, temperature=temperature)))
     else:
         _, px = latent.generate(run.model, run.variables, random.split(random.key(seed), n), temperature=temperature)
-        plots.save_image(out, plots.mosaic(figures.pictures(px.mean())))
+        plots.save_image(out, plots.mosaic(figures.pictures(px.mean())), cell=min(run.shape[:2]))
     print(out)
 
 

@@ -98,11 +98,7 @@ def test_a_missing_file_and_an_older_format_are_built_again(data_dir, cache_fold
     for other in (json.loads(path.read_text()) | {"format": 0}, []):
         path.write_text(json.dumps(other))
         assert contents(load("kmnist", data_dir)) == whole
-<<<<<<< HEAD
-    assert json.loads(path.read_text())["format"] == 1
-=======
         assert json.loads(path.read_text())["format"] == 1
->>>>>>> data
 
 
 def test_changed_records_are_another_cache(tmp_path, cache_folder):
