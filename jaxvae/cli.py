@@ -7,6 +7,7 @@ itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved.
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import os
 import shlex
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jaxvae.config import Config
+from jaxvae.config import Config, flatten
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,13 +188,14 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
     if not Path(file).is_file():
         near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
         raise ValueError(f"--config {path}: there is no such file. Configs here: {near}.")
+    refuse_unknown(path, overrides)
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", flag_values=values)
     try:
         rest = values(["jaxvae", f"--config={path}", *overrides])
         config = values.config
-    except (flags.Error, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"--config {path} {shlex.join(overrides)}: {describe(error)}") from error
+    except (flags.Error, KeyError, AttributeError, TypeError, SyntaxError, ImportError) as error:
+        raise ValueError(f"--config {path} {shlex.join(overrides)}: {type(error).__name__}: {error}") from error
     if len(rest) > 1:
         raise ValueError(f"{' '.join(rest[1:])}: expected --config.FIELD=VALUE.")
     if not isinstance(config, Config):
@@ -201,13 +203,15 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
     return config
 
 
-def describe(error: Exception) -> str:
-    """The error in words, with the known fields where one was not found."""
-    from jaxvae.config import flatten
-
-    text = str(error.args[0] if error.args else error)
-    unknown = isinstance(error, KeyError | AttributeError) or "nknown" in text
-    return text + (f"\nThe fields are: {', '.join(flatten(Config()))}." if unknown else "")
+def refuse_unknown(path: str, overrides: Sequence[str]) -> None:
+    """Raises ValueError for an override of a field that does not exist, with the nearest that does."""
+    known = list(flatten(Config()))
+    for override in overrides:
+        name = override.removeprefix("--config.").partition("=")[0].partition(" ")[0]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+            suggestion = f"did you mean --config.{near[0]}? " if near else ""
+            raise ValueError(f"--config.{name}: there is no such field; {suggestion}The fields are: {', '.join(known)}.")
 
 
 if __name__ == "__main__":

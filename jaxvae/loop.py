@@ -198,7 +198,7 @@ def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, 
 
 def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
     """Keeps samples of the same z at this step: what the model dreams while it learns."""
-    _, px = experiment.generate(variables_of(state), random.split(experiment.figure_key, 16))
+    _, px = experiment.generate(variables_of(state), random.split(random.clone(experiment.figure_key), 16))
     figures.save_frame(workdir, step, figures.pictures(px.mean()))
 
 

@@ -1,0 +1,245 @@
+"""A run from its first step to its report, stopped and continued, loaded and used."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+import jaxvae
+from jaxvae import checkpoint
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.loop import train_and_evaluate
+from jaxvae.run import CHECKPOINTS, abstract_state
+
+STEPS = 60
+
+
+def tiny(**train) -> Config:
+    train = {"steps": STEPS, "engine": "scan", "log_every": 7, "validate_every": 20, "checkpoint_every": 15} | train
+    return Config(
+        data=Data(batch_size=100, pipeline="resident"),
+        model=Model(encoder="mlp(32)", decoder="mlp(32)"),
+        objective="elbo(beta=linear(0.5, 1, steps=30))",
+        optimizer=Optimizer(schedule="warmup(10)", clip=100.0),
+        train=Train(**train),
+        evaluate=Evaluate(samples=5),
+    )
+
+
+def quiet(text: str) -> None:
+    """Says nothing."""
+
+
+def go(config, workdir):
+    return train_and_evaluate(config, workdir, say=quiet)
+
+
+def final_state(run):
+    return checkpoint.restore(run.workdir / CHECKPOINTS, abstract_state(run.config, run.parts, run.shape))
+
+
+def assert_same_bits(one, other):
+    def raw(leaf):
+        return random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b)), final_state(one), final_state(other))
+    assert (one.workdir / "metrics.jsonl").read_bytes() == (other.workdir / "metrics.jsonl").read_bytes()
+    assert json.loads((one.workdir / "results.json").read_text())["test"] == json.loads((other.workdir / "results.json").read_text())["test"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    return go(tiny(), tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_run_directory_holds_all_that_is_promised(whole):
+    names = {path.name for path in whole.workdir.iterdir()}
+    promised = {"config.json", "environment.json", "metrics.jsonl", "timing.jsonl", "tensorboard", "checkpoints", "figures"}
+    assert names >= promised | {"report.html", "results.json"}
+    figures = {path.stem for path in (whole.workdir / "figures").iterdir()}
+    assert figures == {"reconstructions", "samples", "curves", "kl_per_dimension", "latent_plane", "manifold", "training"}
+
+
+def test_results_carry_protocol_and_standard_errors(whole):
+    results = json.loads((whole.workdir / "results.json").read_text())
+    test = results["test"]
+    assert results["version"] == 1
+    assert results["step"] == STEPS
+    assert test["examples"] == 360
+    assert test["log_likelihood"]["samples"] == 5
+    for name in ("elbo", "rate", "distortion", "log_likelihood", "bits_per_dim"):
+        assert np.isfinite(test[name]["value"])
+        assert test[name]["stderr"] > 0
+    assert test["elbo"]["value"] == pytest.approx(-test["rate"]["value"] - test["distortion"]["value"], rel=1e-6)
+    assert results["protocol"]["binarization"].startswith("dynamic")
+
+
+def test_the_loss_falls_and_every_line_of_the_metrics_is_there_once(whole):
+    lines = [json.loads(line) for line in (whole.workdir / "metrics.jsonl").read_text().splitlines()]
+    train = [line for line in lines if line["split"] == "train"]
+    assert [line["step"] for line in train] == [7, 14, 21, 28, 35, 42, 49, 56, 60]
+    assert [line["step"] for line in lines if line["split"] == "validation"] == [20, 40, 60]
+    assert train[-1]["distortion"] < train[0]["distortion"] - 5
+    assert train[1]["beta"] == pytest.approx(0.5 + 0.5 * 13 / 30)
+    assert train[0]["learning_rate"] == pytest.approx(0.6e-3)
+
+
+@pytest.mark.parametrize(("first", "engine", "pipeline"), [(33, "scan", "resident"), (33, "dispatch", "streaming")])
+def test_stopped_and_continued_is_never_stopped(first, engine, pipeline, tmp_path):
+    config = tiny(engine=engine)
+    config.data.pipeline = pipeline
+    unbroken = go(config, tmp_path / "unbroken")
+    stopped = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=first))
+    go(stopped, tmp_path / "broken")
+    shutil.rmtree(tmp_path / "broken" / CHECKPOINTS / str(first))  # as if killed after the last regular checkpoint
+    continued = go(config, tmp_path / "broken")
+    assert_same_bits(unbroken, continued)
+
+
+def test_resident_and_streaming_see_the_same_data(tmp_path):
+    runs = []
+    for pipeline in ("resident", "streaming"):
+        config = tiny(engine="dispatch", steps=25)
+        config.data.pipeline = pipeline
+        runs.append(go(config, tmp_path / pipeline))
+    assert_same_bits(*runs)
+
+
+def test_another_config_is_refused_with_the_difference(whole):
+    config = tiny(seed=1)
+    with pytest.raises(ValueError, match=r"train\.seed: 0 -> 1"):
+        go(config, whole.workdir)
+
+
+def test_a_finished_run_is_not_trained_or_scored_again(whole):
+    before = {path: path.stat().st_mtime_ns for path in (whole.workdir / CHECKPOINTS).iterdir()}
+    said = []
+    train_and_evaluate(tiny(), whole.workdir, say=said.append)
+    assert any("already trained" in line for line in said)
+    assert before == {path: path.stat().st_mtime_ns for path in (whole.workdir / CHECKPOINTS).iterdir()}
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "unseal"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(whole, tmp_path, harm, caplog):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    steps = checkpoint.steps(tmp_path / "run" / CHECKPOINTS)
+    latest = tmp_path / "run" / CHECKPOINTS / str(steps[-1])
+    data = max((latest / "state").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
+    if harm == "flip":
+        data.write_bytes(bytes([data.read_bytes()[0] ^ 1]) + data.read_bytes()[1:])
+    elif harm == "truncate":
+        data.write_bytes(data.read_bytes()[:-1])
+    elif harm == "remove":
+        data.unlink()
+    else:
+        (latest / "manifest.json").unlink()
+    continued = go(tiny(), tmp_path / "run")
+    assert harm == "unseal" or str(latest) in caplog.text
+    assert_same_bits(whole, continued)
+
+
+def test_when_all_checkpoints_are_damaged_nothing_is_overwritten(whole, tmp_path):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    for path in (tmp_path / "run" / CHECKPOINTS).glob("*/state/_CHECKPOINT_METADATA"):
+        path.write_text("{}")
+    with pytest.raises(ValueError, match="are damaged; nothing was overwritten"):
+        go(tiny(steps=STEPS + 10), tmp_path / "run")
+
+
+def test_patience_stops_early_and_gives_the_best_weights(tmp_path):
+    config = tiny(steps=10_000, validate_every=10, checkpoint_every=1000, patience=2)
+    config.optimizer.learning_rate = 0.05  # so that it overfits soon
+    config.optimizer.ema = 0.0
+    run = go(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (run.workdir / "metrics.jsonl").read_text().splitlines()]
+    validations = {line["step"]: line["elbo"] for line in lines if line["split"] == "validation"}
+    best = max(validations, key=validations.get)
+    assert run.step == best == max(validations) - 20
+    assert jaxvae.load(run.workdir).step == best
+
+
+def test_a_run_that_only_meets_nan_stops_and_says_so(tmp_path):
+    config = tiny(steps=2000)
+    config.optimizer.learning_rate, config.optimizer.clip, config.optimizer.schedule = 1e30, None, "constant"
+    with pytest.raises(FloatingPointError, match=r"Lower optimizer\.learning_rate"):
+        go(config, tmp_path / "run")
+
+
+def test_init_from_starts_with_the_other_runs_weights(whole, tmp_path):
+    config = tiny(steps=1, init_from=str(whole.workdir))
+    config.optimizer.learning_rate = 1e-12
+    run = go(config, tmp_path / "run")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), run.variables, whole.variables)
+    config.model.encoder = "mlp(16)"
+    with pytest.raises(ValueError, match="other names or shapes"):
+        go(config, tmp_path / "other")
+
+
+def test_arrays_of_ones_own_are_trained_on(tmp_path):
+    images = random.randint(random.key(0), (200, 5, 7, 3), 0, 256).astype(jnp.uint8)
+    config = tiny(steps=5)
+    config.data.batch_size = 20
+    run = jaxvae.train(config, tmp_path / "run", arrays=np.asarray(images))
+    assert run.shape == (5, 7, 3)
+    assert run.config.data.name == "arrays"
+    with pytest.raises(ValueError, match=r"expected uint8 images .* got float32 \[200, 5\]"):
+        jaxvae.train(config, tmp_path / "other", arrays=np.zeros((200, 5), np.float32))
+
+
+# what a user holds
+
+
+def test_load_gives_the_weights_that_were_scored(whole):
+    vae = jaxvae.load(whole.workdir)
+    jax.tree.map(np.testing.assert_array_equal, vae.variables, whole.variables)
+    assert vae.step == STEPS
+
+
+def test_the_functions_of_a_loaded_model(whole):
+    vae = jaxvae.load(str(whole.workdir))
+    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
+    x = vae.prepare(random.key(0), images)
+    assert x.shape == (3, 8, 8, 1)
+    q = vae.encode(x)
+    assert q.mean().shape == q.sample(random.key(1)).shape == (3, 2)
+    np.testing.assert_array_equal(q.mean(), vae.encode(x).mean())  # a mean, not a draw
+    p = vae.decode(q.mean())
+    assert p.mean().shape == (3, 8, 8, 1)
+    assert set(np.unique(p.sample(random.key(2)))) <= {0.0, 1.0}
+    drawn = vae.sample(random.key(3), 64, temperature=0.5)
+    assert drawn.shape == (64, 8, 8, 1)
+    assert set(np.unique(drawn)) <= {0.0, 1.0}
+    again = vae.reconstruct(random.key(4), x)
+    assert again.shape == (3, 8, 8, 1)
+    assert (again > 0).all()
+    assert (again < 1).all()
+    few, many = (vae.log_likelihood(random.key(5), x, samples=k) for k in (1, 200))
+    assert few.shape == (3,)
+    assert many.mean() > few.mean()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda vae: vae.prepare(random.key(0), np.zeros((1, 8, 8, 1))), "uint8 images, got float64"),
+        (lambda vae: vae.prepare(random.key(0), np.zeros((1, 9, 8, 1), np.uint8)), r"\[1, 9, 8, 1\].*\[B, 8, 8, 1\]"),
+        (lambda vae: vae.encode(np.zeros((8, 8, 1))), r"One image is x\[None\]"),
+        (lambda vae: vae.encode(np.full((1, 8, 8, 1), 0.5)), "the values 0 and 1 only"),
+        (lambda vae: vae.decode(np.zeros((1, 3))), r"expected \[B, 2\]"),
+        (lambda vae: vae.log_likelihood(random.key(0), np.zeros((1, 8, 8, 1)), samples=0), "at least one sample"),
+    ],
+)
+def test_wrong_input_is_refused_in_words(whole, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(jaxvae.load(whole.workdir))
+
+
+def test_loading_what_is_no_run_says_so(tmp_path):
+    with pytest.raises(ValueError, match="is no run directory"):
+        jaxvae.load(tmp_path)
