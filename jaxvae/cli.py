@@ -190,9 +190,10 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
         raise ValueError(f"--config {path}: there is no such file. Configs here: {near}.")
     refuse_unknown(path, overrides)
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
+    arguments = ["jaxvae", f"--config={path}", *overrides]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
     try:
-        rest = values(["jaxvae", f"--config={path}", *overrides])
+        rest = values(arguments)
         config = values.config
     except (flags.Error, KeyError, AttributeError, TypeError, SyntaxError, ImportError) as error:
         raise ValueError(f"--config {path} {shlex.join(overrides)}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,176 @@
+"""The command line as a user meets it: verbs, refusals, signals."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxvae.cli import main
+
+ROOT = Path(__file__).parent.parent
+DIGITS = str(ROOT / "configs" / "digits.py")
+SMALL = [
+    "--config.model.encoder=mlp(16)",
+    "--config.model.decoder=mlp(16)",
+    "--config.train.engine=scan",
+    "--config.train.log_every=10",
+    "--config.train.validate_every=40",
+    "--config.train.checkpoint_every=40",
+    "--config.evaluate.samples=3",
+]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A small trained run."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "--config", DIGITS, "--workdir", str(folder), "--config.train.steps=40", *SMALL]) == 0
+    return folder
+
+
+def test_evaluate_renews_the_numbers(workdir, capsys):
+    assert main(["evaluate", str(workdir), "--samples", "7", "--splits", "validation"]) == 0
+    assert "(K=7)" in capsys.readouterr().out
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["validation"]["log_likelihood"]["samples"] == 7
+    assert results["test"]["log_likelihood"]["samples"] == 3
+
+
+def test_sample_and_reconstruct_write_pictures(workdir, tmp_path):
+    assert main(["sample", str(workdir), "--n", "9", "--out", str(tmp_path / "s.png")]) == 0
+    assert main(["sample", str(workdir), "--n", "9", "--out", str(tmp_path / "s.npy"), "--temperature", "0.7"]) == 0
+    assert main(["reconstruct", str(workdir), "--n", "5", "--out", str(tmp_path / "r.png")]) == 0
+    assert np.load(tmp_path / "s.npy").shape == (9, 8, 8, 1)
+    assert (tmp_path / "s.png").read_bytes()[:4] == (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_report_is_written_again(workdir):
+    (workdir / "report.html").unlink()
+    assert main(["report", str(workdir)]) == 0
+    assert (workdir / "report.html").stat().st_size > 50_000
+
+
+def test_data_says_what_is_in_a_data_set(capsys):
+    assert main(["data", "digits"]) == 0
+    out = capsys.readouterr().out
+    assert "8 x 8 x 1" in out
+    assert "train: 1,437 images, labels 0 to 9" in out
+
+
+def test_check_trains_nothing(tmp_path, capsys):
+    assert main(["train", "--config", DIGITS, "--workdir", str(tmp_path / "run"), "--check", *SMALL]) == 0
+    out = capsys.readouterr().out
+    for word in ("parameters", "MFLOP", "an epoch", "nothing was trained"):
+        assert word in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
+    out = tmp_path / "numbers.json"
+    assert main(["benchmark", "--config", DIGITS, "--seconds", "0.5", "--out", str(out), *SMALL]) == 0
+    numbers = json.loads(out.read_text())
+    gemms = 3 * 2 * (64 * 16 + 16 * 4 + 2 * 16 + 16 * 64)  # forward and twice backward
+    assert 0.6 * gemms < numbers["flops_per_image"] < 3 * gemms + 64 * 60
+    assert 0 < numbers["share_of_matmul_peak"] < 1
+    assert numbers["images_per_second"]["least"] <= numbers["images_per_second"]["median"] <= numbers["images_per_second"]["most"]
+    assert "images/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--config", "configs/nothing.py"], "there is no such file"),
+        (["train", "--config", DIGITS, "--config.model.latnt_dim=3"], "did you mean --config.model.latent_dim?"),
+        (["train", "--config", DIGITS, "--config.model.latent_dim=x"], "invalid literal for int"),
+        (["train", "--config", DIGITS, "--config.model.encoder=mpl(3)"], "did you mean 'mlp'?"),
+        (["train", "--config", DIGITS, "--config.data.prepare=grey"], "Either binarize the images"),
+        (["train", "--config", DIGITS, "--config.data.batch_size=5000"], "choose at most 1293"),
+        (["train", "--config", DIGITS, "--config.train.engine=scan", "--config.data.pipeline=streaming"], "choose data.pipeline='resident'"),
+        (["train", "--config", DIGITS, "--config.data.name=no_such_set"], "no_such_set"),
+        (["train", "--config", DIGITS, "--config.data.validation=0.0", "--config.train.patience=3"], "needs validation images"),
+        (["evaluate", "no/such/run"], "is no run directory"),
+        (["sample", "no/such/run"], "is no run directory"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err + captured.out
+    assert not any(tmp_path.iterdir())  # nothing was written before the refusal
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "--confg", DIGITS], ["fly"], ["sample", "x", "--config.train.steps=3"]])
+def test_a_wrong_command_line_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: jaxvae" in capsys.readouterr().err
+
+
+def test_a_config_file_must_return_a_config(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("def get_config():\n    return {'a': 1}\n")
+    assert main(["train", "--config", str(tmp_path / "mine.py")]) == 2
+    assert "expected a jaxvae.Config" in capsys.readouterr().err
+
+
+# signals: real processes
+
+
+def command(folder: Path, steps: int) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), "--config", DIGITS, "--workdir", str(folder), f"--config.train.steps={steps}", *SMALL]
+
+
+def environment() -> dict[str, str]:
+    """One device, the tests' data and compilation caches."""
+    import jax
+
+    return {**os.environ, "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+
+
+def started(folder: Path, steps: int) -> subprocess.Popen:
+    """A training process that has written some metrics."""
+    process = subprocess.Popen(command(folder, steps), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(lines_of(folder)) < 20:
+        time.sleep(0.02)
+    return process
+
+
+def lines_of(folder: Path) -> list[str]:
+    path = folder / "metrics.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_same_command_goes_on(signum, code, tmp_path):
+    process = started(tmp_path / "run", 10_000_000)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "stopped and saved at step" in errors
+    step = int(errors.split("at step ")[1].split(".")[0].replace(",", ""))
+    assert (tmp_path / "run" / "checkpoints" / str(step) / "manifest.json").exists()
+
+
+def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path):
+    steps, seed = 20_000, int.from_bytes(os.urandom(2), "big")
+    subprocess.run(command(tmp_path / "unbroken", steps), env=environment(), check=True, capture_output=True)
+    wait = random.Random(seed)
+    for _ in range(2):
+        process = started(tmp_path / "broken", steps)
+        time.sleep(wait.uniform(0, 2))
+        process.kill()
+        process.communicate()
+    subprocess.run(command(tmp_path / "broken", steps), env=environment(), check=True, capture_output=True)
+    assert lines_of(tmp_path / "broken") == lines_of(tmp_path / "unbroken"), f"kill times from seed {seed}"
+    results = [json.loads((tmp_path / name / "results.json").read_text())["test"] for name in ("broken", "unbroken")]
+    assert results[0] == results[1]

@@ -1,0 +1,63 @@
+"""The tree is the equation: a file imports only from lower floors, or from files before it on its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jaxvae
+
+ROOT = Path(jaxvae.__file__).parent
+FLOORS = [
+    ["distributions", "terms"],
+    ["layers", "encoder", "decoder"],
+    ["posterior", "prior", "draw", "likelihood"],
+    ["model"],
+    ["objective", "step", "evaluate", "latent"],
+    ["data.store", "data.digits", "data.tfds", "data.cache", "data.order", "data.prepare", "data.dataset", "data.pipeline"]
+    + ["checkpoint", "logbook", "progress", "plots", "report"],
+    ["config", "build", "engine"],
+    ["run", "experiment", "environment", "results", "figures", "loop", "verbs", "benchmark", "cli"],
+]
+RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
+OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets", "grain", "ml_collections", "absl"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "sklearn"}
+MAY_IMPORT = {0: {"jax"}, 1: {"jax", "flax"}, 2: {"jax", "flax", "numpy"}, 3: {"jax", "flax"}, 4: {"jax", "numpy", "optax"}}
+
+
+def imports(name: str) -> set[str]:
+    """The names of all modules that the file imports, at its top or inside functions."""
+    tree = ast.parse((ROOT / (name.replace(".", "/") + ".py")).read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {full for full in inner if full.removeprefix("jaxvae.") in RANK} or {node.module}
+    return found
+
+
+def test_every_file_has_its_place():
+    files = {str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in ROOT.rglob("*.py")}
+    assert {name for name in files if not name.endswith("__init__")} == set(RANK)
+
+
+@pytest.mark.parametrize("name", RANK)
+def test_a_file_imports_only_from_below(name):
+    for found in imports(name):
+        if found.startswith("jaxvae."):
+            assert RANK[found.removeprefix("jaxvae.")] < RANK[name], f"{name} imports {found}"
+
+
+@pytest.mark.parametrize("name", [name for name, (floor, _) in RANK.items() if floor in MAY_IMPORT])
+def test_the_lower_floors_do_no_io(name):
+    packages = {found.split(".")[0] for found in imports(name)}
+    assert packages & OUTSIDE <= MAY_IMPORT[RANK[name][0]]
+    assert not packages & {"os", "sys", "time", "pathlib", "logging", "json"}
+
+
+def test_the_pieces_of_the_bound_do_not_know_each_other():
+    assert not any("model" in found for found in imports("objective") | imports("step"))
+    assert not any("objective" in found for found in imports("model"))
+    assert not any(found.startswith("flax") or "model" in found for name in RANK if name.startswith("data.") for found in imports(name))
