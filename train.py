@@ -1,4 +1,4 @@
-"""Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.optimizer.learning_rate=3e-4]"""
+"""Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.train.seed=1]"""
 
 from jaxvae.cli import train
 

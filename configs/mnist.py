@@ -14,6 +14,8 @@ def get_config() -> Config:
         model=Model(latent_dim=20, encoder="mlp(400)", decoder="mlp(400)", likelihood="bernoulli"),
         objective="elbo(beta=1.0)",
         optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
-        train=Train(steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH),
+        train=Train(
+            steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH
+        ),
         evaluate=Evaluate(samples=100),
     )

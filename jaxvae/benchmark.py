@@ -30,19 +30,30 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     experiment = set_up(config, say=say)
     flops, memory = compiled_cost(experiment)
     measured = timed_steps(experiment, seconds=3.0)
-    epoch = experiment.pipeline.steps_per_epoch / measured["steps_per_second"]["median"]
+    speed = measured["steps_per_second"]["median"]
     shape = " x ".join(map(str, experiment.data.shape))
-    say(f"data        {experiment.data.name} {experiment.data.version}: " + ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items()))
-    say(f"images      {shape}, batches of {config.data.batch_size}, {experiment.pipeline.steps_per_epoch:,} steps an epoch")
+    say(
+        f"data        {experiment.data.name} {experiment.data.version}: "
+        + ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items())
+    )
+    say(
+        f"images      {shape}, batches of {config.data.batch_size}, "
+        f"{experiment.pipeline.steps_per_epoch:,} steps an epoch"
+    )
     for name, part in parameters(experiment).items():
         say(f"parameters  {part:>11,}  {name}")
     say(f"engine      {experiment.engine.name} over {experiment.pipeline.name} data on {jax.default_backend()}")
     say(f"step        {flops / 1e6:,.1f} MFLOP, {memory / 2**20:,.1f} MiB of arguments, outputs and temporaries")
-    say(f"time        {epoch:,.2f} s an epoch, {epoch * config.train.steps / experiment.pipeline.steps_per_epoch:,.0f} s for {config.train.steps:,} steps, evaluation not counted")
+    say(
+        f"time        {experiment.pipeline.steps_per_epoch / speed:,.2f} s an epoch, "
+        f"{config.train.steps / speed:,.0f} s for {config.train.steps:,} steps, evaluation not counted"
+    )
     say("everything builds; nothing was trained or written.")
 
 
-def benchmark(config: Config, *, seconds: float, out: Path | None, say: Callable[[str], None] = print) -> dict[str, Any]:
+def benchmark(
+    config: Config, *, seconds: float, out: Path | None, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Measures the config for about so many seconds; prints a table and writes the numbers as JSON."""
     if not seconds > 0:
         raise ValueError(f"--seconds {seconds}: expected a positive number.")
@@ -65,7 +76,12 @@ def benchmark(config: Config, *, seconds: float, out: Path | None, say: Callable
         "share_of_matmul_peak": achieved / peak,
         "step_memory_bytes": memory,
         "peak_memory_bytes": peak_memory(),
-        "environment": describe(engine=experiment.engine.name, pipeline=experiment.pipeline.name, seed=config.train.seed, command="jaxvae benchmark"),
+        "environment": describe(
+            engine=experiment.engine.name,
+            pipeline=experiment.pipeline.name,
+            seed=config.train.seed,
+            command="jaxvae benchmark",
+        ),
     }
     for line in table(numbers):
         say(line)
@@ -78,13 +94,17 @@ def table(numbers: dict[str, Any]) -> list[str]:
     """The numbers as lines."""
     environment, speed = numbers["environment"], numbers["images_per_second"]
     return [
-        f"device            {environment['platform']}, {len(environment['devices'])} device(s), {environment['threads']} threads, jax {environment['versions']['jax']}",
+        f"device            {environment['platform']}, {len(environment['devices'])} device(s), "
+        f"{environment['threads']} threads, jax {environment['versions']['jax']}",
         f"engine            {environment['engine']}, {environment['pipeline']} data",
-        f"compile           {numbers['step_compile_seconds']:.2f} s for one step; first {numbers['first_steps']} steps with it {numbers['first_seconds']:.2f} s",
+        f"compile           {numbers['step_compile_seconds']:.2f} s for one step; "
+        f"first {numbers['first_steps']} steps with it {numbers['first_seconds']:.2f} s",
         f"steps/s           {numbers['steps_per_second']['median']:,.1f}",
-        f"images/s          {speed['median']:,.0f}  (median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f})",
+        f"images/s          {speed['median']:,.0f}  "
+        f"(median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f})",
         f"FLOPs per image   {numbers['flops_per_image'] / 1e6:,.3f} million, of the compiled step",
-        f"share of peak     {numbers['share_of_matmul_peak']:.0%} of the {numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s that a float32 matmul reaches here",
+        f"share of peak     {numbers['share_of_matmul_peak']:.0%} of the "
+        f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s that a float32 matmul reaches here",
         f"peak memory       {numbers['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
@@ -118,8 +138,14 @@ def compiled_cost(experiment: Experiment) -> tuple[float, int]:
     config, shape = experiment.config, experiment.data.shape
     state, batch = abstract_state(config, experiment.parts, shape), abstract_batch(config.data.batch_size, shape)
     compiled = jax.jit(experiment.parts.train_step, donate_argnums=0).lower(state, batch).compile()
-    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+    cost: Any = compiled.cost_analysis() or {}
+    memory: Any = compiled.memory_analysis()
+    used = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )
     return float(cost.get("flops", float("nan"))), int(used)
 
 

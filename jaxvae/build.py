@@ -42,14 +42,20 @@ def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
 
 def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
-    return optax.warmup_cosine_decay_schedule(0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate)
+    return optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate
+    )
 
 
-def adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+def adam(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     return optax.adam(schedule, b1, b2, eps)
 
 
-def adamw(weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+def adamw(
+    weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     return optax.adamw(schedule, b1, b2, weight_decay=weight_decay)
 
 
@@ -73,7 +79,12 @@ TABLES: dict[str, dict[str, Callable]] = {
     "schedule": {f.__name__: f for f in (constant, warmup, cosine)},
     "weight": {"linear": linear},
 }
-FIELDS = {"prepare": "data.prepare", "objective": "objective", "optimizer": "optimizer.name", "schedule": "optimizer.schedule"}
+FIELDS = {
+    "prepare": "data.prepare",
+    "objective": "objective",
+    "optimizer": "optimizer.name",
+    "schedule": "optimizer.schedule",
+}
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
     "data.corrupt": ("none",),
@@ -104,7 +115,9 @@ def register(kind: str, name: str, factory: Callable) -> None:
     if kind not in TABLES:
         raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
     if not callable(factory):
-        raise ValueError(f"register({kind!r}, {name!r}): expected a function that builds the part, got {type(factory).__name__}.")
+        raise ValueError(
+            f"register({kind!r}, {name!r}): expected a function that builds the part, got {type(factory).__name__}."
+        )
     TABLES[kind][name] = factory
 
 
@@ -131,7 +144,9 @@ def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Part
     )
     loss = part("objective", config.objective)
     refuse_impossible(config, prepared, vae, loss)
-    schedule = part("schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps)
+    schedule = part(
+        "schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps
+    )
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
@@ -171,9 +186,9 @@ def check_numbers(config: Config) -> None:
         "evaluate.batch_size": evaluate.batch_size,
         "train.patience": 1 if train.patience is None else train.patience,
     }
-    for name, value in positive.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected a whole number from 1 on.")
+    for name, number in positive.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name}={number!r}: expected a whole number from 1 on.")
     for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": optimizer.clip}.items():
         if value is not None and not (0 < value < math.inf):
             raise ValueError(f"{name}={value!r}: expected a positive number.")
@@ -204,14 +219,20 @@ def read(kind: str, text: str, known: dict[str, Any], *, trust: bool = True) -> 
 
 
 def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict[str, Any], where: str) -> Any:
-    """Calls the factory that the syntax tree names, with its literals; calls among its arguments are weights' schedules."""
+    """Calls the factory that the syntax tree names, with its literals; a call among them is a weight's schedule."""
     call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
     if not isinstance(call.func, ast.Name):
-        raise ValueError(f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}.")
+        raise ValueError(
+            f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
+        )
     name = call.func.id
     if name not in table:
         near = difflib.get_close_matches(name, table, 1)
-        raise ValueError(f"{where}: {name!r} is not a known {kind}" + (f"; did you mean {near[0]!r}?" if near else ".") + f" Known: {', '.join(table)}.")
+        raise ValueError(
+            f"{where}: {name!r} is not a known {kind}"
+            + (f"; did you mean {near[0]!r}?" if near else ".")
+            + f" Known: {', '.join(table)}."
+        )
 
     def value(node: ast.expr) -> Any:
         if isinstance(node, ast.Call):
@@ -219,7 +240,9 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
         try:
             return ast.literal_eval(node)
         except ValueError:
-            raise ValueError(f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them).") from None
+            raise ValueError(
+                f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them)."
+            ) from None
 
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
@@ -228,8 +251,10 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
     return call_factory(table[name], name, args, kwargs, known, where)
 
 
-def call_factory(factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str) -> Any:
-    """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with the factory's signature."""
+def call_factory(
+    factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
+) -> Any:
+    """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
     parameters = inspect.signature(factory).parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
     shown = [str(p.replace(annotation=p.empty)) for key, p in parameters.items() if key not in filled]
@@ -252,7 +277,8 @@ def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
     if not Path(path).is_file():
         raise ValueError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return {name: value for name, value in vars(module).items() if callable(value)}

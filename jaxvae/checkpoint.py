@@ -79,7 +79,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def best_step(folder: Path) -> int | None:
-    """The step of the checkpoint with the largest validation elbo, the earliest of equals; None where none was validated."""
+    """The step of the checkpoint with the largest validation elbo, the earliest of equals; None without any."""
     scored = [(step, read_manifest(folder / str(step)).get("elbo")) for step in steps(folder)]
     known = [(elbo, -step) for step, elbo in scored if elbo is not None]
     return -max(known)[1] if known else None
@@ -88,8 +88,8 @@ def best_step(folder: Path) -> int | None:
 def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
     """The latest intact state, or None where there is no checkpoint; `prefer` names a step to try first.
 
-    `abstract` gives shapes and dtypes (jax.eval_shape). A damaged checkpoint is named in a warning and the one before it
-    used; ValueError where every one is damaged: nothing is overwritten then.
+    `abstract` gives shapes and dtypes (jax.eval_shape). A damaged checkpoint is named in a warning, the one before
+    it used; ValueError where every one is damaged: nothing is overwritten then.
     """
     found = steps(folder)
     order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
@@ -100,7 +100,8 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
         log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
     if found:
         raise ValueError(
-            f"All {len(found)} checkpoints in {folder} are damaged; nothing was overwritten. Restore one of them from a copy, "
+            f"All {len(found)} checkpoints in {folder} are damaged; nothing was overwritten. "
+            "Restore one of them from a copy, "
             "or start again in another --workdir."
         )
     return None

@@ -71,7 +71,12 @@ def make_parser() -> argparse.ArgumentParser:
         return sub
 
     def of_config(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--config", required=True, metavar="FILE", help="a file whose get_config() returns a Config; override with --config.FIELD=VALUE")
+        sub.add_argument(
+            "--config",
+            required=True,
+            metavar="FILE",
+            help="a file whose get_config() returns a Config; override with --config.FIELD=VALUE",
+        )
 
     def of_run(sub: argparse.ArgumentParser, count: int) -> None:
         sub.add_argument("run", type=Path, help="a run directory")
@@ -84,12 +89,18 @@ def make_parser() -> argparse.ArgumentParser:
     sub = verb("train", train_verb, "train a VAE, or go on where its run directory stopped")
     of_config(sub)
     sub.add_argument("--workdir", type=Path, help="the run directory (default: runs/<the config's name>)")
-    sub.add_argument("--check", action="store_true", help="build and trace everything, print sizes, memory and time per epoch, and stop")
+    sub.add_argument(
+        "--check",
+        action="store_true",
+        help="build and trace everything, print sizes, memory and time per epoch, and stop",
+    )
     sub = verb("evaluate", evaluate_verb, "score a trained run again, with more samples or other splits")
     of_run(sub, 0)
     sub.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
     sub.add_argument("--splits", nargs="+", help="train, validation, test")
-    sub = verb("sample", sample_verb, "draw images from a trained run: a .png of their means, or a .npy of draws x ~ p(x|z)")
+    sub = verb(
+        "sample", sample_verb, "draw images from a trained run: a .png of their means, or a .npy of draws x ~ p(x|z)"
+    )
     of_run(sub, 64)
     sub.add_argument("--temperature", type=float, default=1.0, help="times the prior's spread")
     of_run(verb("reconstruct", reconstruct_verb, "write test images beside their reconstructions"), 48)
@@ -97,7 +108,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub = verb("data", data_verb, "read a data set into the cache and say what is in it")
     sub.add_argument("name", help="'digits', or a TFDS name")
     sub.add_argument("--data_dir", help="the folder in which TFDS prepared it")
-    sub = verb("benchmark", benchmark_verb, "measure compile time, speed, share of the device's peak, and memory of a config")
+    sub = verb(
+        "benchmark", benchmark_verb, "measure compile time, speed, share of the device's peak, and memory of a config"
+    )
     of_config(sub)
     sub.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     sub.add_argument("--out", type=Path, help="a JSON file for the numbers")
@@ -212,7 +225,9 @@ def refuse_unknown(path: str, overrides: Sequence[str]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
             suggestion = f"did you mean --config.{near[0]}? " if near else ""
-            raise ValueError(f"--config.{name}: there is no such field; {suggestion}The fields are: {', '.join(known)}.")
+            raise ValueError(
+                f"--config.{name}: there is no such field; {suggestion}The fields are: {', '.join(known)}."
+            )
 
 
 if __name__ == "__main__":

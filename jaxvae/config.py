@@ -59,7 +59,9 @@ class Train:
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)
     checkpoint_every: int = may_change(500)
-    patience: int | None = may_change(None)  # stop after so many validations without a better elbo, and use the best weights
+    patience: int | None = may_change(
+        None
+    )  # stop after so many validations without a better elbo, and use the best weights
     init_from: str | None = None  # a run directory whose weights to start from
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
 
@@ -86,20 +88,30 @@ def flatten(config: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:
     flat: dict[str, tuple[Any, bool]] = {}
     for part in dataclasses.fields(config):
         value, name = getattr(config, part.name), prefix + part.name
-        flat |= flatten(value, name + ".") if dataclasses.is_dataclass(value) else {name: (value, "may_change" in part.metadata)}
+        flat |= (
+            flatten(value, name + ".")
+            if dataclasses.is_dataclass(value)
+            else {name: (value, "may_change" in part.metadata)}
+        )
     return flat
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """'train.seed: 0 -> 1' for every field that differs and may not."""
     before = flatten(old)
-    return [f"{name}: {before[name][0]!r} -> {value!r}" for name, (value, free) in flatten(new).items() if not free and before[name][0] != value]
+    return [
+        f"{name}: {before[name][0]!r} -> {value!r}"
+        for name, (value, free) in flatten(new).items()
+        if not free and before[name][0] != value
+    ]
 
 
 def save(path: Path, config: Config, data: dict[str, Any]) -> None:
-    """Writes config.json atomically: the strings, and what of the `data` the model is built with, {'shape': [H, W, C], ...}."""
+    """Writes config.json atomically: the strings, and what of the `data` the model is built with, such as its shape."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"version": VERSION, "data": data, "config": dataclasses.asdict(config)}, indent=1) + "\n")
+    temporary.write_text(
+        json.dumps({"version": VERSION, "data": data, "config": dataclasses.asdict(config)}, indent=1) + "\n"
+    )
     temporary.replace(path)
 
 
@@ -109,7 +121,9 @@ def load(path: Path) -> tuple[Config, dict[str, Any]]:
         stored = json.loads(path.read_text())
         version, data, values = stored["version"], stored["data"], stored["config"]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a jaxvae config ({error}). Restore the file, or train into another --workdir.") from error
+        raise ValueError(
+            f"{path} is not a jaxvae config ({error}). Restore the file, or train into another --workdir."
+        ) from error
     if version > VERSION:
         raise ValueError(f"{path} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
     return from_dict(Config, values, str(path)), data

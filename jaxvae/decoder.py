@@ -48,7 +48,9 @@ def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu") -> MLPDe
     return MLPDecoder(require_widths("mlp", widths), shape, activation)
 
 
-def conv(*channels: int, shape: tuple[int, int, int], kernel: int = 4, dense: int = 256, activation: str = "relu") -> ConvDecoder:
+def conv(
+    *channels: int, shape: tuple[int, int, int], kernel: int = 4, dense: int = 256, activation: str = "relu"
+) -> ConvDecoder:
     """Dense layers to a small image of channels[0], then one doubling transpose convolution per entry of `channels`.
 
     Mirrors the encoder of the reversed channels: `conv(32, 64)` is undone by `conv(64, 32)`.

@@ -36,7 +36,9 @@ class Normal:
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
         """Draws loc + temperature * scale * eps, reparameterized; see `draw_each` for the keys."""
-        return self.loc + temperature * jnp.exp(self.log_scale) * draw_each(random.normal, keys, self._shape, self.event)
+        return self.loc + temperature * jnp.exp(self.log_scale) * draw_each(
+            random.normal, keys, self._shape, self.event
+        )
 
     def log_prob_each(self, x: Array) -> Array:
         """log N(x) of each coordinate, shaped `[*batch, *event]`."""

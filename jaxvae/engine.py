@@ -112,22 +112,26 @@ def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> C
     return advance
 
 
-ENGINES = {"dispatch": dispatch, "scan": scan, "pmap": pmap}
+ENGINES: dict[str, Callable[..., Engine]] = {"dispatch": dispatch, "scan": scan, "pmap": pmap}
 
 
 def choose_engine(name: str, *, pipeline: str, devices: int, batch_size: int, convolutions: bool, platform: str) -> str:
     """The engine's name; ValueError in words where the one asked for cannot work.
 
-    'auto' is pmap on several devices that divide the batch; else scan over resident data, but not over convolutions on a
-    CPU, whose kernels run many times slower inside a compiled loop; else dispatch.
+    'auto' is pmap on several devices that divide the batch; else scan over resident data, but not over convolutions
+    on a CPU, whose kernels run many times slower inside a compiled loop; else dispatch.
     """
     if name == "pmap" and batch_size % devices:
         raise ValueError(
-            f"train.engine='pmap' shares a batch equally over {devices} devices; data.batch_size={batch_size} is no multiple "
+            f"train.engine='pmap' shares a batch equally over {devices} devices; "
+            f"data.batch_size={batch_size} is no multiple "
             f"of that. Choose data.batch_size={batch_size // devices * devices or devices}, or train.engine='dispatch'."
         )
     if name == "scan" and pipeline != "resident":
-        raise ValueError("train.engine='scan' gathers its batches on the device: choose data.pipeline='resident' or train.engine='dispatch'.")
+        raise ValueError(
+            "train.engine='scan' gathers its batches on the device: "
+            "choose data.pipeline='resident' or train.engine='dispatch'."
+        )
     if name != "auto":
         return name
     if devices > 1 and batch_size % devices == 0:

@@ -41,7 +41,7 @@ def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str
 
 
 def record(workdir: Path, **now: Any) -> list[str]:
-    """Writes environment.json; returns a warning for everything of the machine's shape that changed since the last time."""
+    """Writes environment.json; returns a warning for everything of the machine's shape that has changed since."""
     path = workdir / ENVIRONMENT
     described = describe(**now)
     try:
@@ -49,15 +49,24 @@ def record(workdir: Path, **now: Any) -> list[str]:
     except (OSError, ValueError):
         before = {}
     write_durably(path, described)
-    changed = [f"{name} {before[name]} -> {described[name]}" for name in SHAPE if name in before and before[name] != described[name]]
-    return [f"This run goes on with another {text}: the same keys and data order, but results may differ in their last bits." for text in changed]
+    changed = [
+        f"{name} {before[name]} -> {described[name]}"
+        for name in SHAPE
+        if name in before and before[name] != described[name]
+    ]
+    return [
+        f"This run goes on with another {text}: same keys and data order, but the last bits of results may differ."
+        for text in changed
+    ]
 
 
 def commit() -> str | None:
     """The git commit of the package's checkout, where it is one."""
     try:
         here = Path(__file__).parent
-        found = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        found = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None

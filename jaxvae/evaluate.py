@@ -30,7 +30,10 @@ def bounds(terms: Terms) -> dict[str, Array]:
 
 
 def coordinates(terms: Terms) -> dict[str, Array]:
-    """The KL and the posterior mean of every latent coordinate, both [B, Z], levels side by side; {} without a closed form."""
+    """The KL and the posterior mean of every latent coordinate, both [B, Z], levels side by side.
+
+    {} where a level has no closed form.
+    """
     if not all(has_kl(level.q, level.p) for level in terms.levels):
         return {}
     batch = terms.log_px.shape[1]
@@ -43,7 +46,9 @@ def coordinates(terms: Terms) -> dict[str, Array]:
     return {"kl_per_dimension": jnp.concatenate(kls, -1), "means": jnp.concatenate(means, -1)}
 
 
-def log_weight_sum(model, variables, key, inferred, x, index, condition=None, first: Array | int = 0, *, count: int) -> Array:
+def log_weight_sum(
+    model, variables, key, inferred, x, index, condition=None, first: Array | int = 0, *, count: int
+) -> Array:
     """log sum_k p(x, z_k) / q(z_k|x), [B], over the samples numbered first .. first + count - 1."""
     keys = example_keys(key, index, count, first=first)
     terms = model.apply(variables, keys, inferred, x, condition, method="terms")
@@ -81,7 +86,9 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
     return log_likelihood
 
 
-def make_evaluate(model, prepare: Callable, *, key: Array, chunk: int | None = None) -> Callable[..., dict[str, np.ndarray]]:
+def make_evaluate(
+    model, prepare: Callable, *, key: Array, chunk: int | None = None
+) -> Callable[..., dict[str, np.ndarray]]:
     """Returns evaluate(variables, batches, *, samples=0) -> {name: values of every example, [N] or [N, Z]}.
 
     `batches` yields (uint8 examples, number of real ones). The same `key` binarizes and draws in every call, example by
@@ -111,10 +118,12 @@ def make_evaluate(model, prepare: Callable, *, key: Array, chunk: int | None = N
     return evaluate
 
 
-def summarize(values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, int] | None = None) -> dict[str, Any]:
+def summarize(
+    values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """Means over examples with standard errors, as results.json holds them.
 
-    `bits` = (dimensions of x, levels of a pixel) where bits per dimension mean something: of the tightest bound at hand.
+    `bits` = (dimensions of x, levels of a pixel) where bits per dimension mean something: of the tightest bound.
     """
     scalars = {name: mean_and_error(value) for name, value in values.items() if value.ndim == 1}
     results: dict[str, Any] = {"examples": len(values["elbo"]), **scalars}
@@ -125,7 +134,9 @@ def summarize(values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[in
         results["bits_per_dim"] = mean_and_error(bits_per_dim(values[best], *bits)) | {"of": best}
     if "means" in values:
         results["active_units"] = {"value": int(active(values["means"]).sum()), "of": values["means"].shape[1]}
-        results["kl_per_dimension"] = {"value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]}
+        results["kl_per_dimension"] = {
+            "value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]
+        }
     return results
 
 

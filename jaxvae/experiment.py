@@ -39,7 +39,7 @@ class Experiment:
 
 
 def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
-    """Opens the data, builds the parts, chooses pipeline and engine; a config that cannot work is refused here, in words."""
+    """Opens the data, builds the parts, chooses pipeline and engine; what cannot work is refused here, in words."""
     check_numbers(config)
     data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
     parts = build(config, data.shape)
@@ -60,12 +60,19 @@ def check_against(config: Config, data: DataSet) -> None:
     """Raises ValueError where the config asks of the data what they do not have."""
     size, n = config.data.batch_size, len(data.splits["train"])
     if size > n:
-        raise ValueError(f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}.")
+        raise ValueError(
+            f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}."
+        )
     for split in config.evaluate.splits:
         if split not in data.splits:
-            raise ValueError(f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see data.validation.")
+            raise ValueError(
+                f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see data.validation."
+            )
     if config.train.patience and "validation" not in data.splits:
-        raise ValueError(f"train.patience={config.train.patience} needs validation images; data.validation={config.data.validation:g} holds out none.")
+        raise ValueError(
+            f"train.patience={config.train.patience} needs validation images; "
+            f"data.validation={config.data.validation:g} holds out none."
+        )
 
 
 def engine_for(config: Config, parts: Parts, shape: tuple[int, ...], pipeline: str) -> str:

@@ -25,7 +25,7 @@ def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
     split = data.splits.get("test") or data.splits["train"]
-    image, label, _ = split.take(np.arange(min(48, len(split))))
+    image, _, _ = split.take(np.arange(min(48, len(split))))
     keys = random.split(key, 3)
     x = run.prepare(keys[0], image)
     plots.reconstructions(folder / "reconstructions.png", np.asarray(x), pictures(run.reconstruct(keys[1], x)))
@@ -33,7 +33,9 @@ def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir
     plots.samples(folder / "samples.png", pictures(px.mean()))
     plots.curves(folder / "curves.png", read_metrics(workdir))
     if "means" in values:
-        plots.kl_per_dimension(folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"]))
+        plots.kl_per_dimension(
+            folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
+        )
         draw_plane(folder / "latent_plane.png", values["means"], split)
     if run.config.model.latent_dim == 2:
         grid = latent.quantile_grid(MANIFOLD)
@@ -45,12 +47,15 @@ def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir
 
 def draw_plane(path: Path, means: np.ndarray, split) -> None:
     """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
-    axes = ("z1", "z2")
+    axes: tuple[str, ...] = ("z1", "z2")
     if means.shape[1] == 1:
         means = np.concatenate([means, np.zeros_like(means)], 1)
     elif means.shape[1] > 2:
         means, shares = latent.principal_plane(means)
-        axes = tuple(f"{order} principal component ({share:.0%} of the variance)" for order, share in zip(("first", "second"), shares, strict=True))
+        axes = tuple(
+            f"{order} principal component ({share:.0%} of the variance)"
+            for order, share in zip(("first", "second"), shares, strict=True)
+        )
     label = split.take(np.arange(len(split)))[1] if split.label is not None else None
     plots.latent_plane(path, means, label, axes=axes)
 

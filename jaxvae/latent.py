@@ -1,6 +1,6 @@
 """Into the latent space and back: encode, decode, sample, reconstruct, and walks between.
 
-Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities come without the S axis.
+Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities have no S axis.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ def decode(model, variables, z: Array, condition: Array | None = None) -> Any:
     return without_samples(model.apply(variables, (z[None],), condition, method="decode"))
 
 
-def generate(model, variables, keys: Array, condition: Array | None = None, *, temperature: float | Array = 1.0) -> tuple[Array, Any]:
+def generate(
+    model, variables, keys: Array, condition: Array | None = None, *, temperature: float | Array = 1.0
+) -> tuple[Array, Any]:
     """(z [N, *Z], p(x|z) over [N, *X]) for z ~ p(z), one key each."""
     (z,), px = model.apply(variables, keys, condition, temperature=temperature, method="generate")
     return z[0], without_samples(px)
 
 
-def sample(model, variables, key: Array, n: int, condition: Array | None = None, *, temperature: float | Array = 1.0) -> Array:
+def sample(
+    model, variables, key: Array, n: int, condition: Array | None = None, *, temperature: float | Array = 1.0
+) -> Array:
     """x ~ p(x|z), z ~ p(z): valid data [n, *X], in the likelihood's support."""
     latent_key, pixel_key = random.split(key)
     _, px = generate(model, variables, random.split(latent_key, n), condition, temperature=temperature)
@@ -48,7 +52,7 @@ def without_samples(density: Any) -> Any:
 
 
 def quantile_grid(side: int) -> np.ndarray:
-    """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 has the largest z2."""
+    """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 the largest z2."""
     from jax.scipy.stats import norm
 
     steps = np.asarray(norm.ppf((jnp.arange(side) + 0.5) / side))

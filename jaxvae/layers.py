@@ -54,7 +54,9 @@ class ConvTranspose(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (self.kernel, self.kernel, self.channels, x.shape[-1])
-        initializer = nn.initializers.variance_scaling(self.stride**2, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2)
+        initializer = nn.initializers.variance_scaling(
+            self.stride**2, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
+        )
         kernel = self.param("kernel", initializer, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
         return transpose_convolution(x, kernel, self.size, self.stride) + bias[None, None, None, :]

@@ -59,7 +59,7 @@ def bernoulli() -> BernoulliLikelihood:
 
 
 def gaussian(scale: float | str = 1.0) -> GaussianLikelihood:
-    """Independent Gaussians with standard deviation `scale`, in the data's units; 'learned' starts at 1 and trains it."""
+    """Independent Gaussians with standard deviation `scale`, in the data's units; 'learned' trains it, from 1."""
     if scale == "learned":
         return GaussianLikelihood(1.0, learned=True)
     if isinstance(scale, str) or not scale > 0 or not math.isfinite(scale):
@@ -73,6 +73,7 @@ def check_support(support: str, x: np.ndarray, name: str) -> None:
     x = np.asarray(x)
     if not holds(x):
         raise ValueError(
-            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; this model's likelihood is a density over {expected}. "
+            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; "
+            f"this model's likelihood is a density over {expected}. "
             "Pass uint8 images through prepare(key, images) first, as in training."
         )

@@ -1,4 +1,4 @@
-"""What a run writes down: metrics.jsonl (the same in every repetition), timing.jsonl and TensorBoard events (clock values)."""
+"""What a run writes down: metrics.jsonl, the same in every repetition; timing.jsonl and TensorBoard, clock values."""
 
 from __future__ import annotations
 

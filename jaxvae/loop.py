@@ -48,20 +48,27 @@ def train(config: Config, workdir: str | Path | None = None, arrays: Any = None)
     """
     if arrays is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name="arrays"))
-    return train_and_evaluate(config, workdir or tempfile.mkdtemp(prefix="jaxvae-"), arrays=arrays, command="jaxvae.train(config)")
+    return train_and_evaluate(
+        config, workdir or tempfile.mkdtemp(prefix="jaxvae-"), arrays=arrays, command="jaxvae.train(config)"
+    )
 
 
 def train_and_evaluate(
     config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = print
 ) -> Run:
-    """Trains what the config says, or goes on where this workdir stopped; scores it on the test split, draws and reports."""
+    """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir = Path(workdir)
     experiment = set_up(config, arrays, say)
     claim(workdir, config, experiment.data)
     engine, pipeline = experiment.engine.name, experiment.pipeline.name
-    for warning in environment.record(workdir, engine=engine, pipeline=pipeline, seed=config.train.seed, command=command):
+    for warning in environment.record(
+        workdir, engine=engine, pipeline=pipeline, seed=config.train.seed, command=command
+    ):
         say(warning)
-    say(f"{experiment.data.name}: {len(experiment.data.splits['train']):,} training images, {pipeline} pipeline, {engine} engine")
+    say(
+        f"{experiment.data.name}: {len(experiment.data.splits['train']):,} training images, "
+        f"{pipeline} pipeline, {engine} engine"
+    )
     state = take_steps(experiment, workdir, say)
     run = Run(config, experiment.parts, variables_of(state), experiment.data.shape, int(state.step), workdir)
     conclude(experiment, run, workdir, say)
@@ -69,15 +76,26 @@ def train_and_evaluate(
 
 
 def claim(workdir: Path, config: Config, data: DataSet) -> None:
-    """Makes the workdir this run's: writes config.json, or refuses one that was trained with another config or other data."""
-    identity = {"name": data.name, "version": data.version, "shape": list(data.shape), "images": {k: len(v) for k, v in data.splits.items()}}
+    """Makes the workdir this run's: writes config.json, or refuses one trained with another config or other data."""
+    identity = {
+        "name": data.name,
+        "version": data.version,
+        "shape": list(data.shape),
+        "images": {k: len(v) for k, v in data.splits.items()},
+    }
     if (workdir / CONFIG).exists():
         old, old_data = configs.load(workdir / CONFIG)
         differences = configs.differences(old, config)
-        differences += [f"{name} of the data: {old_data.get(name)} -> {value}" for name, value in identity.items() if old_data.get(name) != value]
+        differences += [
+            f"{name} of the data: {old_data.get(name)} -> {value}"
+            for name, value in identity.items()
+            if old_data.get(name) != value
+        ]
         if differences:
             raise ValueError(
-                f"{workdir} holds a run of another config, which differs in\n  " + "\n  ".join(differences) + "\nGo on with the "
+                f"{workdir} holds a run of another config, which differs in\n  "
+                + "\n  ".join(differences)
+                + "\nGo on with the "
                 "old config, or train this one elsewhere with --workdir."
             )
     workdir.mkdir(parents=True, exist_ok=True)
@@ -89,7 +107,12 @@ def take_steps(experiment: Experiment, workdir: Path, say: Callable[[str], None]
     config, engine, folder = experiment.config, experiment.engine, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
     step, total = int(state.step), config.train.steps
-    with Logbook(workdir, step) as logbook, Saver(folder) as saver, Progress(total, step, config.data.batch_size) as bar, interruptible() as caught:
+    with (
+        Logbook(workdir, step) as logbook,
+        Saver(folder) as saver,
+        Progress(total, step, config.data.batch_size) as bar,
+        interruptible() as caught,
+    ):
         late, patience = LateMetrics(experiment, logbook, bar), Patience(config.train.patience, workdir)
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
@@ -134,7 +157,10 @@ def start_from(workdir: str, state: State) -> State:
     """The fresh state with another run's weights; ValueError where their shapes differ."""
     given = {"model": load(workdir).variables["params"], "objective": state.params["objective"]}
     if jax.tree.map(lambda a: a.shape, given) != jax.tree.map(lambda a: a.shape, state.params):
-        raise ValueError(f"train.init_from={workdir!r}: that model's parameters have other names or shapes; give it the same model.* fields.")
+        raise ValueError(
+            f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
+            "give it the same model.* fields."
+        )
     return state.replace(params=given, ema=given and jax.tree.map(lambda a: a + 0, given) if state.ema else {})
 
 
@@ -155,7 +181,7 @@ def due(step: int, every: int, total: int) -> bool:
 
 
 class LateMetrics:
-    """Metrics are fetched one line late, when the device is already busy with the steps after them: it never waits for the host."""
+    """Metrics are fetched one line late, when the device is already busy: it never waits for the host."""
 
     def __init__(self, experiment: Experiment, logbook: Logbook, bar: Progress):
         self.experiment, self.logbook, self.bar = experiment, logbook, bar
@@ -178,8 +204,9 @@ class LateMetrics:
         self.logbook.write_timing(step, self.bar.update(step, values))
         if values["streak"] >= MOST_SKIPS:
             raise FloatingPointError(
-                f"the last {values['streak']:.0f} steps up to {step:,} had no finite loss or gradient and were skipped; the run is "
-                "stopped, its last good checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip."
+                f"the last {values['streak']:.0f} steps up to {step:,} had no finite loss or gradient: "
+                "they were skipped, the run is stopped and its last good checkpoint kept. "
+                "Lower optimizer.learning_rate or set optimizer.clip."
             )
 
 
@@ -264,7 +291,9 @@ def conclude_anew(experiment: Experiment, run: Run, workdir: Path, say: Callable
     """Scores, draws and reports."""
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
-    numbers, values = results.score(config, experiment.parts, experiment.data, experiment.evaluate, run.variables, run.step)
+    numbers, values = results.score(
+        config, experiment.parts, experiment.data, experiment.evaluate, run.variables, run.step
+    )
     results.write(workdir, numbers)
     scored = time.perf_counter()
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)

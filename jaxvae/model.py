@@ -63,6 +63,6 @@ class VAE(nn.Module):
         temperature: float | Array = 1.0,
         given: tuple[Array, ...] = (),
     ) -> tuple[tuple[Array, ...], Any]:
-        """z ~ p(z) with keys [N], its spread times `temperature` (or z as `given`, [1, N, *Z]); returns (zs, p(x|z))."""
+        """(zs, p(x|z)) of z ~ p(z) with keys [N], its spread times `temperature`; or of z `given`, [1, N, *Z]."""
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)

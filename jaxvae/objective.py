@@ -48,7 +48,9 @@ def elbo(beta: Weight = 1.0) -> Objective:
         weight = weight_at(beta, step)
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
         value = distortion + weight * rate
-        return Loss(value, memory, {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion, "beta": weight})
+        return Loss(
+            value, memory, {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion, "beta": weight}
+        )
 
     return Objective(nothing, apply)
 

@@ -21,7 +21,13 @@ class Progress:
         if sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
+            columns = (
+                BarColumn(24),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+            )
             self.bar = Progress(*columns)
             self.bar.start()
             self.task = self.bar.add_task("compiling", total=self.total, completed=self.last[1])

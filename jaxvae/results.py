@@ -19,7 +19,9 @@ VERSION = 1
 RESULTS = "results.json"
 
 
-def score(config: Config, parts: Parts, data: DataSet, evaluate, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def score(
+    config: Config, parts: Parts, data: DataSet, evaluate, variables: Any, step: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(the content of results.json, every test example's values) of these weights, by the config's `evaluate`."""
     samples = config.evaluate.samples
     results: dict[str, Any] = {"version": VERSION, "protocol": protocol(config, parts, data), "step": step}
@@ -42,7 +44,8 @@ def protocol(config: Config, parts: Parts, data: DataSet) -> dict[str, str]:
         "split": f"trained on {train:,} images, {held:,} of the training images held out for validation; "
         + ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items() if name in config.evaluate.splits)
         + " images scored, all of them",
-        "binarization": parts.prepare.protocol + ("; scored on one draw per image, fixed by the seed" if parts.prepare.support == "binary" else ""),
+        "binarization": parts.prepare.protocol
+        + ("; scored on one draw per image, fixed by the seed" if parts.prepare.support == "binary" else ""),
         "weights": weights + chosen,
         "elbo": "one z per image, KL in closed form where there is one",
         "log_likelihood": f"importance-weighted bound, K={config.evaluate.samples} (IW-{config.evaluate.samples})",
@@ -74,7 +77,13 @@ def lines(results: dict[str, Any]) -> list[str]:
         text.append(f"{split}, {numbers['examples']:,} images, step {results['step']:,}, in nats:")
         for name, number in numbers.items():
             if isinstance(number, dict) and isinstance(number["value"], int | float):
-                error = f" +- {number['stderr']:.3f}" if "stderr" in number else f" of {number['of']}" if "of" in number else ""
+                error = (
+                    f" +- {number['stderr']:.3f}"
+                    if "stderr" in number
+                    else f" of {number['of']}"
+                    if "of" in number
+                    else ""
+                )
                 detail = f"  (K={number['samples']})" if "samples" in number else ""
                 value = f"{number['value']:.3f}" if isinstance(number["value"], float) else number["value"]
                 text.append(f"  {name:<16}{value}{error}{detail}")

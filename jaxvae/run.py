@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
+from jax.typing import ArrayLike
 
 from jaxvae import checkpoint, latent
 from jaxvae import config as configs
@@ -26,7 +27,15 @@ CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 class Run:
     """A model with its variables; the methods are jitted, take a batch first and drop the S axis of the densities."""
 
-    def __init__(self, config: Config, parts: Parts, variables: Any, shape: tuple[int, ...], step: int, workdir: Path | None = None):
+    def __init__(
+        self,
+        config: Config,
+        parts: Parts,
+        variables: Any,
+        shape: tuple[int, ...],
+        step: int,
+        workdir: Path | None = None,
+    ):
         self.config, self.parts, self.model, self.variables = config, parts, parts.model, variables
         self.shape, self.step, self.workdir = shape, step, workdir
         model = parts.model
@@ -41,35 +50,39 @@ class Run:
         """uint8 images [B, H, W, C] -> what the likelihood means, float32 [B, H, W, C], made as in training."""
         images = np.asarray(images)
         if images.dtype != np.uint8:
-            raise ValueError(f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is.")
+            raise ValueError(
+                f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
+            )
         self._check_shape(images.shape, "images")
         return self._prepare(key, images)
 
-    def encode(self, x: Array) -> Any:
+    def encode(self, x: ArrayLike) -> Any:
         """q(z|x) of x [B, H, W, C]: q.mean() and q.sample(key) are [B, Z]."""
         return self._encode(self.variables, self._checked(x))
 
-    def decode(self, z: Array) -> Any:
+    def decode(self, z: ArrayLike) -> Any:
         """p(x|z) of z [B, Z]: p.mean() for pictures and p.sample(key), [B, H, W, C]."""
         z = jnp.asarray(z)
         if z.ndim != 2 or z.shape[1] != self.config.model.latent_dim:
-            raise ValueError(f"z has shape {list(z.shape)}; expected [B, {self.config.model.latent_dim}] (model.latent_dim).")
+            raise ValueError(
+                f"z has shape {list(z.shape)}; expected [B, {self.config.model.latent_dim}] (model.latent_dim)."
+            )
         return self._decode(self.variables, z)
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0) -> Array:
-        """n draws x ~ p(x|z), z ~ p(z) with its spread times `temperature`: [n, H, W, C], in the likelihood's support."""
+        """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, H, W, C], in the likelihood's support."""
         return self._sample(self.variables, key, n, temperature=temperature)
 
-    def reconstruct(self, key: Array, x: Array) -> Array:
+    def reconstruct(self, key: Array, x: ArrayLike) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, H, W, C]."""
         return self._reconstruct(self.variables, key, self._checked(x))
 
-    def log_likelihood(self, key: Array, x: Array, *, samples: int = 1000) -> Array:
+    def log_likelihood(self, key: Array, x: ArrayLike, *, samples: int = 1000) -> Array:
         """The importance-weighted bound on log p(x) with K = `samples`, [B], nats."""
         x = self._checked(x)
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), samples=samples)
 
-    def _checked(self, x: Array) -> Array:
+    def _checked(self, x: ArrayLike) -> Array:
         self._check_shape(np.shape(x), "x")
         if not isinstance(x, jax.core.Tracer):  # values are looked at on the host alone
             check_support(self.model.likelihood.support, np.asarray(x), "x")
@@ -95,14 +108,18 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     """
     folder = Path(workdir)
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} is no run directory: it has no {CONFIG}. Train one: python train.py --config configs/digits.py")
+        raise ValueError(
+            f"{folder} is no run directory: it has no {CONFIG}. Train one: python train.py --config configs/digits.py"
+        )
     config, data = configs.load(folder / CONFIG)
     shape = tuple(data["shape"])
     parts = build(config, shape, trust=trust)
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts, shape), prefer=prefer)
     if state is None:
-        raise ValueError(f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command.")
+        raise ValueError(
+            f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command."
+        )
     return Run(config, parts, variables_of(state), shape, int(state.step), folder)
 
 
@@ -115,7 +132,9 @@ def first_state(config: Config, parts: Parts, shape: tuple[int, ...], init_key: 
     """The state before the first step."""
     blank = Examples(jnp.zeros((1, *shape), jnp.uint8), jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
-    return jax.jit(partial(make, samples=config.train.samples, ema=config.optimizer.ema))(init_key=init_key, train_key=train_key)
+    return jax.jit(partial(make, samples=config.train.samples, ema=config.optimizer.ema))(
+        init_key=init_key, train_key=train_key
+    )
 
 
 def abstract_state(config: Config, parts: Parts, shape: tuple[int, ...]) -> State:

@@ -53,7 +53,9 @@ class State:
         return self.ema or self.params
 
 
-def init_state(model, objective: Objective, optimizer, prepare, batch, *, init_key, train_key, samples=1, ema=0.999) -> State:
+def init_state(
+    model, objective: Objective, optimizer, prepare, batch, *, init_key, train_key, samples=1, ema=0.999
+) -> State:
     """The state before the first step; `batch` gives shapes and dtypes."""
     model_key, draw_key, objective_key, prepare_key = random.split(init_key, 4)
     data = prepare(example_keys(prepare_key, batch.index)[0], batch)
@@ -131,14 +133,14 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
 
 def averaged(average: Any, params: Any, step: Array, decay: float) -> Any:
     """The exponential moving average, whose decay grows to its value so that early steps forget the random start."""
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return average and jax.tree.map(lambda a, p: (decay * a + (1 - decay) * p).astype(a.dtype), average, params)
+    weight = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return average and jax.tree.map(lambda a, p: (weight * a + (1 - weight) * p).astype(a.dtype), average, params)
 
 
 def varying(params: Any, axis_name: str | None) -> Any:
     """Marks replicated parameters as differing over devices.
 
-    Without it, a gradient taken inside shard_map is already summed over devices, and its mean is too large by their number.
+    Without it, a gradient taken inside shard_map is already summed over devices, its mean too large by their number.
     """
     if axis_name is None:
         return params

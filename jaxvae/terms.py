@@ -1,7 +1,7 @@
 """The named pieces of the bound, and the keys that draw them.
 
-Axis letters, used in every docstring:  S samples of z per example · B examples of the batch · Z the latent's event axes ·
-X the data's event axes (H, W, C for images) · K importance samples · N examples of a data set.
+Axis letters, used in every docstring:  S samples of z per example · B examples of the batch · Z the latent's event axes
+· X the data's event axes (H, W, C for images) · K importance samples · N examples of a data set.
 
 Rank law: every leaf of q, p and px, and x inside Terms, has the full rank [S, B, *event], with axes of size 1 where the
 value is shared: the q of a flat VAE is [1, B, *Z], a global prior [1, 1, *Z]. Nothing relies on rank promotion.
@@ -36,8 +36,8 @@ class Level:
 class Terms:
     """All that an objective or an evaluation may ask of one pass: log p(x|z), and per level z, q, p and their terms.
 
-    `bound` says whether E[log_px + sum(log_p - log_q)] is a lower bound on log p(x); where it is not (a point posterior,
-    a codebook) elbo, log_likelihood and bits_per_dim are refused.
+    `bound` says whether E[log_px + sum(log_p - log_q)] is a lower bound on log p(x); where it is not (a point
+    posterior, a codebook) elbo, log_likelihood and bits_per_dim are refused.
     """
 
     x: Array  # [1, B, *X]

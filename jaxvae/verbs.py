@@ -20,7 +20,9 @@ def evaluate(workdir: Path, *, samples: int | None, splits: Sequence[str] | None
     run = load(workdir, trust=trust)
     chosen = {"samples": samples or run.config.evaluate.samples, "splits": tuple(splits or run.config.evaluate.splits)}
     experiment = reopened(run, chosen)
-    numbers, _ = results.score(experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step)
+    numbers, _ = results.score(
+        experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step
+    )
     results.write(workdir, results.read(workdir) | numbers)
     reports.write_report(workdir)
     print("\n".join(results.lines(numbers)))
@@ -30,7 +32,10 @@ def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: f
     """Writes n images of the model: means of p(x|z) as .png, or draws x ~ p(x|z) as .npy."""
     run, out = load(workdir, trust=trust), out or workdir / "samples.png"
     if n < 1 or not temperature > 0 or out.suffix not in (".png", ".npy"):
-        raise ValueError(f"--n {n} --temperature {temperature} --out {out}: expected n from 1 on, a positive temperature, and a .png or .npy file.")
+        raise ValueError(
+            f"--n {n} --temperature {temperature} --out {out}: expected n from 1 on, a positive temperature, "
+            "and a .png or .npy file."
+        )
     if out.suffix == ".npy":
         np.save(out, np.asarray(run.sample(random.key(seed), n, temperature=temperature)))
     else:
@@ -55,7 +60,9 @@ def report(workdir: Path, *, trust: bool = False) -> None:
     """Draws the figures and writes the report again."""
     run = load(workdir, trust=trust)
     experiment = reopened(run, {})
-    _, values = results.score(experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step)
+    _, values = results.score(
+        experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step
+    )
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
     print(reports.write_report(workdir))
 
@@ -63,5 +70,8 @@ def report(workdir: Path, *, trust: bool = False) -> None:
 def reopened(run: Run, evaluate: dict) -> Experiment:
     """The run's experiment with other fields of config.evaluate; the data are read again."""
     if run.config.data.name == "arrays":
-        raise ValueError(f"{run.workdir} was trained on arrays of a program, which it does not hold; score them with jaxvae.load(...).log_likelihood.")
+        raise ValueError(
+            f"{run.workdir} was trained on arrays of a program, which it does not hold; "
+            "score them with jaxvae.load(...).log_likelihood."
+        )
     return set_up(dataclasses.replace(run.config, evaluate=dataclasses.replace(run.config.evaluate, **evaluate)))

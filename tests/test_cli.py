@@ -79,7 +79,11 @@ def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
     gemms = 3 * 2 * (64 * 16 + 16 * 4 + 2 * 16 + 16 * 64)  # forward and twice backward
     assert 0.6 * gemms < numbers["flops_per_image"] < 3 * gemms + 64 * 60
     assert 0 < numbers["share_of_matmul_peak"] < 1
-    assert numbers["images_per_second"]["least"] <= numbers["images_per_second"]["median"] <= numbers["images_per_second"]["most"]
+    assert (
+        numbers["images_per_second"]["least"]
+        <= numbers["images_per_second"]["median"]
+        <= numbers["images_per_second"]["most"]
+    )
     assert "images/s" in capsys.readouterr().out
 
 
@@ -92,9 +96,15 @@ def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
         (["train", "--config", DIGITS, "--config.model.encoder=mpl(3)"], "did you mean 'mlp'?"),
         (["train", "--config", DIGITS, "--config.data.prepare=grey"], "Either binarize the images"),
         (["train", "--config", DIGITS, "--config.data.batch_size=5000"], "choose at most 1293"),
-        (["train", "--config", DIGITS, "--config.train.engine=scan", "--config.data.pipeline=streaming"], "choose data.pipeline='resident'"),
+        (
+            ["train", "--config", DIGITS, "--config.train.engine=scan", "--config.data.pipeline=streaming"],
+            "choose data.pipeline='resident'",
+        ),
         (["train", "--config", DIGITS, "--config.data.name=no_such_set"], "no_such_set"),
-        (["train", "--config", DIGITS, "--config.data.validation=0.0", "--config.train.patience=3"], "needs validation images"),
+        (
+            ["train", "--config", DIGITS, "--config.data.validation=0.0", "--config.train.patience=3"],
+            "needs validation images",
+        ),
         (["evaluate", "no/such/run"], "is no run directory"),
         (["sample", "no/such/run"], "is no run directory"),
     ],
@@ -109,7 +119,9 @@ def test_a_mistake_is_one_message_and_exit_code_2(arguments, words, tmp_path, mo
     assert not any(tmp_path.iterdir())  # nothing was written before the refusal
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "--confg", DIGITS], ["fly"], ["sample", "x", "--config.train.steps=3"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train"], ["train", "--confg", DIGITS], ["fly"], ["sample", "x", "--config.train.steps=3"]]
+)
 def test_a_wrong_command_line_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -127,7 +139,16 @@ def test_a_config_file_must_return_a_config(tmp_path, capsys):
 
 
 def command(folder: Path, steps: int) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), "--config", DIGITS, "--workdir", str(folder), f"--config.train.steps={steps}", *SMALL]
+    return [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "--config",
+        DIGITS,
+        "--workdir",
+        str(folder),
+        f"--config.train.steps={steps}",
+        *SMALL,
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -139,7 +160,9 @@ def environment() -> dict[str, str]:
 
 def started(folder: Path, steps: int) -> subprocess.Popen:
     """A training process that has written some metrics."""
-    process = subprocess.Popen(command(folder, steps), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(folder, steps), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     while process.poll() is None and len(lines_of(folder)) < 20:
         time.sleep(0.02)
     return process

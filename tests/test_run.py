@@ -49,7 +49,10 @@ def assert_same_bits(one, other):
 
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b)), final_state(one), final_state(other))
     assert (one.workdir / "metrics.jsonl").read_bytes() == (other.workdir / "metrics.jsonl").read_bytes()
-    assert json.loads((one.workdir / "results.json").read_text())["test"] == json.loads((other.workdir / "results.json").read_text())["test"]
+    assert (
+        json.loads((one.workdir / "results.json").read_text())["test"]
+        == json.loads((other.workdir / "results.json").read_text())["test"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +63,26 @@ def whole(tmp_path_factory):
 
 def test_a_run_directory_holds_all_that_is_promised(whole):
     names = {path.name for path in whole.workdir.iterdir()}
-    promised = {"config.json", "environment.json", "metrics.jsonl", "timing.jsonl", "tensorboard", "checkpoints", "figures"}
+    promised = {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "figures",
+    }
     assert names >= promised | {"report.html", "results.json"}
     figures = {path.stem for path in (whole.workdir / "figures").iterdir()}
-    assert figures == {"reconstructions", "samples", "curves", "kl_per_dimension", "latent_plane", "manifold", "training"}
+    assert figures == {
+        "reconstructions",
+        "samples",
+        "curves",
+        "kl_per_dimension",
+        "latent_plane",
+        "manifold",
+        "training",
+    }
 
 
 def test_results_carry_protocol_and_standard_errors(whole):

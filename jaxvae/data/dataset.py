@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-VALIDATION_SEED = 0  # the validation images are the same in every run, whatever train.seed is: they are part of the protocol
+VALIDATION_SEED = (
+    0  # the validation images are the same in every run, whatever train.seed is: they are part of the protocol
+)
 
 
 Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, H, W, C], int32 [N] or None)
@@ -46,9 +48,11 @@ def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
     `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
     """
     n = len(stored["train"][0])
-    held = int(round(validation * n)) if validation < 1 else int(validation)
+    held = round(validation * n) if validation < 1 else int(validation)
     if validation < 0 or held >= n or (validation >= 1 and validation != held):
-        raise ValueError(f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images.")
+        raise ValueError(
+            f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images."
+        )
     shuffled = np.random.RandomState(VALIDATION_SEED).permutation(n)
     parts = {"train": ("train", np.sort(shuffled[held:])), "validation": ("train", np.sort(shuffled[:held]))}
     if "test" in stored:
@@ -72,7 +76,9 @@ class DataSet:
         return tuple(int(n) for n in self.splits["train"].image.shape[1:])
 
 
-def open_data(name: str, data_dir: str | None, validation: float, arrays: object = None, log: Callable[[str], None] | None = None) -> DataSet:
+def open_data(
+    name: str, data_dir: str | None, validation: float, arrays: object = None, log: Callable[[str], None] | None = None
+) -> DataSet:
     """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`)."""
     if arrays is not None:
         return from_arrays(arrays, validation)
@@ -80,11 +86,13 @@ def open_data(name: str, data_dir: str | None, validation: float, arrays: object
 
     decoded = cache.load(name, data_dir, log=log)
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
-    return DataSet(decoded.name, decoded.version, decoded.fingerprint, make_splits(stored, validation), decoded.class_names)
+    return DataSet(
+        decoded.name, decoded.version, decoded.fingerprint, make_splits(stored, validation), decoded.class_names
+    )
 
 
 def from_arrays(arrays: object, validation: float) -> DataSet:
-    """A data set of uint8 images [N, H, W, C] or [N, H, W]: one array, (images, labels), or {'train': ..., 'test': ...} of them.
+    """A data set of uint8 images [N, H, W, C] or [N, H, W]: an array, (images, labels), or {'train': ..., 'test': ...}.
 
     Without a 'test' entry a tenth of the images, chosen by a fixed seed, becomes the test split.
     """
@@ -96,7 +104,10 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
         image, label = stored["train"]
         shuffled = np.random.RandomState(VALIDATION_SEED + 1).permutation(len(image))
         test, train = np.sort(shuffled[: len(image) // 10]), np.sort(shuffled[len(image) // 10 :])
-        stored = {part: (image[rows], None if label is None else label[rows]) for part, rows in (("train", train), ("test", test))}
+        stored = {
+            part: (image[rows], None if label is None else label[rows])
+            for part, rows in (("train", train), ("test", test))
+        }
     return DataSet("arrays", "1", fingerprint(stored), make_splits(stored, validation), ())
 
 
@@ -105,9 +116,14 @@ def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | N
     images, labels = value if isinstance(value, tuple) else (value, None)
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise ValueError(f"{name}: expected uint8 images [N, H, W, C] or [N, H, W], got {images.dtype} {list(images.shape)}.")
+        raise ValueError(
+            f"{name}: expected uint8 images [N, H, W, C] or [N, H, W], got {images.dtype} {list(images.shape)}."
+        )
     if labels is not None and np.asarray(labels).shape != images.shape[:1]:
-        raise ValueError(f"{name}: {len(images)} images but labels shaped {list(np.asarray(labels).shape)}; expected one label per image.")
+        raise ValueError(
+            f"{name}: {len(images)} images but labels shaped {list(np.asarray(labels).shape)}; "
+            "expected one label per image."
+        )
     return images.reshape(*images.shape[:3], -1), None if labels is None else np.asarray(labels, np.int32)
 
 

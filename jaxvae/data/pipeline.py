@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from jax import Array, lax
 
+from jaxvae.data.dataset import Split
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
-from jaxvae.data.dataset import Split
 
 AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
 
@@ -84,17 +84,17 @@ def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> 
 
 
 def in_order(split: Split, batch_size: int) -> Iterator[tuple[Examples, int]]:
-    """The whole split once, for evaluation: batches of one size, the last padded; with each, its number of real examples."""
+    """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones."""
     for first in range(0, len(split), batch_size):
         positions = np.arange(first, first + batch_size)
         yield Examples(*split.take(np.minimum(positions, len(split) - 1))), min(batch_size, len(split) - first)
 
 
-PIPELINES = {"resident": Resident, "streaming": Streaming}
+PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Resident, "streaming": Streaming}
 
 
 def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
-    """'resident' where the split takes less than half of the device's free memory (unknown: 2 GiB), else 'streaming'."""
+    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'."""
     if name != "auto":
         return name
     size = len(split) * int(np.prod(split.image.shape[1:]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,19 @@ from jax import Array, random
 from jaxvae.distributions import draw_each
 
 
-class Examples(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Examples:
     """A batch as stored: image uint8 [B, H, W, C], label int32 [B] (-1 where there is none), index int32 [B]."""
 
-    image: Array
-    label: Array
-    index: Array
+    image: Any
+    label: Any
+    index: Any
 
 
-class Batch(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
     """A batch as the model sees it: x and the target it is scored against, [B, *X]; condition or None; index [B]."""
 
     x: Array
@@ -52,7 +56,7 @@ class Prepare:
 
 
 def binarize() -> Prepare:
-    """Each pixel 1 with its grey value as probability, drawn anew at every step (Burda et al. 2015, arXiv 1509.00519)."""
+    """Each pixel 1 with its grey value as probability, anew at every step (Burda et al. 2015, arXiv 1509.00519)."""
     return Prepare(lambda keys, image, index: coins(keys, image), "binary", 2, "dynamic")
 
 
@@ -71,7 +75,7 @@ def grey() -> Prepare:
 
 
 def dequantize() -> Prepare:
-    """(value + u) / 256 with u uniform in [0, 1), a density's honest data (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
+    """(value + u) / 256 with u uniform in [0, 1): with a density (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
 
     def image(keys, image, index):
         noise = draw_each(random.uniform, keys, image.shape, image.ndim - 1)
