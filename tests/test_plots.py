@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxvae import plots
+from jaxvae.plots import canvas, charts, galleries
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def drawn(monkeypatch):
             super().__init__(*args, **kwargs)
             figures.append(self)
 
-    monkeypatch.setattr(plots, "Figure", Recorded)
+    monkeypatch.setattr(canvas, "Figure", Recorded)
     return figures
 
 
@@ -95,16 +96,16 @@ def test_samples_are_shown_pixel_for_pixel(tmp_path, shape):
     plots.samples(tmp_path / "a.png", images)
     page = pixels(tmp_path / "a.png")[..., :3] / 255
     columns = int(np.ceil(np.sqrt(len(images))))
-    fitted = plots._fitted(images, columns)
+    fitted = galleries._fitted(images, columns)
     assert fitted.shape[1] % images.shape[1] == 0
-    picture = plots.mosaic(fitted, columns, plots.GAP)
+    picture = plots.mosaic(fitted, columns, galleries.GAP)
     assert contains(page, np.broadcast_to(picture, (*picture.shape[:2], 3)))
-    assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * plots.DPI) + 60)
+    assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * canvas.DPI) + 60)
 
 
 def test_large_pictures_keep_their_words_in_proportion(tmp_path, drawn):
     plots.samples(tmp_path / "a.png", random_images(4, 8, 1300, 1))
-    assert drawn[0].dpi > 1.9 * plots.DPI
+    assert drawn[0].dpi > 1.9 * canvas.DPI
     assert pixels(tmp_path / "a.png").shape[1] >= 2602
 
 
@@ -136,11 +137,18 @@ def test_training_draws_few_moments_once_each(tmp_path, drawn):
     assert [text.get_text() for text in drawn[0].axes[0].texts[-2:]] == ["step 0", "step 5"]
 
 
-def test_manifold_is_seamless_and_labelled_at_the_quantiles(tmp_path, drawn):
-    plots.manifold(tmp_path / "a.png", random_images(4, 4, 6, 5, 1) * 0.5)
+def test_manifold_has_a_seam_between_tiny_pictures_only(tmp_path, drawn):
+    plots.manifold(tmp_path / "large.png", random_images(3, 3, 20, 20, 1) * 0.5)
+    plots.manifold(tmp_path / "tiny.png", random_images(3, 3, 8, 8, 1) * 0.5)
+    large, tiny = (figure.axes[0].images[0].get_array() for figure in drawn)
+    assert large.max() <= 0.5
+    assert (tiny[len(tiny) // 3, :] == 1).all()
+
+
+def test_manifold_is_labelled_at_the_quantiles(tmp_path, drawn):
+    plots.manifold(tmp_path / "a.png", random_images(4, 4, 20, 18, 1) * 0.5)
     axes = drawn[0].axes[0]
     height, width = axes.images[0].get_array().shape[:2]
-    assert axes.images[0].get_array().max() <= 0.5
     ticks = {label.get_text(): place for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
     assert ticks["25%"] == pytest.approx(width / 4 - 0.5)
     ticks = {label.get_text(): place for label, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
@@ -155,14 +163,14 @@ def test_manifold_takes_other_quantiles(tmp_path, drawn):
 
 def test_limits_leave_out_the_first_steps_and_nothing_of_a_ramp():
     values = np.concatenate([[-5000.0, -900.0], np.linspace(-100, -80, 98)])
-    low, high = plots._limits(values)
+    low, high = charts._limits(values)
     assert -120 < low <= -100
     assert -80 <= high < -75
-    low, high = plots._limits(np.linspace(0, 1, 50))
+    low, high = charts._limits(np.linspace(0, 1, 50))
     assert low <= 0
     assert high >= 1
-    assert plots._limits(np.array([np.nan, 3.0, np.inf])) == pytest.approx((2.85, 3.15))
-    low, high = plots._limits(np.zeros(4))
+    assert charts._limits(np.array([np.nan, 3.0, np.inf])) == pytest.approx((2.85, 3.15))
+    low, high = charts._limits(np.zeros(4))
     assert low < 0 < high
 
 

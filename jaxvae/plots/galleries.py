@@ -1,0 +1,178 @@
+"""Pictures made of pictures: originals and reconstructions, samples, the decoded plane, training.
+
+Images are floats in [0, 1]; what lies outside is drawn as the nearer bound and NaN as black, so that a broken model
+still gets its picture. Axis letters: N images, H height, W width, C channels (1 grey, 3 colour), R side of a grid,
+T moments of training.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image
+
+from jaxvae.plots.canvas import DPI, GREY, new_figure, replacing, write_title
+
+PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
+CELL = 168  # pixels above which one image of a gallery is not enlarged further
+GAP = 2  # pixels between neighbouring images
+
+
+def _checked(name, images, shape):
+    """Return `images` as floats, refusing any other rank than that of `shape` (such as "NHWC") or channel count."""
+    images = np.asarray(images, dtype=float)
+    expected = f"[{','.join(shape)}]"
+    if images.ndim != len(shape) or 0 in images.shape:
+        raise ValueError(f"{name} has shape {images.shape}; expected {expected}, none of them 0: reshape it first.")
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{name} has {images.shape[-1]} channels (shape {images.shape}); expected 1 (grey) or 3 (colour), last in "
+            f"{expected}: move the channels to the end, or choose the ones to draw."
+        )
+    return images
+
+
+def mosaic(images, columns=None, pad=1):
+    """Lay images [N,H,W,C] out row by row, `pad` white pixels apart, in one image [H',W',C]; near-square by default."""
+    images = _checked("images", images, "NHWC")
+    count, height, width, channels = images.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    picture = np.ones((rows * (height + pad) - pad, columns * (width + pad) - pad, channels))
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + pad), (index % columns) * (width + pad)
+        picture[top : top + height, left : left + width] = image
+    return picture
+
+
+def _bounded(image):
+    """Clip to [0, 1], with NaN as 0."""
+    return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
+
+
+def _enlarged(images, factor):
+    """Repeat each pixel of images [...,H,W,C] factor x factor times."""
+    return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def save_image(path, image, *, cell=None):
+    """Write an image [H,W,C] as a PNG in which `cell` pixels of it take 56 or more, by a whole factor of enlargement.
+
+    cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
+    """
+    image = _checked("image", image, "HWC")
+    factor = -(-56 // (cell or min(image.shape[:2])))
+    pixels = np.round(255 * _bounded(_enlarged(image, factor))).astype(np.uint8)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
+
+
+def _fitted(images, columns, gap=GAP):
+    """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
+    height, width = images.shape[-3:-1]
+    return _enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
+
+
+@contextmanager
+def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
+    """Yield axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
+    picture = _bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
+    height, width = picture.shape[:2]
+    # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
+    dpi = max(DPI, DPI * width // PICTURE)
+    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, 0.75, 0.2))
+    full_width, full_height = x + max(width, 6 * dpi) + right, y + height + top
+    # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
+    with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
+        axes = figure.add_axes((x / full_width, y / full_height, width / full_width, height / full_height))
+        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        write_title(axes, title, subtitle)
+        yield axes
+
+
+def _stacked(rows, gaps):
+    """Stack rows [H',W',C] with gaps[i] white pixels below row i; returns the picture and the rows' centres."""
+    ends = np.cumsum([len(row) + gap for row, gap in zip(rows, gaps, strict=True)])
+    picture = np.ones((ends[-1] - gaps[-1], *rows[0].shape[1:]))
+    starts = [0, *ends[:-1]]
+    for start, row in zip(starts, rows, strict=True):
+        picture[start : start + len(row)] = row
+    return picture, [start + (len(row) - 1) / 2 for start, row in zip(starts, rows, strict=True)]
+
+
+def _label_rows(axes, centres, labels):
+    """Name the rows of a gallery at its left."""
+    for centre, label in zip(centres, labels, strict=True):
+        axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
+
+
+def reconstructions(path, originals, reconstructions):
+    """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row."""
+    originals = _checked("originals", originals, "NHWC")
+    reconstructions = _checked("reconstructions", reconstructions, "NHWC")
+    if originals.shape != reconstructions.shape:
+        raise ValueError(
+            f"originals have shape {originals.shape} and reconstructions {reconstructions.shape}; expected one shape: "
+            "give the reconstruction of each original, in the same order."
+        )
+    pairs = -(-len(originals) // 16)
+    columns = -(-len(originals) // pairs)
+    rows = [
+        mosaic(_fitted(images[start : start + columns], columns), columns, GAP)
+        for start in range(0, len(originals), columns)
+        for images in (originals, reconstructions)
+    ]
+    picture, centres = _stacked(rows, [GAP, 16] * (len(rows) // 2))
+    subtitle = "the image x above, the mean of p(x|z) for one z from q(z|x) below"
+    with _gallery(path, picture, "Reconstructions", subtitle, left=1.3) as axes:
+        _label_rows(axes, centres, ["original", "reconstruction"] * (len(rows) // 2))
+
+
+def samples(path, means):
+    """Draw generated images [N,H,W,C], the means of p(x|z) for z from the prior, in a near-square grid."""
+    means = _checked("means", means, "NHWC")
+    columns = int(np.ceil(np.sqrt(len(means))))
+    picture = mosaic(_fitted(means, columns), columns, GAP)
+    with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
+        pass
+
+
+def training(path, steps, frames):
+    """Draw frames [T,N,H,W,C], the same N latent codes decoded at steps [T]: a row a step, a column a code.
+
+    At most 8 rows are drawn, evenly spaced in [T] and always with the first and the last, and at most 16 columns.
+    """
+    frames = _checked("frames", frames, "TNHWC")[:, :16]
+    if len(steps) != len(frames):
+        raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
+    chosen = np.linspace(0, len(steps) - 1, min(len(steps), 8)).round().astype(int)
+    columns = frames.shape[1]
+    rows = [mosaic(_fitted(frames[index], columns), columns, GAP) for index in chosen]
+    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    with _gallery(path, picture, "As training goes on", "each column is one fixed z, decoded", left=1.3) as axes:
+        _label_rows(axes, centres, [f"step {int(steps[index]):,}" for index in chosen])
+
+
+def manifold(path, grid, *, quantiles=None):
+    """Draw a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1.
+
+    quantiles [R] are the prior's quantiles at which the columns, left to right, and the rows, bottom to top, were
+    decoded; by default the middles of R equally probable parts, (i + 1/2) / R.
+    """
+    grid = _checked("grid", grid, "RRHWC")
+    side = len(grid)
+    if grid.shape[1] != side:
+        raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
+    gap = GAP if max(grid.shape[2:4]) < 16 else 0  # tiny pictures fill their frames: without a seam they run together
+    picture = mosaic(_fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
+    middles = (np.arange(side) + 0.5) / side
+    ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
+    places = np.interp(ticks, middles if quantiles is None else quantiles, middles)
+    labels = [f"{tick:.0%}" for tick in ticks]
+    subtitle = "the mean of p(x|z) at equally probable steps of a two-dimensional z"
+    with _gallery(path, picture, "The latent space, decoded", subtitle, left=0.9, bottom=0.7) as axes:
+        axes.set_xticks(places * picture.shape[1] - 0.5, labels)
+        axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
+        axes.set(xlabel="z1, quantile of the prior", ylabel="z2, quantile of the prior")
