@@ -112,7 +112,7 @@ def make_train_step(
 
 def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:
     """Applies the gradients; where they or the loss are not finite, keeps everything but the step and the guard."""
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     updates, opt = optimizer.update(grads, state.opt, state.params)
     updates = jax.tree.map(lambda u: state.guard.scale.astype(u.dtype) * u, updates)
