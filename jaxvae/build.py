@@ -28,7 +28,7 @@ from jaxvae.step import make_train_step
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
     """From start to end over so many steps, then end."""
-    return optax.linear_schedule(float(start), float(end), steps)
+    return optax.linear_schedule(float(start), float(end), whole("steps", steps))
 
 
 def constant(*, learning_rate: float) -> optax.Schedule:
@@ -37,12 +37,21 @@ def constant(*, learning_rate: float) -> optax.Schedule:
 
 def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
     """Linearly from 0 to the learning rate over so many steps, then constant."""
-    return optax.linear_schedule(0.0, learning_rate, steps)
+    return optax.linear_schedule(0.0, learning_rate, whole("steps", steps))
 
 
 def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
+    if whole("warmup", warmup, 0) >= steps:
+        raise ValueError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
     return optax.warmup_cosine_decay_schedule(0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate)
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """The value, where it is a whole number from `least` on; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number from {least} on.")
+    return value
 
 
 def adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule) -> optax.GradientTransformation:
@@ -172,8 +181,7 @@ def check_numbers(config: Config) -> None:
         "train.patience": 1 if train.patience is None else train.patience,
     }
     for name, value in positive.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected a whole number from 1 on.")
+        whole(name, value)
     for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": optimizer.clip}.items():
         if value is not None and not (0 < value < math.inf):
             raise ValueError(f"{name}={value!r}: expected a positive number.")
