@@ -182,12 +182,13 @@ def check_numbers(config: Config) -> None:
     }
     for name, value in positive.items():
         whole(name, value)
-    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": optimizer.clip}.items():
-        if value is not None and not (0 < value < math.inf):
+    clip = 1.0 if optimizer.clip is None else optimizer.clip
+    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"{name}={value!r}: expected a positive number.")
-    if not 0 <= optimizer.ema < 1:
+    if not isinstance(optimizer.ema, int | float) or not 0 <= optimizer.ema < 1:
         raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
-    if not 0 <= train.seed < 2**32:
+    if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
         raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
     for name, known in CHOICES.items():
         section, attribute = name.split(".")
@@ -226,13 +227,15 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
             return construct(node, "weight", TABLES["weight"], {}, where)
         try:
             return ast.literal_eval(node)
-        except ValueError:
+        except (TypeError, ValueError):
             raise ValueError(f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them).") from None
 
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
     args = [value(node) for node in call.args]
     kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
+    if len(kwargs) < len(call.keywords):
+        raise ValueError(f"{where}: an argument is given twice.")
     return call_factory(table[name], name, args, kwargs, known, where)
 
 
