@@ -243,13 +243,13 @@ def call_factory(factory: Callable, name: str, args: list, kwargs: dict[str, Any
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with the factory's signature."""
     parameters = inspect.signature(factory).parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
-    shown = [str(p.replace(annotation=p.empty)) for key, p in parameters.items() if key not in filled]
+    shown = inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
     try:
         if taken := sorted(set(filled) & set(kwargs)):
             raise TypeError(f"{taken[0]!r} follows from other fields")
         inspect.signature(factory).bind(*args, **kwargs, **filled)
     except TypeError as error:
-        raise ValueError(f"{where}: {error}; expected {name}({', '.join(shown)}).") from None
+        raise ValueError(f"{where}: {error}; expected {name}{shown}.") from None
     try:
         return factory(*args, **kwargs, **filled)
     except (TypeError, ValueError) as error:
