@@ -28,7 +28,7 @@ from jaxvae.step import make_train_step
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
     """From start to end over so many steps, then end."""
-    return optax.linear_schedule(float(start), float(end), steps)
+    return optax.linear_schedule(float(start), float(end), whole("steps", steps))
 
 
 def constant(*, learning_rate: float) -> optax.Schedule:
@@ -37,14 +37,23 @@ def constant(*, learning_rate: float) -> optax.Schedule:
 
 def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
     """Linearly from 0 to the learning rate over so many steps, then constant."""
-    return optax.linear_schedule(0.0, learning_rate, steps)
+    return optax.linear_schedule(0.0, learning_rate, whole("steps", steps))
 
 
 def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
+    if whole("warmup", warmup, 0) >= steps:
+        raise ValueError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
     return optax.warmup_cosine_decay_schedule(
         0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate
     )
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """The value, where it is a whole number from `least` on; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number from {least} on.")
+    return value
 
 
 def adam(
@@ -187,14 +196,14 @@ def check_numbers(config: Config) -> None:
         "train.patience": 1 if train.patience is None else train.patience,
     }
     for name, number in positive.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name}={number!r}: expected a whole number from 1 on.")
-    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": optimizer.clip}.items():
-        if value is not None and not (0 < value < math.inf):
+        whole(name, number)
+    clip = 1.0 if optimizer.clip is None else optimizer.clip
+    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"{name}={value!r}: expected a positive number.")
-    if not 0 <= optimizer.ema < 1:
+    if not isinstance(optimizer.ema, int | float) or not 0 <= optimizer.ema < 1:
         raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
-    if not 0 <= train.seed < 2**32:
+    if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
         raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
     for name, known in CHOICES.items():
         section, attribute = name.split(".")
@@ -239,7 +248,7 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
             return construct(node, "weight", TABLES["weight"], {}, where)
         try:
             return ast.literal_eval(node)
-        except ValueError:
+        except (TypeError, ValueError):
             raise ValueError(
                 f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them)."
             ) from None
@@ -248,6 +257,8 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
         raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
     args = [value(node) for node in call.args]
     kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
+    if len(kwargs) < len(call.keywords):
+        raise ValueError(f"{where}: an argument is given twice.")
     return call_factory(table[name], name, args, kwargs, known, where)
 
 
@@ -257,13 +268,13 @@ def call_factory(
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
     parameters = inspect.signature(factory).parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
-    shown = [str(p.replace(annotation=p.empty)) for key, p in parameters.items() if key not in filled]
+    shown = inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
     try:
         if taken := sorted(set(filled) & set(kwargs)):
             raise TypeError(f"{taken[0]!r} follows from other fields")
         inspect.signature(factory).bind(*args, **kwargs, **filled)
     except TypeError as error:
-        raise ValueError(f"{where}: {error}; expected {name}({', '.join(shown)}).") from None
+        raise ValueError(f"{where}: {error}; expected {name}{shown}.") from None
     try:
         return factory(*args, **kwargs, **filled)
     except (TypeError, ValueError) as error:

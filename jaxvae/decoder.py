@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from jaxvae.encoder import require_widths
+from jaxvae.encoder import require_sizes, require_widths
 from jaxvae.layers import ConvTranspose, DenseStack, activation_named, halved
 
 
@@ -45,6 +45,7 @@ class ConvDecoder(nn.Module):
 
 def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu") -> MLPDecoder:
     """Dense layers of these widths, then one linear layer to the features of every pixel."""
+    activation_named(activation)
     return MLPDecoder(require_widths("mlp", widths), shape, activation)
 
 
@@ -55,4 +56,6 @@ def conv(
 
     Mirrors the encoder of the reversed channels: `conv(32, 64)` is undone by `conv(64, 32)`.
     """
+    activation_named(activation)
+    require_sizes(kernel=kernel, dense=dense)
     return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation)

@@ -38,11 +38,14 @@ class ConvEncoder(nn.Module):
 
 def mlp(*widths: int, activation: str = "relu") -> MLPEncoder:
     """Dense layers of these widths on the flattened image."""
+    activation_named(activation)
     return MLPEncoder(require_widths("mlp", widths), activation)
 
 
 def conv(*channels: int, kernel: int = 4, dense: int = 256, activation: str = "relu") -> ConvEncoder:
     """One stride-2 convolution per entry of `channels`, each halving the image (rounding up), then a dense layer."""
+    activation_named(activation)
+    require_sizes(kernel=kernel, dense=dense)
     return ConvEncoder(require_widths("conv", channels), kernel, dense, activation)
 
 
@@ -51,3 +54,10 @@ def require_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
     if not widths or any(not isinstance(width, int) or width < 1 for width in widths):
         raise ValueError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
     return tuple(widths)
+
+
+def require_sizes(**sizes: int) -> None:
+    """ValueError unless each is a positive whole number."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name}={size!r}: expected a positive whole number.")

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
 from jaxvae.step import State
@@ -72,13 +74,15 @@ def scan(train_step: Callable, pipeline: Resident) -> Engine:
 def pmap(train_step: Callable, pipeline: Resident | Streaming) -> Engine:
     """Data-parallel over all local devices, the state replicated, gradients averaged."""
     devices = jax.local_device_count()
+    # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
+    over_devices = NamedSharding(Mesh(np.asarray(jax.local_devices()), ("batch",)), PartitionSpec("batch"))
     compiled = jax.pmap(partial(train_step, axis_name="batch"), axis_name="batch", donate_argnums=0)
 
     def share(batch):
         return jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), batch)
 
     def place(state: State) -> State:
-        return jax.tree.map(lambda a: jnp.broadcast_to(a, (devices, *a.shape)), state)
+        return jax.tree.map(lambda a: jax.device_put(jnp.broadcast_to(a, (devices, *a.shape)), over_devices), state)
 
     def first(tree):
         return jax.tree.map(lambda a: a[0], tree)

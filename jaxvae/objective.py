@@ -7,6 +7,7 @@ Always: summed over event dimensions, one value per example, averaged over the b
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,9 @@ def elbo(beta: Weight = 1.0) -> Objective:
     beta = 1 is the bound; another number makes the beta-VAE (Higgins et al. 2017); a schedule, KL warm-up. beta is
     unit-free: the KL is summed over latents, the distortion over pixels, whatever the batch or the data set's size.
     """
+
+    if not (callable(beta) or isinstance(beta, numbers.Real | Array)):
+        raise ValueError(f"elbo(beta={beta!r}): beta is a number, or a schedule such as linear(0, 1, steps=5000).")
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         weight = weight_at(beta, step)

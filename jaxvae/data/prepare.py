@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -62,6 +63,8 @@ def binarize() -> Prepare:
 
 def static(seed: int = 0) -> Prepare:
     """Each pixel 1 with its grey value as probability, drawn once per image, from `seed`."""
+    if not isinstance(seed, int):
+        raise ValueError(f"static(seed={seed!r}): seed is a whole number.")
 
     def image(keys, image, index):
         return coins(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)
@@ -78,8 +81,9 @@ def dequantize() -> Prepare:
     """(value + u) / 256 with u uniform in [0, 1): with a density (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
 
     def image(keys, image, index):
-        noise = draw_each(random.uniform, keys, image.shape, image.ndim - 1)
-        return (image.astype(jnp.float32) + noise) / 256
+        # 8 + 16 bits fill a float32: a finer u would round 255 + u up to 256 now and then, and x to 1
+        noise = draw_each(partial(random.bits, dtype=jnp.uint16), keys, image.shape, image.ndim - 1)
+        return (image.astype(jnp.float32) + noise.astype(jnp.float32) / 2**16) / 256
 
     return Prepare(image, "real", 256, "none, uniformly dequantized in [0, 1)")
 
