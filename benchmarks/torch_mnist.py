@@ -3,8 +3,8 @@
     pip install torch==2.13.0     # the CPU build
     python benchmarks/torch_mnist.py --data_dir FOLDER [--seconds 4] [--rounds 5] [--threads 2]
 
-784-400-20-400-784, batch 128, Adam 1e-3, images in memory, binarized anew at every step on both sides. The two are timed
-in alternating windows, so that whatever else the machine does meets both; the ratio is of their medians.
+784-400-20-400-784, batch 128, Adam 1e-3, images in memory, binarized anew at every step on both sides. The two are
+timed in alternating windows, so that whatever else the machine does meets both; the ratio is of neighbouring windows.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def torch_trainer(images, threads: int):
 
 
 def jaxvae_trainer(data_dir: str):
-    """A function that takes `count` steps of configs/mnist.py's model as the trainer takes them, and its engine's name."""
+    """A function that takes `count` steps of configs/mnist.py's model as the trainer takes them, and its experiment."""
     import jax
 
     from jaxvae.config import Config, Data, Model
