@@ -1,0 +1,77 @@
+"""Configs are read, written, compared, and overridden from the command line with their types."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from jaxvae import config as configs
+from jaxvae.build import build
+from jaxvae.cli import read_config
+from jaxvae.config import Config, Data, Evaluate, Train
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_config_comes_back_as_it_was_saved(tmp_path):
+    config = Config(
+        data=Data(name="mnist", data_dir="somewhere"), train=Train(patience=3), evaluate=Evaluate(splits=("test",))
+    )
+    configs.save(tmp_path / "config.json", config, {"shape": [28, 28, 1]})
+    assert configs.load(tmp_path / "config.json") == (config, {"shape": [28, 28, 1]})
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not a jaxvae config"),
+        ("[]", "is not a jaxvae config"),
+        ('{"version": 99, "data": {}, "config": {}}', "Install a newer jaxvae"),
+        ('{"version": 1, "data": {}, "config": {"modle": {}}}', "unknown field 'modle'"),
+        ('{"version": 1, "data": {}, "config": {"model": {"latent": 2}}}', "unknown field 'latent'"),
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_refused_in_words(text, words, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        configs.load(tmp_path / "config.json")
+
+
+def test_only_marked_fields_may_change_when_a_run_goes_on():
+    old = Config()
+    new = dataclasses.replace(
+        old, train=dataclasses.replace(old.train, steps=9, log_every=1), evaluate=Evaluate(samples=7)
+    )
+    new.data = dataclasses.replace(old.data, data_dir="elsewhere")
+    assert configs.differences(old, new) == []
+    new.objective = "elbo(beta=4.0)"
+    new.model = dataclasses.replace(old.model, latent_dim=3)
+    assert configs.differences(old, new) == [
+        "model.latent_dim: 2 -> 3",
+        "objective: 'elbo(beta=1.0)' -> 'elbo(beta=4.0)'",
+    ]
+
+
+def test_overrides_are_typed_by_the_fields():
+    overrides = ["--config.optimizer.learning_rate=3e-4", "--config.data.data_dir=x", "--config.train.patience=5"]
+    overrides += [
+        "--config.optimizer.clip=2.0",
+        "--config.evaluate.splits=('test', 'validation')",
+        "--config.train.deterministic",
+    ]
+    config = read_config(str(ROOT / "configs" / "digits.py"), overrides)
+    assert config.optimizer.learning_rate == 3e-4
+    assert config.data.data_dir == "x"
+    assert config.train.patience == 5
+    assert config.optimizer.clip == 2.0
+    assert config.evaluate.splits == ("test", "validation")
+    assert config.train.deterministic is True
+
+
+@pytest.mark.parametrize("path", sorted(str(path) for path in (ROOT / "configs").glob("*.py")))
+def test_every_config_builds_and_says_how_it_is_run(path):
+    build(read_config(path, []), (28, 28, 1))
+    text = Path(path).read_text()
+    assert f"python train.py --config configs/{Path(path).name}" in text
+    assert "Measured" in text
