@@ -276,9 +276,7 @@ def interruptible() -> Iterator[list[int]]:
 
 def conclude(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
     """The final evaluation, the figures and the report; what an earlier session finished is not done again."""
-    config, data = experiment.config, experiment.data
-    done = results.read(workdir)
-    if done.get("step") == run.step and done.get("protocol") == results.protocol(config, experiment.parts, data):
+    if results.covers(results.read(workdir), experiment.config, run.step):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
         conclude_anew(experiment, run, workdir, say)

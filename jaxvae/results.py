@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxvae.build import Parts
@@ -25,6 +26,7 @@ def score(
     """(the content of results.json, every test example's values) of these weights, by the config's `evaluate`."""
     samples = config.evaluate.samples
     results: dict[str, Any] = {"version": VERSION, "protocol": protocol(config, parts, data), "step": step}
+    results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     values: dict[str, np.ndarray] = {}
     for split in config.evaluate.splits:
         if split not in data.splits:
@@ -66,6 +68,12 @@ def read(workdir: Path) -> dict[str, Any]:
         return json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
         return {}
+
+
+def covers(results: dict[str, Any], config: Config, step: int) -> bool:
+    """Whether these results are of this step and hold all that the config's `evaluate` asks for."""
+    asked = [results.get(split, {}).get("log_likelihood", {}).get("samples", 0) for split in config.evaluate.splits]
+    return results.get("step") == step and all(samples >= config.evaluate.samples for samples in asked)
 
 
 def lines(results: dict[str, Any]) -> list[str]:

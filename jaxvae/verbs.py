@@ -23,7 +23,7 @@ def evaluate(workdir: Path, *, samples: int | None, splits: Sequence[str] | None
     numbers, _ = results.score(
         experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step
     )
-    results.write(workdir, results.read(workdir) | numbers)
+    results.write(workdir, results.read(workdir) | numbers)  # other splits keep theirs
     reports.write_report(workdir)
     print("\n".join(results.lines(numbers)))
 

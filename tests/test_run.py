@@ -15,6 +15,7 @@ from jaxvae import checkpoint
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.verbs import evaluate
 
 STEPS = 60
 
@@ -109,7 +110,9 @@ def test_the_loss_falls_and_every_line_of_the_metrics_is_there_once(whole):
     assert train[0]["learning_rate"] == pytest.approx(0.6e-3)
 
 
-@pytest.mark.parametrize(("first", "engine", "pipeline"), [(33, "scan", "resident"), (33, "dispatch", "streaming")])
+@pytest.mark.parametrize(
+    ("first", "engine", "pipeline"), [(33, "scan", "resident"), (33, "dispatch", "streaming"), (33, "pmap", "resident")]
+)
 def test_stopped_and_continued_is_never_stopped(first, engine, pipeline, tmp_path):
     config = tiny(engine=engine)
     config.data.pipeline = pipeline
@@ -128,6 +131,13 @@ def test_resident_and_streaming_see_the_same_data(tmp_path):
         config.data.pipeline = pipeline
         runs.append(go(config, tmp_path / pipeline))
     assert_same_bits(*runs)
+
+
+def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_again(whole, tmp_path):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    evaluate(tmp_path / "run", samples=9, splits=None)
+    go(tiny(), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["test"]["log_likelihood"]["samples"] == 9
 
 
 def test_another_config_is_refused_with_the_difference(whole):
