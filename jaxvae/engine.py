@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
@@ -94,7 +94,11 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming) -> Engine:
         state, metrics = advance(state, step, count)
         return state, first(metrics)
 
-    return Engine("pmap", advance_and_take_first, place, collect=lambda state: copied(first(state)))
+    def collect(state: State) -> State:
+        # the steps only fold the key, but jax's check of key reuse takes all that enters pmap as used
+        return copied(first(state.replace(key=random.clone(state.key))))
+
+    return Engine("pmap", advance_and_take_first, place, collect)
 
 
 def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> Callable:
