@@ -49,6 +49,13 @@ def test_pixels_are_ones_as_often_as_they_are_bright(prepare):
     assert (x[:, -1, -1, 0] == 1).all()
 
 
+@pytest.mark.parametrize("prepare", [binarize(), static()])
+def test_a_black_pixel_is_never_one_even_where_the_uniform_draw_is_zero(prepare, monkeypatch):
+    monkeypatch.setattr("jaxvae.data.prepare.draw_each", lambda sampler, keys, shape, event: jnp.zeros(shape))
+    black = make_examples(3)._replace(image=np.zeros((3, *SHAPE), np.uint8))
+    assert (prepared(prepare, black) == 0).all()
+
+
 def test_binarize_draws_anew_with_other_keys_and_the_same_with_the_same():
     batch = make_examples(6)
     assert (prepared(binarize(), batch, 0) != prepared(binarize(), batch, 1)).any(axis=(1, 2, 3)).all()

@@ -159,8 +159,14 @@ def test_encode_decode_and_reconstruct_drop_the_sample_axis():
     np.testing.assert_allclose(latent.reconstruct(model, variables, random.key(0), x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("px", [likelihood.bernoulli(), likelihood.gaussian(0.5), likelihood.gaussian("learned")])
-@pytest.mark.parametrize("make", [make_vae, make_conv_vae])
+@pytest.mark.parametrize(
+    ("make", "px"),
+    [
+        (make_vae, likelihood.bernoulli()),
+        (make_vae, likelihood.gaussian("learned")),
+        (make_conv_vae, likelihood.gaussian(0.5)),
+    ],
+)
 def test_every_parameter_gets_a_gradient(make, px):
     model, x = make(px=px), ones_and_zeros(6)
     variables = init(model, x)

@@ -177,8 +177,9 @@ def test_without_an_average_the_weights_are_the_parameters():
     assert state.weights is state.params
 
 
-def test_the_first_step_initializes_an_average_that_owns_its_memory():
-    state, _ = start(make_examples(6))
+def test_the_average_owns_its_memory():
+    parts = (make_vae(px=likelihood.gaussian()), elbo(), optax.sgd(RATE), grey())
+    state = init_state(*parts, make_examples(6), init_key=random.key(0), train_key=random.key(1))
     pairs = zip(jax.tree.leaves(state.ema), jax.tree.leaves(state.params), strict=True)
     assert all(a.unsafe_buffer_pointer() != p.unsafe_buffer_pointer() for a, p in pairs)
 
