@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -52,7 +53,7 @@ def test_pixels_are_ones_as_often_as_they_are_bright(prepare):
 @pytest.mark.parametrize("prepare", [binarize(), static()])
 def test_a_black_pixel_is_never_one_even_where_the_uniform_draw_is_zero(prepare, monkeypatch):
     monkeypatch.setattr("jaxvae.data.prepare.draw_each", lambda sampler, keys, shape, event: jnp.zeros(shape))
-    black = make_examples(3)._replace(image=np.zeros((3, *SHAPE), np.uint8))
+    black = dataclasses.replace(make_examples(3), image=np.zeros((3, *SHAPE), np.uint8))
     assert (prepared(prepare, black) == 0).all()
 
 
@@ -66,7 +67,7 @@ def test_static_draws_an_image_once_whatever_the_keys_and_the_batch():
     batch, rows = make_examples(6), np.array([4, 1])
     whole = prepared(static(3), batch, 0)
     np.testing.assert_array_equal(whole, prepared(static(3), batch, 1))
-    np.testing.assert_array_equal(whole[rows], prepared(static(3), Examples(*(leaf[rows] for leaf in batch)), 2))
+    np.testing.assert_array_equal(whole[rows], prepared(static(3), jax.tree.map(lambda leaf: leaf[rows], batch), 2))
     assert (whole != prepared(static(4), batch)).any(axis=(1, 2, 3)).all()
 
 

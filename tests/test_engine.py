@@ -11,7 +11,7 @@ from small import make_conv_vae, make_split, make_vae
 
 from jaxvae import likelihood
 from jaxvae.data.pipeline import Resident, Streaming
-from jaxvae.data.prepare import binarize, grey
+from jaxvae.data.prepare import Examples, binarize, grey
 from jaxvae.engine import ENGINES, choose_engine, has_convolutions
 from jaxvae.layers import ConvTranspose
 from jaxvae.objective import elbo
@@ -67,9 +67,7 @@ def reference():
         epoch, position = divmod(t, N // BATCH)
         permutation = np.asarray(random.permutation(random.fold_in(random.key(2), epoch), N))
         rows = permutation[position * BATCH : (position + 1) * BATCH]
-        batch = next(resident.batches(0))._replace(
-            image=split.image[rows], label=split.label[rows], index=split.index[rows]
-        )
+        batch = Examples(split.image[rows], split.label[rows], split.index[rows])
         state, metrics = step(state, batch)
     return state, metrics
 

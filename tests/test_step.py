@@ -12,7 +12,7 @@ from small import make_examples, make_vae
 from jaxvae import likelihood
 from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer
-from jaxvae.data.prepare import Examples, Prepare, binarize, grey
+from jaxvae.data.prepare import Prepare, binarize, grey
 from jaxvae.objective import Loss, Objective, elbo
 from jaxvae.step import MODEL, PREPARE, init_state, make_train_step
 from jaxvae.terms import example_keys
@@ -54,7 +54,7 @@ def same(one, other):
 
 
 def part(batch, rows):
-    return Examples(*(leaf[rows] for leaf in batch))
+    return jax.tree.map(lambda leaf: leaf[rows], batch)
 
 
 def by_hand(params, x, index, key, beta=1.0, scale=0.5):
