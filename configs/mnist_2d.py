@@ -5,15 +5,15 @@ Command: python train.py --config configs/mnist_2d.py --config.data.data_dir=FOL
 
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 
-STEPS_PER_EPOCH = 55_000 // 128
+STEPS_PER_EPOCH = 55_000 // 100
 
 
 def get_config() -> Config:
     return Config(
-        data=Data(name="mnist", prepare="binarize", batch_size=128, validation=5_000),
+        data=Data(name="mnist", prepare="binarize", batch_size=100, validation=5_000),
         model=Model(latent_dim=2, encoder="mlp(500)", decoder="mlp(500)", likelihood="bernoulli"),
         objective="elbo(beta=1.0)",
-        optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
+        optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule="cosine()", ema=0.999),
         train=Train(
             steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -116,12 +117,22 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
     """Applies the gradients; where they or the loss are not finite, keeps everything but the step and the guard."""
     norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-    updates, opt = optimizer.update(grads, state.opt, state.params)
-    updates = jax.tree.map(lambda u: state.guard.scale.astype(u.dtype) * u, updates)
-    params = optax.apply_updates(state.params, updates)
-    new = (params, averaged(state.ema, params, state.step, ema), opt, variables)
-    old = (state.params, state.ema, state.opt, state.variables)
-    params, average, opt, variables = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+
+    def take(old: tuple) -> tuple:
+        params, average, opt, _ = old
+        updates, opt = optimizer.update(grads, opt, params)
+        updates = jax.tree.map(lambda u: state.guard.scale.astype(u.dtype) * u, updates)
+        params = optax.apply_updates(params, updates)
+        return params, averaged(average, params, state.step, ema), opt, variables
+
+    def keep(old: tuple) -> tuple:
+        return old
+
+    params, average, opt, variables = lax.platform_dependent(
+        (state.params, state.ema, state.opt, state.variables),
+        cpu=lambda old: lax.cond(good, take, keep, old),  # a tenth of a small step faster than selecting
+        default=lambda old: jax.tree.map(partial(jnp.where, good), take(old), keep(old)),  # no wait for `good`
+    )
     guard = Guard(
         skipped=state.guard.skipped + ~good,
         streak=jnp.where(good, 0, state.guard.streak + 1),

@@ -285,3 +285,9 @@ def test_the_loss_falls():
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
+
+
+def test_an_accelerator_selects_where_a_cpu_branches():
+    state, batch, step = start(), make_examples(4), make_train_step(*parts())
+    lowered = {platform: jax.jit(step).trace(state, batch).lower(lowering_platforms=(platform,)) for platform in ("cpu", "cuda")}
+    assert {platform: "stablehlo.case" in text.as_text() for platform, text in lowered.items()} == {"cpu": True, "cuda": False}
