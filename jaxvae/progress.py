@@ -13,7 +13,7 @@ class Progress:
 
     def __init__(self, total: int, step: int, images_per_step: int):
         self.total, self.images_per_step = total, images_per_step
-        self.last = (time.perf_counter(), step)
+        self.last = self.earlier = (time.perf_counter(), step)
         self.shown = 0.0
         self.bar: Any = None
 
@@ -39,25 +39,32 @@ class Progress:
 
     def update(self, step: int, values: dict[str, float]) -> dict[str, float]:
         """Shows the speed since the last call and the bound's parts; returns the clock values for timing.jsonl."""
-        now = time.perf_counter()
-        (before, first), self.last = self.last, (now, step)
-        seconds = max(now - before, 1e-9)
-        speed = (step - first) / seconds
+        seconds, steps = self.stretch(step)
+        speed = steps / seconds
         text = f"{speed:,.0f} steps/s  {speed * self.images_per_step:,.0f} images/s  {describe(values)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, description=text)
-        elif now - self.shown > 2.0 or step == self.total:
-            self.shown = now
+        elif self.last[0] - self.shown > 2.0 or step == self.total:
+            self.shown = self.last[0]
             remaining = (self.total - step) / max(speed, 1e-9)
             print(f"step {step:,}/{self.total:,}  {text}  ETA {remaining:,.0f} s", flush=True)
         return {"seconds": seconds, "steps_per_second": speed, "images_per_second": speed * self.images_per_step}
+
+    def stretch(self, step: int) -> tuple[float, int]:
+        """(seconds, steps) since the last update; since the one before it where the device had run ahead of that."""
+        now, (before, first) = time.perf_counter(), self.last
+        pace = (before - self.earlier[0]) / max(first - self.earlier[1], 1)
+        if now - before < 0.25 * pace * (step - first):
+            before, first = self.earlier
+        self.earlier, self.last = self.last, (now, step)
+        return max(now - before, 1e-9), step - first
 
     def say(self, text: str) -> None:
         (self.bar.console.print if self.bar is not None else print)(text)
 
     def rest(self) -> None:
         """Leaves what happened since the last update (a validation, a checkpoint) out of the speed."""
-        self.last = (time.perf_counter(), self.last[1])
+        self.last = self.earlier = (time.perf_counter(), self.last[1])
 
 
 def describe(values: dict[str, float]) -> str:

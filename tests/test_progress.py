@@ -1,0 +1,40 @@
+"""The speed that is shown, on a clock of the test's own."""
+
+import pytest
+
+from jaxvae.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+    times = [0.0]
+    monkeypatch.setattr("jaxvae.progress.time.perf_counter", lambda: times[0])
+    return times
+
+
+def speed(progress, clock, at, step):
+    clock[0] = at
+    return progress.update(step, {"elbo": -1.0})["steps_per_second"]
+
+
+def test_speed_is_steps_over_seconds_since_the_last_update(clock, capsys):
+    progress = Progress(1000, 0, 10)
+    assert speed(progress, clock, 2.0, 100) == pytest.approx(50)
+    assert speed(progress, clock, 3.0, 200) == pytest.approx(100)
+    assert progress.update(300, {})["images_per_second"] > 0
+
+
+def test_where_the_device_had_run_ahead_two_stretches_are_taken_together(clock):
+    progress = Progress(1000, 0, 10)
+    speed(progress, clock, 1.0, 100)
+    speed(progress, clock, 3.0, 200)  # while this line was written, the device finished the next stretch too
+    assert speed(progress, clock, 3.001, 300) == pytest.approx(200 / 2.001)
+
+
+def test_a_rest_is_left_out(clock):
+    progress = Progress(1000, 0, 10)
+    speed(progress, clock, 1.0, 100)
+    clock[0] = 61.0
+    progress.rest()
+    assert speed(progress, clock, 62.0, 200) == pytest.approx(100)
