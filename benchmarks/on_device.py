@@ -21,11 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.benchmark import compiled_cost, matmul_peak, peak_memory, timed_steps
+from jaxvae.benchmark import compiled_cost, matmul_peak, timed_steps
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.environment import describe
 from jaxvae.evaluate import make_log_likelihood
-from jaxvae.experiment import set_up
+from jaxvae.experiment import make_engine, set_up
 from jaxvae.run import first_state, variables_of
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -65,8 +65,9 @@ def after_steps(experiment, count: int):
     state = first_state(
         experiment.config, experiment.parts, experiment.data.shape, experiment.init_key, experiment.train_key
     )
-    state, _ = experiment.engine.advance(experiment.engine.place(state), 0, count)
-    return jax.tree.map(np.asarray, experiment.engine.collect(state).params)
+    _, engine = make_engine(experiment)
+    state, _ = engine.advance(engine.place(state), 0, count)
+    return jax.tree.map(np.asarray, engine.collect(state).params)
 
 
 def largest_difference(one, other) -> float:
@@ -94,19 +95,20 @@ def right(options) -> dict:
 
 def fast(options) -> dict:
     """Images per second and share of the measured matmul peak of every case under every engine."""
-    found, peak = {"matmul_peak_flops_per_second": matmul_peak(8192)}, matmul_peak(8192)
+    peak = matmul_peak()
+    found: dict = {"matmul_peak_flops_per_second": peak}
     for name, case in CASES.items():
         for engine, pipeline in (("scan", "resident"), ("dispatch", "resident"), ("dispatch", "streaming")):
             experiment = experiment_of(case, engine, pipeline, options)
             began = time.perf_counter()
-            flops, _ = compiled_cost(experiment)
+            flops, memory = compiled_cost(experiment)
             compiling = time.perf_counter() - began
-            speed = timed_steps(experiment, options.seconds)["steps_per_second"]
+            speed = timed_steps(experiment, *make_engine(experiment), options.seconds)["steps_per_second"]
             found[f"{name} {engine} {pipeline}"] = {
                 "images_per_second": {k: v * case["batch_size"] for k, v in speed.items()},
                 "share_of_matmul_peak": flops * speed["median"] / peak,
                 "compile_seconds": compiling,
-                "peak_memory_bytes": peak_memory(),
+                "step_memory_bytes": memory,
             }
             print(name, engine, pipeline, f"{speed['median'] * case['batch_size']:,.0f} images/s", flush=True)
     return found

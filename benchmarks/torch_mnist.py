@@ -60,7 +60,7 @@ def jaxvae_trainer(data_dir: str):
     import jax
 
     from jaxvae.config import Config, Data, Model
-    from jaxvae.experiment import set_up
+    from jaxvae.experiment import make_engine, set_up
     from jaxvae.run import first_state
 
     config = Config(
@@ -69,14 +69,13 @@ def jaxvae_trainer(data_dir: str):
     )
     experiment = set_up(config)
     shape = experiment.data.shape
-    state = experiment.engine.place(
-        first_state(config, experiment.parts, shape, experiment.init_key, experiment.train_key)
-    )
+    _, engine = make_engine(experiment)
+    state = engine.place(first_state(config, experiment.parts, shape, experiment.init_key, experiment.train_key))
     step = 0
 
     def run(count: int) -> None:
         nonlocal state, step
-        state, metrics = experiment.engine.advance(state, step, count)
+        state, metrics = engine.advance(state, step, count)
         jax.block_until_ready(metrics)
         step += count
 

@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.config import Config
+from jaxvae.data.pipeline import Resident, Streaming
+from jaxvae.engine import Engine
 from jaxvae.environment import describe
-from jaxvae.experiment import Experiment, abstract_batch, set_up
+from jaxvae.experiment import Experiment, abstract_batch, make_engine, set_up
 from jaxvae.run import abstract_state, first_state
 
 WINDOWS = 9  # timed stretches: their median and spread are reported
@@ -28,24 +30,23 @@ WINDOWS = 9  # timed stretches: their median and spread are reported
 def check(config: Config, say: Callable[[str], None] = print) -> None:
     """Builds and compiles everything, prints what it is and what an epoch will take, and trains nothing."""
     experiment = set_up(config, say=say)
+    pipeline, engine = make_engine(experiment)
     flops, memory = compiled_cost(experiment)
-    measured = timed_steps(experiment, seconds=3.0)
+    measured = timed_steps(experiment, pipeline, engine, seconds=3.0)
     speed = measured["steps_per_second"]["median"]
     shape = " x ".join(map(str, experiment.data.shape))
     say(
         f"data        {experiment.data.name} {experiment.data.version}: "
         + ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items())
     )
-    say(
-        f"images      {shape}, batches of {config.data.batch_size}, "
-        f"{experiment.pipeline.steps_per_epoch:,} steps an epoch"
-    )
+    say(f"images      {shape}, batches of {config.data.batch_size}, {pipeline.steps_per_epoch:,} steps an epoch")
+    say(f"shapes      {' -> '.join(f'{name} {list(shape)}' for name, shape in shapes(experiment).items())}")
     for name, part in parameters(experiment).items():
         say(f"parameters  {part:>11,}  {name}")
-    say(f"engine      {experiment.engine.name} over {experiment.pipeline.name} data on {jax.default_backend()}")
+    say(f"engine      {engine.name} over {pipeline.name} data on {jax.default_backend()}")
     say(f"step        {flops / 1e6:,.1f} MFLOP, {memory / 2**20:,.1f} MiB of arguments, outputs and temporaries")
     say(
-        f"time        {experiment.pipeline.steps_per_epoch / speed:,.2f} s an epoch, "
+        f"time        {pipeline.steps_per_epoch / speed:,.2f} s an epoch, "
         f"{config.train.steps / speed:,.0f} s for {config.train.steps:,} steps, evaluation not counted"
     )
     say("everything builds; nothing was trained or written.")
@@ -58,11 +59,14 @@ def benchmark(
     if not seconds > 0:
         raise ValueError(f"--seconds {seconds}: expected a positive number.")
     experiment = set_up(config, say=say)
+    pipeline, engine = make_engine(experiment)
     began = time.perf_counter()
     flops, memory = compiled_cost(experiment)
     compiling = time.perf_counter() - began
-    measured = timed_steps(experiment, seconds)
-    peak = matmul_peak()
+    measured = timed_steps(experiment, pipeline, engine, seconds)
+    used = peak_memory()
+    devices = jax.local_device_count() if engine.name == "pmap" else 1
+    peak = devices * matmul_peak()
     batch = config.data.batch_size
     achieved = flops * measured["steps_per_second"]["median"]
     numbers = {
@@ -75,10 +79,10 @@ def benchmark(
         "matmul_peak_flops_per_second": peak,
         "share_of_matmul_peak": achieved / peak,
         "step_memory_bytes": memory,
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": used,
         "environment": describe(
-            engine=experiment.engine.name,
-            pipeline=experiment.pipeline.name,
+            engine=engine.name,
+            pipeline=pipeline.name,
             seed=config.train.seed,
             command="jaxvae benchmark",
         ),
@@ -104,16 +108,18 @@ def table(numbers: dict[str, Any]) -> list[str]:
         f"(median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f})",
         f"FLOPs per image   {numbers['flops_per_image'] / 1e6:,.3f} million, of the compiled step",
         f"share of peak     {numbers['share_of_matmul_peak']:.0%} of the "
-        f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s that a float32 matmul reaches here",
+        f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s of a float32 matmul here",
         f"peak memory       {numbers['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
 
-def timed_steps(experiment: Experiment, seconds: float) -> dict[str, Any]:
+def timed_steps(
+    experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
+) -> dict[str, Any]:
     """Steps per second: median, least and most over windows, the first call apart."""
-    config, parts, engine = experiment.config, experiment.parts, experiment.engine
+    config, parts = experiment.config, experiment.parts
     state = engine.place(first_state(config, parts, experiment.data.shape, experiment.init_key, experiment.train_key))
-    step, first = 0, min(10, experiment.pipeline.steps_per_epoch)
+    step, first = 0, min(10, pipeline.steps_per_epoch)
     state, step, first_seconds = timed(engine, state, step, first)
     state, step, again = timed(engine, state, step, first)
     count = max(1, round(first * seconds / WINDOWS / max(again, 1e-6)))
@@ -149,14 +155,31 @@ def compiled_cost(experiment: Experiment) -> tuple[float, int]:
     return float(cost.get("flops", float("nan"))), int(used)
 
 
+def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
+    """The shapes of a batch on its way through the model: x, features, z, and the mean of p(x|z)."""
+    parts, size = experiment.parts, experiment.config.data.batch_size
+    state = abstract_state(experiment.config, parts, experiment.data.shape)
+
+    def through(params, keys, x):
+        variables = {"params": params["model"]}
+        terms: Any = parts.model.apply(variables, keys, x)
+        features = parts.model.apply(variables, x, method=lambda model, x: model.encoder(x))
+        return {"x": x, "features": features, "z": terms.levels[0].z, "p(x|z)": terms.px.mean()}
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (experiment.config.train.samples, size)))
+    x = jax.ShapeDtypeStruct((size, *experiment.data.shape), jnp.float32)
+    return {name: found.shape for name, found in jax.eval_shape(through, state.params, keys, x).items()}
+
+
 def parameters(experiment: Experiment) -> dict[str, int]:
     """How many parameters each part of the model has."""
     params = abstract_state(experiment.config, experiment.parts, experiment.data.shape).params["model"]
     return {name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part)) for name, part in params.items()}
 
 
-def matmul_peak(size: int = 2048, repeats: int = 8) -> float:
-    """The most FLOP/s that a float32 product of two square matrices reached on this device."""
+def matmul_peak(repeats: int = 8) -> float:
+    """The most FLOP/s that a product of two square float32 matrices reached on one device, at JAX's precision."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((size, size))
     product = jax.jit(lambda a, b: a @ b)
     jax.block_until_ready(product(a, a))

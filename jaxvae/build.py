@@ -119,7 +119,9 @@ def register(kind: str, name: str, factory: Callable) -> None:
     """Makes `name(...)` a choice of that kind: encoder, posterior, prior, decoder, likelihood, objective, ...
 
     `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in: `shape`
-    (a decoder's output), `latent_dim`; `schedule`, `learning_rate`, `steps` for optimizers and schedules.
+    (a decoder's output), `latent_dim`; `schedule`, `learning_rate`, `steps` for optimizers and schedules. A part is
+    what the files named after its kind show: a Linen module; a likelihood has `support` and `features(channels)`
+    besides, a posterior may have `offers`, what objectives may need of it.
     """
     if kind not in TABLES:
         raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
@@ -143,6 +145,11 @@ def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Part
 
     prepared = part("prepare", config.data.prepare)
     px = part("likelihood", model.likelihood)
+    if not hasattr(px, "support") or not callable(getattr(px, "features", None)):
+        raise ValueError(
+            f"model.likelihood={model.likelihood!r}: a {type(px).__name__} is no likelihood; "
+            "it needs `support` ('binary' or 'real') and a method `features(channels)`, as in jaxvae/likelihood.py."
+        )
     features = (*shape[:-1], px.features(shape[-1]))
     vae = VAE(
         encoder=part("encoder", model.encoder),
@@ -172,7 +179,7 @@ def refuse_impossible(config: Config, prepared, vae: VAE, loss: objective.Object
             f"data.prepare={config.data.prepare!r} gives values between them. Either binarize the images "
             "(data.prepare='binarize', or 'static'), or use a density of grey values (model.likelihood='gaussian')."
         )
-    missing = loss.needs - vae.posterior.offers - {"batch"}
+    missing = loss.needs - getattr(vae.posterior, "offers", frozenset({"samples"})) - {"batch"}
     if missing:
         raise ValueError(
             f"objective={config.objective!r} needs {', '.join(sorted(missing))} of the posterior, which "
@@ -291,5 +298,8 @@ def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{where}: {path} cannot be run: {type(error).__name__}: {error}") from error
     return {name: value for name, value in vars(module).items() if callable(value)}

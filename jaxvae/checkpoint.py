@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,7 +82,7 @@ def steps(folder: Path) -> list[int]:
 def best_step(folder: Path) -> int | None:
     """The step of the checkpoint with the largest validation elbo, the earliest of equals; None without any."""
     scored = [(step, read_manifest(folder / str(step)).get("elbo")) for step in steps(folder)]
-    known = [(elbo, -step) for step, elbo in scored if elbo is not None]
+    known = [(elbo, -step) for step, elbo in scored if elbo is not None and math.isfinite(elbo)]
     return -max(known)[1] if known else None
 
 
@@ -153,10 +154,19 @@ def write_durably(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON so that after a crash the file is either all there or not there."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w") as file:
-        json.dump(content, file, indent=1)
+        json.dump(finite(content), file, indent=1, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+def finite(content: Any) -> Any:
+    """The content with null in place of numbers that JSON does not have: NaN and the infinities."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

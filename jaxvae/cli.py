@@ -10,12 +10,14 @@ import argparse
 import difflib
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxvae.config import Config, flatten
+from jaxvae.interrupt import Interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +39,6 @@ def train() -> int:
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
     """Runs the action and turns what went wrong into one message and an exit code."""
-    from jaxvae.loop import Interrupted
-
     try:
         action()
     except Interrupted as stopped:
@@ -47,16 +47,12 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except FloatingPointError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
+        return 2 if mistake else 1
     return 0
 
 
@@ -81,8 +77,11 @@ def make_parser() -> argparse.ArgumentParser:
     def of_run(sub: argparse.ArgumentParser, count: int) -> None:
         sub.add_argument("run", type=Path, help="a run directory")
         sub.add_argument("--trust", action="store_true", help="let the run's config import parts from files")
-        sub.add_argument("--seed", type=int, default=0)
+        sub.add_argument(
+            "--data_dir", help="where TFDS prepared the data, if not where it was when the run was trained"
+        )
         if count:
+            sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--n", type=int, default=count, help=f"how many images (default {count})")
             sub.add_argument("--out", type=Path, help="the file to write")
 
@@ -126,8 +125,9 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
         return check(config)
     from jaxvae.loop import train_and_evaluate
 
-    workdir = options.workdir or Path("runs") / Path(options.config.split(".py")[0]).name
-    command = shlex.join(["python", "train.py", "--config", options.config, *overrides])
+    workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
+    elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
+    command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
     train_and_evaluate(config, workdir, command=command)
     return None
 
@@ -144,7 +144,8 @@ def evaluate_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
     from jaxvae.verbs import evaluate
 
-    evaluate(options.run, samples=options.samples, splits=options.splits, trust=options.trust)
+    chosen = {"samples": options.samples, "splits": options.splits}
+    evaluate(options.run, **chosen, data_dir=options.data_dir, trust=options.trust)
 
 
 def sample_verb(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -158,14 +159,15 @@ def reconstruct_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
     from jaxvae.verbs import reconstruct
 
-    reconstruct(options.run, options.n, options.out, seed=options.seed, trust=options.trust)
+    chosen = {"seed": options.seed, "data_dir": options.data_dir, "trust": options.trust}
+    reconstruct(options.run, options.n, options.out, **chosen)
 
 
 def report_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
     from jaxvae.verbs import report
 
-    report(options.run, trust=options.trust)
+    report(options.run, data_dir=options.data_dir, trust=options.trust)
 
 
 def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -187,7 +189,9 @@ def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
 
     from jaxvae.data.store import cache_folder
 
-    if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    if not cache:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
@@ -197,8 +201,7 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
     from absl import flags
     from ml_collections import config_flags
 
-    file = path.split(".py")[0] + ".py" if ".py" in path else path
-    if not Path(file).is_file():
+    if not Path(config_file(path)).is_file():
         near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
         raise ValueError(f"--config {path}: there is no such file. Configs here: {near}.")
     refuse_unknown(path, overrides)
@@ -215,6 +218,12 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
     if not isinstance(config, Config):
         raise ValueError(f"--config {path}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
     return config
+
+
+def config_file(path: str) -> str:
+    """The file of a config's path, which may carry an argument for get_config(): 'configs/x.py:big'."""
+    match = re.fullmatch(r"(.+\.py)(:.*)?", path)
+    return match[1] if match else path
 
 
 def refuse_unknown(path: str, overrides: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jaxvae.checkpoint import write_durably
+
 VERSION = 1
 
 
@@ -108,11 +110,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def save(path: Path, config: Config, data: dict[str, Any]) -> None:
     """Writes config.json atomically: the strings, and what of the `data` the model is built with, such as its shape."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        json.dumps({"version": VERSION, "data": data, "config": dataclasses.asdict(config)}, indent=1) + "\n"
-    )
-    temporary.replace(path)
+    write_durably(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
 
 
 def load(path: Path) -> tuple[Config, dict[str, Any]]:

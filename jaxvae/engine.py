@@ -79,7 +79,7 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming) -> Engine:
     compiled = jax.pmap(partial(train_step, axis_name="batch"), axis_name="batch", donate_argnums=0)
 
     def share(batch):
-        return jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), batch)
+        return jax.tree.map(lambda a: jax.device_put(a.reshape(devices, -1, *a.shape[1:]), over_devices), batch)
 
     def place(state: State) -> State:
         return jax.tree.map(lambda a: jax.device_put(jnp.broadcast_to(a, (devices, *a.shape)), over_devices), state)
@@ -112,7 +112,7 @@ def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> C
         metrics: dict[str, Any] = {}
         for done in range(1, count + 1):
             state, metrics = compiled(state, next(feed))
-            if sync_every and done % sync_every == 0:
+            if sync_every and (step + done) % sync_every == 0:
                 jax.block_until_ready(metrics)
         expected = step + count
         return state, metrics

@@ -25,9 +25,9 @@ def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str
     return {
         "version": VERSION,
         "command": command,
-        "jaxvae": importlib.metadata.version("jaxvae"),
+        "jaxvae": installed("jaxvae"),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: installed(name) for name in PACKAGES},
         "commit": commit(),
         "platform": jax.default_backend(),
         "devices": [f"{device.device_kind} {device.id}" for device in jax.devices()],
@@ -60,13 +60,23 @@ def record(workdir: Path, **now: Any) -> list[str]:
     ]
 
 
-def commit() -> str | None:
-    """The git commit of the package's checkout, where it is one."""
+def installed(package: str) -> str | None:
+    """The package's version; None where it is not installed: not every run needs all of them."""
     try:
-        here = Path(__file__).parent
-        found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return None
-    return found.stdout.strip() or None
+
+
+def commit() -> str | None:
+    """The git commit of the package's checkout, '-dirty' where files of it differ; None where it is no checkout."""
+
+    def git(*arguments: str) -> str:
+        asked = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in somebody else's checkout
+        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None

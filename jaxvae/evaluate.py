@@ -25,8 +25,18 @@ CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spi
 
 def bounds(terms: Terms) -> dict[str, Array]:
     """The elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
+    require_bound(terms)
     rate, distortion = terms.rate.mean(0), terms.distortion.mean(0)
     return {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion}
+
+
+def require_bound(terms: Terms) -> None:
+    """Raises ValueError where the terms are no bound on log p(x)."""
+    if not terms.bound:
+        raise ValueError(
+            "this model's posterior gives no bound on log p(x): "
+            "elbo, log_likelihood and bits_per_dim do not exist for it. Report its rate and distortion."
+        )
 
 
 def coordinates(terms: Terms) -> dict[str, Array]:
@@ -52,6 +62,7 @@ def log_weight_sum(
     """log sum_k p(x, z_k) / q(z_k|x), [B], over the samples numbered first .. first + count - 1."""
     keys = example_keys(key, index, count, first=first)
     terms = model.apply(variables, keys, inferred, x, condition, method="terms")
+    require_bound(terms)
     return jax.nn.logsumexp(terms.log_weight, axis=0)
 
 
@@ -61,10 +72,11 @@ def infer(model, variables, x: Array, condition: Array | None = None) -> Any:
 
 
 def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]:
-    """Returns log_likelihood(variables, key, x [B, *X], index [B], condition=None, *, samples) -> [B], nats.
+    """Returns log_likelihood(variables, key, x [B, *X], index, condition=None, *, samples, target=None) -> [B], nats.
 
     The importance-weighted bound on log p(x) with K = `samples` (Burda et al. 2015, arXiv 1509.00519, eq. 8):
-    log 1/K sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), which rises with K towards log p(x).
+    log 1/K sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), which rises with K towards log p(x). With a `target`, that is
+    scored, and x only infers z.
 
     The encoder runs once per image. The samples are drawn `chunk` at a time, each with the key of its own number, so
     chunks change nothing but memory. Their loop is the host's: inside a compiled loop a CPU's convolutions crawl.
@@ -72,11 +84,12 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
     infer_once = jax.jit(partial(infer, model))
     add_up = jax.jit(partial(log_weight_sum, model), static_argnames="count")
 
-    def log_likelihood(variables, key, x, index, condition=None, *, samples: int) -> Array:
+    def log_likelihood(variables, key, x, index, condition=None, *, samples: int, target=None) -> Array:
         if samples < 1:
             raise ValueError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
         size = min(samples, chunk or max(1, CHUNK_VALUES // x.size))
         inferred = infer_once(variables, x, condition)
+        x = x if target is None else target
         total = jnp.full(x.shape[:1], -jnp.inf)
         for first in range(0, samples, size):
             count = min(size, samples - first)
@@ -110,7 +123,9 @@ def make_evaluate(
         for batch, real in batches:
             data, values = score(variables, batch)
             if samples:
-                weighted = log_likelihood(variables, weight_key, data.x, data.index, data.condition, samples=samples)
+                weighted = log_likelihood(
+                    *(variables, weight_key, data.x, data.index, data.condition), samples=samples, target=data.target
+                )
                 values = values | {"log_likelihood": weighted}
             scored.append({name: value[:real] for name, value in values.items()})
         return {name: np.concatenate([np.asarray(values[name]) for values in scored]) for name in scored[0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,31 +30,36 @@ class Experiment:
     config: Config
     parts: Parts
     data: DataSet
-    pipeline: Resident | Streaming
-    engine: Engine
     evaluate: Callable
     generate: Callable
     init_key: Array
+    data_key: Array
     train_key: Array
     figure_key: Array
 
 
 def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
-    """Opens the data, builds the parts, chooses pipeline and engine; what cannot work is refused here, in words."""
+    """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`."""
     check_numbers(config)
     data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
     parts = build(config, data.shape)
     check_against(config, data)
     init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)
     evaluate_key, figure_key = random.split(evaluate_key)
-    training = data.splits["train"]
-    pipeline_name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
-    engine_name = engine_for(config, parts, data.shape, pipeline_name)
-    pipeline = PIPELINES[pipeline_name](training, data_key, config.data.batch_size)
-    engine = ENGINES[engine_name](parts.train_step, pipeline)
     evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key)
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, pipeline, engine, evaluate, generate, init_key, train_key, figure_key)
+    keys = (init_key, data_key, train_key, figure_key)
+    return Experiment(config, parts, data, evaluate, generate, *keys)
+
+
+def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
+    """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
+    config, parts, data = experiment.config, experiment.parts, experiment.data
+    training = data.splits["train"]
+    name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
+    engine = engine_for(config, parts, data.shape, name)
+    pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size)
+    return pipeline, ENGINES[engine](parts.train_step, pipeline)
 
 
 def check_against(config: Config, data: DataSet) -> None:
@@ -68,6 +74,12 @@ def check_against(config: Config, data: DataSet) -> None:
             raise ValueError(
                 f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see data.validation."
             )
+    flags = os.environ.get("XLA_FLAGS", "")
+    if config.train.deterministic and jax.default_backend() == "gpu" and "xla_gpu_deterministic_ops=true" not in flags:
+        raise ValueError(
+            "train.deterministic=True needs a flag set before JAX starts: train by the command line, "
+            "or set the environment variable XLA_FLAGS=--xla_gpu_deterministic_ops=true."
+        )
     if config.train.patience and "validation" not in data.splits:
         raise ValueError(
             f"train.patience={config.train.patience} needs validation images; "

@@ -1,4 +1,4 @@
-"""The pictures of a run: what to compute for each, handed to plots.py as arrays."""
+"""The pictures of a run: what to compute for each, handed to plots as arrays."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ FIGURES, FRAMES = "figures", "samples"
 MANIFOLD = 20  # pictures along each side
 
 
-def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir: Path, key: Array) -> None:
-    """Writes all figures of the run; `values` are the test examples' own, as `evaluate` returned them."""
+def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array) -> None:
+    """Writes all figures of the run; `scored` are every example's values by split, as `results.score` returned them."""
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
-    split = data.splits.get("test") or data.splits["train"]
-    image, _, _ = split.take(np.arange(min(48, len(split))))
+    name = "test" if "test" in scored else next(iter(scored))
+    split, values = data.splits[name], scored[name]
+    image, _, index = split.take(np.arange(min(48, len(split))))
     keys = random.split(key, 3)
-    x = run.prepare(keys[0], image)
-    plots.reconstructions(folder / "reconstructions.png", np.asarray(x), pictures(run.reconstruct(keys[1], x)))
+    x = run.prepare(keys[0], image, index)
+    plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(run.reconstruct(keys[1], x)))
     _, px = jax.jit(partial(latent.generate, run.model))(run.variables, random.split(keys[2], 64))
     plots.samples(folder / "samples.png", pictures(px.mean()))
     plots.curves(folder / "curves.png", read_metrics(workdir))
@@ -40,7 +41,7 @@ def draw_figures(run: Run, data: DataSet, values: dict[str, np.ndarray], workdir
     if run.config.model.latent_dim == 2:
         grid = latent.quantile_grid(MANIFOLD)
         tiles = pictures(run.decode(grid.reshape(-1, 2)).mean())
-        plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *run.shape))
+        plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
 
@@ -49,7 +50,7 @@ def draw_plane(path: Path, means: np.ndarray, split) -> None:
     """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
     axes: tuple[str, ...] = ("z1", "z2")
     if means.shape[1] == 1:
-        means = np.concatenate([means, np.zeros_like(means)], 1)
+        means, axes = np.concatenate([means, np.zeros_like(means)], 1), ("z1", "(the latent has one dimension)")
     elif means.shape[1] > 2:
         means, shares = latent.principal_plane(means)
         axes = tuple(
@@ -61,8 +62,9 @@ def draw_plane(path: Path, means: np.ndarray, split) -> None:
 
 
 def pictures(means: Array) -> np.ndarray:
-    """Values that can be shown: clipped to [0, 1]."""
-    return np.clip(np.asarray(means), 0.0, 1.0)
+    """What can be shown of [..., C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1]."""
+    shown = np.asarray(means)
+    return np.clip(shown if shown.shape[-1] in (1, 3) else shown[..., :1], 0.0, 1.0)
 
 
 def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:

@@ -21,7 +21,7 @@ class Logbook:
             cut_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
-        self.events = SummaryWriter(str(workdir / EVENTS), purge_step=step + 1 if step else None)
+        self.events = SummaryWriter(str(workdir / EVENTS), purge_step=step + 1)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One line of metrics.jsonl: {"step": ..., "split": ..., name: value}; what is not finite becomes null."""
@@ -38,6 +38,7 @@ class Logbook:
         """Brings every line to the disk: called before a checkpoint claims that its step is done."""
         self.metrics.flush()
         os.fsync(self.metrics.fileno())
+        self.events.flush()
 
     def __enter__(self) -> Logbook:
         return self

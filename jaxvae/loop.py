@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +18,17 @@ from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
-from jaxvae.experiment import Experiment, set_up
+from jaxvae.engine import Engine
+from jaxvae.experiment import Experiment, make_engine, set_up
+from jaxvae.interrupt import Interrupted, interruptible
 from jaxvae.logbook import Logbook, read_metrics
 from jaxvae.progress import Progress, describe
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, first_state, load, variables_of
 from jaxvae.step import State
 
-STRETCH = 100  # the most steps between two looks at whether to stop
+STRETCH = 100  # the most steps between two looks at whether to stop,
+LOOK_EVERY = 2.0  # and about the most seconds
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient end the run
-
-
-class Interrupted(Exception):
-    """A signal asked training to stop; everything is saved."""
-
-    def __init__(self, signum: int, step: int):
-        name = signal.Signals(signum).name
-        super().__init__(f"{name}: stopped and saved at step {step:,}. The same command goes on from there.")
-        self.signum = signum
 
 
 def train(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> Run:
@@ -59,31 +50,33 @@ def train_and_evaluate(
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir = Path(workdir)
     experiment = set_up(config, arrays, say)
-    claim(workdir, config, experiment.data)
-    engine, pipeline = experiment.engine.name, experiment.pipeline.name
-    for warning in environment.record(
-        workdir, engine=engine, pipeline=pipeline, seed=config.train.seed, command=command
-    ):
+    pipeline, engine = make_engine(experiment)
+    claim(workdir, config, experiment.data, say)
+    names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
+    for warning in environment.record(workdir, **names):
         say(warning)
-    say(
-        f"{experiment.data.name}: {len(experiment.data.splits['train']):,} training images, "
-        f"{pipeline} pipeline, {engine} engine"
-    )
-    state = take_steps(experiment, workdir, say)
+    images = len(experiment.data.splits["train"])
+    say(f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine")
+    state = take_steps(experiment, engine, workdir, say)
     run = Run(config, experiment.parts, variables_of(state), experiment.data.shape, int(state.step), workdir)
     conclude(experiment, run, workdir, say)
     return run
 
 
-def claim(workdir: Path, config: Config, data: DataSet) -> None:
-    """Makes the workdir this run's: writes config.json, or refuses one trained with another config or other data."""
+def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], None]) -> None:
+    """Makes the workdir this run's: writes config.json, or refuses one trained with another config or other data.
+
+    A workdir without a checkpoint has nothing to lose: the new config takes it over.
+    """
     identity = {
         "name": data.name,
         "version": data.version,
         "shape": list(data.shape),
         "images": {k: len(v) for k, v in data.splits.items()},
     }
-    if (workdir / CONFIG).exists():
+    if data.name == "arrays":  # a stock set's fingerprint may differ with the version of a library, its pixels do not
+        identity["fingerprint"] = data.fingerprint
+    if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
         old, old_data = configs.load(workdir / CONFIG)
         differences = configs.differences(old, config)
         differences += [
@@ -95,16 +88,17 @@ def claim(workdir: Path, config: Config, data: DataSet) -> None:
             raise ValueError(
                 f"{workdir} holds a run of another config, which differs in\n  "
                 + "\n  ".join(differences)
-                + "\nGo on with the "
-                "old config, or train this one elsewhere with --workdir."
+                + "\nGo on with the old config, or train this one elsewhere with --workdir."
             )
+        if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
+            say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     workdir.mkdir(parents=True, exist_ok=True)
     configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
 
 
-def take_steps(experiment: Experiment, workdir: Path, say: Callable[[str], None]) -> State:
+def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
     """Takes the steps that are left; returns the state whose weights count: the last, or with patience the best."""
-    config, engine, folder = experiment.config, experiment.engine, workdir / CHECKPOINTS
+    config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
     step, total = int(state.step), config.train.steps
     with (
@@ -118,20 +112,22 @@ def take_steps(experiment: Experiment, workdir: Path, say: Callable[[str], None]
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
         while step < total and not patience.spent and not caught:
-            target = next_stop(step, config)
+            target = next_stop(step, config, bar.speed)
             state, metrics = engine.advance(state, step, target - step)
             step, elbo, better = target, None, False
             late.add(step, metrics)
             if due(step, config.train.validate_every, total):
                 late.write_all()
-                elbo = validate(experiment, engine.collect(state), step, logbook, bar)
+                now = engine.collect(state)
+                elbo = validate(experiment, now, step, logbook, bar)
                 better = patience.record(elbo)
-                keep_frame(experiment, engine.collect(state), workdir, step)
+                keep_frame(experiment, now, workdir, step)
+                bar.rest(step)
             if due(step, config.train.checkpoint_every, total) or better:
                 late.write_all()
                 logbook.sync()
                 saver.save(step, engine.collect(state), elbo)
-                bar.rest()
+                bar.rest(step)
         late.write_all()
         logbook.sync()
         state = engine.collect(state)
@@ -161,7 +157,7 @@ def start_from(workdir: str, state: State) -> State:
             f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
             "give it the same model.* fields."
         )
-    return state.replace(params=given, ema=given and jax.tree.map(lambda a: a + 0, given) if state.ema else {})
+    return state.replace(params=given, ema=jax.tree.map(lambda a: a + 0, given) if state.ema else {})
 
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:
@@ -170,10 +166,11 @@ def best(experiment: Experiment, folder: Path, state: State) -> State:
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
 
-def next_stop(step: int, config: Config) -> int:
-    """The next step at which something is due, or to look whether to stop."""
+def next_stop(step: int, config: Config, speed: float | None) -> int:
+    """The next step at which something is due, or to look whether to stop; `speed` in steps/s, once it is known."""
+    stretch = 10 if speed is None else max(1, min(STRETCH, int(LOOK_EVERY * speed)))
     every = (config.train.log_every, config.train.validate_every, config.train.checkpoint_every)
-    return min([step + STRETCH, config.train.steps, *((step // n + 1) * n for n in every)])
+    return min([step + stretch, config.train.steps, *((step // n + 1) * n for n in every)])
 
 
 def due(step: int, every: int, total: int) -> bool:
@@ -186,27 +183,35 @@ class LateMetrics:
     def __init__(self, experiment: Experiment, logbook: Logbook, bar: Progress):
         self.experiment, self.logbook, self.bar = experiment, logbook, bar
         self.waiting: tuple[int, dict[str, jax.Array]] | None = None
+        self.newest: tuple[int, dict[str, jax.Array]] = (0, {})
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Keeps this step's metrics if they are due, and writes those that waited."""
+        self.newest = (step, metrics)
         if due(step, self.experiment.config.train.log_every, self.experiment.config.train.steps):
-            self.write_all()
+            self.write_one()
             self.waiting = (step, metrics)
 
     def write_all(self) -> None:
         """Waits for the device and writes what is waiting."""
+        jax.block_until_ready(self.newest[1])
+        self.write_one()
+
+    def write_one(self) -> None:
         if self.waiting is None:
             return
         (step, metrics), self.waiting = self.waiting, None
         values = {name: float(value) for name, value in sorted(jax.device_get(metrics).items())}
         values["learning_rate"] = float(self.experiment.parts.schedule(step - 1))
         self.logbook.write(step, "train", values)
-        self.logbook.write_timing(step, self.bar.update(step, values))
+        done, latest = self.newest
+        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
+        self.logbook.write_timing(step, self.bar.update(reached, values))
         if values["streak"] >= MOST_SKIPS:
             raise FloatingPointError(
                 f"the last {values['streak']:.0f} steps up to {step:,} had no finite loss or gradient: "
                 "they were skipped, the run is stopped and its last good checkpoint kept. "
-                "Lower optimizer.learning_rate or set optimizer.clip."
+                "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
             )
 
 
@@ -219,7 +224,6 @@ def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, 
     means = {name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion")}
     logbook.write(step, "validation", means)
     bar.say(f"step {step:,}  validation: {describe(means)}")
-    bar.rest()
     return means["elbo"]
 
 
@@ -251,47 +255,24 @@ class Patience:
         return self.most is not None and self.waited >= self.most
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM is appended to; a second one acts as ever."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-
-    def catch(signum: int, frame: object) -> None:
-        caught.append(signum)
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for signum in before:
-        signal.signal(signum, catch)
-    try:
-        yield caught
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
 def conclude(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
     """The final evaluation, the figures and the report; what an earlier session finished is not done again."""
-    if results.covers(results.read(workdir), experiment.config, run.step):
+    page = workdir / report.REPORT
+    if results.covers(results.read(workdir), experiment.config, run.step) and page.exists():
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
         conclude_anew(experiment, run, workdir, say)
     for line in results.lines(results.read(workdir)):
         say(line)
-    say(f"report: {workdir / 'report.html'}")
+    say(f"report: {page}")
 
 
 def conclude_anew(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
     """Scores, draws and reports."""
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
-    numbers, values = results.score(
-        config, experiment.parts, experiment.data, experiment.evaluate, run.variables, run.step
-    )
+    numbers, values = results.score(experiment, run.variables, run.step)
+    (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
     results.write(workdir, numbers)
     scored = time.perf_counter()
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)

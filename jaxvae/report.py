@@ -10,6 +10,8 @@ import os
 from html import escape
 from pathlib import Path
 
+REPORT = "report.html"
+
 # Each row: quantity -> (its title, its unit, what it means to somebody who has just learned what a VAE is).
 QUANTITIES = {
     "elbo": (
@@ -362,7 +364,7 @@ def write_report(workdir):
         f"{_origin(config, environment)}</main>",
         f"<footer><p>Written by jaxvae {_text(environment.get('jaxvae', ''))}; all of it is in this file.</p></footer>",
     ]
-    path, temporary = workdir / "report.html", workdir / f".report.html.{os.getpid()}.tmp"
+    path, temporary = workdir / REPORT, workdir / f".report.html.{os.getpid()}.tmp"
     try:
         temporary.write_text(PAGE.format(title=f"{data} · {name}", style=STYLE, body="\n".join(body)), encoding="utf-8")
         os.replace(temporary, path)

@@ -9,49 +9,48 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae.build import Parts
 from jaxvae.checkpoint import write_durably
 from jaxvae.config import Config
-from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate import summarize
+from jaxvae.experiment import Experiment
 
 VERSION = 1
 RESULTS = "results.json"
 
 
-def score(
-    config: Config, parts: Parts, data: DataSet, evaluate, variables: Any, step: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(the content of results.json, every test example's values) of these weights, by the config's `evaluate`."""
-    samples = config.evaluate.samples
-    results: dict[str, Any] = {"version": VERSION, "protocol": protocol(config, parts, data), "step": step}
+def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
+    config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
+    results: dict[str, Any] = {"version": VERSION, "protocol": protocol(experiment), "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    values: dict[str, np.ndarray] = {}
-    for split in config.evaluate.splits:
-        if split not in data.splits:
-            raise ValueError(f"evaluate.splits names {split!r}, but this data set has {', '.join(data.splits)}.")
-        values = evaluate(variables, in_order(data.splits[split], config.evaluate.batch_size), samples=samples)
-        results[split] = summarize(values, samples=samples, bits=parts.bits)
+    values = {}
+    for name in config.evaluate.splits:
+        batches = in_order(experiment.data.splits[name], config.evaluate.batch_size)
+        values[name] = experiment.evaluate(variables, batches, samples=samples)
+        results[name] = summarize(values[name], samples=samples, bits=parts.bits)
     return results, values
 
 
-def protocol(config: Config, parts: Parts, data: DataSet) -> dict[str, str]:
-    """How the numbers were measured, in words."""
-    train, held = len(data.splits["train"]), len(data.splits.get("validation", ()))
+def protocol(experiment: Experiment) -> dict[str, str]:
+    """How the numbers were measured, in words; what differs from split to split stands with the split's numbers."""
+    config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
+    own = "validation" in data.splits and data.splits["validation"].image is not data.splits["train"].image
+    source = "the data set's own" if own else "held out of the training images by a fixed seed"
     chosen = "at the best validation elbo" if config.train.patience else "at the last step"
-    weights = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
+    average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
+    fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
+    density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
     return {
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
-        "split": f"trained on {train:,} images, {held:,} of the training images held out for validation; "
-        + ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items() if name in config.evaluate.splits)
-        + " images scored, all of them",
-        "binarization": parts.prepare.protocol
-        + ("; scored on one draw per image, fixed by the seed" if parts.prepare.support == "binary" else ""),
-        "weights": weights + chosen,
+        "split": f"images: {sizes}; validation images are {source}; a split is scored whole",
+        "binarization": prepare.protocol + fixed,
+        "weights": average + chosen,
         "elbo": "one z per image, KL in closed form where there is one",
-        "log_likelihood": f"importance-weighted bound, K={config.evaluate.samples} (IW-{config.evaluate.samples})",
-        "units": "nats: summed over pixels and latents, mean over images",
+        "log_likelihood": "importance-weighted bound (IW-K), K = `samples`, z ~ q(z|x)",
+        **({} if experiment.parts.bits else {"bits_per_dim": "not given: " + density}),
+        "units": "nats: summed over pixels and latents, mean over images; standard errors over images",
         "seed": str(config.train.seed),
     }
 

@@ -46,15 +46,19 @@ class Run:
         self._reconstruct = jax.jit(partial(latent.reconstruct, model))
         self._log_likelihood = make_log_likelihood(model)
 
-    def prepare(self, key: Array, images: np.ndarray) -> Array:
-        """uint8 images [B, H, W, C] -> what the likelihood means, float32 [B, H, W, C], made as in training."""
+    def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
+        """uint8 images [B, H, W, C] -> what the likelihood means, float32 [B, H, W, C], made as in training.
+
+        `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
+        by default it counts from 0.
+        """
         images = np.asarray(images)
         if images.dtype != np.uint8:
             raise ValueError(
                 f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
-        return self._prepare(key, images)
+        return self._prepare(key, images, np.arange(len(images)) if index is None else index)
 
     def encode(self, x: ArrayLike) -> Any:
         """q(z|x) of x [B, H, W, C]: q.mean() and q.sample(key) are [B, Z]."""
@@ -95,10 +99,9 @@ class Run:
             raise ValueError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
 
 
-def prepare_images(prepare, key: Array, images: Array) -> Array:
+def prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
     """x of uint8 images [B, *X], one key split over them."""
-    nothing = jnp.full(len(images), -1)
-    return prepare(random.split(key, len(images)), Examples(images, nothing, jnp.arange(len(images)))).x
+    return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
 
 
 def load(workdir: str | Path, *, trust: bool = False) -> Run:

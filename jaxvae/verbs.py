@@ -11,19 +11,31 @@ from jax import random
 
 from jaxvae import figures, latent, plots, results
 from jaxvae import report as reports
+from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
-from jaxvae.run import Run, load
+from jaxvae.run import load
 
 
-def evaluate(workdir: Path, *, samples: int | None, splits: Sequence[str] | None, trust: bool = False) -> None:
-    """Scores the run again and renews results.json and the report."""
+def evaluate(
+    workdir: Path,
+    *,
+    samples: int | None,
+    splits: Sequence[str] | None,
+    data_dir: str | None = None,
+    trust: bool = False,
+) -> None:
+    """Scores the run again and renews results.json and the report; splits not named keep their numbers of this step."""
     run = load(workdir, trust=trust)
-    chosen = {"samples": samples or run.config.evaluate.samples, "splits": tuple(splits or run.config.evaluate.splits)}
-    experiment = reopened(run, chosen)
-    numbers, _ = results.score(
-        experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step
+    asked = run.config.evaluate
+    asked = dataclasses.replace(
+        asked,
+        samples=asked.samples if samples is None else samples,
+        splits=asked.splits if splits is None else tuple(splits),
     )
-    results.write(workdir, results.read(workdir) | numbers)  # other splits keep theirs
+    experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
+    numbers, _ = results.score(experiment, run.variables, run.step)
+    before = results.read(workdir)
+    results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
     reports.write_report(workdir)
     print("\n".join(results.lines(numbers)))
 
@@ -44,34 +56,38 @@ def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: f
     print(out)
 
 
-def reconstruct(workdir: Path, n: int, out: Path | None, *, seed: int, trust: bool = False) -> None:
+def reconstruct(
+    workdir: Path, n: int, out: Path | None, *, seed: int, data_dir: str | None = None, trust: bool = False
+) -> None:
     """Writes n test images above their reconstructions."""
     run, out = load(workdir, trust=trust), out or workdir / "reconstructions.png"
     if n < 1 or out.suffix != ".png":
         raise ValueError(f"--n {n} --out {out}: expected n from 1 on and a .png file.")
-    test = reopened(run, {}).data.splits["test"]
+    splits = reopened(run.config, data_dir).data.splits
+    split = splits.get("test") or splits["train"]
     prepare_key, draw_key = random.split(random.key(seed))
-    x = run.prepare(prepare_key, test.take(np.arange(min(n, len(test))))[0])
+    image, _, index = split.take(np.arange(min(n, len(split))))
+    x = run.prepare(prepare_key, image, index)
     plots.reconstructions(out, figures.pictures(x), figures.pictures(run.reconstruct(draw_key, x)))
     print(out)
 
 
-def report(workdir: Path, *, trust: bool = False) -> None:
+def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -> None:
     """Draws the figures and writes the report again."""
     run = load(workdir, trust=trust)
-    experiment = reopened(run, {})
-    _, values = results.score(
-        experiment.config, run.parts, experiment.data, experiment.evaluate, run.variables, run.step
-    )
+    experiment = reopened(run.config, data_dir)
+    few = dataclasses.replace(experiment.config, evaluate=dataclasses.replace(run.config.evaluate, samples=1))
+    _, values = results.score(dataclasses.replace(experiment, config=few), run.variables, run.step)
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
     print(reports.write_report(workdir))
 
 
-def reopened(run: Run, evaluate: dict) -> Experiment:
-    """The run's experiment with other fields of config.evaluate; the data are read again."""
-    if run.config.data.name == "arrays":
+def reopened(config: Config, data_dir: str | None) -> Experiment:
+    """The experiment of a run's config, its data read again, from `data_dir` where one is given."""
+    if config.data.name == "arrays":
         raise ValueError(
-            f"{run.workdir} was trained on arrays of a program, which it does not hold; "
+            "this run was trained on arrays of a program, which it does not hold; "
             "score them with jaxvae.load(...).log_likelihood."
         )
-    return set_up(dataclasses.replace(run.config, evaluate=dataclasses.replace(run.config.evaluate, **evaluate)))
+    data = config.data if data_dir is None else dataclasses.replace(config.data, data_dir=data_dir)
+    return set_up(dataclasses.replace(config, data=data))

@@ -13,6 +13,7 @@ from jax import random
 import jaxvae
 from jaxvae import checkpoint
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.data.dataset import from_arrays
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS, abstract_state
 from jaxvae.verbs import evaluate
@@ -140,6 +141,57 @@ def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_agai
     assert json.loads((tmp_path / "run" / "results.json").read_text())["test"]["log_likelihood"]["samples"] == 9
 
 
+def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    stale = json.loads((tmp_path / "run" / "results.json").read_text()) | {"step": 7}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(stale))
+    evaluate(tmp_path / "run", samples=2, splits=["validation"])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["step"] == STEPS
+    assert "test" not in results
+
+
+def test_several_splits_are_scored_and_the_figures_are_the_tests(tmp_path):
+    config = tiny(steps=5)
+    config.evaluate = Evaluate(samples=2, splits=("test", "validation"))
+    run = go(config, tmp_path / "run")
+    results = json.loads((run.workdir / "results.json").read_text())
+    assert (results["test"]["examples"], results["validation"]["examples"]) == (360, 144)
+    assert (run.workdir / "figures" / "latent_plane.png").exists()
+
+
+def test_a_run_stopped_before_its_report_gets_it_by_the_same_command(whole, tmp_path):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink()
+    go(tiny(), tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_refused_first_try_does_not_keep_the_workdir(tmp_path):
+    with pytest.raises(ValueError, match="is no run directory"):
+        go(tiny(steps=2, init_from="no/such/run"), tmp_path / "run")
+    assert go(tiny(steps=2), tmp_path / "run").step == 2
+
+
+def test_longer_training_goes_on_and_says_that_a_cosine_jumps(tmp_path):
+    config, said = tiny(steps=20), []
+    config.optimizer.schedule = "cosine()"
+    go(config, tmp_path / "run")
+    config.train.steps = 30
+    run = train_and_evaluate(config, tmp_path / "run", say=said.append)
+    assert run.step == 30
+    assert any("the learning rate jumps" in line for line in said)
+    lines = [json.loads(line) for line in (run.workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "train"] == [7, 14, 20, 21, 28, 30]
+
+
+def test_a_best_checkpoint_has_a_finite_elbo(tmp_path):
+    for step, elbo in ((1, -5.0), (2, None), (3, float("nan")), (4, -6.0)):
+        (tmp_path / str(step)).mkdir()
+        (tmp_path / str(step) / "manifest.json").write_text(json.dumps({"step": step, "elbo": elbo, "files": {}}))
+    assert checkpoint.best_step(tmp_path) == 1
+
+
 def test_another_config_is_refused_with_the_difference(whole):
     config = tiny(seed=1)
     with pytest.raises(ValueError, match=r"train\.seed: 0 -> 1"):
@@ -219,6 +271,28 @@ def test_arrays_of_ones_own_are_trained_on(tmp_path):
     assert run.config.data.name == "arrays"
     with pytest.raises(ValueError, match=r"expected uint8 images .* got float32 \[200, 5\]"):
         jaxvae.train(config, tmp_path / "other", arrays=np.zeros((200, 5), np.float32))
+    with pytest.raises(ValueError, match="fingerprint of the data"):
+        jaxvae.train(config, tmp_path / "run", arrays=255 - np.asarray(images))
+
+
+def test_splits_of_ones_own_are_kept():
+    def images(n, channels=2):
+        return np.arange(n * 24 * channels, dtype=np.uint32).astype(np.uint8).reshape(n, 4, 6, channels)
+
+    data = from_arrays({"train": images(30), "validation": images(7), "test": images(5)}, validation=0.1)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 30, "validation": 7, "test": 5}
+    assert len(np.unique(np.concatenate([split.index for split in data.splits.values()]))) == 42
+    with pytest.raises(ValueError, match="expected 'train', and"):
+        from_arrays({"train": images(30), "tset": images(5)}, validation=0.1)
+    with pytest.raises(ValueError, match="differ in shape"):
+        from_arrays({"train": images(30), "test": images(5, 3)}, validation=0.1)
+
+
+def test_two_channels_and_one_latent_dimension_have_their_report(tmp_path):
+    config = tiny(steps=3)
+    config.data.batch_size, config.model.latent_dim = 10, 1
+    images = np.random.RandomState(0).randint(0, 256, (60, 4, 6, 2)).astype(np.uint8)
+    assert (jaxvae.train(config, tmp_path / "run", arrays=images).workdir / "report.html").exists()
 
 
 # what a user holds

@@ -46,19 +46,28 @@ def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
     """Splits the stored 'train' images into train and validation and takes 'test' whole.
 
     `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
+    A data set with a 'validation' split of its own keeps it, and none is held out.
     """
+    if "train" not in stored:
+        raise ValueError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
     n = len(stored["train"][0])
     held = round(validation * n) if validation < 1 else int(validation)
     if validation < 0 or held >= n or (validation >= 1 and validation != held):
         raise ValueError(
             f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images."
         )
+    held = 0 if "validation" in stored else held
     shuffled = np.random.RandomState(VALIDATION_SEED).permutation(n)
-    parts = {"train": ("train", np.sort(shuffled[held:])), "validation": ("train", np.sort(shuffled[:held]))}
-    if "test" in stored:
-        parts["test"] = ("test", np.arange(len(stored["test"][0])))
-    offsets = {"train": 0, "test": n}
-    return {name: Split(*stored[source], rows, offsets[source]) for name, (source, rows) in parts.items() if len(rows)}
+    splits = {
+        "train": Split(*stored["train"], np.sort(shuffled[held:]), 0),
+        "validation": Split(*stored["train"], np.sort(shuffled[:held]), 0),
+    }
+    offset = n
+    for name in ("test", "validation"):
+        if name in stored:
+            splits[name] = Split(*stored[name], np.arange(len(stored[name][0])), offset)
+            offset += len(stored[name][0])
+    return {name: split for name, split in splits.items() if len(split)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +106,14 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
     Without a 'test' entry a tenth of the images, chosen by a fixed seed, becomes the test split.
     """
     given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
-    if "train" not in given:
-        raise ValueError(f"arrays has the entries {sorted(given)}; expected 'train', and 'test' if there is one.")
+    if "train" not in given or not set(given) <= {"train", "validation", "test"}:
+        raise ValueError(
+            f"arrays has the entries {sorted(given)}; expected 'train', and 'validation' and 'test' if you have them."
+        )
     stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
+    shapes = {split: image.shape[1:] for split, (image, _) in stored.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"arrays: the splits' images differ in shape, {shapes}; bring them to one.")
     if "test" not in stored:
         image, label = stored["train"]
         shuffled = np.random.RandomState(VALIDATION_SEED + 1).permutation(len(image))
@@ -128,8 +142,9 @@ def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | N
 
 
 def fingerprint(stored: Stored) -> str:
-    """The sha256 of the images' bytes."""
+    """The sha256 of the images' and labels' bytes."""
     digest = hashlib.sha256()
-    for split, (image, _) in sorted(stored.items()):
+    for split, (image, label) in sorted(stored.items()):
         digest.update(f"{split} {image.shape}".encode() + np.ascontiguousarray(image).tobytes())
+        digest.update(b"" if label is None else np.ascontiguousarray(label).tobytes())
     return digest.hexdigest()
