@@ -164,11 +164,12 @@ def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
         variables = {"params": params["model"]}
         terms: Any = parts.model.apply(variables, keys, x)
         features = parts.model.apply(variables, x, method=lambda model, x: model.encoder(x))
-        return {"x": x, "features": features, "z": terms.levels[0].z, "p(x|z)": terms.px.mean()}
+        return x, features, terms.levels[0].z, terms.px.mean()
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (experiment.config.train.samples, size)))
     x = jax.ShapeDtypeStruct((size, *experiment.data.shape), jnp.float32)
-    return {name: found.shape for name, found in jax.eval_shape(through, state.params, keys, x).items()}
+    found = jax.eval_shape(through, state.params, keys, x)
+    return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
 
 
 def parameters(experiment: Experiment) -> dict[str, int]:

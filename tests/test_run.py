@@ -1,8 +1,10 @@
 """A run from its first step to its report, stopped and continued, loaded and used."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +39,10 @@ def quiet(text: str) -> None:
     """Says nothing."""
 
 
-def go(config, workdir):
-    return train_and_evaluate(config, workdir, say=quiet)
+def go(config, workdir, *, draw=False):
+    """Trains and evaluates; without figures, unless the test is about them: they take longer than the steps."""
+    with contextlib.nullcontext() if draw else mock.patch("jaxvae.figures.draw_figures"):
+        return train_and_evaluate(config, workdir, say=quiet)
 
 
 def final_state(run):
@@ -60,7 +64,7 @@ def assert_same_bits(one, other):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that was never stopped."""
-    return go(tiny(), tmp_path_factory.mktemp("whole") / "run")
+    return go(tiny(), tmp_path_factory.mktemp("whole") / "run", draw=True)
 
 
 def test_a_run_directory_holds_all_that_is_promised(whole):
@@ -154,7 +158,7 @@ def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
 def test_several_splits_are_scored_and_the_figures_are_the_tests(tmp_path):
     config = tiny(steps=5)
     config.evaluate = Evaluate(samples=2, splits=("test", "validation"))
-    run = go(config, tmp_path / "run")
+    run = go(config, tmp_path / "run", draw=True)
     results = json.loads((run.workdir / "results.json").read_text())
     assert (results["test"]["examples"], results["validation"]["examples"]) == (360, 144)
     assert (run.workdir / "figures" / "latent_plane.png").exists()
@@ -178,7 +182,8 @@ def test_longer_training_goes_on_and_says_that_a_cosine_jumps(tmp_path):
     config.optimizer.schedule = "cosine()"
     go(config, tmp_path / "run")
     config.train.steps = 30
-    run = train_and_evaluate(config, tmp_path / "run", say=said.append)
+    with mock.patch("jaxvae.figures.draw_figures"):
+        run = train_and_evaluate(config, tmp_path / "run", say=said.append)
     assert run.step == 30
     assert any("the learning rate jumps" in line for line in said)
     lines = [json.loads(line) for line in (run.workdir / "metrics.jsonl").read_text().splitlines()]
