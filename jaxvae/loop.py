@@ -28,6 +28,7 @@ from jaxvae.step import State
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
+EARLY_FRAMES = (10, 30, 100, 300, 1000)  # what the model dreams changes fastest before the first validation
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient end the run
 
 
@@ -123,6 +124,8 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
                 better = patience.record(elbo)
                 keep_frame(experiment, now, workdir, step)
                 bar.rest(step)
+            elif step in EARLY_FRAMES:
+                keep_frame(experiment, engine.collect(state), workdir, step)
             if due(step, config.train.checkpoint_every, total) or better:
                 late.write_all()
                 logbook.sync()
@@ -170,7 +173,8 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
     """The next step at which something is due, or to look whether to stop; `speed` in steps/s, once it is known."""
     stretch = 10 if speed is None else max(1, min(STRETCH, int(LOOK_EVERY * speed)))
     every = (config.train.log_every, config.train.validate_every, config.train.checkpoint_every)
-    return min([step + stretch, config.train.steps, *((step // n + 1) * n for n in every)])
+    frames = [early for early in EARLY_FRAMES if early > step]
+    return min([step + stretch, config.train.steps, *frames, *((step // n + 1) * n for n in every)])
 
 
 def due(step: int, every: int, total: int) -> bool:

@@ -91,6 +91,13 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
     }
 
 
+def test_frames_of_training_are_kept_early_and_at_every_validation(whole):
+    frames = sorted((whole.workdir / "samples").iterdir())
+    assert [int(path.stem) for path in frames] == [0, 10, 20, 30, 40, 60]
+    assert all(np.load(path).shape == (16, 8, 8, 1) for path in frames)
+    assert not np.array_equal(np.load(frames[0]), np.load(frames[-1]))
+
+
 def test_results_carry_protocol_and_standard_errors(whole):
     results = json.loads((whole.workdir / "results.json").read_text())
     test = results["test"]
