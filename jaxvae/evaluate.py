@@ -140,7 +140,8 @@ def summarize(
 
     `bits` = (dimensions of x, levels of a pixel) where bits per dimension mean something: of the tightest bound.
     """
-    scalars = {name: mean_and_error(value) for name, value in values.items() if value.ndim == 1}
+    names = ("elbo", "log_likelihood", "rate", "distortion")  # as one reads them
+    scalars = {name: mean_and_error(values[name]) for name in names if name in values}
     results: dict[str, Any] = {"examples": len(values["elbo"]), **scalars}
     if "log_likelihood" in results:
         results["log_likelihood"]["samples"] = samples
