@@ -22,8 +22,10 @@ import optax
 from jaxvae import decoder, encoder, likelihood, objective, posterior, prior
 from jaxvae.config import Config
 from jaxvae.data import prepare
+from jaxvae.likelihood import SUPPORTS
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
+from jaxvae.verdict import check_numbers, refuse_impossible, whole
 
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
@@ -47,13 +49,6 @@ def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: 
     return optax.warmup_cosine_decay_schedule(
         0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate
     )
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """The value, where it is a whole number from `least` on; ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r}: expected a whole number from {least} on.")
-    return value
 
 
 def adam(
@@ -83,7 +78,7 @@ TABLES: dict[str, dict[str, Callable]] = {
     "prior": {"standard": prior.standard},
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
-    "objective": {"elbo": objective.elbo},
+    "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},
     "optimizer": {f.__name__: f for f in (adam, adamw, adamax, sgd)},
     "schedule": {f.__name__: f for f in (constant, warmup, cosine)},
     "weight": {"linear": linear},
@@ -93,12 +88,6 @@ FIELDS = {
     "objective": "objective",
     "optimizer": "optimizer.name",
     "schedule": "optimizer.schedule",
-}
-CHOICES = {
-    "data.pipeline": ("auto", "resident", "streaming"),
-    "data.corrupt": ("none",),
-    "model.condition": ("none",),
-    "train.engine": ("auto", "dispatch", "scan", "pmap"),
 }
 
 
@@ -112,16 +101,16 @@ class Parts:
     schedule: optax.Schedule
     prepare: prepare.Prepare
     train_step: Callable
-    bits: tuple[int, int] | None  # (dimensions, levels) where bits per dimension mean something
+    bits: tuple[int, float] | None  # (dimensions, bits of a pixel's cell) where bits per dimension mean something
 
 
 def register(kind: str, name: str, factory: Callable) -> None:
     """Makes `name(...)` a choice of that kind: encoder, posterior, prior, decoder, likelihood, objective, ...
 
-    `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in: `shape`
-    (a decoder's output), `latent_dim`; `schedule`, `learning_rate`, `steps` for optimizers and schedules. A part is
-    what the files named after its kind show: a Linen module; a likelihood has `support` and `features(channels)`
-    besides, a posterior may have `offers`, what objectives may need of it.
+    `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in:
+    `latent_dim`; a decoder's output `shape`; `data_shape`, of x, for a prior; `schedule`, `learning_rate`, `steps` for
+    optimizers and schedules. A part is what the files named after its kind show: a Linen module, which says of itself
+    what verdict.py asks, or is taken for the simplest.
     """
     if kind not in TABLES:
         raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
@@ -132,9 +121,10 @@ def register(kind: str, name: str, factory: Callable) -> None:
     TABLES[kind][name] = factory
 
 
-def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Parts:
-    """Builds what the config says for images of this shape (H, W, C); ValueError, in words, before any array exists.
+def build(config: Config, shape: tuple[int, ...], *, condition: int | None = None, trust: bool = True) -> Parts:
+    """Builds what the config says for examples of this shape, (H, W, C); ValueError, in words, before any array exists.
 
+    `condition`: the number of classes, or the length of the vectors, that the data can condition a model on.
     With trust=False no part is imported from a file ('my_file.py:mine(3)'): for somebody else's config.
     """
     check_numbers(config)
@@ -143,23 +133,23 @@ def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Part
     def part(kind: str, text: str, **known) -> Any:
         return read(kind, text, known, trust=trust)
 
-    prepared = part("prepare", config.data.prepare)
+    prepared = conditioned(part("prepare", config.data.prepare), config, condition)
     px = part("likelihood", model.likelihood)
-    if not hasattr(px, "support") or not callable(getattr(px, "features", None)):
+    if getattr(px, "support", None) not in SUPPORTS or not callable(getattr(px, "features", None)):
         raise ValueError(
-            f"model.likelihood={model.likelihood!r}: a {type(px).__name__} is no likelihood; "
-            "it needs `support` ('binary' or 'real') and a method `features(channels)`, as in jaxvae/likelihood.py."
+            f"model.likelihood={model.likelihood!r}: a {type(px).__name__} is no likelihood; it needs "
+            f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
         )
     features = (*shape[:-1], px.features(shape[-1]))
     vae = VAE(
         encoder=part("encoder", model.encoder),
         posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),
-        latent_prior=part("prior", model.prior, latent_dim=model.latent_dim),
+        latent_prior=part("prior", model.prior, latent_dim=model.latent_dim, data_shape=shape),
         decoder=part("decoder", model.decoder, shape=features),
         likelihood=px,
     )
     loss = part("objective", config.objective)
-    refuse_impossible(config, prepared, vae, loss)
+    refuse_impossible(config, shape, prepared, vae, loss)
     schedule = part(
         "schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps
     )
@@ -167,59 +157,30 @@ def build(config: Config, shape: tuple[int, ...], *, trust: bool = True) -> Part
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     step = make_train_step(vae, loss, optimizer, prepared, samples=train.samples, ema=config.optimizer.ema)
-    bits = (math.prod(shape), prepared.levels) if prepared.levels and (prepared.support == px.support) else None
-    return Parts(vae, loss, optimizer, schedule, prepared, step, bits)
+    return Parts(vae, loss, optimizer, schedule, prepared, step, bits_of(shape, prepared, px))
 
 
-def refuse_impossible(config: Config, prepared, vae: VAE, loss: objective.Objective) -> None:
-    """Raises ValueError for a pair of choices that cannot work together, naming both fields and the next move."""
-    if vae.likelihood.support == "binary" and prepared.support != "binary":
+def conditioned(prepared: prepare.Prepare, config: Config, size: int | None) -> prepare.Prepare:
+    """The preparation that also makes the model's condition; ValueError where the data have none."""
+    wanted = config.model.condition
+    if wanted == "none":
+        return prepared
+    if size is None:
         raise ValueError(
-            f"model.likelihood={config.model.likelihood!r} is a probability of the values 0 and 1 only, but "
-            f"data.prepare={config.data.prepare!r} gives values between them. Either binarize the images "
-            "(data.prepare='binarize', or 'static'), or use a density of grey values (model.likelihood='gaussian')."
+            f"model.condition={wanted!r} needs labels, but data.name={config.data.name!r} has none that fit. "
+            "'label' needs whole numbers [N], 'vector' float vectors [N, C], passed as arrays=(images, labels); "
+            "or choose 'none'."
         )
-    missing = loss.needs - getattr(vae.posterior, "offers", frozenset({"samples"})) - {"batch"}
-    if missing:
-        raise ValueError(
-            f"objective={config.objective!r} needs {', '.join(sorted(missing))} of the posterior, which "
-            f"model.posterior={config.model.posterior!r} does not offer; model.posterior='diagonal' does."
-        )
+    return dataclasses.replace(prepared, condition=prepare.one_hot(size) if wanted == "label" else prepare.as_vector)
 
 
-def check_numbers(config: Config) -> None:
-    """Raises ValueError for the first number or choice outside its range, naming the field."""
-    train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
-    positive = {
-        "data.batch_size": data.batch_size,
-        "model.latent_dim": config.model.latent_dim,
-        "train.steps": train.steps,
-        "train.samples": train.samples,
-        "train.log_every": train.log_every,
-        "train.validate_every": train.validate_every,
-        "train.checkpoint_every": train.checkpoint_every,
-        "evaluate.samples": evaluate.samples,
-        "evaluate.batch_size": evaluate.batch_size,
-        "train.patience": 1 if train.patience is None else train.patience,
-    }
-    for name, number in positive.items():
-        whole(name, number)
-    clip = 1.0 if optimizer.clip is None else optimizer.clip
-    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"{name}={value!r}: expected a positive number.")
-    if not isinstance(optimizer.ema, int | float) or not 0 <= optimizer.ema < 1:
-        raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
-    if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
-        raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
-    for name, known in CHOICES.items():
-        section, attribute = name.split(".")
-        value = getattr(getattr(config, section), attribute)
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(known)}.")
-    for split in evaluate.splits:
-        if split not in ("train", "validation", "test"):
-            raise ValueError(f"evaluate.splits={evaluate.splits!r}: {split!r} is none of train, validation, test.")
+def bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tuple[int, float] | None:
+    """(dimensions, bits of a cell) where -log p(x) codes the images: by a probability of them, or a density of
+    dequantized ones, whose cells are 2^-8 wide.
+    """
+    if getattr(px, "mass", False):
+        return (math.prod(shape), 0.0) if prepared.support == px.support else None
+    return (math.prod(shape), 8.0) if prepared.support == "open" else None
 
 
 def read(kind: str, text: str, known: dict[str, Any], *, trust: bool = True) -> Any:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from jaxvae.distributions import has_kl, kl_each
+from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.terms import Terms, example_keys
 
 ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
@@ -26,8 +26,13 @@ CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spi
 def bounds(terms: Terms) -> dict[str, Array]:
     """The elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
     require_bound(terms)
-    rate, distortion = terms.rate.mean(0), terms.distortion.mean(0)
-    return {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion}
+    values = rate_and_distortion(terms)
+    return {"elbo": -(values["rate"] + values["distortion"]), **values}
+
+
+def rate_and_distortion(terms: Terms) -> dict[str, Array]:
+    """The rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
+    return {"rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
 
 
 def require_bound(terms: Terms) -> None:
@@ -40,20 +45,24 @@ def require_bound(terms: Terms) -> None:
 
 
 def coordinates(terms: Terms) -> dict[str, Array]:
-    """The KL and the posterior mean of every latent coordinate, both [B, Z], levels side by side.
-
-    {} where a level has no closed form.
+    """Of every latent coordinate, [B, Z] with levels side by side: the posterior mean where q has one, and the KL where
+    q and p factorise; of a codebook, the codes chosen.
     """
-    if not all(has_kl(level.q, level.p) for level in terms.levels):
-        return {}
     batch = terms.log_px.shape[1]
 
-    def flat(each: Array) -> Array:
-        return jnp.broadcast_to(each, (1, batch, *each.shape[2:])).reshape(batch, -1)
+    def flat(values: list[Array]) -> Array:
+        return jnp.concatenate(
+            [jnp.broadcast_to(each, (1, batch, *each.shape[2:])).reshape(batch, -1) for each in values], -1
+        )
 
-    kls = [flat(kl_each(level.q, level.p)) for level in terms.levels]
-    means = [flat(level.q.mean()) for level in terms.levels]
-    return {"kl_per_dimension": jnp.concatenate(kls, -1), "means": jnp.concatenate(means, -1)}
+    found = {}
+    if all(hasattr(level.q, "mean") for level in terms.levels):
+        found["means"] = flat([level.q.mean() for level in terms.levels])
+    if all(has_kl_each(level.q, level.p) for level in terms.levels):
+        found["kl_per_dimension"] = flat([kl_each(level.q, level.p) for level in terms.levels])
+    if all(hasattr(level.q, "codes") for level in terms.levels):
+        found["codes"] = flat([level.q.codes() for level in terms.levels])
+    return found
 
 
 def log_weight_sum(
@@ -114,7 +123,7 @@ def make_evaluate(
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        return data, bounds(terms) | coordinates(terms)
+        return data, (bounds(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
 
     log_likelihood = make_log_likelihood(model, chunk)
 
@@ -122,7 +131,7 @@ def make_evaluate(
         scored = []
         for batch, real in batches:
             data, values = score(variables, batch)
-            if samples:
+            if samples and "elbo" in values:
                 weighted = log_likelihood(
                     *(variables, weight_key, data.x, data.index, data.condition), samples=samples, target=data.target
                 )
@@ -134,25 +143,28 @@ def make_evaluate(
 
 
 def summarize(
-    values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, int] | None = None
+    values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, float] | None = None
 ) -> dict[str, Any]:
     """Means over examples with standard errors, as results.json holds them.
 
-    `bits` = (dimensions of x, levels of a pixel) where bits per dimension mean something: of the tightest bound.
+    `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound.
     """
     names = ("elbo", "log_likelihood", "rate", "distortion")  # as one reads them
     scalars = {name: mean_and_error(values[name]) for name in names if name in values}
-    results: dict[str, Any] = {"examples": len(values["elbo"]), **scalars}
+    results: dict[str, Any] = {"examples": len(values["distortion"]), **scalars}
     if "log_likelihood" in results:
         results["log_likelihood"]["samples"] = samples
-    if bits:
+    if bits and "elbo" in values:
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
         results["bits_per_dim"] = mean_and_error(bits_per_dim(values[best], *bits)) | {"of": best}
     if "means" in values:
         results["active_units"] = {"value": int(active(values["means"]).sum()), "of": values["means"].shape[1]}
+    if "kl_per_dimension" in values:
         results["kl_per_dimension"] = {
             "value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]
         }
+    if "codes" in values:
+        results["code_perplexity"] = {"value": perplexity(values["codes"])}
     return results
 
 
@@ -163,10 +175,17 @@ def mean_and_error(values: np.ndarray) -> dict[str, float]:
     return {"value": float(values.mean()), "stderr": float(error)}
 
 
-def bits_per_dim(log_prob: np.ndarray, dimensions: int, levels: int) -> np.ndarray:
-    """-log2 p per dimension; dequantized data live in [0, 1), so a pixel of 256 levels adds log2 256 = 8 bits."""
-    volume = math.log2(levels) if levels > 2 else 0.0
-    return volume - log_prob / (dimensions * math.log(2))
+def perplexity(codes: np.ndarray) -> float:
+    """exp of the entropy of the codes' frequencies over all examples and slots [N, Z]: how many codes are in use."""
+    share = np.unique(codes, return_counts=True)[1] / codes.size
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def bits_per_dim(log_prob: np.ndarray, dimensions: int, cell: float) -> np.ndarray:
+    """-log2 p per dimension, plus `cell`: 0 for a probability; for a density of values in [0, 1] that were dequantized
+    from 256 levels, the log2 256 = 8 bits of a level's width.
+    """
+    return cell - log_prob / (dimensions * math.log(2))
 
 
 def active(means: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = prin
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`."""
     check_numbers(config)
     data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
-    parts = build(config, data.shape)
+    parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)
     init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)
     evaluate_key, figure_key = random.split(evaluate_key)
@@ -102,10 +102,11 @@ def engine_for(config: Config, parts: Parts, shape: tuple[int, ...], pipeline: s
     )
 
 
-def abstract_batch(batch_size: int, shape: tuple[int, ...]) -> Examples:
-    """The shapes and dtypes of a stored batch."""
+def abstract_batch(batch_size: int, shape: tuple[int, ...], vector: int | None = None) -> Examples:
+    """The shapes and dtypes of a stored batch; `vector` is the length of the conditions where they are vectors."""
     number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    return Examples(jax.ShapeDtypeStruct((batch_size, *shape), jnp.uint8), number, number)
+    label = number if vector is None else jax.ShapeDtypeStruct((batch_size, vector), jnp.float32)
+    return Examples(jax.ShapeDtypeStruct((batch_size, *shape), jnp.uint8), label, number)
 
 
 def free_memory() -> int | None:

@@ -102,10 +102,11 @@ def halved(size: tuple[int, int], times: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def folded(network: Callable[..., Array], z: Array, *args) -> Array:
-    """Applies a network that sees one leading axis to [S, B, ...]: folds S and B, applies, unfolds."""
-    out = network(z.reshape(-1, *z.shape[2:]), *args)
-    return out.reshape(*z.shape[:2], *out.shape[1:])
+def folded(network: Callable[..., Array], *args: Array | None) -> Array:
+    """Applies a network that sees one leading axis to arguments [S, B, ...]: folds S and B, applies, unfolds."""
+    samples, batch = next(arg.shape[:2] for arg in args if arg is not None)
+    out = network(*(None if arg is None else arg.reshape(samples * batch, *arg.shape[2:]) for arg in args))
+    return out.reshape(samples, batch, *out.shape[1:])
 
 
 def smooth_bound(x: Array, bound: float) -> Array:

@@ -1,6 +1,8 @@
 """Likelihoods p(x|z): heads from the decoder's features [S, B, H, W, F] to a density over [S, B, *X].
 
-Each says how many features a pixel needs (`features`) and which data it is a density of (`support`).
+Each says how many features a pixel of so many channels needs (`features`) and which data it is a density of
+(`support`); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called in training with
+x [1, B, *X] besides, to fit what it keeps in variables.
 """
 
 from __future__ import annotations
@@ -18,14 +20,32 @@ from jaxvae.layers import smooth_bound
 LOG_SCALE_BOUND = 7.0
 SUPPORTS = {
     "binary": ("the values 0 and 1 only", lambda x: bool(np.isin(x, (0.0, 1.0)).all())),
+    "coded": (
+        "the 256 values k / 255",
+        lambda x: bool((np.abs(255 * x - np.round(255 * x)) < 1e-3).all() and in_unit(x)),
+    ),
+    "open": ("values inside (0, 1), its ends excluded", lambda x: bool(((x > 0) & (x < 1)).all())),
+    "unit": ("values from 0 to 1", lambda x: in_unit(x)),
     "real": ("finite real numbers", lambda x: bool(np.isfinite(x).all())),
 }
+LIES_IN = {  # support -> those that contain it
+    "binary": {"binary", "coded", "unit", "real"},
+    "coded": {"coded", "unit", "real"},
+    "open": {"open", "unit", "real"},
+    "unit": {"unit", "real"},
+    "real": {"real"},
+}
+
+
+def in_unit(x: np.ndarray) -> bool:
+    return bool(((x >= 0) & (x <= 1)).all())
 
 
 class BernoulliLikelihood(nn.Module):
     """p(x|z) = Bernoulli(sigmoid(features)), pixel by pixel, from logits."""
 
     support = "binary"
+    mass = True
 
     def features(self, channels: int) -> int:
         return channels
@@ -40,6 +60,7 @@ class GaussianLikelihood(nn.Module):
     initial_scale: float
     learned: bool
     support = "real"
+    mass = False
 
     def features(self, channels: int) -> int:
         return channels

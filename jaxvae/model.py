@@ -11,44 +11,79 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
-from jax import Array
+import jax
+import jax.numpy as jnp
+from jax import Array, random
 
-from jaxvae.draw import draw
+from jaxvae.draw import draw, draw_relaxed
 from jaxvae.layers import folded
 from jaxvae.terms import Terms
 
+ENCODER, DECODER = 1, 2  # purposes folded into a key that draws z, for the noise of dropout
+
 
 class VAE(nn.Module):
-    """A VAE with one latent variable; shapes as in terms.py. Use through `init` and `apply`, as any Linen module."""
+    """A VAE with one latent variable; shapes as in terms.py. Use through `init` and `apply`, as any Linen module.
+
+    `training` is set by the train step alone: dropout is on, a discrete z is drawn such that gradients pass, and
+    variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters.
+    """
 
     encoder: nn.Module
     posterior: nn.Module
     latent_prior: nn.Module
     decoder: nn.Module
     likelihood: nn.Module
+    training: bool = False
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
-        return self.terms(keys, self.infer(x, condition), x if target is None else target, condition)
+        inferred = self.infer(x, condition, keys=dropout_keys(keys, ENCODER)[0] if self.training else None)
+        return self.terms(keys, inferred, x if target is None else target, condition)
 
-    def infer(self, x: Array, condition: Array | None = None) -> Any:
-        """q(z|x) for x [B, *X], leaves [1, B, *Z]: all that the terms need of the encoder, run once per image."""
-        return self.posterior(self.encoder(x, condition), condition)
+    def infer(self, x: Array, condition: Array | None = None, *, keys: Array | None = None) -> Any:
+        """q(z|x) for x [B, *X], leaves [1, B, *Z]: all that the terms need of the encoder, run once per image.
+
+        `condition` [B, C] is a one-hot class or a vector; `keys [B]` are for dropout in training.
+        """
+        dropout = (keys,) if self._drops_out(self.encoder) and keys is not None else ()
+        return self.posterior(self.encoder(x, condition, *dropout), condition)
 
     def terms(self, keys: Array, inferred: Any, x: Array, condition: Array | None = None) -> Terms:
         """Draws z ~ q with keys [S, B] and scores x [B, *X] under it."""
-        level = draw(keys, q=inferred, p=self.prior(condition))
-        px = self.decode((level.z,), condition)
-        return Terms(x=x[None], px=px, log_px=px.log_prob(x[None]), levels=(level,))
+        q, p = inferred, self.prior(condition)
+        relaxed = self.training and hasattr(q, "relaxed_sample")
+        level = (draw_relaxed if relaxed else draw)(keys, q=q, p=p)
+        px = self.decode((level.z,), condition, keys=dropout_keys(keys, DECODER) if self.training else None, x=x)
+        log_px = px.log_prob(x[None])
+        extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in getattr(q, "extra", dict)().items()}
+        bound = not relaxed and getattr(q, "bound", True)
+        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound)
 
     def prior(self, condition: Array | None = None) -> Any:
-        """p(z), leaves [1, 1, *Z]."""
+        """p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""
         return self.latent_prior(self.infer, condition)
 
-    def decode(self, zs: tuple[Array, ...], condition: Array | None = None) -> Any:
-        """p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X]."""
+    def decode(
+        self,
+        zs: tuple[Array, ...],
+        condition: Array | None = None,
+        *,
+        keys: Array | None = None,
+        x: Array | None = None,
+    ) -> Any:
+        """p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X].
+
+        In training, `keys [S, B]` are for dropout, and a likelihood that `fits` its scale to the data sees x [B, *X].
+        """
         (z,) = zs
-        return self.likelihood(folded(self.decoder, z, condition))
+        if condition is not None:
+            condition = jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
+        dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
+        features = folded(self.decoder, z, condition, *dropout)
+        if x is not None and self.training and getattr(self.likelihood, "fits", False):
+            return self.likelihood(features, x[None])
+        return self.likelihood(features)
 
     def log_joint(self, zs: tuple[Array, ...], x: Array, condition: Array | None = None) -> Array:
         """log p(x, z) = log p(x|z) + log p(z), [S, B], nats, for x [B, *X]."""
@@ -66,3 +101,11 @@ class VAE(nn.Module):
         """(zs, p(x|z)) of z ~ p(z) with keys [N], its spread times `temperature`; or of z `given`, [1, N, *Z]."""
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)
+
+    def _drops_out(self, network: nn.Module) -> bool:
+        return self.training and getattr(network, "dropout", 0.0) > 0
+
+
+def dropout_keys(keys: Array, purpose: int) -> Array:
+    """Keys [S, B] of their own for another purpose than the draw of z."""
+    return jax.vmap(jax.vmap(lambda key: random.fold_in(key, purpose)))(keys)

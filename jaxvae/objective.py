@@ -51,12 +51,35 @@ def elbo(beta: Weight = 1.0) -> Objective:
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         weight = weight_at(beta, step)
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
-        value = distortion + weight * rate
-        return Loss(
-            value, memory, {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion, "beta": weight}
-        )
+        metrics = {"rate": rate, "distortion": distortion, "beta": weight, **means(terms.extra)}
+        if terms.bound:
+            metrics["elbo"] = -(distortion + rate)
+        return Loss(distortion + weight * rate, memory, metrics)
+
+    return Objective(nothing, apply, needs=frozenset({"samples"}))
+
+
+def reconstruction(commitment: float = 0.25) -> Objective:
+    """The distortion alone, E[-log p(x|z)]: of an autoencoder, whose z has no density and so no rate to minimise.
+
+    Where the posterior is a codebook, `commitment` times the squared distance of the encoder's output to its code is
+    added (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
+    """
+    if not isinstance(commitment, numbers.Real) or not commitment >= 0:
+        raise ValueError(f"reconstruction(commitment={commitment!r}): commitment is a number from 0 on.")
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        extra = means(terms.extra)
+        distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
+        value = distortion + commitment * extra.get("commitment", 0.0)
+        return Loss(value, memory, {"rate": rate, "distortion": distortion, **extra})
 
     return Objective(nothing, apply)
+
+
+def means(extra: dict[str, Array]) -> dict[str, Array]:
+    """Each of the terms' extra values, averaged over samples: name -> [B]."""
+    return {name: value.mean(0) for name, value in extra.items()}
 
 
 def nothing(key: Array, terms: Terms) -> tuple[dict, dict]:

@@ -1,4 +1,8 @@
-"""Approximate posteriors q(z|x): heads from features [B, F] to a density whose leaves are [1, B, *Z]."""
+"""Approximate posteriors q(z|x): heads from features [B, F] to a density whose leaves are [1, B, *Z].
+
+Each says what `space` its z lives in ('real', 'sphere', 'one-hot', 'codes') and what it `offers` objectives and priors:
+'samples' with their log-density, 'density' at any z, 'each' coordinate on its own, 'path' derivatives.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ class DiagonalPosterior(nn.Module):
     """q(z|x) = N(mu(x), diag sigma(x)^2) (Kingma & Welling 2013, arXiv 1312.6114, eq. 9)."""
 
     latent_dim: int
-    offers = frozenset({"samples", "each", "path"})  # what objectives may need of it
+    space = "real"
+    offers = frozenset({"samples", "density", "each", "path"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Normal:

@@ -1,11 +1,13 @@
 """Priors p(z): heads called as head(infer, condition), whose density's leaves broadcast to [S, B, *Z].
 
-`infer` is the model's own, so that a prior made of posteriors (VampPrior) imports nothing.
+`infer` is the model's own, so that a prior made of posteriors (VampPrior) imports nothing. Each says of which `spaces`
+it is a density, whether it has parameters to learn, and what it `needs` the posterior to offer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +20,9 @@ class StandardPrior(nn.Module):
     """p(z) = N(0, I), leaves [1, 1, latent_dim]."""
 
     latent_dim: int
+    spaces = frozenset({"real"})
+    learned = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:

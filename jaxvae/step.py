@@ -82,7 +82,9 @@ def make_train_step(
 
     `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices.
+    A model with a field `training` is trained with that set.
     """
+    model = model.clone(training=True) if hasattr(model, "training") else model
 
     def train_step(state: State, batch, *, axis_name: str | None = None) -> tuple[State, dict[str, Array]]:
         key = random.fold_in(state.key, state.step)

@@ -9,7 +9,14 @@ import jaxvae
 
 ROOT = Path(jaxvae.__file__).parent
 FLOORS = [
-    ["distributions", "terms"],
+    [
+        "distributions.event",
+        "distributions.gaussian",
+        "distributions.coin",
+        "distributions.divergence",
+        "distributions",
+        "terms",
+    ],
     ["layers", "encoder", "decoder"],
     ["posterior", "prior", "draw", "likelihood"],
     ["model"],
@@ -25,7 +32,7 @@ FLOORS = [
         "data.pipeline",
     ],
     ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
-    ["config", "build", "engine"],
+    ["config", "verdict", "build", "engine"],
     ["interrupt", "run", "experiment", "environment", "results", "figures", "loop", "verbs", "benchmark", "cli"],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

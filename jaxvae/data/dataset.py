@@ -13,12 +13,12 @@ VALIDATION_SEED = (
 )
 
 
-Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, H, W, C], int32 [N] or None)
+Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, *X], labels [N] or [N, C] or None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """`rows [n]` of the stored `image` uint8 [N, H, W, C] and `label` int32 [N] or None.
+    """`rows [n]` of the stored `image` uint8 [N, *X] and `label`: int32 [N], float32 vectors [N, C], or None.
 
     An example's `index` is `offset` + row: unique over all splits, so that no two examples share their randomness.
     """
@@ -38,7 +38,7 @@ class Split:
     def take(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(image, label, index) of the examples at these positions of the split."""
         rows = self.rows[positions]
-        label = np.full(len(rows), -1, np.int32) if self.label is None else self.label[rows].astype(np.int32)
+        label = np.full(len(rows), -1, np.int32) if self.label is None else np.asarray(self.label[rows])
         return self.image[rows], label, (self.offset + rows).astype(np.int32)
 
 
@@ -83,6 +83,16 @@ class DataSet:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(int(n) for n in self.splits["train"].image.shape[1:])
+
+    def condition_size(self, kind: str) -> int | None:
+        """How many classes the labels name ('label'), or how long the vectors are ('vector'); None without such."""
+        labels = [split.label for split in self.splits.values()]
+        if any(label is None or label.ndim != {"label": 1, "vector": 2}.get(kind) for label in labels):
+            return None
+        known = [label for label in labels if label is not None]
+        if kind == "vector":
+            return int(known[0].shape[1])
+        return max(len(self.class_names), 1 + max(int(label.max()) for label in known))
 
 
 def open_data(

@@ -1,6 +1,6 @@
 """From stored bytes to what a likelihood means: binarize, scale, dequantize; pure, on the device, per example.
 
-How x was made is part of every number about x: `protocol` puts it in words, `levels` says what bits per dimension mean.
+How x was made is part of every number about x: `protocol` puts it in words.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxvae.distributions import draw_each
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """A batch as stored: image uint8 [B, H, W, C], label int32 [B] (-1 where there is none), index int32 [B]."""
+    """A batch as stored: image uint8 [B, *X], index int32 [B], label int32 [B] (-1: none) or float32 vectors [B, C]."""
 
     image: Any
     label: Any
@@ -42,23 +42,33 @@ class Batch:
 class Prepare:
     """`image(keys [B], uint8 [B, *X], index [B]) -> x [B, *X]`, and what x then is.
 
-    `support`: 'binary' or 'real', for the likelihood. `levels`: how many values a pixel of the coded data takes (2 for
-    binarized, 256 for dequantized), None where x is no probability model's data and bits per dimension mean nothing.
+    `support`: 'binary' (0 and 1), 'coded' (k / 255) or 'open' (inside (0, 1), dequantized), for the likelihood.
+    `condition(label) -> [B, C]` makes what the model is conditioned on, where it is.
     """
 
     image: Callable[[Array, Array, Array], Array]
     support: str
-    levels: int | None
     protocol: str
+    condition: Callable[[Array], Array] | None = None
 
     def __call__(self, keys: Array, batch: Examples) -> Batch:
         x = self.image(keys, batch.image, batch.index)
-        return Batch(x, x, None, batch.index)
+        return Batch(x, x, self.condition(batch.label) if self.condition else None, batch.index)
+
+
+def one_hot(classes: int) -> Callable[[Array], Array]:
+    """Labels int [B] -> float [B, classes]; a label outside 0 .. classes - 1 gives zeros."""
+    return lambda label: jax.nn.one_hot(label, classes)
+
+
+def as_vector(label: Array) -> Array:
+    """Vectors [B, C] as they are, in float32."""
+    return label.astype(jnp.float32)
 
 
 def binarize() -> Prepare:
     """Each pixel 1 with its grey value as probability, anew at every step (Burda et al. 2015, arXiv 1509.00519)."""
-    return Prepare(lambda keys, image, index: coins(keys, image), "binary", 2, "dynamic")
+    return Prepare(lambda keys, image, index: coins(keys, image), "binary", "dynamic")
 
 
 def static(seed: int = 0) -> Prepare:
@@ -69,22 +79,23 @@ def static(seed: int = 0) -> Prepare:
     def image(keys, image, index):
         return coins(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)
 
-    return Prepare(image, "binary", 2, f"static (seed {seed})")
+    return Prepare(image, "binary", f"static (seed {seed})")
 
 
 def grey() -> Prepare:
     """The grey or colour value in [0, 1]."""
-    return Prepare(lambda keys, image, index: unit(image), "real", None, "none, values in [0, 1]")
+    return Prepare(lambda keys, image, index: unit(image), "coded", "none, values in [0, 1]")
 
 
 def dequantize() -> Prepare:
-    """(value + u) / 256 with u uniform in [0, 1): with a density (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
+    """(value + u) / 256 with u uniform in (0, 1): with a density (Theis et al. 2015, arXiv 1511.01844, sec. 3.1)."""
 
     def image(keys, image, index):
-        # 8 + 16 bits fill a float32: a finer u would round 255 + u up to 256 now and then, and x to 1
-        return (image.astype(jnp.float32) + sixteen_bits(keys, image.shape).astype(jnp.float32) / 2**16) / 256
+        # the middles of 2^15 cells: 8 + 16 bits fill a float32, and neither 0 nor 1 is ever reached
+        fraction = ((sixteen_bits(keys, image.shape) // 2).astype(jnp.float32) + 0.5) / 2**15
+        return (image.astype(jnp.float32) + fraction) / 256
 
-    return Prepare(image, "real", 256, "none, uniformly dequantized in [0, 1)")
+    return Prepare(image, "open", "none, uniformly dequantized in (0, 1)")
 
 
 def unit(image: Array) -> Array:

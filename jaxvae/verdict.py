@@ -1,0 +1,216 @@
+"""What of a config cannot work, said before any array exists: numbers out of range, and parts that do not fit together.
+
+Parts say of themselves what they are (`space`, `offers`, `needs`, `support`, ...); each rule here compares two of them,
+so that a new part is judged by what it says, and a refusal names both fields and the next move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from jaxvae.config import Config
+from jaxvae.data.prepare import Prepare
+from jaxvae.likelihood import LIES_IN
+from jaxvae.model import VAE
+from jaxvae.objective import Objective
+
+CHOICES = {
+    "data.pipeline": ("auto", "resident", "streaming"),
+    "data.corrupt": ("none",),
+    "model.condition": ("none", "label", "vector"),
+    "train.engine": ("auto", "dispatch", "scan", "pmap"),
+}
+OTHER_DATA = {  # support of the likelihood -> the preparations that give it
+    "binary": "binarize the images (data.prepare='binarize', or 'static')",
+    "coded": "keep the coded values (data.prepare='grey')",
+    "open": "dequantize them (data.prepare='dequantize')",
+    "unit": "keep values in [0, 1] (data.prepare='grey')",
+}
+OTHER_LIKELIHOODS = {  # support of the data -> the likelihoods of such data
+    "binary": "'bernoulli'",
+    "coded": "'continuous_bernoulli' (a density of values in [0, 1]) or 'discretized_logistic' (of 256 levels)",
+    "open": "'gaussian', 'continuous_bernoulli' or 'beta'",
+}
+USUAL = {  # space of z -> a posterior and a prior of it
+    "real": ("diagonal", "standard"),
+    "sphere": ("vmf", "sphere"),
+    "one-hot": ("relaxed", "categorical"),
+    "codes": ("vq", "codes"),
+}
+
+
+def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
+    """Raises ValueError for the first pair of choices that cannot work together."""
+    rules = (
+        data_and_likelihood(config, prepared, vae),
+        posterior_and_prior(config, vae),
+        objective_and_posterior(config, vae, loss),
+        objective_and_prior(config, vae, loss),
+        condition_and_prior(config, vae),
+        networks_and_data(config, shape, vae),
+    )
+    for refusals in rules:
+        for refusal in refusals:
+            raise ValueError(refusal)
+
+
+def data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator[str]:
+    wanted, given = vae.likelihood.support, prepared.support
+    if wanted in LIES_IN[given]:
+        return
+    why = {
+        "binary": "is a probability of the values 0 and 1 only",
+        "coded": "is a probability of the 256 coded values k / 255",
+        "open": "is a density inside (0, 1), infinite or zero at 0 and 1",
+    }.get(wanted, f"is a density of {wanted} values")
+    gives = {"binary": "gives zeros and ones", "coded": "gives grey values from 0 to 1", "open": "gives values between"}
+    yield (
+        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {gives[given]}. "
+        f"Either {OTHER_DATA[wanted]}, or choose model.likelihood={OTHER_LIKELIHOODS[given]}."
+    )
+
+
+def posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
+    space, spaces = space_of(vae.posterior), getattr(vae.latent_prior, "spaces", frozenset({"real"}))
+    both = f"model.posterior={config.model.posterior!r}", f"model.prior={config.model.prior!r}"
+    if space not in spaces:
+        prior = USUAL[space][1] if space in USUAL else "one of that space"
+        posteriors = " or ".join(repr(USUAL[each][0]) for each in sorted(spaces) if each in USUAL)
+        yield (
+            f"{both[0]} draws {NAMES.get(space, space)}, but {both[1]} is a density of "
+            f"{' or '.join(NAMES.get(each, each) for each in sorted(spaces))}. "
+            f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
+        )
+    missing: frozenset[str] = getattr(vae.latent_prior, "needs", frozenset()) - offers(vae.posterior)
+    if missing:
+        yield (
+            f"{both[1]} needs {in_words(missing)} of the posterior, which {both[0]} does not offer. "
+            "Choose model.posterior='diagonal', or model.prior='standard'."
+        )
+
+
+NAMES = {
+    "real": "real vectors",
+    "sphere": "points of the unit sphere",
+    "one-hot": "one-hot vectors",
+    "codes": "codes of a codebook",
+}
+
+
+def objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+    missing = loss.needs - offers(vae.posterior) - {"batch"}
+    if not missing:
+        return
+    both = f"objective={config.objective!r}", f"model.posterior={config.model.posterior!r}"
+    if "samples" in missing:
+        yield (
+            f"{both[0]} needs the density of what is drawn, but {both[1]} has none: its rate would be a constant. "
+            "Choose objective='reconstruction', or model.posterior='diagonal'."
+        )
+    yield (
+        f"{both[0]} needs {in_words(missing)} of the posterior, which {both[1]} does not offer; "
+        "model.posterior='diagonal' does, or choose objective='elbo'."
+    )
+
+
+def objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+    if "samples" not in loss.needs and getattr(vae.latent_prior, "learned", False):
+        usual = USUAL[space_of(vae.posterior)][1] if space_of(vae.posterior) in USUAL else "standard"
+        yield (
+            f"objective={config.objective!r} minimises no rate, so nothing would train "
+            f"model.prior={config.model.prior!r}. Choose model.prior={usual!r}, or objective='elbo'."
+        )
+
+
+def condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
+    wanted, given = getattr(vae.latent_prior, "condition", "any"), config.model.condition
+    if wanted == "required" and given == "none":
+        yield (
+            f"model.prior={config.model.prior!r} depends on a condition, but model.condition='none'. "
+            "Choose model.condition='label' (or 'vector'), or model.prior='gaussian'."
+        )
+    if wanted == "none" and given != "none":
+        yield (
+            f"model.prior={config.model.prior!r} has no conditional form, but model.condition={given!r}. "
+            "Choose model.prior='conditional', or model.condition='none'."
+        )
+
+
+def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE) -> Iterator[str]:
+    sequence = len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
+    for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
+        takes = getattr(network, "takes", "any")
+        where = f"model.{name}={getattr(config.model, name)!r}"
+        if takes == "sequences" and not sequence:
+            yield (
+                f"{where} reads sequences [L, C], but data.name={config.data.name!r} has images {list(shape)}. "
+                f"Choose model.{name}='conv(32, 64)'."
+            )
+        if takes == "images" and len(shape) != 3:
+            yield (
+                f"{where} reads images [H, W, C], but data.name={config.data.name!r} has examples {list(shape)}. "
+                f"Choose model.{name}='mlp(400)', or 'conv1d(32, 64)' for sequences."
+            )
+
+
+def space_of(posterior: Any) -> str:
+    return getattr(posterior, "space", "real")
+
+
+def offers(posterior: Any) -> frozenset[str]:
+    return getattr(posterior, "offers", frozenset({"samples"}))
+
+
+def in_words(needs: frozenset[str]) -> str:
+    words = {
+        "samples": "draws with their density",
+        "density": "its density at any z (a flow knows its own only at its draws)",
+        "each": "each coordinate's own density",
+        "path": "derivatives along the path of a draw",
+        "gate": "doubly reparameterized gradients (gate)",
+    }
+    return " and ".join(words.get(need, need) for need in sorted(needs))
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """The value, where it is a whole number from `least` on; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number from {least} on.")
+    return value
+
+
+def check_numbers(config: Config) -> None:
+    """Raises ValueError for the first number or choice outside its range, naming the field."""
+    train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
+    positive = {
+        "data.batch_size": data.batch_size,
+        "model.latent_dim": config.model.latent_dim,
+        "train.steps": train.steps,
+        "train.samples": train.samples,
+        "train.log_every": train.log_every,
+        "train.validate_every": train.validate_every,
+        "train.checkpoint_every": train.checkpoint_every,
+        "evaluate.samples": evaluate.samples,
+        "evaluate.batch_size": evaluate.batch_size,
+        "train.patience": 1 if train.patience is None else train.patience,
+    }
+    for name, number in positive.items():
+        whole(name, number)
+    clip = 1.0 if optimizer.clip is None else optimizer.clip
+    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ValueError(f"{name}={value!r}: expected a positive number.")
+    if not isinstance(optimizer.ema, int | float) or not 0 <= optimizer.ema < 1:
+        raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
+    if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
+        raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
+    for name, known in CHOICES.items():
+        section, attribute = name.split(".")
+        value = getattr(getattr(config, section), attribute)
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(known)}.")
+    for split in evaluate.splits:
+        if split not in ("train", "validation", "test"):
+            raise ValueError(f"evaluate.splits={evaluate.splits!r}: {split!r} is none of train, validation, test.")
