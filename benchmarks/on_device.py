@@ -62,9 +62,7 @@ def experiment_of(case: dict, engine: str, pipeline: str, options, optimizer: st
 
 def after_steps(experiment, count: int):
     """The parameters after so many steps from the first state."""
-    state = first_state(
-        experiment.config, experiment.parts, experiment.data.shape, experiment.init_key, experiment.train_key
-    )
+    state = first_state(experiment.config, experiment.parts, experiment.init_key, experiment.train_key)
     _, engine = make_engine(experiment)
     state, _ = engine.advance(engine.place(state), 0, count)
     return jax.tree.map(np.asarray, engine.collect(state).params)
@@ -119,9 +117,7 @@ def scoring(options) -> dict:
     found = {}
     for name in ("mlp-128", "conv-128"):
         experiment = experiment_of(CASES[name], "dispatch", "resident", options)
-        state = first_state(
-            experiment.config, experiment.parts, experiment.data.shape, experiment.init_key, experiment.train_key
-        )
+        state = first_state(experiment.config, experiment.parts, experiment.init_key, experiment.train_key)
         score = make_log_likelihood(experiment.parts.model)
         x = jnp.zeros((250, *experiment.data.shape))
         arguments = (variables_of(state), jax.random.key(0), x, jnp.arange(250))

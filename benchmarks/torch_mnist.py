@@ -68,9 +68,8 @@ def jaxvae_trainer(data_dir: str):
         model=Model(latent_dim=20, encoder="mlp(400)", decoder="mlp(400)"),
     )
     experiment = set_up(config)
-    shape = experiment.data.shape
     _, engine = make_engine(experiment)
-    state = engine.place(first_state(config, experiment.parts, shape, experiment.init_key, experiment.train_key))
+    state = engine.place(first_state(config, experiment.parts, experiment.init_key, experiment.train_key))
     step = 0
 
     def run(count: int) -> None:

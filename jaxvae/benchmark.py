@@ -21,8 +21,8 @@ from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.engine import Engine
 from jaxvae.environment import describe
-from jaxvae.experiment import Experiment, abstract_batch, make_engine, set_up
-from jaxvae.run import abstract_state, first_state
+from jaxvae.experiment import Experiment, make_engine, set_up
+from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
 
 WINDOWS = 9  # timed stretches: their median and spread are reported
 
@@ -118,7 +118,7 @@ def timed_steps(
 ) -> dict[str, Any]:
     """Steps per second: median, least and most over windows, the first call apart."""
     config, parts = experiment.config, experiment.parts
-    state = engine.place(first_state(config, parts, experiment.data.shape, experiment.init_key, experiment.train_key))
+    state = engine.place(first_state(config, parts, experiment.init_key, experiment.train_key))
     step, first = 0, min(10, pipeline.steps_per_epoch)
     state, step, first_seconds = timed(engine, state, step, first)
     state, step, again = timed(engine, state, step, first)
@@ -141,8 +141,8 @@ def timed(engine, state, step: int, count: int) -> tuple[Any, int, float]:
 
 def compiled_cost(experiment: Experiment) -> tuple[float, int]:
     """(FLOPs, bytes of arguments, outputs and temporaries) of one compiled train step on one device."""
-    config, shape = experiment.config, experiment.data.shape
-    state, batch = abstract_state(config, experiment.parts, shape), abstract_batch(config.data.batch_size, shape)
+    config, parts = experiment.config, experiment.parts
+    state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
     compiled = jax.jit(experiment.parts.train_step, donate_argnums=0).lower(state, batch).compile()
     cost: Any = compiled.cost_analysis() or {}
     memory: Any = compiled.memory_analysis()
@@ -158,23 +158,24 @@ def compiled_cost(experiment: Experiment) -> tuple[float, int]:
 def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     """The shapes of a batch on its way through the model: x, features, z, and the mean of p(x|z)."""
     parts, size = experiment.parts, experiment.config.data.batch_size
-    state = abstract_state(experiment.config, parts, experiment.data.shape)
+    state = abstract_state(experiment.config, parts)
 
-    def through(params, keys, x):
-        variables = {"params": params["model"]}
-        terms: Any = parts.model.apply(variables, keys, x)
-        features = parts.model.apply(variables, x, method=lambda model, x: model.encoder(x))
+    def through(variables, keys, x, condition):
+        terms: Any = parts.model.apply(variables, keys, x, condition)
+        features = parts.model.apply(variables, x, condition, method=lambda model, *given: model.encoder(*given))
         return x, features, terms.levels[0].z, terms.px.mean()
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (experiment.config.train.samples, size)))
     x = jax.ShapeDtypeStruct((size, *experiment.data.shape), jnp.float32)
-    found = jax.eval_shape(through, state.params, keys, x)
+    given = parts.condition_size
+    condition = None if given is None else jax.ShapeDtypeStruct((size, given), jnp.float32)
+    found = jax.eval_shape(through, variables_of(state), keys, x, condition)
     return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
 
 
 def parameters(experiment: Experiment) -> dict[str, int]:
     """How many parameters each part of the model has."""
-    params = abstract_state(experiment.config, experiment.parts, experiment.data.shape).params["model"]
+    params = abstract_state(experiment.config, experiment.parts).params["model"]
     return {name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part)) for name, part in params.items()}
 
 

@@ -93,7 +93,10 @@ FIELDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """Everything a config stands for, built: the model, what is minimised, how, and on what."""
+    """Everything a config stands for, built: the model, what is minimised, how, and on what.
+
+    `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition [B, C], None without one.
+    """
 
     model: VAE
     objective: objective.Objective
@@ -102,6 +105,8 @@ class Parts:
     prepare: prepare.Prepare
     train_step: Callable
     bits: tuple[int, float] | None  # (dimensions, bits of a pixel's cell) where bits per dimension mean something
+    shape: tuple[int, ...]
+    condition_size: int | None
 
 
 def register(kind: str, name: str, factory: Callable) -> None:
@@ -157,7 +162,8 @@ def build(config: Config, shape: tuple[int, ...], *, condition: int | None = Non
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     step = make_train_step(vae, loss, optimizer, prepared, samples=train.samples, ema=config.optimizer.ema)
-    return Parts(vae, loss, optimizer, schedule, prepared, step, bits_of(shape, prepared, px))
+    bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
+    return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
 
 
 def conditioned(prepared: prepare.Prepare, config: Config, size: int | None) -> prepare.Prepare:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae import latent
@@ -17,10 +16,9 @@ from jaxvae.build import Parts, build, check_numbers
 from jaxvae.config import Config
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
-from jaxvae.data.prepare import Examples
 from jaxvae.engine import ENGINES, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate import make_evaluate
-from jaxvae.run import abstract_state
+from jaxvae.run import abstract_batch, abstract_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     config, parts, data = experiment.config, experiment.parts, experiment.data
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
-    engine = engine_for(config, parts, data.shape, name)
+    engine = engine_for(config, parts, name)
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size)
     return pipeline, ENGINES[engine](parts.train_step, pipeline)
 
@@ -87,10 +85,10 @@ def check_against(config: Config, data: DataSet) -> None:
         )
 
 
-def engine_for(config: Config, parts: Parts, shape: tuple[int, ...], pipeline: str) -> str:
+def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
     """The engine's name, by config, backend, devices and model."""
     convolutions = config.train.engine == "auto" and has_convolutions(
-        parts.train_step, abstract_state(config, parts, shape), abstract_batch(config.data.batch_size, shape)
+        parts.train_step, abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
     )
     return choose_engine(
         config.train.engine,
@@ -100,13 +98,6 @@ def engine_for(config: Config, parts: Parts, shape: tuple[int, ...], pipeline: s
         convolutions=convolutions,
         platform=jax.default_backend(),
     )
-
-
-def abstract_batch(batch_size: int, shape: tuple[int, ...], vector: int | None = None) -> Examples:
-    """The shapes and dtypes of a stored batch; `vector` is the length of the conditions where they are vectors."""
-    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    label = number if vector is None else jax.ShapeDtypeStruct((batch_size, vector), jnp.float32)
-    return Examples(jax.ShapeDtypeStruct((batch_size, *shape), jnp.uint8), label, number)
 
 
 def free_memory() -> int | None:

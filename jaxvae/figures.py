@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 from jax import Array, random
 
 from jaxvae import latent, plots
+from jaxvae.build import Parts
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.prepare import unit
 from jaxvae.evaluate import active
@@ -26,24 +25,41 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     folder.mkdir(exist_ok=True)
     name = "test" if "test" in scored else next(iter(scored))
     split, values = data.splits[name], scored[name]
-    image, _, index = split.take(np.arange(min(48, len(split))))
+    image, label, index = split.take(np.arange(min(48, len(split))))
     keys = random.split(key, 3)
     x = run.prepare(keys[0], image, index)
-    plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(run.reconstruct(keys[1], x)))
-    _, px = jax.jit(partial(latent.generate, run.model))(run.variables, random.split(keys[2], 64))
-    plots.samples(folder / "samples.png", pictures(px.mean()))
+    again = run.reconstruct(keys[1], x, label if run.conditional else None)
+    plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(again))
+    plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
     plots.curves(folder / "curves.png", read_metrics(workdir))
-    if "means" in values:
+    if "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
+    if "means" in values:
         draw_plane(folder / "latent_plane.png", values["means"], split)
-    if run.config.model.latent_dim == 2:
+    if run.latent_shape == (2,) and run.config.model.prior == "standard":
         grid = latent.quantile_grid(MANIFOLD)
-        tiles = pictures(run.decode(grid.reshape(-1, 2)).mean())
+        first = conditions(run.parts, data, 1)
+        given = None if first is None else np.repeat(first, grid.size // 2, axis=0)
+        tiles = pictures(run.decode(grid.reshape(-1, 2), given).mean())
         plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
+
+
+def dream(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
+    """Means of p(x|z) for n draws z ~ p(z), [n, H, W, C]; a conditional model is given the conditions of n images."""
+    _, px = run.generate(random.split(key, n), condition=conditions(run.parts, data, n))
+    return pictures(px.mean())
+
+
+def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
+    """The labels of n training images, sorted, for a conditional model; None for another."""
+    if parts.condition_size is None:
+        return None
+    label = data.splits["train"].take(np.arange(n) % len(data.splits["train"]))[1]
+    return label[np.argsort(label if label.ndim == 1 else label[:, 0], kind="stable")]
 
 
 def draw_plane(path: Path, means: np.ndarray, split) -> None:
@@ -57,13 +73,18 @@ def draw_plane(path: Path, means: np.ndarray, split) -> None:
             f"{order} principal component ({share:.0%} of the variance)"
             for order, share in zip(("first", "second"), shares, strict=True)
         )
-    label = split.take(np.arange(len(split)))[1] if split.label is not None else None
+    label = split.take(np.arange(len(split)))[1] if split.label is not None and split.label.ndim == 1 else None
     plots.latent_plane(path, means, label, axes=axes)
 
 
 def pictures(means: Array) -> np.ndarray:
-    """What can be shown of [..., C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1]."""
+    """What can be shown of [N, H, W, C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1].
+
+    A sequence [N, L, C] is shown as a strip.
+    """
     shown = np.asarray(means)
+    if shown.ndim == 3:
+        shown = np.repeat(shown[:, None, :, :1], max(1, shown.shape[1] // 8), axis=1)
     return np.clip(shown if shown.shape[-1] in (1, 3) else shown[..., :1], 0.0, 1.0)
 
 

@@ -46,6 +46,14 @@ def reconstruct(model, variables, key: Array, x: Array, condition: Array | None 
     return decode(model, variables, z, condition).mean()
 
 
+def latent_shape(model, variables, condition: Array | None = None) -> tuple[int, ...]:
+    """The shape *Z of one z; `condition` [1, C] where the model has one."""
+    (z,), _ = jax.eval_shape(
+        lambda keys: model.apply(variables, keys, condition, method="generate"), random.split(random.key(0), 1)
+    )
+    return z.shape[2:]
+
+
 def without_samples(density: Any) -> Any:
     """Drops the leading S axis, of size 1, of a density's leaves."""
     return jax.tree.map(lambda leaf: leaf[0], density)

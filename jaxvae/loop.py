@@ -29,6 +29,7 @@ from jaxvae.step import State
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
 EARLY_FRAMES = (10, 30, 100, 300, 1000)  # what the model dreams changes fastest before the first validation
+FRAME = 16  # pictures of a moment of training
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient end the run
 
 
@@ -59,7 +60,7 @@ def train_and_evaluate(
     images = len(experiment.data.splits["train"])
     say(f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine")
     state = take_steps(experiment, engine, workdir, say)
-    run = Run(config, experiment.parts, variables_of(state), experiment.data.shape, int(state.step), workdir)
+    run = Run(config, experiment.parts, variables_of(state), int(state.step), workdir)
     conclude(experiment, run, workdir, say)
     return run
 
@@ -75,6 +76,8 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         "shape": list(data.shape),
         "images": {k: len(v) for k, v in data.splits.items()},
     }
+    if (size := data.condition_size(config.model.condition)) is not None:
+        identity["condition_size"] = size
     if data.name == "arrays":  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
     if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
@@ -142,13 +145,13 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
 
 def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
     """The state of the latest intact checkpoint, or a fresh one."""
-    config, parts, shape = experiment.config, experiment.parts, experiment.data.shape
+    config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
-    state = checkpoint.restore(folder, abstract_state(config, parts, shape))
+    state = checkpoint.restore(folder, abstract_state(config, parts))
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
-    state = first_state(config, parts, shape, experiment.init_key, experiment.train_key)
+    state = first_state(config, parts, experiment.init_key, experiment.train_key)
     return start_from(config.train.init_from, state) if config.train.init_from else state
 
 
@@ -165,7 +168,7 @@ def start_from(workdir: str, state: State) -> State:
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:
     """The state with the best validation elbo."""
-    abstract = abstract_state(experiment.config, experiment.parts, experiment.data.shape)
+    abstract = abstract_state(experiment.config, experiment.parts)
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
 
@@ -233,7 +236,9 @@ def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, 
 
 def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
     """Keeps samples of the same z at this step: what the model dreams while it learns."""
-    _, px = experiment.generate(variables_of(state), random.split(random.clone(experiment.figure_key), 16))
+    labels = figures.conditions(experiment.parts, experiment.data, FRAME)
+    keys = random.split(random.clone(experiment.figure_key), FRAME)
+    _, px = experiment.generate(variables_of(state), keys, experiment.parts.prepare.conditions(labels))
     figures.save_frame(workdir, step, figures.pictures(px.mean()))
 
 

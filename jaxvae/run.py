@@ -32,22 +32,25 @@ class Run:
         config: Config,
         parts: Parts,
         variables: Any,
-        shape: tuple[int, ...],
         step: int,
         workdir: Path | None = None,
     ):
         self.config, self.parts, self.model, self.variables = config, parts, parts.model, variables
-        self.shape, self.step, self.workdir = shape, step, workdir
-        model = parts.model
+        self.shape, self.step, self.workdir = parts.shape, step, workdir
+        model, size = parts.model, parts.condition_size
+        self.conditional = size is not None
+        blank = None if size is None else jnp.zeros((1, size))
+        self.latent_shape = latent.latent_shape(model, variables, blank)
         self._prepare = jax.jit(partial(prepare_images, parts.prepare))
         self._encode = jax.jit(partial(latent.encode, model))
         self._decode = jax.jit(partial(latent.decode, model))
         self._sample = jax.jit(partial(latent.sample, model), static_argnums=2)
+        self._generate = jax.jit(partial(latent.generate, model))
         self._reconstruct = jax.jit(partial(latent.reconstruct, model))
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
-        """uint8 images [B, H, W, C] -> what the likelihood means, float32 [B, H, W, C], made as in training.
+        """uint8 images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training.
 
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
@@ -60,31 +63,47 @@ class Run:
         self._check_shape(images.shape, "images")
         return self._prepare(key, images, np.arange(len(images)) if index is None else index)
 
-    def encode(self, x: ArrayLike) -> Any:
-        """q(z|x) of x [B, H, W, C]: q.mean() and q.sample(key) are [B, Z]."""
-        return self._encode(self.variables, self._checked(x))
+    def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
+        """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
 
-    def decode(self, z: ArrayLike) -> Any:
-        """p(x|z) of z [B, Z]: p.mean() for pictures and p.sample(key), [B, H, W, C]."""
-        z = jnp.asarray(z)
-        if z.ndim != 2 or z.shape[1] != self.config.model.latent_dim:
-            raise ValueError(
-                f"z has shape {list(z.shape)}; expected [B, {self.config.model.latent_dim}] (model.latent_dim)."
-            )
-        return self._decode(self.variables, z)
-
-    def sample(self, key: Array, n: int, *, temperature: float = 1.0) -> Array:
-        """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, H, W, C], in the likelihood's support."""
-        return self._sample(self.variables, key, n, temperature=temperature)
-
-    def reconstruct(self, key: Array, x: ArrayLike) -> Array:
-        """p(x|z).mean() at one z ~ q(z|x), [B, H, W, C]."""
-        return self._reconstruct(self.variables, key, self._checked(x))
-
-    def log_likelihood(self, key: Array, x: ArrayLike, *, samples: int = 1000) -> Array:
-        """The importance-weighted bound on log p(x) with K = `samples`, [B], nats."""
+        `condition`, here and below, of a model that has one: the classes, int [B], or the vectors, float [B, C].
+        """
         x = self._checked(x)
-        return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), samples=samples)
+        return self._encode(self.variables, x, self._condition(condition, len(x)))
+
+    def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
+        """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
+        z = jnp.asarray(z)
+        if z.shape[1:] != self.latent_shape or z.ndim == 0:
+            expected = ", ".join(map(str, ("B", *self.latent_shape)))
+            raise ValueError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
+        return self._decode(self.variables, z, self._condition(condition, len(z)))
+
+    def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
+        """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
+        return self._sample(self.variables, key, n, self._condition(condition, n), temperature=temperature)
+
+    def generate(
+        self, keys: Array, *, temperature: float = 1.0, condition: ArrayLike | None = None
+    ) -> tuple[Array, Any]:
+        """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
+        return self._generate(self.variables, keys, self._condition(condition, len(keys)), temperature=temperature)
+
+    def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
+        """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
+        x = self._checked(x)
+        return self._reconstruct(self.variables, key, x, self._condition(condition, len(x)))
+
+    def log_likelihood(
+        self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
+    ) -> Array:
+        """The importance-weighted bound on log p(x) with K = `samples`, [B], nats.
+
+        ValueError where the posterior gives no bound, as an autoencoder's.
+        """
+        x = self._checked(x)
+        condition = self._condition(condition, len(x))
+        return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
     def _checked(self, x: ArrayLike) -> Array:
         self._check_shape(np.shape(x), "x")
@@ -97,6 +116,30 @@ class Run:
             expected = ", ".join(map(str, self.shape))
             hint = f" One image is {name}[None]." if tuple(shape) == self.shape else ""
             raise ValueError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
+
+    def _condition(self, condition: ArrayLike | None, count: int) -> Array | None:
+        """What the model is conditioned on, [B, C], of what the data's labels are; ValueError where it does not fit."""
+        kind, size = self.config.model.condition, self.parts.condition_size
+        if kind == "none":
+            if condition is not None:
+                raise ValueError("this model has no condition (model.condition='none'); leave condition out.")
+            return None
+        expected = f"the classes, whole numbers in [0, {size}) shaped [{count}]"
+        if kind == "vector":
+            expected = f"vectors shaped [{count}, {size}]"
+        if condition is None:
+            raise ValueError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
+        given = condition if isinstance(condition, jax.core.Tracer) else np.asarray(condition)
+        fits = (
+            given.shape == (count, size)
+            if kind == "vector"
+            else given.shape == (count,)
+            and np.issubdtype(given.dtype, np.integer)
+            and (isinstance(given, jax.core.Tracer) or bool(((given >= 0) & (given < size)).all()))
+        )
+        if not fits:
+            raise ValueError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+        return self.parts.prepare.conditions(given)
 
 
 def prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
@@ -115,15 +158,14 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
             f"{folder} is no run directory: it has no {CONFIG}. Train one: python train.py --config configs/digits.py"
         )
     config, data = configs.load(folder / CONFIG)
-    shape = tuple(data["shape"])
-    parts = build(config, shape, trust=trust)
+    parts = build(config, tuple(data["shape"]), condition=data.get("condition_size"), trust=trust)
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
-    state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts, shape), prefer=prefer)
+    state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
         raise ValueError(
             f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command."
         )
-    return Run(config, parts, variables_of(state), shape, int(state.step), folder)
+    return Run(config, parts, variables_of(state), int(state.step), folder)
 
 
 def variables_of(state: State) -> Any:
@@ -131,16 +173,24 @@ def variables_of(state: State) -> Any:
     return {"params": state.weights["model"], **state.variables["model"]}
 
 
-def first_state(config: Config, parts: Parts, shape: tuple[int, ...], init_key: Array, train_key: Array) -> State:
+def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array) -> State:
     """The state before the first step."""
-    blank = Examples(jnp.zeros((1, *shape), jnp.uint8), jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
+    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
     return jax.jit(partial(make, samples=config.train.samples, ema=config.optimizer.ema))(
         init_key=init_key, train_key=train_key
     )
 
 
-def abstract_state(config: Config, parts: Parts, shape: tuple[int, ...]) -> State:
+def abstract_state(config: Config, parts: Parts) -> State:
     """The shapes and dtypes of the run's state."""
     key = random.key(0)
-    return jax.eval_shape(lambda a, b: first_state(config, parts, shape, a, b), key, key)
+    return jax.eval_shape(partial(first_state, config, parts), key, key)
+
+
+def abstract_batch(config: Config, parts: Parts, batch_size: int) -> Examples:
+    """The shapes and dtypes of a stored batch, as far as the model looks at it."""
+    index = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    vector = jax.ShapeDtypeStruct((batch_size, parts.condition_size or 0), jnp.float32)
+    label = vector if config.model.condition == "vector" else index
+    return Examples(jax.ShapeDtypeStruct((batch_size, *parts.shape), jnp.uint8), label, index)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import figures, latent, plots, results
+from jaxvae import figures, plots, results
 from jaxvae import report as reports
 from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
@@ -41,17 +41,23 @@ def evaluate(
 
 
 def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: float, trust: bool = False) -> None:
-    """Writes n images of the model: means of p(x|z) as .png, or draws x ~ p(x|z) as .npy."""
+    """Writes n images of the model: means of p(x|z) as .png, or draws x ~ p(x|z) as .npy; classes in turn, if any."""
     run, out = load(workdir, trust=trust), out or workdir / "samples.png"
     if n < 1 or not temperature > 0 or out.suffix not in (".png", ".npy"):
         raise ValueError(
             f"--n {n} --temperature {temperature} --out {out}: expected n from 1 on, a positive temperature, "
             "and a .png or .npy file."
         )
+    if run.config.model.condition == "vector":
+        raise ValueError(
+            "this model depends on a vector (model.condition='vector'), which a command line cannot give; "
+            "use jaxvae.load(...).sample(key, n, condition=vectors)."
+        )
+    classes = None if run.parts.condition_size is None else np.arange(n) % run.parts.condition_size
     if out.suffix == ".npy":
-        np.save(out, np.asarray(run.sample(random.key(seed), n, temperature=temperature)))
+        np.save(out, np.asarray(run.sample(random.key(seed), n, temperature=temperature, condition=classes)))
     else:
-        _, px = latent.generate(run.model, run.variables, random.split(random.key(seed), n), temperature=temperature)
+        _, px = run.generate(random.split(random.key(seed), n), temperature=temperature, condition=classes)
         plots.save_image(out, plots.mosaic(figures.pictures(px.mean())), cell=min(run.shape[:2]))
     print(out)
 
@@ -66,9 +72,10 @@ def reconstruct(
     splits = reopened(run.config, data_dir).data.splits
     split = splits.get("test") or splits["train"]
     prepare_key, draw_key = random.split(random.key(seed))
-    image, _, index = split.take(np.arange(min(n, len(split))))
+    image, label, index = split.take(np.arange(min(n, len(split))))
     x = run.prepare(prepare_key, image, index)
-    plots.reconstructions(out, figures.pictures(x), figures.pictures(run.reconstruct(draw_key, x)))
+    again = run.reconstruct(draw_key, x, label if run.conditional else None)
+    plots.reconstructions(out, figures.pictures(x), figures.pictures(again))
     print(out)
 
 

@@ -76,9 +76,9 @@ def test_a_config_becomes_its_parts():
 @pytest.mark.parametrize(
     ("prepared", "px", "bits"),
     [
-        ("binarize", "bernoulli", (16, 2)),
-        ("static(3)", "bernoulli", (16, 2)),
-        ("dequantize", "gaussian", (16, 256)),
+        ("binarize", "bernoulli", (16, 0.0)),
+        ("static(3)", "bernoulli", (16, 0.0)),
+        ("dequantize", "gaussian", (16, 8.0)),
         ("grey", "gaussian", None),
         ("binarize", "gaussian", None),
     ],
@@ -269,7 +269,8 @@ def test_a_wrong_string_is_refused_with_its_field_and_the_next_move(field, value
         ("train__engine", "fast", "train.engine='fast' is not known; choose one of auto, dispatch, scan, pmap"),
         ("data__pipeline", "fast", "data.pipeline='fast' is not known; choose one of auto, resident, streaming"),
         ("data__corrupt", "noise", "data.corrupt='noise' is not known"),
-        ("model__condition", "label", "model.condition='label' is not known"),
+        ("model__condition", "labels", "model.condition='labels' is not known; choose one of none, label, vector"),
+        ("model__condition", "label", "model.condition='label' needs labels, but data.name='digits' has none that fit"),
         ("evaluate__splits", ("test", "dev"), "evaluate.splits=.*: 'dev' is none of train, validation, test"),
     ],
 )
@@ -281,7 +282,7 @@ def test_a_number_or_a_choice_out_of_range_is_refused_with_its_field(field, valu
 def test_a_probability_of_0_and_1_refuses_values_between_them_and_names_both_fields(prepared):
     refused(
         rf"model.likelihood='bernoulli' is a probability of the values 0 and 1 only, but data.prepare='{prepared}' .*"
-        r"Either binarize the images \(data.prepare='binarize'.*or use .*model.likelihood='gaussian'",
+        r"Either binarize the images \(data.prepare='binarize'.*or choose model.likelihood='(continuous_b|gaussian)",
         data__prepare=prepared,
     )
 
@@ -291,7 +292,8 @@ def test_an_objective_that_needs_what_the_posterior_has_not_is_refused_and_names
         "objective", "dreg", lambda: builder.objective.elbo()._replace(needs=frozenset({"gate", "batch", "samples"}))
     )
     refused(
-        "objective='dreg' needs gate of the posterior, which model.posterior='diagonal' does not offer",
+        r"objective='dreg' needs doubly reparameterized gradients \(gate\) of the posterior, which "
+        "model.posterior='diagonal' does not offer",
         objective="dreg",
     )
 

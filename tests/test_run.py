@@ -47,7 +47,7 @@ def go(config, workdir, *, draw=False):
 
 
 def final_state(run):
-    return checkpoint.restore(run.workdir / CHECKPOINTS, abstract_state(run.config, run.parts, run.shape))
+    return checkpoint.restore(run.workdir / CHECKPOINTS, abstract_state(run.config, run.parts))
 
 
 def assert_same_bits(one, other):

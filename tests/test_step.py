@@ -28,7 +28,7 @@ def spoiled():
         bad = (index >= BAD)[:, None, None, None]
         return jnp.where(bad, jnp.nan, image.astype(jnp.float32) / 255)
 
-    return Prepare(image, "real", None, "spoiled")
+    return Prepare(image, "real", "spoiled")
 
 
 def start(batch, *, prepare=None, objective=None, optimizer=None, px=None, samples=1, ema=0.999, seed=0):
@@ -109,7 +109,7 @@ def test_binarization_has_keys_of_its_own_at_every_step():
         jax.debug.callback(lambda x: seen.append(np.asarray(x)), x)
         return x
 
-    state, step = start(batch, prepare=Prepare(watch, "binary", 2, "watched"), px=likelihood.bernoulli())
+    state, step = start(batch, prepare=Prepare(watch, "binary", "watched"), px=likelihood.bernoulli())
     jax.effects_barrier()
     seen.clear()
     for t in range(2):

@@ -53,7 +53,11 @@ class Prepare:
 
     def __call__(self, keys: Array, batch: Examples) -> Batch:
         x = self.image(keys, batch.image, batch.index)
-        return Batch(x, x, self.condition(batch.label) if self.condition else None, batch.index)
+        return Batch(x, x, self.conditions(batch.label), batch.index)
+
+    def conditions(self, label: Any) -> Array | None:
+        """What the model is conditioned on, [B, C], by the labels; None where it is not."""
+        return self.condition(jnp.asarray(label)) if self.condition else None
 
 
 def one_hot(classes: int) -> Callable[[Array], Array]:
