@@ -32,7 +32,7 @@ FLOORS = [
         "data.pipeline",
     ],
     ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
-    ["config", "verdict", "build", "engine"],
+    ["config", "verdict", "build", "catalogue", "engine"],
     ["interrupt", "run", "experiment", "environment", "results", "figures", "loop", "verbs", "benchmark", "cli"],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from jaxvae.build import build
 from jaxvae.cli import main
+from jaxvae.config import Config, Data, Model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,3 +36,29 @@ def test_the_library_example_runs_as_printed(tmp_path, monkeypatch):
 def test_what_readme_names_exists():
     for name in re.findall(r"(?:configs|benchmarks|docs)/\w+\.(?:py|png|md)", README):
         assert (ROOT / name).exists(), name
+
+
+def blocks(heading):
+    """The Python blocks of README's section of that name."""
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
+
+
+def test_a_part_of_ones_own_works_as_readme_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    part, library = blocks("A part of your own")
+    assert len(part.splitlines()) <= 20
+    (tmp_path / "my_parts.py").write_text(part)
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8)
+    scope = {"images": images}
+    exec(library, scope)
+    assert np.isfinite(scope["metrics"]["loss"])
+    assert scope["state"].step == 100
+    command = re.search(r"^    python train.py .*my_parts.*$", README, re.M).group()
+    posterior = re.search(r"model.posterior=(\S+)", command).group(1)
+    config = Config(data=Data(batch_size=16), model=Model(posterior=posterior, encoder="mlp(8)", decoder="mlp(8)"))
+    parts = build(config, (8, 8, 1))
+    assert type(parts.model.posterior).__name__ == "LaplacePosterior"
+    with pytest.raises(ValueError, match="If you trust it, say so: --trust"):
+        build(config, (8, 8, 1), trust=False)

@@ -1,0 +1,151 @@
+"""The catalogue of parts, docs/parts.md, made from build's tables, the factories' docstrings and the verdict itself.
+
+python -m jaxvae.catalogue > docs/parts.md
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from jaxvae.build import TABLES, build
+from jaxvae.config import Config, Data, Model, Train
+from jaxvae.verdict import CHOICES
+
+SHAPE = (8, 8, 1)
+EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alone is not enough, small
+    "encoder": {
+        "mlp": "mlp(16)",
+        "conv": "conv(4, 8, dense=16)",
+        "resnet": "resnet(4, 8, dense=16)",
+        "conv1d": "conv1d(4, 8, dense=16)",
+    },
+    "decoder": {
+        "mlp": "mlp(16)",
+        "conv": "conv(8, 4, dense=16)",
+        "resnet": "resnet(8, 4, dense=16)",
+        "conv1d": "conv1d(8, 4, dense=16)",
+    },
+    "schedule": {"warmup": "warmup(100)"},
+}
+WHAT = {
+    "posterior": "Posteriors q(z|x)",
+    "prior": "Priors p(z)",
+    "likelihood": "Likelihoods p(x|z)",
+    "encoder": "Encoders x -> features",
+    "decoder": "Decoders z -> features of p(x|z)",
+    "objective": "Objectives",
+    "prepare": "Preparations of the data (data.prepare)",
+    "optimizer": "Optimizers (optimizer.name)",
+    "schedule": "Learning rates (optimizer.schedule)",
+    "weight": "Weights, inside an objective's string",
+}
+FITTING = {"binary": "binarize", "coded": "grey", "open": "dequantize", "unit": "grey", "real": "dequantize"}
+PARTNERS = {  # kind -> the kinds whose choices it may refuse
+    "posterior": ("prior", "objective"),
+    "prior": ("posterior", "objective"),
+    "likelihood": ("prepare",),
+    "prepare": ("likelihood",),
+    "objective": ("posterior", "prior"),
+}
+
+
+def example(kind: str, name: str) -> str:
+    """A string that builds this part."""
+    return EXAMPLES.get(kind, {}).get(name, name)
+
+
+def config_of(
+    posterior: str = "diagonal",
+    prior: str | None = None,
+    likelihood: str = "bernoulli",
+    encoder: str = "mlp",
+    prepare: str | None = None,
+    objective: str | None = None,
+    decoder: str | None = None,
+) -> Config:
+    """A small config of parts by name; what is not given is chosen to fit the rest."""
+    space = TABLES["posterior"][posterior](latent_dim=2).space
+    prior = prior or {"real": "standard", "sphere": "sphere", "one-hot": "categorical", "codes": "codes"}[space]
+    bounded = "samples" in TABLES["posterior"][posterior](latent_dim=2).offers
+    head = TABLES["prior"][prior](latent_dim=2, **_known(TABLES["prior"][prior], data_shape=SHAPE))
+    support = TABLES["likelihood"][likelihood]().support
+    return Config(
+        data=Data(batch_size=16, prepare=prepare or FITTING[support]),
+        model=Model(
+            latent_dim=2,
+            encoder=example("encoder", encoder),
+            posterior=example("posterior", posterior),
+            prior=example("prior", prior),
+            decoder=example("decoder", decoder or encoder),
+            likelihood=example("likelihood", likelihood),
+            condition="label" if getattr(head, "condition", "any") == "required" else "none",
+        ),
+        objective=objective or ("elbo" if bounded else "reconstruction"),
+        train=Train(steps=100),
+    )
+
+
+def refusal(config: Config, shape: tuple[int, ...] = SHAPE) -> str | None:
+    """Why build refuses the config; None where it does not."""
+    try:
+        build(config, shape, condition=3)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def catalogue() -> str:
+    """The whole page, in markdown."""
+    lines = [
+        "# Every part",
+        "",
+        "Made by `python -m jaxvae.catalogue`; do not edit. A part is one string in a config, a name or a call, such as",
+        "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is computed,",
+        "by a sentence that names both fields and the next move. Your own parts: see the README.",
+        "",
+        f"Conditions (`model.condition`): {', '.join(CHOICES['model.condition'])}.",
+    ]
+    for kind, title in WHAT.items():
+        lines += ["", f"## {title}", ""]
+        for name in TABLES[kind]:
+            lines += list(entry(kind, name))
+    return "\n".join(lines) + "\n"
+
+
+def entry(kind: str, name: str) -> Iterator[str]:
+    """The lines of one part."""
+    factory = TABLES[kind][name]
+    yield f"### `{name}{signature(factory)}`"
+    yield ""
+    yield inspect.getdoc(factory) or ""
+    yield ""
+    for other in PARTNERS.get(kind, ()):
+        refused = [
+            partner for partner in TABLES[other] if refusal(config_of(**{kind: name, other: partner})) is not None
+        ]
+        if refused:
+            yield f"Not with {other}: {', '.join(f'`{partner}`' for partner in refused)}."
+            yield ""
+
+
+def signature(factory) -> str:
+    """The arguments that a string may give."""
+    known = {"latent_dim", "shape", "data_shape", "schedule", "learning_rate"}
+    if factory in TABLES["schedule"].values():
+        known |= {"steps"}
+    parameters = inspect.signature(factory).parameters
+    shown = [
+        parameter.replace(annotation=parameter.empty)
+        for name, parameter in parameters.items()
+        if not (name in known and parameter.kind is parameter.KEYWORD_ONLY)
+    ]
+    return str(inspect.Signature(shown))
+
+
+def _known(factory, **known) -> dict:
+    return {name: value for name, value in known.items() if name in inspect.signature(factory).parameters}
+
+
+if __name__ == "__main__":
+    print(catalogue(), end="")
