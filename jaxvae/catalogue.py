@@ -101,7 +101,7 @@ def catalogue() -> str:
         "# Every part",
         "",
         "Made by `python -m jaxvae.catalogue`; do not edit. A part is one string in a config, a name or a call, such as",
-        "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is computed,",
+        "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is made,",
         "by a sentence that names both fields and the next move. Your own parts: see the README.",
         "",
         f"Conditions (`model.condition`): {', '.join(CHOICES['model.condition'])}.",
