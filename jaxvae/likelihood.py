@@ -1,8 +1,8 @@
 """Likelihoods p(x|z): heads from the decoder's features [S, B, H, W, F] to a density over [S, B, *X].
 
 Each says how many features a pixel of so many channels needs (`features`) and which data it is a density of
-(`support`, see support.py); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called in training with
-x [1, B, *X] besides, to fit what it keeps in variables.
+(`support`, see support.py); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called
+in training with x [1, B, *X] besides, to fit what it keeps in variables.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class GaussianLikelihood(nn.Module):
 
 
 class OptimalGaussianLikelihood(nn.Module):
-    """p(x|z) = N(features, sigma^2), sigma^2 the mean square error: the sigma-VAE (Rybkin et al. 2021, arXiv 2006.13202).
+    """p(x|z) = N(features, sigma^2), sigma^2 the mean square error: sigma-VAE (Rybkin et al. 2021, arXiv 2006.13202).
 
     Called with x, in training, sigma is the batch's own, over samples, examples and pixels alike, and an average of
     the mean squares over batches is renewed in the collection "scale"; called without, sigma is that average's: what
@@ -225,7 +225,7 @@ def location_and_scale(head: nn.Module, scale: float | str, features: Array, sta
         free = head.param("log_scale", nn.initializers.zeros_init(), ())
         log_scale = math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
     else:
-        log_scale = jnp.full((), math.log(scale))
+        log_scale = jnp.full((), math.log(float(scale)))
     return features, log_scale.reshape((1,) * features.ndim)
 
 

@@ -114,11 +114,13 @@ class LogisticMixture:
         """Draws a component for every pixel, then its channels one after the other. No gradient flows through them."""
         channels, components = self.loc.shape[-1], self.logits.shape[-1]
 
-        def noises(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        def noises(key: Array, shape: tuple[int, ...]) -> Array:
             of_component, of_level = random.split(key)
-            return random.gumbel(of_component, (*shape[:-1], components)), random.logistic(of_level, shape)
+            gumbel = random.gumbel(of_component, (*shape[:-1], components))
+            return jnp.concatenate([gumbel, random.logistic(of_level, shape)], axis=-1)
 
-        gumbel, noise = draw_each(noises, keys, (*self.logits.shape[:-1], channels), self.event)
+        both = draw_each(noises, keys, (*self.logits.shape[:-1], channels), self.event)
+        gumbel, noise = both[..., :components], both[..., components:]
         chosen = jax.nn.one_hot(jnp.argmax(self.logits + gumbel, axis=-1), components)
         found: list[Array] = []
         for c in range(channels):
