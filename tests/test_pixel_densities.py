@@ -110,29 +110,32 @@ def test_log_prob_of_a_beta_is_scipys_from_the_flattest_to_the_sharpest():
     np.testing.assert_allclose(Beta(*map(jnp.asarray, logs)).mean(), oracle.mean(), rtol=1e-5)
 
 
-def test_a_beta_is_distraxs_with_its_gradient():
-    logs, x = pair([[-1.0, 0.0, 2.0]], [[0.5, 0.0, 3.0]]), jnp.asarray([[[0.1, 0.7, 0.25]]])
-    with jax.numpy_rank_promotion("allow"):
-        expected = jax.grad(lambda a, b: distrax.Beta(jnp.exp(a), jnp.exp(b)).log_prob(x).sum(), (0, 1))(*logs)
-    got = jax.grad(lambda a, b: Beta(a, b).log_prob(x).sum(), (0, 1))(*logs)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+def test_a_betas_gradient_is_its_statistics_less_their_means():
+    logs, x = np.float32([[-1.0, 0.0, 2.0, 6.9], [0.5, 0.0, 3.0, 6.9]]), np.float32([0.1, 0.7, 0.25, 0.5])
+    got = jax.jit(jax.grad(lambda logs: Beta(logs[0], logs[1]).log_prob(x)))(logs)
+    each = np.exp(np.float64(logs))
+    statistics = np.log([np.float64(x), 1 - np.float64(x)])
+    means = scipy.special.digamma(each) - scipy.special.digamma(each.sum(0))
+    np.testing.assert_allclose(got, each * (statistics - means), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("x", [0.0, 0.3, 1.0])
 def test_the_continuous_bernoulli_is_exact_in_value_and_gradient_at_every_logit(x):
     at = jnp.full(LOGITS.shape, x)
     each = log_prob_each(ContinuousBernoulli(jnp.asarray(LOGITS)), at)
-    np.testing.assert_allclose(each, [continuous_bernoulli(np.float32(x), l) for l in LOGITS], rtol=2e-6, atol=2e-7)
+    np.testing.assert_allclose(
+        each, [continuous_bernoulli(np.float32(x), logit) for logit in LOGITS], rtol=2e-6, atol=2e-7
+    )
     gradient = jax.jit(jax.grad(lambda logits: ContinuousBernoulli(logits).log_prob(at)))(LOGITS)
-    np.testing.assert_allclose(gradient, [np.float32(x) - its_mean(l) for l in LOGITS], atol=3e-7)
+    np.testing.assert_allclose(gradient, [np.float32(x) - its_mean(logit) for logit in LOGITS], atol=3e-7)
 
 
 def test_the_continuous_bernoulli_keeps_its_mean_and_curvature_near_one_half():
     density = ContinuousBernoulli(jnp.asarray(LOGITS))
-    np.testing.assert_allclose(density.mean(), [its_mean(l) for l in LOGITS], rtol=1e-6)
+    np.testing.assert_allclose(density.mean(), [its_mean(logit) for logit in LOGITS], rtol=1e-6)
     slope = jax.jit(jax.grad(lambda logits: ContinuousBernoulli(logits).mean().sum()))(LOGITS)
     step = 1e-3
-    expected = [(its_mean(l + step) - its_mean(l - step)) / (2 * step) for l in np.float64(LOGITS)]
+    expected = [(its_mean(logit + step) - its_mean(logit - step)) / (2 * step) for logit in np.float64(LOGITS)]
     np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-7)
     lam = 0.5 + np.array([-1e-7, 0, 1e-7])  # as a user would ask: lambda next to 1/2
     near = jnp.asarray(np.log(lam) - np.log1p(-lam), jnp.float32)
@@ -230,7 +233,7 @@ def test_a_mixture_of_two_channels_sums_to_one_and_its_draws_have_its_frequencie
 def test_a_mixture_of_three_channels_is_the_chain_of_its_conditionals():
     """By hand, from the definition in the docstring, for one component."""
     density = mixture(3, components=1, pixels=(2, 2))
-    x = np.float32(np.random.RandomState(1).randint(0, 256, (4, 2, 2, 3)) / 255)
+    x = np.float32(np.random.RandomState(1).randint(60, 196, (4, 2, 2, 3)) / 255)
     a, b, c = (np.float64(density.coefficients[..., 0, i]) for i in range(3))
     loc, total = np.float64(density.loc[..., 0, :]), 0
     located = [
@@ -239,9 +242,9 @@ def test_a_mixture_of_three_channels_is_the_chain_of_its_conditionals():
         loc[..., 2] + b * (x[..., 0] - 0.5) + c * (x[..., 1] - 0.5),
     ]
     for i in range(3):
-        each = DiscretizedLogistic(jnp.asarray(located[i], jnp.float32), density.log_scale[..., 0, i], event=2)
-        total += np.asarray(each.log_prob(x[..., i]))
-    np.testing.assert_allclose(jax.jit(LogisticMixture.log_prob)(density, x), total, rtol=1e-4)
+        total += cell(np.round(255 * x[..., i]), located[i], density.log_scale[..., 0, i])
+    got = jax.jit(LogisticMixture.log_prob)(density, x)
+    np.testing.assert_allclose(got, total.sum((1, 2)), rtol=1e-4)
 
 
 def test_a_categorical_is_scipys_softmax_of_its_logits():
@@ -299,21 +302,22 @@ def test_draws_of_a_discretized_logistic_are_levels_as_often_as_it_says():
 
 
 def test_draws_stay_inside_their_support_at_extreme_parameters():
-    keys = random.split(random.key(0), (3, 500))
+    keys = random.split(random.key(0), (2, 500))
     far = jnp.asarray([[-7.0, -7.0, 7.0, 7.0]]), jnp.asarray([[-7.0, 7.0, -7.0, 7.0]])
     beta = np.asarray(jax.jit(Beta.sample)(Beta(*far), random.split(random.key(1), (COUNT,))))
     assert ((beta > 0) & (beta < 1)).all()
     assert np.isfinite(log_prob_each(Beta(*far), beta)).all()
-    coin = np.asarray(ContinuousBernoulli(jnp.asarray([[200.0, -200.0, 1e4, -1e4, 0.0, 1e-30]])).sample(keys[0]))
+    far = ContinuousBernoulli(jnp.asarray([[200.0, -200.0, 1e4, -1e4, 0.0, 1e-30]]))
+    coin = np.asarray(jax.jit(ContinuousBernoulli.sample)(far, keys[0]))
     assert ((coin >= 0) & (coin <= 1)).all()
     np.testing.assert_allclose(coin[:, 4:].mean(0), [0.5, 0.5], atol=5 / np.sqrt(12 * 500))
-    wide = np.asarray(DiscretizedLogistic(*pair([0.5, -200.0], [7.0, -7.0])).sample(keys[1]))
+    wide = np.asarray(
+        jax.jit(DiscretizedLogistic.sample)(DiscretizedLogistic(*pair([0.5, -200.0], [7.0, -7.0])), keys[1])
+    )
     assert set(np.unique(wide)) <= set(np.float32(LEVELS))
-    tails = StudentT(*pair([0.0], [0.0]), df=1.01).sample(keys[2])
-    assert np.isfinite(tails).all()
 
 
-@pytest.mark.parametrize("density", [SAMPLED[0][0], SAMPLED[-1][0], mixture(2)], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("density", [SAMPLED[-1][0], mixture(2)], ids=lambda d: type(d).__name__)
 def test_a_draw_depends_on_its_own_key_alone_and_a_scalar_key_gives_one_of_each(density):
     draw = jax.jit(type(density).sample_and_log_prob)
     keys = random.split(random.key(0), (7, 1))
