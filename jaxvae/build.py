@@ -22,9 +22,9 @@ import optax
 from jaxvae import decoder, encoder, likelihood, objective, posterior, prior
 from jaxvae.config import Config
 from jaxvae.data import prepare
-from jaxvae.likelihood import SUPPORTS
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
+from jaxvae.support import SUPPORTS
 from jaxvae.verdict import check_numbers, refuse_impossible, whole
 
 
@@ -77,7 +77,17 @@ TABLES: dict[str, dict[str, Callable]] = {
     "posterior": {"diagonal": posterior.diagonal},
     "prior": {"standard": prior.standard},
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
-    "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
+    "likelihood": {
+        "bernoulli": likelihood.bernoulli,
+        "continuous_bernoulli": likelihood.continuous_bernoulli,
+        "gaussian": likelihood.gaussian,
+        "laplace": likelihood.laplace,
+        "student_t": likelihood.student_t,
+        "beta": likelihood.beta,
+        "discretized_logistic": likelihood.discretized_logistic,
+        "logistic_mixture": likelihood.logistic_mixture,
+        "categorical": likelihood.categorical,
+    },
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},
     "optimizer": {f.__name__: f for f in (adam, adamw, adamax, sgd)},
     "schedule": {f.__name__: f for f in (constant, warmup, cosine)},

@@ -1,8 +1,8 @@
 """Likelihoods p(x|z): heads from the decoder's features [S, B, H, W, F] to a density over [S, B, *X].
 
 Each says how many features a pixel of so many channels needs (`features`) and which data it is a density of
-(`support`); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called in training with
-x [1, B, *X] besides, to fit what it keeps in variables.
+(`support`, see support.py); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called
+in training with x [1, B, *X] besides, to fit what it keeps in variables.
 """
 
 from __future__ import annotations
@@ -11,34 +11,26 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
-from jax import Array
+from jax import Array, lax
 
-from jaxvae.distributions import Bernoulli, Normal
+from jaxvae.distributions import (
+    LEVELS,
+    Bernoulli,
+    Beta,
+    CategoricalLevels,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Laplace,
+    LogisticMixture,
+    Normal,
+    StudentT,
+)
 from jaxvae.layers import smooth_bound
 
 LOG_SCALE_BOUND = 7.0
-SUPPORTS = {
-    "binary": ("the values 0 and 1 only", lambda x: bool(np.isin(x, (0.0, 1.0)).all())),
-    "coded": (
-        "the 256 values k / 255",
-        lambda x: bool((np.abs(255 * x - np.round(255 * x)) < 1e-3).all() and in_unit(x)),
-    ),
-    "open": ("values inside (0, 1), its ends excluded", lambda x: bool(((x > 0) & (x < 1)).all())),
-    "unit": ("values from 0 to 1", lambda x: in_unit(x)),
-    "real": ("finite real numbers", lambda x: bool(np.isfinite(x).all())),
-}
-LIES_IN = {  # support -> those that contain it
-    "binary": {"binary", "coded", "unit", "real"},
-    "coded": {"coded", "unit", "real"},
-    "open": {"open", "unit", "real"},
-    "unit": {"unit", "real"},
-    "real": {"real"},
-}
-
-
-def in_unit(x: np.ndarray) -> bool:
-    return bool(((x >= 0) & (x <= 1)).all())
+SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
+SCALE_MEMORY = 0.99  # of the running mean square, a batch
+CODED_SCALE = 0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
 
 
 class BernoulliLikelihood(nn.Module):
@@ -54,47 +46,282 @@ class BernoulliLikelihood(nn.Module):
         return Bernoulli(features.astype(jnp.float32), event=features.ndim - 2)
 
 
-class GaussianLikelihood(nn.Module):
-    """p(x|z) = N(features, scale^2): one standard deviation for all pixels, given, or learned with the network."""
+class ContinuousBernoulliLikelihood(nn.Module):
+    """p(x|z) = ContinuousBernoulli(features), pixel by pixel, from logits."""
 
-    initial_scale: float
-    learned: bool
-    support = "real"
+    support = "unit"
     mass = False
 
     def features(self, channels: int) -> int:
         return channels
 
+    def __call__(self, features: Array) -> ContinuousBernoulli:
+        return ContinuousBernoulli(features.astype(jnp.float32), event=features.ndim - 2)
+
+
+class GaussianLikelihood(nn.Module):
+    """p(x|z) = N(features, scale^2); `scale` as in `location_and_scale`."""
+
+    scale: float | str
+    support = "real"
+    mass = False
+
+    def features(self, channels: int) -> int:
+        return per_pixel(self.scale) * channels
+
     @nn.compact
     def __call__(self, features: Array) -> Normal:
-        log_scale = jnp.full((1,) * features.ndim, math.log(self.initial_scale))
-        if self.learned:
-            free = self.param("log_scale", nn.initializers.zeros_init(), ())
-            log_scale = log_scale + smooth_bound(free, LOG_SCALE_BOUND)
-        return Normal(features.astype(jnp.float32), log_scale, event=features.ndim - 2)
+        return Normal(*location_and_scale(self, self.scale, features), event=features.ndim - 2)
+
+
+class OptimalGaussianLikelihood(nn.Module):
+    """p(x|z) = N(features, sigma^2), sigma^2 the mean square error: sigma-VAE (Rybkin et al. 2021, arXiv 2006.13202).
+
+    Called with x, in training, sigma is the batch's own, over samples, examples and pixels alike, and an average of
+    the mean squares over batches is renewed in the collection "scale"; called without, sigma is that average's: what
+    is scored is a density fixed beforehand. Untrained, sigma is 1.
+    """
+
+    support = "real"
+    mass = False
+    fits = True
+
+    def features(self, channels: int) -> int:
+        return channels
+
+    @nn.compact
+    def __call__(self, features: Array, x: Array | None = None) -> Normal:
+        loc = features.astype(jnp.float32)
+        # sums of weights and of weighted values: their ratio has forgotten that both began at 0
+        total = self.variable("scale", "mean_square", jnp.zeros, ())
+        weight = self.variable("scale", "weight", jnp.zeros, ())
+        if x is None:
+            mean_square = jnp.where(weight.value > 0, total.value / jnp.maximum(weight.value, 1e-6), 1.0)
+        else:
+            # at its optimum the loss has no slope in sigma, so that nothing is lost by holding it fixed
+            mean_square = lax.stop_gradient(jnp.mean((x - loc) ** 2))
+            if self.is_mutable_collection("scale") and not self.is_initializing():
+                total.value = SCALE_MEMORY * total.value + (1 - SCALE_MEMORY) * mean_square
+                weight.value = SCALE_MEMORY * weight.value + (1 - SCALE_MEMORY)
+        log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, SMALLEST_SCALE**2))
+        return Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
+
+
+class LaplaceLikelihood(nn.Module):
+    """p(x|z) = Laplace(features, scale); `scale` as in `location_and_scale`."""
+
+    scale: float | str
+    support = "real"
+    mass = False
+
+    def features(self, channels: int) -> int:
+        return per_pixel(self.scale) * channels
+
+    @nn.compact
+    def __call__(self, features: Array) -> Laplace:
+        return Laplace(*location_and_scale(self, self.scale, features), event=features.ndim - 2)
+
+
+class StudentTLikelihood(nn.Module):
+    """p(x|z) = t with df degrees of freedom around features; `scale` as in `location_and_scale`."""
+
+    df: float
+    scale: float | str
+    support = "real"
+    mass = False
+
+    def features(self, channels: int) -> int:
+        return per_pixel(self.scale) * channels
+
+    @nn.compact
+    def __call__(self, features: Array) -> StudentT:
+        return StudentT(*location_and_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
+
+
+class BetaLikelihood(nn.Module):
+    """p(x|z) = Beta(a, b), log a and log b features within 7 of 0; features of 0 give the uniform density."""
+
+    support = "open"
+    mass = False
+
+    def features(self, channels: int) -> int:
+        return 2 * channels
+
+    def __call__(self, features: Array) -> Beta:
+        shapes = smooth_bound(features.astype(jnp.float32), LOG_SCALE_BOUND)
+        log_alpha, log_beta = jnp.split(shapes, 2, axis=-1)
+        return Beta(log_alpha, log_beta, event=features.ndim - 2)
+
+
+class DiscretizedLogisticLikelihood(nn.Module):
+    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `location_and_scale`."""
+
+    scale: float | str
+    support = "coded"
+    mass = True
+
+    def features(self, channels: int) -> int:
+        return per_pixel(self.scale) * channels
+
+    @nn.compact
+    def __call__(self, features: Array) -> DiscretizedLogistic:
+        loc, log_scale = location_and_scale(self, self.scale, features, CODED_SCALE)
+        return DiscretizedLogistic(loc + 0.5, log_scale, event=features.ndim - 2)
+
+
+class LogisticMixtureLikelihood(nn.Module):
+    """P(x|z): every pixel a mixture of discretized logistics, later channels given earlier ones (PixelCNN++).
+
+    Features of 0 spread the components' centres evenly over [0, 1]: equal ones would take long to part.
+    """
+
+    components: int
+    support = "coded"
+    mass = True
+
+    def features(self, channels: int) -> int:
+        return self.components * self._each(channels)
+
+    def __call__(self, features: Array) -> LogisticMixture:
+        event, each = features.ndim - 2, features.shape[-1] // self.components
+        channels = next(c for c in range(1, each) if self._each(c) == each)
+        values = features.astype(jnp.float32).reshape(*features.shape[:-1], self.components, each)
+        logits, loc, log_scale, coefficients = jnp.split(values, [1, 1 + channels, 1 + 2 * channels], axis=-1)
+        centres = (jnp.arange(self.components) + 0.5) / self.components
+        loc += centres.reshape((1,) * (loc.ndim - 2) + (-1, 1))
+        log_scale = math.log(CODED_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
+        return LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
+
+    def _each(self, channels: int) -> int:
+        """A weight, means and scales, and what ties each pair of channels."""
+        return 1 + 2 * channels + channels * (channels - 1) // 2
+
+
+class CategoricalLikelihood(nn.Module):
+    """P(x|z): for every pixel a probability of its own for each of the 256 levels, from logits."""
+
+    support = "coded"
+    mass = True
+
+    def features(self, channels: int) -> int:
+        return LEVELS * channels
+
+    def __call__(self, features: Array) -> CategoricalLevels:
+        logits = features.astype(jnp.float32).reshape(*features.shape[:-1], -1, LEVELS)
+        return CategoricalLevels(logits, event=features.ndim - 2)
+
+
+def location_and_scale(head: nn.Module, scale: float | str, features: Array, start: float = 1.0) -> tuple[Array, Array]:
+    """(loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
+
+    A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
+    the features. Both are `start` where parameter or feature is 0, and stay within a factor e^7 of it.
+    """
+    features = features.astype(jnp.float32)
+    if scale == "pixel":
+        loc, free = jnp.split(features, 2, axis=-1)
+        return loc, math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
+    if scale == "learned":
+        free = head.param("log_scale", nn.initializers.zeros_init(), ())
+        log_scale = math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
+    else:
+        log_scale = jnp.full((), math.log(float(scale)))
+    return features, log_scale.reshape((1,) * features.ndim)
+
+
+def per_pixel(scale: float | str) -> int:
+    """Features per channel: a scale of its own takes a second one."""
+    return 2 if scale == "pixel" else 1
+
+
+def require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> float | str:
+    """The scale, a word or a float; ValueError unless it is one of the words or a positive number."""
+    if scale in words:
+        return scale
+    if isinstance(scale, bool | str) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+        listed = " or ".join(map(repr, words))
+        raise ValueError(f"{name}(scale={scale!r}): scale is a positive number, or {listed}.")
+    return float(scale)
 
 
 def bernoulli() -> BernoulliLikelihood:
-    """Independent coins: for binarized images."""
+    """Independent coins, log p(x) = x l - log(1 + e^l): for binarized images alone."""
     return BernoulliLikelihood()
 
 
-def gaussian(scale: float | str = 1.0) -> GaussianLikelihood:
-    """Independent Gaussians with standard deviation `scale`, in the data's units; 'learned' trains it, from 1."""
-    if scale == "learned":
-        return GaussianLikelihood(1.0, learned=True)
-    if isinstance(scale, str) or not scale > 0 or not math.isfinite(scale):
-        raise ValueError(f"gaussian(scale={scale!r}): scale is a positive number, or 'learned'.")
-    return GaussianLikelihood(float(scale), learned=False)
+def continuous_bernoulli() -> ContinuousBernoulliLikelihood:
+    """Densities like e^(l x) over grey values in [0, 1]: a Bernoulli with the normalizer that it needs on them.
+
+    Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845, sec. 3. A density: its numbers compare with those of other
+    densities, not with a Bernoulli's.
+    """
+    return ContinuousBernoulliLikelihood()
 
 
-def check_support(support: str, x: np.ndarray, name: str) -> None:
-    """Raises ValueError, in words, where x holds values that the likelihood of that support gives no density."""
-    expected, holds = SUPPORTS[support]
-    x = np.asarray(x)
-    if not holds(x):
-        raise ValueError(
-            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; "
-            f"this model's likelihood is a density over {expected}. "
-            "Pass uint8 images through prepare(key, images) first, as in training."
-        )
+def gaussian(scale: float | str = 1.0) -> GaussianLikelihood | OptimalGaussianLikelihood:
+    """Independent Gaussians N(x; features, scale^2), the scale in the data's units.
+
+    `scale` is a number; 'learned', one for all pixels, trained from 1; 'pixel', one for each, from the decoder; or
+    'optimal', the root of the mean square error, analytic in training and its running average when scored (sigma-VAE,
+    Rybkin et al. 2021, arXiv 2006.13202), never below e^-7. On data that are not dequantized, a free scale can make the
+    density as large as it likes: compare only with data.prepare='dequantize'.
+    """
+    if scale == "optimal":
+        return OptimalGaussianLikelihood()
+    return GaussianLikelihood(require_scale("gaussian", scale, ("learned", "pixel", "optimal")))
+
+
+def laplace(scale: float | str = 1.0) -> LaplaceLikelihood:
+    """Independent Laplace densities e^(-|x - features| / scale) / (2 scale): the absolute error, as a likelihood.
+
+    `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each, from the decoder.
+    """
+    return LaplaceLikelihood(require_scale("laplace", scale, ("learned", "pixel")))
+
+
+def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
+    """Independent t densities with `df` degrees of freedom around the features: robust to outliers.
+
+    Takahashi et al. 2018 (IJCAI, Student-t variational autoencoder). df > 1, so that there is a mean; a large one makes
+    Gaussians. `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each.
+    """
+    if isinstance(df, bool | str) or not isinstance(df, int | float) or not 1 < df < math.inf:
+        raise ValueError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
+    return StudentTLikelihood(float(df), require_scale("student_t", scale, ("learned", "pixel")))
+
+
+def beta() -> BetaLikelihood:
+    """Independent Beta densities x^(a - 1) (1 - x)^(b - 1) / B(a, b) over the open interval (0, 1).
+
+    log a and log b come from the decoder, bounded to 7. For data.prepare='dequantize': at 0 and 1 it may be infinite.
+    """
+    return BetaLikelihood()
+
+
+def discretized_logistic(scale: float | str = "learned") -> DiscretizedLogisticLikelihood:
+    """The probability of each of the 256 levels under a logistic around 1/2 + features: bits per dimension of images.
+
+    Salimans et al. 2017, arXiv 1701.05517, eq. 2. `scale`, in units of the whole range, is 'learned', one for all
+    pixels; 'pixel', one for each, from the decoder; or a number. For data.prepare='grey'.
+    """
+    return DiscretizedLogisticLikelihood(require_scale("discretized_logistic", scale, ("learned", "pixel")))
+
+
+def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:
+    """The probability of a pixel's levels under a mixture of logistics, later channels given the earlier ones.
+
+    Salimans et al. 2017, arXiv 1701.05517, eqs. 1 to 3, for any number of channels C: components * (1 + 2 C +
+    C (C - 1) / 2) features a pixel. For data.prepare='grey'.
+    """
+    if isinstance(components, bool) or not isinstance(components, int) or components < 1:
+        raise ValueError(f"logistic_mixture(components={components!r}): components is a whole number from 1 on.")
+    return LogisticMixtureLikelihood(components)
+
+
+def categorical() -> CategoricalLikelihood:
+    """A free probability for each of the 256 levels of every pixel, a softmax of 256 features a channel.
+
+    van den Oord et al. 2016, arXiv 1601.06759, sec. 3.4. Knows nothing of which levels are neighbours, and takes 256
+    times a Bernoulli's memory. For data.prepare='grey'.
+    """
+    return CategoricalLikelihood()

@@ -12,9 +12,9 @@ from typing import Any
 
 from jaxvae.config import Config
 from jaxvae.data.prepare import Prepare
-from jaxvae.likelihood import LIES_IN
 from jaxvae.model import VAE
 from jaxvae.objective import Objective
+from jaxvae.support import LIES_IN
 
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
@@ -32,6 +32,15 @@ OTHER_LIKELIHOODS = {  # support of the data -> the likelihoods of such data
     "binary": "'bernoulli'",
     "coded": "'continuous_bernoulli' (a density of values in [0, 1]) or 'discretized_logistic' (of 256 levels)",
     "open": "'gaussian', 'continuous_bernoulli' or 'beta'",
+    "unit": "'continuous_bernoulli' (a density of values in [0, 1]) or 'gaussian'",
+    "real": "'gaussian', 'laplace' or 'student_t'",
+}
+GIVES = {  # support of the data -> what they hold
+    "binary": "gives zeros and ones",
+    "coded": "gives the 256 grey values k / 255",
+    "open": "gives values strictly between 0 and 1",
+    "unit": "gives values from 0 to 1",
+    "real": "gives any real values",
 }
 USUAL = {  # space of z -> a posterior and a prior of it
     "real": ("diagonal", "standard"),
@@ -64,10 +73,10 @@ def data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator
         "binary": "is a probability of the values 0 and 1 only",
         "coded": "is a probability of the 256 coded values k / 255",
         "open": "is a density inside (0, 1), infinite or zero at 0 and 1",
-    }.get(wanted, f"is a density of {wanted} values")
-    gives = {"binary": "gives zeros and ones", "coded": "gives grey values from 0 to 1", "open": "gives values between"}
+        "unit": "is a density of values from 0 to 1",
+    }[wanted]
     yield (
-        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {gives[given]}. "
+        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {GIVES[given]}. "
         f"Either {OTHER_DATA[wanted]}, or choose model.likelihood={OTHER_LIKELIHOODS[given]}."
     )
 

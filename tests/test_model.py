@@ -9,8 +9,8 @@ from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
 
 from jaxvae import latent, likelihood
 from jaxvae.evaluate import bounds, make_log_likelihood
-from jaxvae.likelihood import check_support
 from jaxvae.posterior import LOG_SCALE_BOUND
+from jaxvae.support import check_support
 from jaxvae.terms import example_keys
 
 INDEX = np.arange(6)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import draw_each, flat_log_prob, softplus
+from jaxvae.distributions.event import draw_each, flat_log_prob, log_decay, mean_decay, softplus
 
 
 @jax.tree_util.register_dataclass
@@ -29,6 +30,57 @@ class Bernoulli:
     def log_prob_each(self, x: Array) -> Array:
         """log p(x) of each coin: x l - log(1 + e^l), which stays finite and exact for every logit l."""
         return x * self.logits - softplus(self.logits)
+
+    def log_prob(self, x: Array) -> Array:
+        return flat_log_prob(self, x)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        x = self.sample(keys)
+        return x, self.log_prob(x)
+
+
+@jax.custom_jvp
+def log_tilted(x: Array, logits: Array) -> Array:
+    """log(e^(l x) l / (e^l - 1)) for x in [0, 1] and l = `logits`."""
+    return x * logits - jnp.maximum(logits, 0) - log_decay(jnp.abs(logits))
+
+
+log_tilted.defjvps(  # x less its mean, exact at l = 0, too, where |l| has a corner
+    lambda tangent, value, x, logits: tangent * logits,
+    lambda tangent, value, x, logits: tangent * (x - mean_decay(-logits)),
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ContinuousBernoulli:
+    """Independent values in [0, 1] with densities like e^(l x), l = `logits [*batch, *event]`.
+
+    Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845, sec. 3: a Bernoulli's formula with the normalizer it needs on grey
+    values. Written in l = log(lambda / (1 - lambda)), theirs is C(lambda) = l / tanh(l / 2), and the whole density
+    e^(l x) l / (e^l - 1), uniform at l = 0.
+    """
+
+    logits: Array
+    event: int = dataclasses.field(default=1, metadata={"static": True})
+
+    def mean(self) -> Array:
+        """1 / (1 - e^-l) - 1 / l, which is nearer to 1/2 than lambda = sigmoid(l) is."""
+        return mean_decay(-self.logits)
+
+    def sample(self, keys: Array) -> Array:
+        """Draws values in [0, 1] by the inverse of the distribution function; see `draw_each` for the keys.
+
+        No gradient flows through them.
+        """
+        uniform = draw_each(random.uniform, keys, self.logits.shape, self.event)
+        slope = jnp.maximum(jnp.abs(self.logits), 1e-6)  # so small a slope is none in float32
+        from_the_end = jnp.clip(-jnp.log1p(uniform * jnp.expm1(-slope)) / slope, 0, 1)
+        return lax.stop_gradient(jnp.where(self.logits > 0, 1 - from_the_end, from_the_end))
+
+    def log_prob_each(self, x: Array) -> Array:
+        """log p(x) of each coordinate, exact to float32's rounding for every logit l."""
+        return log_tilted(x, self.logits)
 
     def log_prob(self, x: Array) -> Array:
         return flat_log_prob(self, x)

@@ -1,0 +1,203 @@
+"""Probabilities of coded pixels: of the 256 values k / 255, not of the line they lie on.
+
+A logistic's share of each level's cell, from half a level below to half a level above; the cells of 0 and 1 take the
+tails (Salimans et al. 2017, arXiv 1701.05517, eq. 2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from jaxvae.distributions.event import draw_each, flat_log_prob, log_decay, softplus
+
+LEVELS = 256
+TOP = LEVELS - 1
+
+
+def log_level(x: Array, loc: Array, log_scale: Array) -> Array:
+    """The log-probability of the level x = k / 255 under a logistic, finite however small the probability.
+
+    Between the edges u of its cell's upper and l of its lower end, in scales from loc,
+    sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - e^-(u - l)), whose three logarithms are exact.
+    """
+    level = jnp.round(TOP * x)  # k + 1/2 is exact, so that neighbours share their edge to the bit: the sum is 1
+    inverse = jnp.exp(-log_scale)
+    upper = ((level + 0.5) / TOP - loc) * inverse
+    lower = ((level - 0.5) / TOP - loc) * inverse
+    below = jnp.where(level < TOP, -softplus(-upper), 0)
+    above = jnp.where(level > 0, -softplus(lower), 0)
+    width = log_decay(inverse / TOP) - log_scale - math.log(TOP)
+    return below + above + jnp.where((level > 0) & (level < TOP), width, 0)
+
+
+def mean_level(loc: Array, log_scale: Array) -> Array:
+    """The mean of x = k / 255: the sum over k > 0 of P(x >= k / 255), / 255, one at a time to save memory."""
+    inverse = jnp.exp(-log_scale)
+
+    def tail(k: Array | int) -> Array:
+        return jax.nn.sigmoid((loc - (k - 0.5) / TOP) * inverse)
+
+    return lax.fori_loop(2, LEVELS, lambda k, total: total + tail(k), tail(1)) / TOP
+
+
+def nearest_level(x: Array) -> Array:
+    """The level k / 255 whose cell x lies in. No gradient flows through it."""
+    return lax.stop_gradient(jnp.clip(jnp.round(TOP * x), 0, TOP) / TOP)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiscretizedLogistic:
+    """Independent logistics of location loc and scale exp(log_scale), `[*batch, *event]`, cut to 256 levels k / 255."""
+
+    loc: Array
+    log_scale: Array
+    event: int = dataclasses.field(default=1, metadata={"static": True})
+
+    def mean(self) -> Array:
+        """The mean over the 256 levels, exactly; near the ends it is not loc."""
+        return mean_level(self.loc, self.log_scale)
+
+    def sample(self, keys: Array) -> Array:
+        """Draws levels k / 255; see `draw_each` for the keys. No gradient flows through them."""
+        shape = jnp.broadcast_shapes(self.loc.shape, self.log_scale.shape)
+        noise = draw_each(random.logistic, keys, shape, self.event)
+        return nearest_level(self.loc + jnp.exp(self.log_scale) * noise)
+
+    def log_prob_each(self, x: Array) -> Array:
+        """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
+        return log_level(x, self.loc, self.log_scale)
+
+    def log_prob(self, x: Array) -> Array:
+        return flat_log_prob(self, x)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        x = self.sample(keys)
+        return x, self.log_prob(x)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LogisticMixture:
+    """Pixels of C channels, each pixel a mixture of K discretized logistics (arXiv 1701.05517, sec. 2).
+
+    An outcome is `[*pixels, C]` in levels k / 255, `event` axes in all. `logits [*batch, *pixels, K]` weigh the
+    components; `loc` and `log_scale` are `[*batch, *pixels, K, C]`. All channels share the component, and within it a
+    channel's location moves with the channels before it: channel c adds, for every j < c, coefficient
+    c (c - 1) / 2 + j of `coefficients [*batch, *pixels, K, C (C - 1) / 2]` times (x_j - 1/2). That is the
+    paper's eq. 3, whose pixels run from -1 to 1.
+    """
+
+    logits: Array
+    loc: Array
+    log_scale: Array
+    coefficients: Array
+    event: int = dataclasses.field(default=1, metadata={"static": True})
+
+    def mean(self) -> Array:
+        """The mean of x, each channel's given the earlier channels' means within its component.
+
+        Exact for the first channel; for later ones as far as the cut at 0 and 1 leaves their dependence linear.
+        """
+        found: list[Array] = []
+        for c in range(self.loc.shape[-1]):
+            found.append(mean_level(self._located(c, found), self.log_scale[..., c]))
+        weight = jax.nn.softmax(self.logits)[..., None]
+        return (weight * jnp.stack(found, axis=-1)).sum(axis=-2)
+
+    def sample(self, keys: Array) -> Array:
+        """Draws a component for every pixel, then its channels one after the other. No gradient flows through them."""
+        channels, components = self.loc.shape[-1], self.logits.shape[-1]
+
+        def noises(key: Array, shape: tuple[int, ...]) -> Array:
+            of_component, of_level = random.split(key)
+            gumbel = random.gumbel(of_component, (*shape[:-1], components))
+            return jnp.concatenate([gumbel, random.logistic(of_level, shape)], axis=-1)
+
+        both = draw_each(noises, keys, (*self.logits.shape[:-1], channels), self.event)
+        gumbel, noise = both[..., :components], both[..., components:]
+        chosen = jax.nn.one_hot(jnp.argmax(self.logits + gumbel, axis=-1), components)
+        found: list[Array] = []
+        for c in range(channels):
+            location = self._located(c, [x[..., None] for x in found])
+            spread = jnp.exp(self.log_scale[..., c]) * noise[..., c, None]
+            found.append(nearest_level((chosen * (location + spread)).sum(axis=-1)))
+        return jnp.stack(found, axis=-1)
+
+    def log_prob(self, x: Array) -> Array:
+        """log P(x), `[*batch]`, for x in levels k / 255."""
+        pixels = self.event - 1
+        loc, log_scale, coefficients = (
+            laid_flat(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
+        )
+        flat = LogisticMixture(laid_flat(self.logits, pixels, 1), loc, log_scale, coefficients, event=2)
+        x = laid_flat(x, pixels, 1)
+        channels = [x[..., None, c] for c in range(x.shape[-1])]
+        each = jax.nn.log_softmax(flat.logits)
+        for c, channel in enumerate(channels):
+            each += log_level(channel, flat._located(c, channels), flat.log_scale[..., c])
+        return jax.nn.logsumexp(each, axis=-1).sum(axis=-1)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        x = self.sample(keys)
+        return x, self.log_prob(x)
+
+    def _located(self, c: int, channels: list[Array]) -> Array:
+        """The location of channel c in every component, given the values of the channels before it, `[..., K]`."""
+        first = c * (c - 1) // 2
+        location = self.loc[..., c]
+        for j, x in enumerate(channels[:c]):
+            location += self.coefficients[..., first + j] * (x - 0.5)
+        return location
+
+
+def laid_flat(a: Array, pixels: int, own: int) -> Array:
+    """The array with the `pixels` axes before its last `own` laid flat: a sum over one axis is what a CPU does fast."""
+    last, batch = a.ndim - own, a.ndim - own - pixels
+    return a.reshape(*a.shape[:batch], math.prod(a.shape[batch:last]), *a.shape[last:])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CategoricalLevels:
+    """Independent pixels, each with a probability of its own for all of the 256 levels: `logits [*batch, *event, 256]`.
+
+    `event` counts the axes of an outcome, the levels' own not among them.
+    """
+
+    logits: Array
+    event: int = dataclasses.field(default=1, metadata={"static": True})
+
+    def mean(self) -> Array:
+        return (jax.nn.softmax(self.logits) * self._levels()).sum(axis=-1)
+
+    def sample(self, keys: Array) -> Array:
+        """Draws levels k / 255 by inverting the cumulative sum; see `draw_each`. No gradient flows through them."""
+        uniform = draw_each(random.uniform, keys, self.logits.shape[:-1], self.event)[..., None]
+        cumulative = jnp.cumsum(jax.nn.softmax(self.logits), axis=-1)
+        passed = cumulative <= uniform * cumulative[..., -1:]  # the last is 1 but for rounding
+        return passed.sum(axis=-1).astype(self.logits.dtype) / TOP
+
+    def log_prob_each(self, x: Array) -> Array:
+        """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
+        level = jnp.round(TOP * x).astype(jnp.int32)[..., None]
+        chosen = jnp.broadcast_to(level, (*jnp.broadcast_shapes(level.shape[:-1], self.logits.shape[:-1]), 1))
+        log_p = jax.nn.log_softmax(self.logits)
+        log_p = jnp.broadcast_to(log_p, (*chosen.shape[:-1], LEVELS))
+        return jnp.take_along_axis(log_p, chosen, axis=-1)[..., 0]
+
+    def log_prob(self, x: Array) -> Array:
+        each = self.log_prob_each(x)
+        return each.reshape(*each.shape[: each.ndim - self.event], -1).sum(axis=-1)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        x = self.sample(keys)
+        return x, self.log_prob(x)
+
+    def _levels(self) -> Array:
+        return (jnp.arange(LEVELS) / TOP).reshape((1,) * (self.logits.ndim - 1) + (LEVELS,))
