@@ -73,10 +73,24 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
 
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
-    "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
+    "encoder": {
+        "mlp": encoder.mlp,
+        "conv": encoder.conv,
+        "resnet": encoder.resnet,
+        "attention": encoder.attention,
+        "conv1d": encoder.conv1d,
+        "linear": encoder.linear,
+    },
     "posterior": {"diagonal": posterior.diagonal},
     "prior": {"standard": prior.standard},
-    "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
+    "decoder": {
+        "mlp": decoder.mlp,
+        "conv": decoder.conv,
+        "resnet": decoder.resnet,
+        "attention": decoder.attention,
+        "conv1d": decoder.conv1d,
+        "linear": decoder.linear,
+    },
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},
     "optimizer": {f.__name__: f for f in (adam, adamw, adamax, sgd)},
