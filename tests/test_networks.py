@@ -201,10 +201,11 @@ def test_a_model_in_training_drops_out_for_every_sample_on_its_own():
 
 
 def test_linear_networks_are_affine_maps():
-    x, z, condition = jnp.arange(24.0).reshape(2, 2, 3, 2), jnp.arange(4.0).reshape(2, 2), jnp.eye(2)
-    np.testing.assert_array_equal(encoder.linear().apply({}, x), np.asarray(x).reshape(2, 12))
-    image, variables = decoder.linear(shape=(2, 3, 1)).init_with_output(random.key(0), z, condition)
-    kernel, bias = (np.asarray(variables["params"]["Dense_0"][name]) for name in ("kernel", "bias"))
+    x, z, condition = (np.arange(math.prod(shape)).reshape(shape) + 0.5 for shape in ((2, 2, 3, 2), (2, 2), (2, 2)))
+    np.testing.assert_array_equal(encoder.linear().apply({}, x), x.reshape(2, 12))
+    kernel, bias = np.cos(np.arange(24, dtype=np.float32)).reshape(4, 6), np.arange(6, dtype=np.float32)
+    variables = {"params": {"Dense_0": {"kernel": kernel, "bias": bias}}}
+    image = decoder.linear(shape=(2, 3, 1)).apply(variables, z, condition)
     expected = np.concatenate([z, condition], axis=1) @ kernel + bias
     np.testing.assert_allclose(image.reshape(2, 6), expected, rtol=1e-5)
 
@@ -223,9 +224,10 @@ def test_conv1d_is_conv_on_images_of_height_one():
     (expected, sequence), _ = case.run(x, z, case.condition)
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(image[:, 0], sequence, rtol=1e-4, atol=1e-4)
-    encode, decode = both("conv1d", (1, *shape_for("conv1d")))
-    np.testing.assert_allclose(encode.apply(case.variables[0], x[:, None], case.condition), expected, rtol=1e-4)
-    np.testing.assert_allclose(decode.apply(case.variables[1], z, case.condition)[:, 0], sequence, rtol=1e-4, atol=1e-4)
+    flat = jax.jit(functools.partial(outputs, both("conv1d", (1, *shape_for("conv1d"))), case.variables))
+    features, image = flat(x[:, None], z, case.condition)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(image[:, 0], sequence, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
