@@ -71,27 +71,58 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
     return optax.sgd(schedule, momentum or None)
 
 
+def by_name(*factories: Callable) -> dict[str, Callable]:
+    """{name: factory}."""
+    return {factory.__name__: factory for factory in factories}
+
+
 TABLES: dict[str, dict[str, Callable]] = {
-    "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
-    "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
-    "posterior": {"diagonal": posterior.diagonal},
-    "prior": {"standard": prior.standard},
-    "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
-    "likelihood": {
-        "bernoulli": likelihood.bernoulli,
-        "continuous_bernoulli": likelihood.continuous_bernoulli,
-        "gaussian": likelihood.gaussian,
-        "laplace": likelihood.laplace,
-        "student_t": likelihood.student_t,
-        "beta": likelihood.beta,
-        "discretized_logistic": likelihood.discretized_logistic,
-        "logistic_mixture": likelihood.logistic_mixture,
-        "categorical": likelihood.categorical,
-    },
-    "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},
-    "optimizer": {f.__name__: f for f in (adam, adamw, adamax, sgd)},
-    "schedule": {f.__name__: f for f in (constant, warmup, cosine)},
-    "weight": {"linear": linear},
+    "prepare": by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
+    "encoder": by_name(
+        encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d
+    ),
+    "posterior": by_name(
+        posterior.diagonal,
+        posterior.full,
+        posterior.low_rank,
+        posterior.iaf,
+        posterior.coupling,
+        posterior.vmf,
+        posterior.relaxed,
+        posterior.point,
+        posterior.vq,
+        posterior.fsq,
+    ),
+    "prior": by_name(
+        prior.standard,
+        prior.gaussian,
+        prior.mixture,
+        prior.vamp,
+        prior.realnvp,
+        prior.maf,
+        prior.conditional,
+        prior.sphere,
+        prior.categorical,
+        prior.codes,
+    ),
+    "decoder": by_name(
+        decoder.mlp, decoder.linear, decoder.conv, decoder.resnet, decoder.attention, decoder.conv1d
+    ),
+    "likelihood": by_name(
+        likelihood.bernoulli,
+        likelihood.continuous_bernoulli,
+        likelihood.gaussian,
+        likelihood.laplace,
+        likelihood.student_t,
+        likelihood.beta,
+        likelihood.discretized_logistic,
+        likelihood.logistic_mixture,
+        likelihood.categorical,
+    ),
+    "objective": by_name(objective.elbo, objective.reconstruction),
+    "optimizer": by_name(adam, adamw, adamax, sgd),
+    "schedule": by_name(constant, warmup, cosine),
+    "weight": by_name(linear),
 }
 FIELDS = {
     "prepare": "data.prepare",

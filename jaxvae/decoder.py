@@ -1,6 +1,7 @@
 """Decoders: z (and a condition) -> features of p(x|z), [N, *Z] -> [N, *shape].
 
-`shape` is (H, W, features per pixel): the likelihood says how many features a pixel needs, build.py passes it in.
+`shape` is (H, W, features per pixel) or (L, features): the likelihood says how many features a pixel needs, build.py
+passes it in. Called as network(z, condition, keys), as encoders are; the condition is appended to the flattened z.
 """
 
 from __future__ import annotations
@@ -11,51 +12,235 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from jaxvae.encoder import require_sizes, require_widths
-from jaxvae.layers import ConvTranspose, DenseStack, activation_named, halved
+from jaxvae.encoder import require_attention, require_rate, require_sizes, require_widths
+from jaxvae.layers import (
+    ConvTranspose,
+    DenseStack,
+    ResidualLevel,
+    Transformer,
+    activation_named,
+    dropout,
+    from_patches,
+    halved,
+    layer_keys,
+    patch_grid,
+    with_condition,
+)
 
 
-class MLPDecoder(nn.Module):
-    widths: Sequence[int]
+class LinearDecoder(nn.Module):
+    """One affine map."""
+
     shape: tuple[int, ...]
-    activation: str = "relu"
+    takes = "any"
+    dropout = 0.0
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None) -> Array:
-        hidden = DenseStack(self.widths, self.activation)(z.reshape(z.shape[0], -1))
+        z = with_condition(z.reshape(len(z), -1), condition)
+        return nn.Dense(math.prod(self.shape))(z).reshape(-1, *self.shape)
+
+
+class MLPDecoder(nn.Module):
+    """Dense layers, then one affine map to all features of all pixels."""
+
+    widths: Sequence[int]
+    shape: tuple[int, ...]
+    activation: str = "relu"
+    dropout: float = 0.0
+    takes = "any"
+
+    @nn.compact
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        z = with_condition(z.reshape(len(z), -1), condition)
+        hidden = DenseStack(self.widths, self.activation, self.dropout)(z, keys)
         return nn.Dense(math.prod(self.shape))(hidden).reshape(-1, *self.shape)
 
 
 class ConvDecoder(nn.Module):
+    """Dense layers to a small image (or sequence), then transpose convolutions that double it."""
+
     channels: Sequence[int]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     kernel: int
     dense: int
     activation: str
+    dropout: float = 0.0
+    takes = "images"
 
     @nn.compact
-    def __call__(self, z: Array, condition: Array | None = None) -> Array:
-        smallest, *larger = reversed(halved(self.shape[:2], len(self.channels)))
-        hidden = DenseStack((self.dense, math.prod(smallest) * self.channels[0]), self.activation)
-        x = hidden(z.reshape(z.shape[0], -1)).reshape(-1, *smallest, self.channels[0])
-        for channels, size in zip(self.channels[1:], larger, strict=False):
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
+        widths = (self.dense, math.prod(smallest) * self.channels[0])
+        z = with_condition(z.reshape(len(z), -1), condition)
+        x = DenseStack(widths, self.activation, self.dropout)(z, layer_keys(keys, 0))
+        x = x.reshape(-1, *smallest, self.channels[0])
+        for layer, (channels, size) in enumerate(zip(self.channels[1:], larger, strict=False), start=1):
             x = activation_named(self.activation)(ConvTranspose(channels, size, self.kernel)(x))
+            x = dropout(layer_keys(keys, layer), x, self.dropout)
         return ConvTranspose(self.shape[-1], larger[-1], self.kernel)(x)
 
 
-def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu") -> MLPDecoder:
-    """Dense layers of these widths, then one linear layer to the features of every pixel."""
+class SequenceDecoder(nn.Module):
+    """A network of sequences [L, F], shaped as the data are: so, or as images of height 1, [1, L, F]."""
+
+    network: ConvDecoder
+    shape: tuple[int, ...]
+    takes = "sequences"
+
+    @property
+    def dropout(self) -> float:
+        return self.network.dropout
+
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        return self.network(z, condition, keys).reshape(-1, *self.shape)
+
+
+class ResNetDecoder(nn.Module):
+    """Dense layers to a small image; then residual blocks and a transpose convolution that doubles it, in turns."""
+
+    channels: Sequence[int]
+    shape: tuple[int, ...]
+    blocks: int
+    groups: int
+    dense: int
+    activation: str
+    dropout: float = 0.0
+    takes = "images"
+
+    @nn.compact
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
+        z = with_condition(z.reshape(len(z), -1), condition)
+        hidden = DenseStack((self.dense,), self.activation, self.dropout)(z, layer_keys(keys, 0))
+        x = nn.Dense(math.prod(smallest) * self.channels[0])(hidden).reshape(-1, *smallest, self.channels[0])
+        after = (*self.channels[1:], self.shape[-1])
+        for layer, (features, size) in enumerate(zip(after, larger, strict=True), start=1):
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout)
+            x = ConvTranspose(features, size)(level(x, layer_keys(keys, layer)))
+        return x
+
+
+class AttentionDecoder(nn.Module):
+    """Dense layers to one token a patch, a transformer over them, then an affine map of each to its patch's pixels."""
+
+    shape: tuple[int, ...]
+    patch: int
+    width: int
+    heads: int
+    blocks: int
+    dense: int
+    activation: str
+    dropout: float = 0.0
+    takes = "images"
+
+    @nn.compact
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        tokens = math.prod(patch_grid(self.shape, self.patch))
+        z = with_condition(z.reshape(len(z), -1), condition)
+        hidden = DenseStack((self.dense,), self.activation, self.dropout)(z, layer_keys(keys, 0))
+        x = nn.Dense(tokens * self.width)(hidden).reshape(-1, tokens, self.width)
+        x = Transformer(self.blocks, self.heads, self.activation, self.dropout)(x, layer_keys(keys, 1))
+        return from_patches(nn.Dense(self.patch**2 * self.shape[-1])(x), self.shape[:2], self.patch)
+
+
+def linear(*, shape: tuple[int, ...]) -> LinearDecoder:
+    """One affine map from z to all features, no hidden layer: features = W z + b.
+
+    With gaussian('learned') the model is probabilistic PCA (Tipping & Bishop 1999). Goes with any data.
+    """
+    return LinearDecoder(shape)
+
+
+def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu", dropout: float = 0.0) -> MLPDecoder:
+    """Dense layers of these widths, then one linear layer to the features of every pixel.
+
+    `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
+    training zeroes at each step. Goes with any data.
+    """
     activation_named(activation)
-    return MLPDecoder(require_widths("mlp", widths), shape, activation)
+    require_rate(dropout=dropout)
+    return MLPDecoder(require_widths("mlp", widths), shape, activation, dropout)
 
 
 def conv(
-    *channels: int, shape: tuple[int, int, int], kernel: int = 4, dense: int = 256, activation: str = "relu"
+    *channels: int,
+    shape: tuple[int, ...],
+    kernel: int = 4,
+    dense: int = 256,
+    activation: str = "relu",
+    dropout: float = 0.0,
 ) -> ConvDecoder:
     """Dense layers to a small image of channels[0], then one doubling transpose convolution per entry of `channels`.
 
-    Mirrors the encoder of the reversed channels: `conv(32, 64)` is undone by `conv(64, 32)`.
+    Mirrors the encoder of the reversed channels: `conv(32, 64)` is undone by `conv(64, 32)`. `kernel` is the side of
+    every kernel, `dense` the width of the first layer; `activation` and `dropout` as for mlp. Goes with images of any
+    size; sequences take conv1d.
     """
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
-    return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation)
+    require_rate(dropout=dropout)
+    return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout)
+
+
+def conv1d(
+    *channels: int,
+    shape: tuple[int, ...],
+    kernel: int = 5,
+    dense: int = 256,
+    activation: str = "relu",
+    dropout: float = 0.0,
+) -> SequenceDecoder:
+    """Dense layers to a short sequence of channels[0], then one doubling transpose convolution per entry of `channels`.
+
+    For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
+    """
+    activation_named(activation)
+    require_sizes(kernel=kernel, dense=dense)
+    require_rate(dropout=dropout)
+    flat = (math.prod(shape[:-1]), shape[-1])
+    network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout)
+    return SequenceDecoder(network, shape)
+
+
+def resnet(
+    *channels: int,
+    shape: tuple[int, ...],
+    blocks: int = 1,
+    groups: int = 8,
+    dense: int = 256,
+    activation: str = "silu",
+    dropout: float = 0.0,
+) -> ResNetDecoder:
+    """A small image of channels[0]; per entry of `channels`, `blocks` residual blocks, x + f(x), and a doubling.
+
+    Mirrors the encoder of the reversed channels: `resnet(32, 64)` is undone by `resnet(64, 32)`. Pre-activation blocks
+    (He et al. 2016, arXiv 1603.05027) with group norm (Wu & He 2018, arXiv 1803.08494); options as for the encoder.
+    Goes with images of any size, not with sequences.
+    """
+    activation_named(activation)
+    require_sizes(blocks=blocks, groups=groups, dense=dense)
+    require_rate(dropout=dropout)
+    return ResNetDecoder(require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout)
+
+
+def attention(
+    *,
+    shape: tuple[int, ...],
+    patch: int = 4,
+    width: int = 64,
+    heads: int = 4,
+    blocks: int = 2,
+    dense: int = 256,
+    activation: str = "gelu",
+    dropout: float = 0.0,
+) -> AttentionDecoder:
+    """A small transformer, softmax(q k' / sqrt(d)) v, over one token a patch; each becomes its patch's pixels.
+
+    After Dosovitskiy et al. 2020 (arXiv 2010.11929), run from tokens to pixels; options as for the encoder. Goes with
+    images of any size, cut from whole patches; not with sequences.
+    """
+    require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
+    activation_named(activation)
+    require_rate(dropout=dropout)
+    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout)

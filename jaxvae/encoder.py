@@ -1,6 +1,8 @@
 """Encoders: x (and a condition) -> features, [N, *X] -> [N, F].
 
-A factory takes what a config's string holds, `conv(32, 64, dense=256)`, and returns a Linen module.
+A factory takes what a config's string holds, `conv(32, 64, dense=256)`, and returns a Linen module. Called as
+network(x, condition, keys): `condition` [N, C] is a one-hot class or a vector, or None; `keys` [N] are for dropout, in
+training alone. Each says what it `takes` ('any', 'images', 'sequences') and its rate of `dropout`.
 """
 
 from __future__ import annotations
@@ -10,43 +12,200 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from jaxvae.layers import DenseStack, activation_named
+from jaxvae.layers import (
+    DenseStack,
+    ResidualLevel,
+    Transformer,
+    activation_named,
+    dropout,
+    layer_keys,
+    to_patches,
+    with_condition,
+)
+
+
+class LinearEncoder(nn.Module):
+    """x itself, laid flat; the condition is appended."""
+
+    takes = "any"
+    dropout = 0.0
+
+    def __call__(self, x: Array, condition: Array | None = None) -> Array:
+        return with_condition(x.reshape(len(x), -1), condition)
 
 
 class MLPEncoder(nn.Module):
+    """Dense layers on the flattened x, to which the condition is appended."""
+
     widths: Sequence[int]
     activation: str = "relu"
+    dropout: float = 0.0
+    takes = "any"
 
     @nn.compact
-    def __call__(self, x: Array, condition: Array | None = None) -> Array:
-        return DenseStack(self.widths, self.activation)(x.reshape(x.shape[0], -1))
+    def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        x = with_condition(x.reshape(len(x), -1), condition)
+        return DenseStack(self.widths, self.activation, self.dropout)(x, keys)
 
 
 class ConvEncoder(nn.Module):
+    """Strided convolutions and a dense layer on [N, H, W, C] or [N, L, C]; the condition is further channels."""
+
     channels: Sequence[int]
     kernel: int
     dense: int
     activation: str
+    dropout: float = 0.0
+    takes = "images"
 
     @nn.compact
-    def __call__(self, x: Array, condition: Array | None = None) -> Array:
-        for channels in self.channels:
-            x = nn.Conv(channels, (self.kernel, self.kernel), strides=(2, 2), padding="SAME")(x)
-            x = activation_named(self.activation)(x)
-        return DenseStack((self.dense,), self.activation)(x.reshape(x.shape[0], -1))
+    def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        x, places = with_condition(x, condition), x.ndim - 2
+        for layer, channels in enumerate(self.channels):
+            x = nn.Conv(channels, (self.kernel,) * places, strides=(2,) * places, padding="SAME")(x)
+            x = dropout(layer_keys(keys, layer), activation_named(self.activation)(x), self.dropout)
+        head = DenseStack((self.dense,), self.activation, self.dropout)
+        return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
 
 
-def mlp(*widths: int, activation: str = "relu") -> MLPEncoder:
-    """Dense layers of these widths on the flattened image."""
+class SequenceEncoder(nn.Module):
+    """A network of sequences [N, L, C], on such or on images of height 1, [N, 1, L, C]."""
+
+    network: ConvEncoder
+    takes = "sequences"
+
+    @property
+    def dropout(self) -> float:
+        return self.network.dropout
+
+    def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        return self.network(x.reshape(len(x), -1, x.shape[-1]), condition, keys)
+
+
+class ResNetEncoder(nn.Module):
+    """Strided convolutions, each followed by residual blocks, then a dense layer; the condition is further channels."""
+
+    channels: Sequence[int]
+    blocks: int
+    groups: int
+    dense: int
+    activation: str
+    dropout: float = 0.0
+    takes = "images"
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        x = with_condition(x, condition)
+        for layer, channels in enumerate(self.channels):
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout)
+            x = level(nn.Conv(channels, (4, 4), strides=(2, 2), padding="SAME")(x), layer_keys(keys, layer))
+        head = DenseStack((self.dense,), self.activation, self.dropout)
+        return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
+
+
+class AttentionEncoder(nn.Module):
+    """A transformer over the image's patches, then a dense layer; the condition is appended to every patch."""
+
+    patch: int
+    width: int
+    heads: int
+    blocks: int
+    dense: int
+    activation: str
+    dropout: float = 0.0
+    takes = "images"
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        tokens = nn.Dense(self.width)(with_condition(to_patches(x, self.patch), condition))
+        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout)
+        tokens = transformer(tokens, layer_keys(keys, 0))
+        head = DenseStack((self.dense,), self.activation, self.dropout)
+        return head(tokens.reshape(len(x), -1), layer_keys(keys, 1))
+
+
+def linear() -> LinearEncoder:
+    """The flattened x itself, no hidden layer: features = x.
+
+    With linear decoder, Gaussian likelihood and standard prior the model is probabilistic PCA, but for q's scale, which
+    depends on x (Tipping & Bishop 1999; Lucas et al. 2019, arXiv 1911.02469). Goes with any data.
+    """
+    return LinearEncoder()
+
+
+def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0) -> MLPEncoder:
+    """Dense layers of these widths on the flattened x: h <- act(W h + b).
+
+    `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
+    training zeroes at each step. Goes with any data.
+    """
     activation_named(activation)
-    return MLPEncoder(require_widths("mlp", widths), activation)
+    require_rate(dropout=dropout)
+    return MLPEncoder(require_widths("mlp", widths), activation, dropout)
 
 
-def conv(*channels: int, kernel: int = 4, dense: int = 256, activation: str = "relu") -> ConvEncoder:
-    """One stride-2 convolution per entry of `channels`, each halving the image (rounding up), then a dense layer."""
+def conv(
+    *channels: int, kernel: int = 4, dense: int = 256, activation: str = "relu", dropout: float = 0.0
+) -> ConvEncoder:
+    """One stride-2 convolution per entry of `channels`, each halving the image (rounding up), then a dense layer.
+
+    `kernel` is the side of every kernel, `dense` the width of the last layer; `activation` and `dropout` as for mlp.
+    Goes with images of any size; sequences take conv1d.
+    """
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
-    return ConvEncoder(require_widths("conv", channels), kernel, dense, activation)
+    require_rate(dropout=dropout)
+    return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout)
+
+
+def conv1d(
+    *channels: int, kernel: int = 5, dense: int = 256, activation: str = "relu", dropout: float = 0.0
+) -> SequenceEncoder:
+    """One stride-2 convolution along the sequence per entry of `channels`, each halving it, then a dense layer.
+
+    For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
+    """
+    activation_named(activation)
+    require_sizes(kernel=kernel, dense=dense)
+    require_rate(dropout=dropout)
+    return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout))
+
+
+def resnet(
+    *channels: int, blocks: int = 1, groups: int = 8, dense: int = 256, activation: str = "silu", dropout: float = 0.0
+) -> ResNetEncoder:
+    """Per entry of `channels` a stride-2 convolution and `blocks` residual blocks, x + f(x), then a dense layer.
+
+    Pre-activation blocks (He et al. 2016, arXiv 1603.05027) with group norm (Wu & He 2018, arXiv 1803.08494) over at
+    most `groups` groups of four channels or more; never batch norm, which mixes examples. `dense`, `activation` and
+    `dropout` (inside the blocks and after the dense layer) as for conv. Goes with images of any size, not sequences.
+    """
+    activation_named(activation)
+    require_sizes(blocks=blocks, groups=groups, dense=dense)
+    require_rate(dropout=dropout)
+    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout)
+
+
+def attention(
+    *,
+    patch: int = 4,
+    width: int = 64,
+    heads: int = 4,
+    blocks: int = 2,
+    dense: int = 256,
+    activation: str = "gelu",
+    dropout: float = 0.0,
+) -> AttentionEncoder:
+    """A small transformer over patches of the image, softmax(q k' / sqrt(d)) v between them, then a dense layer.
+
+    Dosovitskiy et al. 2020 (arXiv 2010.11929), without the class token: the dense layer sees every patch. `patch` is
+    the side of a patch, `width` a token's features, shared by `heads`, `blocks` the number of layers; `dense`,
+    `activation` and `dropout` as for conv. Goes with images of any size, padded to whole patches; not with sequences.
+    """
+    require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
+    activation_named(activation)
+    require_rate(dropout=dropout)
+    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout)
 
 
 def require_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
@@ -61,3 +220,18 @@ def require_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"{name}={size!r}: expected a positive whole number.")
+
+
+def require_rate(**rates: float) -> None:
+    """ValueError unless each is a share of units that leaves some: a number in [0, 1)."""
+    for name, rate in rates.items():
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ValueError(f"{name}={rate!r}: expected a rate in [0, 1), such as 0.1; 0 turns it off.")
+
+
+def require_attention(*, width: int, heads: int, **sizes: int) -> None:
+    """ValueError unless all are positive whole numbers and the heads share the width equally."""
+    require_sizes(width=width, heads=heads, **sizes)
+    if width % heads:
+        near = max(width // heads, 1) * heads
+        raise ValueError(f"width={width} is no multiple of heads={heads}, which share it. Choose width={near}.")

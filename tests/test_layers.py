@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +11,22 @@ from jaxvae.layers import (
     ACTIVATIONS,
     ConvTranspose,
     DenseStack,
+    GroupNorm,
+    ResidualBlock,
+    SelfAttention,
+    Transformer,
     activation_named,
     convolution,
+    dropout,
     folded,
+    from_patches,
+    groups_of,
     halved,
+    layer_keys,
     smooth_bound,
+    to_patches,
     transpose_convolution,
+    with_condition,
 )
 
 SIZES = [(1, 1), (1, 2), (7, 5), (8, 6)]
@@ -163,3 +174,191 @@ def test_an_unknown_activation_is_refused_with_the_known_ones():
 def test_widths_are_positive_whole_numbers(make, widths):
     with pytest.raises(ValueError, match="needs one or more positive whole numbers, such as"):
         make(*widths)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
+    count = 40_000
+    out = np.asarray(dropout(random.split(random.key(0), 4), np.full((4, 100, count // 400), 3, np.float32), rate))
+    zeroed = (out == 0).mean()
+    assert abs(zeroed - rate) < 5 * np.sqrt(rate * (1 - rate) / count)
+    np.testing.assert_allclose(out[out != 0], np.full(int((out != 0).sum()), 3 / (1 - rate)), rtol=1e-6)
+    assert abs(float(out.mean()) / 3 - 1) < 5 * np.sqrt(rate / (1 - rate) / count)
+
+
+def test_an_examples_mask_is_its_keys_alone():
+    """Whatever else is in the batch, and however many; without keys there is none."""
+    x, keys = jnp.ones((5, 7, 3)), random.split(random.key(0), 5)
+    drop = jax.jit(lambda keys, x: dropout(keys, x, 0.5))
+    out = drop(random.clone(keys), x)
+    np.testing.assert_array_equal(out, drop(random.clone(keys), x))
+    order = np.array([4, 2, 0, 1, 3])
+    np.testing.assert_array_equal(out[order], drop(random.clone(keys)[order], x))
+    np.testing.assert_array_equal(out[order[:2]], drop(random.clone(keys)[order[:2]], x[:2]))
+    assert len(np.unique(np.asarray(out).reshape(5, -1), axis=0)) == 5
+    assert dropout(None, x, 0.5) is x
+    assert layer_keys(None, 3) is None
+    bits = np.concatenate([random.key_data(layer_keys(keys, layer)) for layer in range(4)])
+    assert len(np.unique(bits, axis=0)) == 20
+
+
+def test_what_dropout_hides_gets_no_gradient_even_where_it_is_infinite():
+    x, keys = np.array([[1.0, np.inf] * 50], np.float32), random.split(random.key(0), 1)
+
+    @jax.jit
+    def run(x):
+        out, pull_back = jax.vjp(lambda x: dropout(keys, x, 0.5), x)
+        return out, *pull_back(jnp.ones_like(x))
+
+    out, gradient = run(x)
+    assert not np.isnan(out).any()
+    np.testing.assert_array_equal(gradient, np.where(out != 0, 2.0, 0.0))
+
+
+@pytest.mark.parametrize("places", [(), (3,), (2, 3)])
+def test_a_condition_is_further_features_the_same_everywhere(places):
+    x, condition = jnp.ones((2, *places, 4)), jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    out = np.asarray(with_condition(x, condition)).reshape(2, -1, 6)
+    np.testing.assert_array_equal(out[..., :4], np.ones_like(out[..., :4]))
+    np.testing.assert_array_equal(out[..., 4:], np.broadcast_to(condition[:, None], out[..., 4:].shape))
+    assert with_condition(x, None) is x
+
+
+@pytest.mark.parametrize(
+    ("channels", "most", "groups"),
+    [
+        (32, 8, 8),
+        (64, 8, 8),
+        (16, 8, 4),
+        (8, 8, 2),
+        (12, 8, 3),
+        (20, 8, 5),
+        (7, 8, 1),
+        (3, 8, 1),
+        (1, 8, 1),
+        (24, 4, 4),
+    ],
+)
+def test_groups_divide_the_channels_four_or_more_each(channels, most, groups):
+    assert groups_of(channels, most) == groups
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 8), (2, 6, 8)])
+def test_group_norm_and_its_gradients_are_flaxs(shape):
+    draw = np.random.default_rng(0).normal
+    x, cotangent, scale, bias = (draw(size=size).astype(np.float32) for size in (shape, shape, 8, 8))
+    own, flaxs = GroupNorm(), nn.GroupNorm(2, epsilon=1e-5)
+
+    @jax.jit
+    def run(variables, x):
+        pulled = (jax.vjp(norm.apply, variables, x) for norm in (own, flaxs))
+        return [(out, pull_back(cotangent)) for out, pull_back in pulled]
+
+    out = run({"params": {"scale": scale, "bias": bias}}, 2 * x + 1)
+    for one, other in zip(*map(jax.tree.leaves, out), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_group_norm_is_exact_where_the_mean_is_large_and_mixes_no_examples(mean):
+    """Where E[x^2] - E[x]^2 in float32 is off by a factor of a thousand."""
+    x = (mean + np.random.default_rng(0).normal(size=(2, 5, 4, 8))).astype(np.float32)
+    wide = np.float64(x).reshape(2, 20, 2, 4)
+    expected = (wide - wide.mean((1, 3), keepdims=True)) / np.sqrt(wide.var((1, 3), keepdims=True) + 1e-5)
+    norm = jax.jit(GroupNorm().bind({"params": {"scale": np.ones(8), "bias": np.zeros(8)}}).__call__)
+    np.testing.assert_allclose(norm(x), expected.reshape(x.shape), atol=5e-3 if mean else 1e-5)
+    edited = x.copy()
+    edited[1] *= 100
+    np.testing.assert_array_equal(norm(edited)[0], norm(x)[0])
+    assert np.isfinite(norm(np.full_like(x, mean))).all()
+
+
+def test_a_residual_block_adds_two_normed_convolutions():
+    """Against flax's own layers."""
+    draw = np.random.default_rng(0).normal
+    x = draw(size=(2, 4, 3, 8)).astype(np.float32)
+    block = ResidualBlock(groups=8, activation="silu", dropout=0.0, depth=1)
+    shapes = jax.eval_shape(block.init, random.key(1), x)
+    variables = jax.tree.map(lambda leaf: draw(size=leaf.shape).astype(np.float32), shapes)
+
+    @jax.jit
+    def run(variables, x):
+        hidden = x
+        for i in range(2):
+            norm, conv = ({"params": variables["params"][f"{name}_{i}"]} for name in ("GroupNorm", "Conv"))
+            hidden = nn.Conv(8, (3, 3)).apply(conv, nn.silu(nn.GroupNorm(2, epsilon=1e-5).apply(norm, hidden)))
+        return block.apply(variables, x), x + hidden
+
+    np.testing.assert_allclose(*run(variables, x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_residual_blocks_that_add_up_start_smaller(depth):
+    block = ResidualBlock(groups=8, activation="relu", dropout=0.0, depth=depth)
+    init = jax.jit(lambda key: block.init(key, jnp.zeros((1, 1, 1, 32)))["params"]["Conv_1"]["kernel"])
+    kernel = init(random.key(1))
+    np.testing.assert_allclose(kernel.std() * np.sqrt(depth * 9 * 32), 1.0, rtol=0.05)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_is_a_softmax_average_of_values(heads):
+    draw, width = np.random.default_rng(0).normal, 4 // heads
+    x = draw(size=(2, 5, 4)).astype(np.float32)
+    first, last = ({"kernel": draw(size=(4, size)), "bias": draw(size=size)} for size in (12, 4))
+    out = SelfAttention(heads).apply({"params": jax.tree.map(np.float32, {"Dense_0": first, "Dense_1": last})}, x)
+    expected = np.zeros_like(x)
+    for n in range(2):
+        three = (x[n] @ first["kernel"] + first["bias"]).reshape(5, 3, heads, width)
+        averages = np.zeros((5, heads, width))
+        for t, h in np.ndindex(5, heads):
+            weights = np.exp([three[t, 0, h] @ three[u, 1, h] / np.sqrt(width) for u in range(5)])
+            averages[t, h] = weights / weights.sum() @ three[:, 2, h]
+        expected[n] = averages.reshape(5, 4) @ last["kernel"] + last["bias"]
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_transformer_knows_tokens_by_their_positions_alone():
+    draw, order = np.random.default_rng(0).normal, np.array([3, 0, 5, 1, 4, 2])
+    x = draw(size=(2, 6, 8)).astype(np.float32)
+    network = Transformer(blocks=2, heads=2, activation="gelu", dropout=0.0)
+    shapes = jax.eval_shape(network.init, random.key(1), x)["params"]
+    params = jax.tree.map(lambda leaf: draw(size=leaf.shape).astype(np.float32), shapes)
+    run = jax.jit(lambda positions, x: network.apply({"params": params | {"positions": positions}}, x))
+    out = run(params["positions"], x)
+    np.testing.assert_allclose(run(params["positions"][order], x[:, order]), out[:, order], rtol=1e-3, atol=1e-3)
+    assert np.abs(run(params["positions"], x[:, order]) - out[:, order]).max() > 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 5), (8, 3)])
+@pytest.mark.parametrize("patch", [1, 3, 4])
+def test_patches_hold_the_images_pixels_and_are_undone(size, patch):
+    x = np.arange(2 * np.prod(size) * 2, dtype=np.float32).reshape(2, *size, 2) + 1
+    tokens, again = jax.jit(lambda x: (to_patches(x, patch), from_patches(to_patches(x, patch), size, patch)))(x)
+    np.testing.assert_array_equal(again, x)
+    tokens = np.asarray(tokens)
+    rows, columns = -(-size[0] // patch), -(-size[1] // patch)
+    assert tokens.shape == (2, rows * columns, patch * patch * 2)
+    for i, j in np.ndindex(rows, columns):
+        own = x[:, i * patch : (i + 1) * patch, j * patch : (j + 1) * patch]
+        square = tokens[:, i * columns + j].reshape(2, patch, patch, 2)
+        np.testing.assert_array_equal(square[:, : own.shape[1], : own.shape[2]], own)
+        assert square.sum() == own.sum()
+
+
+@pytest.mark.parametrize(("length", "kernel"), [(1, 3), (7, 3), (8, 4)])
+def test_a_transpose_convolution_of_sequences_is_the_adjoint_with_jaxs_gradients(length, kernel):
+    draw, sizes = np.random.default_rng(0).normal, ((2, length, 2), (kernel, 2, 3), (2, -(-length // 2), 3))
+    x, w, y = (draw(size=size).astype(np.float32) for size in sizes)
+
+    @jax.jit
+    def run(x, w, y):
+        def jaxs(y, w):
+            return jax.vjp(lambda x: convolution(x, w, 2), x)[1](y)[0]
+
+        both = (jax.vjp(f, y, w) for f in (lambda y, w: transpose_convolution(y, w, (length,), 2), jaxs))
+        return convolution(x, w, 2), [(out, pull_back(x)) for out, pull_back in both]
+
+    image, out = run(x, w, y)
+    np.testing.assert_allclose(np.vdot(out[0][0], x), np.vdot(y, image), rtol=1e-4, atol=1e-4)
+    for one, other in zip(*map(jax.tree.leaves, out), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
