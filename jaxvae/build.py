@@ -19,7 +19,7 @@ from typing import Any
 
 import optax
 
-from jaxvae import decoder, encoder, likelihood, objective, posterior, prior
+from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior
 from jaxvae.config import Config
 from jaxvae.data import prepare
 from jaxvae.likelihood import SUPPORTS
@@ -74,8 +74,13 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
     "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
-    "posterior": {"diagonal": posterior.diagonal},
-    "prior": {"standard": prior.standard},
+    "posterior": {
+        "diagonal": posterior.diagonal,
+        "point": posterior.point,
+        "vq": codebook.vq,
+        "fsq": codebook.fsq,
+    },
+    "prior": {"standard": prior.standard, "codes": prior.codes},
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},

@@ -13,13 +13,14 @@ FLOORS = [
         "distributions.event",
         "distributions.gaussian",
         "distributions.coin",
+        "distributions.codes",
         "distributions.divergence",
         "distributions",
         "terms",
     ],
     ["layers", "encoder", "decoder"],
-    ["posterior", "prior", "draw", "likelihood"],
-    ["model"],
+    ["posterior", "codebook", "prior", "draw", "likelihood"],
+    ["model", "baselines"],
     ["objective", "step", "evaluate", "latent"],
     [
         "data.store",
@@ -42,7 +43,7 @@ PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},
     2: {"jax", "flax", "numpy"},
-    3: {"jax", "flax"},
+    3: {"jax", "flax", "numpy"},
     4: {"jax", "numpy", "optax"},
 }
 

@@ -4,6 +4,7 @@ A density's parameters broadcast to `[*batch, *event]`; `event` says how many tr
 Log-densities are in nats and summed over the event. Inside the library the batch is `[S, B]` (see terms.py).
 """
 
+from jaxvae.distributions.codes import Codes, Point, Rounded, UniformCodes
 from jaxvae.distributions.coin import Bernoulli
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
@@ -11,7 +12,11 @@ from jaxvae.distributions.gaussian import Normal
 
 __all__ = [
     "Bernoulli",
+    "Codes",
     "Normal",
+    "Point",
+    "Rounded",
+    "UniformCodes",
     "draw_each",
     "flat_log_prob",
     "has_kl",
