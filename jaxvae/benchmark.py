@@ -22,7 +22,7 @@ from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.engine import Engine
 from jaxvae.environment import describe
 from jaxvae.experiment import Experiment, abstract_batch, make_engine, set_up
-from jaxvae.run import abstract_state, first_state
+from jaxvae.run import abstract_state, first_state, variables_of
 
 WINDOWS = 9  # timed stretches: their median and spread are reported
 
@@ -160,15 +160,15 @@ def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     parts, size = experiment.parts, experiment.config.data.batch_size
     state = abstract_state(experiment.config, parts, experiment.data.shape)
 
-    def through(params, keys, x):
-        variables = {"params": params["model"]}
+    def through(state, keys, x):
+        variables = variables_of(state)
         terms: Any = parts.model.apply(variables, keys, x)
         features = parts.model.apply(variables, x, method=lambda model, x: model.encoder(x))
         return x, features, terms.levels[0].z, terms.px.mean()
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (experiment.config.train.samples, size)))
     x = jax.ShapeDtypeStruct((size, *experiment.data.shape), jnp.float32)
-    found = jax.eval_shape(through, state.params, keys, x)
+    found = jax.eval_shape(through, state, keys, x)
     return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
 
 

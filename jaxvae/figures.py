@@ -33,12 +33,13 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     _, px = jax.jit(partial(latent.generate, run.model))(run.variables, random.split(keys[2], 64))
     plots.samples(folder / "samples.png", pictures(px.mean()))
     plots.curves(folder / "curves.png", read_metrics(workdir))
-    if "means" in values:
+    if "means" in values and "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
-        draw_plane(folder / "latent_plane.png", values["means"], split)
-    if run.config.model.latent_dim == 2:
+    if "means" in values:
+        draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
+    if run.config.model.latent_dim == 2 and "codes" not in values:
         grid = latent.quantile_grid(MANIFOLD)
         tiles = pictures(run.decode(grid.reshape(-1, 2)).mean())
         plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
@@ -46,7 +47,7 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
 
 
-def draw_plane(path: Path, means: np.ndarray, split) -> None:
+def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
     """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
     axes: tuple[str, ...] = ("z1", "z2")
     if means.shape[1] == 1:
@@ -58,7 +59,7 @@ def draw_plane(path: Path, means: np.ndarray, split) -> None:
             for order, share in zip(("first", "second"), shares, strict=True)
         )
     label = split.take(np.arange(len(split)))[1] if split.label is not None else None
-    plots.latent_plane(path, means, label, axes=axes)
+    plots.latent_plane(path, means, label, axes=axes, circles=circles)
 
 
 def pictures(means: Array) -> np.ndarray:

@@ -54,6 +54,12 @@ QUANTITIES = {
         "nats",
         "The rate, told apart by latent dimension, in the order of the model.",
     ),
+    "code_perplexity": (
+        "Codes in use",
+        "",
+        "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
+        "guess. Far below the codebook's size, most codes are dead.",
+    ),
 }
 
 # Each row: a figure's file name without .png -> (its title, the text for who cannot see it, the caption).
@@ -284,10 +290,12 @@ def _summary(config, results, records):
     size = _text(parts.get("model", {}).get("latent_dim", "?"))
     data = _text(parts.get("data", {}).get("name", "?"))
     start = f"A variational autoencoder with {size} latent dimensions, trained on <strong>{data}</strong>"
-    bound = (results or {}).get("test", {}).get("elbo")
-    if bound:
-        score = f"<strong>{_measured(bound)} nats</strong>"
-        return f"{start} for {_text(results.get('step', '?'))} steps, scores an ELBO of {score} on unseen test images."
+    test = (results or {}).get("test", {})
+    for name, article in (("elbo", "an ELBO"), ("distortion", "no bound on log p(x); a distortion")):
+        if test.get(name):
+            score = f"<strong>{_measured(test[name])} nats</strong>"
+            steps = _text(results.get("step", "?"))
+            return f"{start} for {steps} steps, scores {article} of {score} on unseen test images."
     steps = [record["step"] for record in records if "step" in record]
     return f"{start}{f' for {_text(max(steps))} steps so far' if steps else ''}, waits for its final evaluation."
 
