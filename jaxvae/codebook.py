@@ -62,7 +62,8 @@ def averaged_in(book: Book, vectors: Array, codes: Array, decay: float) -> Book:
     def moved(old: Array, mean: Array) -> Array:
         return keep.reshape((-1,) + (1,) * (old.ndim - 1)) * old + (1 - decay) * mean
 
-    return Book(*(moved(old, mean) for old, mean in zip(book[:3], new, strict=True)), book.revived)
+    counts, sums, errors = (moved(old, mean) for old, mean in zip(book[:3], new, strict=True))
+    return Book(counts, sums, errors, book.revived)
 
 
 def revived(book: Book) -> Book:

@@ -228,7 +228,9 @@ def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, 
     if split is None:
         return None
     values = experiment.evaluate(variables_of(state), in_order(split, experiment.config.evaluate.batch_size))
-    means = {name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values}
+    means = {
+        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
+    }
     logbook.write(step, "validation", means)
     bar.say(f"step {step:,}  validation: {describe(means)}")
     return score_of(means)

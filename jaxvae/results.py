@@ -18,9 +18,9 @@ from jaxvae.experiment import Experiment
 VERSION = 1
 RESULTS = "results.json"
 NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
-    "elbo, log_likelihood, bits_per_dim": "not given: this posterior has no density, so that rate and distortion add up "
-    "to no bound on log p(x)",
-    "rate": "slots x log K, the cost of naming codes that are equally probable; 0, by convention, of one point per image",
+    "elbo, log_likelihood, bits_per_dim": "not given: this posterior has no density, so that rate and distortion "
+    "add up to no bound on log p(x)",
+    "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
     "distortion": "-log p(x|z) at the one z of each image",
 }
 

@@ -70,25 +70,32 @@ def _say_outside(axes, values, low, high):
 
 
 def curves(path, records):
-    """Draw ELBO, rate and distortion, in nats, and what else was recorded, against the step.
+    """Draw ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
 
     records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
     """
     if not records:
         raise ValueError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
-    small = {"perplexity": "Codes in use (perplexity)", "learning_rate": "Learning rate", "beta": "β, the weight of the rate", "grad_norm": "Gradient norm"}
+    small = {
+        "perplexity": "Codes in use (perplexity)",
+        "learning_rate": "Learning rate",
+        "beta": "β, the weight of the rate",
+        "grad_norm": "Gradient norm",
+    }
     small = {name: title for name, title in small.items() if any(name in record for record in records)}
     small = dict(list(small.items())[:3])
-    top, title = "elbo", "ELBO, larger is better"
+    rate, distortion = ("rate", "Rate, KL(q(z|x) ‖ p(z))"), ("distortion", "Distortion, −E[log p(x|z)]")
+    large = [("elbo", "ELBO, larger is better"), rate, distortion]
     if not any("elbo" in record for record in records):
-        top, title = "loss", "Loss, smaller is better"
+        large = [distortion, rate, ("loss", "Loss, what is minimised")]
     with new_figure(path, 9, 8 if small else 5.8) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(3 if small else 2, 6, height_ratios=[1.5, 1.15, 0.85][: 3 if small else 2])
         bound = figure.add_subplot(grid[0, :])
-        _curve(bound, records, top, title, "nats")
-        _curve(figure.add_subplot(grid[1, :3]), records, "rate", "Rate, KL(q(z|x) ‖ p(z))", "nats")
-        _curve(figure.add_subplot(grid[1, 3:]), records, "distortion", "Distortion, −E[log p(x|z)]", "nats")
+        for panel, (name, title) in zip(
+            (bound, *map(figure.add_subplot, (grid[1, :3], grid[1, 3:]))), large, strict=True
+        ):
+            _curve(panel, records, name, title, "nats")
         for index, (name, title) in enumerate(small.items()):
             panel = figure.add_subplot(grid[2, 2 * index : 2 * index + 2])
             _curve(panel, records, name, title, "", robust=name == "grad_norm")
@@ -173,7 +180,11 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True):
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=axes[0], ylabel=axes[1])
         if len(classes):
             _name_classes(plane, means, labels, classes, colours)
-        told = "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2" if circles else "one dot an image"
+        told = (
+            "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2"
+            if circles
+            else "one dot an image"
+        )
         write_title(plane, "The latent space", told)
 
 
