@@ -1,7 +1,7 @@
 """Posteriors over codes: each slot of z holds one of K codes, which a codebook lists or a grid of levels makes.
 
-Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, slots, dim]. They are certain of their
-code and give no bound on log p(x); the rate is slots log K, what it costs to name the codes under the uniform.
+Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, slots, dim]. They choose a code, where a
+VAE draws one, and report no elbo; the rate is slots log K, what it costs to name the codes under the uniform.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) 
 
     van den Oord et al. 2017 (arXiv 1711.00937); the codebook is the moving average of what it stands for (appendix
     A.1), with this `decay`, and codes that fall out of use are given a new place. Takes model.prior='codes' and
-    objective='reconstruction(commitment=0.25)'; it gives no bound on log p(x), so objective='elbo' is refused.
+    objective='reconstruction(commitment=0.25)'; its rate is a constant, so that objective='elbo' is refused.
     """
     if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= MOST_CODES:
         raise ValueError(f"vq(codes={codes!r}): expected a whole number from 2 to {MOST_CODES:,}, such as 512.")
@@ -157,7 +157,7 @@ def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScala
 
     Finite scalar quantization (Mentzer et al. 2023, arXiv 2309.15505): K is the product of the levels, and there is no
     codebook to learn. The paper takes 5 or more levels: (8, 6, 5) for 240 codes, (8, 5, 5, 5) for 1000. Takes
-    model.prior='codes' and objective='reconstruction'; it gives no bound on log p(x), so objective='elbo' is refused.
+    model.prior='codes' and objective='reconstruction'; its rate is a constant, so that objective='elbo' is refused.
     """
     whole = isinstance(levels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in levels)
     if not whole or not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:

@@ -39,8 +39,8 @@ def require_bound(terms: Terms) -> None:
     """Raises ValueError where the terms are no bound on log p(x)."""
     if not terms.bound:
         raise ValueError(
-            "this model's posterior gives no bound on log p(x): "
-            "elbo, log_likelihood and bits_per_dim do not exist for it. Report its rate and distortion."
+            "this model's posterior chooses z instead of drawing it from a density: "
+            "elbo, log_likelihood and bits_per_dim are not given for it. Report its rate and distortion."
         )
 
 

@@ -18,8 +18,8 @@ from jaxvae.experiment import Experiment
 VERSION = 1
 RESULTS = "results.json"
 NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
-    "elbo, log_likelihood, bits_per_dim": "not given: this posterior has no density, so that rate and distortion "
-    "add up to no bound on log p(x)",
+    "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "
+    "where a VAE's draws from a density",
     "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
     "distortion": "-log p(x|z) at the one z of each image",
 }

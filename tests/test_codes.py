@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import json
 import math
 from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +14,20 @@ import pytest
 from jax import lax, random
 from small import SHAPE, make_examples, make_split, ones_and_zeros
 
+import jaxvae
 from jaxvae.build import build
+from jaxvae.checkpoint import best_step
 from jaxvae.codebook import Book, averaged_in, blank_book, fsq, positions, revived, vq
-from jaxvae.config import Config, Data, Model, Optimizer
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.pipeline import in_order
 from jaxvae.distributions import Codes, Normal, Point, Rounded, UniformCodes, kl
 from jaxvae.distributions.codes import grid
 from jaxvae.evaluate import bounds, coordinates, make_evaluate, make_log_likelihood, perplexity, summarize
 from jaxvae.latent import encode, generate, reconstruct
+from jaxvae.logbook import read_metrics
+from jaxvae.loop import score_of, start_from, train_and_evaluate
 from jaxvae.objective import reconstruction
+from jaxvae.prior import codes
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
 
@@ -304,7 +311,7 @@ def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest
     summary = summarize(values, samples=9, bits=(16, 0.0))
     assert not {"elbo", "log_likelihood", "bits_per_dim", "active_units"} & set(summary)
     np.testing.assert_allclose(summary["rate"]["value"], rate, rtol=1e-6)
-    words = "gives no bound on log p"
+    words = r"chooses z instead of drawing it.*Report its rate and distortion"
     with pytest.raises(ValueError, match=words):
         make_log_likelihood(parts.model)(variables, random.key(0), ones_and_zeros(2), np.arange(2), samples=3)
     terms = jax.eval_shape(parts.model.apply, variables, example_keys(random.key(0), np.arange(2)), ones_and_zeros(2))
@@ -366,6 +373,62 @@ def test_two_halves_on_two_devices_renew_the_codebook_as_the_whole_batch():
 def test_what_cannot_work_is_refused_in_words(posterior, prior, objective, words):
     with pytest.raises(ValueError, match=words):
         build(config(posterior, prior, objective), SHAPE)
+
+
+@pytest.mark.parametrize("condition", [None, np.ones((7, 3), np.float32)])
+def test_the_prior_takes_the_codebook_of_a_blank_image_under_a_blank_condition(condition):
+    asked = []
+
+    def infer(x, condition=None):
+        asked.append((x, condition))
+        return some_codes()
+
+    p = codes(data_shape=SHAPE).apply({}, infer, condition)
+    ((x, of),) = asked
+    np.testing.assert_array_equal(x, np.zeros((1, *SHAPE)))
+    assert of is None if condition is None else (of.shape == (1, 3) and not of.any())
+    np.testing.assert_array_equal(p.codebook, some_codes().codebook)
+
+
+def test_a_run_without_a_bound_is_trained_judged_resumed_and_loaded(tmp_path):
+    said, images = [], make_split(60).image
+    whole = dataclasses.replace(
+        config(VQ, "codes"),
+        train=Train(steps=30, engine="dispatch", validate_every=10, checkpoint_every=30, patience=2),
+        evaluate=Evaluate(samples=3, batch_size=20),
+    )
+    whole = dataclasses.replace(whole, data=dataclasses.replace(whole.data, name="arrays", validation=20))
+    with mock.patch("jaxvae.figures.draw_figures"):
+        for _ in range(2):
+            run = train_and_evaluate(whole, tmp_path, arrays={"train": images, "test": images[:20]}, say=said.append)
+    assert any("already trained" in line for line in said)
+    numbers = json.loads((tmp_path / "results.json").read_text())
+    assert set(numbers["test"]) == {"examples", "rate", "distortion", "code_perplexity"}
+    assert "rate + distortion" in numbers["protocol"]["weights"]
+    lines = [line for line in read_metrics(tmp_path) if line["split"] == "validation"]
+    scores = {line["step"]: -(line["rate"] + line["distortion"]) for line in lines}
+    assert best_step(tmp_path / "checkpoints") == max(scores, key=scores.get) == run.step
+    loaded = jaxvae.load(tmp_path)
+    x = loaded.prepare(random.key(0), images[:5])
+    np.testing.assert_array_equal(loaded.encode(x).codes(), run.encode(x).codes())
+    assert loaded.reconstruct(random.key(0), x).shape == loaded.sample(random.key(0), 5).shape == (5, *SHAPE)
+    with pytest.raises(ValueError, match="Report its rate and distortion"):
+        loaded.log_likelihood(random.key(0), x)
+    fresh = start_from(str(tmp_path), made(VQ)[1])
+    jax.tree.map(np.testing.assert_array_equal, variables_of(fresh), loaded.variables)
+
+
+@pytest.mark.parametrize(
+    ("line", "score"),
+    [
+        ({"elbo": -3.0, "rate": 1.0, "distortion": 2.5}, -3.0),
+        ({"rate": 1.0, "distortion": 2.5}, -3.5),
+        ({"rate": 1.0, "distortion": None}, None),
+        ({"elbo": None, "rate": 1.0, "distortion": 2.5}, None),
+    ],
+)
+def test_a_validation_is_judged_by_its_elbo_or_by_rate_and_distortion(line, score):
+    assert score_of(line) == score
 
 
 def test_heads_say_what_they_are():

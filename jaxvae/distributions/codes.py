@@ -1,7 +1,7 @@
 """Outcomes without a density: a point, the nearest code of a codebook, a rounded vector; and the uniform over codes.
 
 An outcome of codes is `[slots, dim]`, one code for each slot: `event` is 2. The first three are certain of their
-outcome: log_prob is 0 by convention, and with a likelihood they make no bound on log p(x) (`bound` is False).
+outcome: log_prob is 0 by convention, and what they make with a likelihood is not reported as an elbo (`bound`).
 """
 
 from __future__ import annotations
