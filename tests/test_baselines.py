@@ -61,6 +61,11 @@ def test_pca_reconstructs_as_scikit_learns(latents):
     np.testing.assert_allclose(z.T @ z / COUNT, np.eye(latents), atol=1e-4)  # as the prior's
 
 
+def test_pca_of_examples_on_a_line_needs_one_latent_of_two():
+    x = np.outer(np.linspace(-1, 1, 9), np.arange(6)).reshape(9, *SHAPE).astype(np.float32)
+    np.testing.assert_allclose(latent.reconstruct(*pca(x, 2), random.key(0), x), x, atol=1e-5)
+
+
 def test_probabilistic_pca_is_scikit_learns_and_a_gaussian():
     x = correlated(2000)
     model, variables = probabilistic_pca(x, LATENTS)
@@ -114,6 +119,7 @@ def test_no_linear_model_is_likelier_than_the_best():
         (np.eye(5)[:1], 1, "expected two or more examples"),
         (np.full((5, 2), np.nan), 1, "finite numbers"),
         (np.random.RandomState(0).normal(size=(9, 3)), 3, "leaves no variance to the noise"),
+        (np.outer(np.arange(9.0), np.ones(3)), 1, "leaves no variance to the noise"),
         (np.random.RandomState(0).normal(size=(9, 3)) * [1, 1, 1e-4], 2, "beyond its bound"),
     ],
 )
