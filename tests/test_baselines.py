@@ -63,7 +63,10 @@ def test_pca_reconstructs_as_scikit_learns(latents):
 
 def test_pca_of_examples_on_a_line_needs_one_latent_of_two():
     x = np.outer(np.linspace(-1, 1, 9), np.arange(6)).reshape(9, *SHAPE).astype(np.float32)
-    np.testing.assert_allclose(latent.reconstruct(*pca(x, 2), random.key(0), x), x, atol=1e-5)
+    model, variables = pca(x, 2)
+    np.testing.assert_allclose(latent.reconstruct(model, variables, random.key(0), x), x, atol=1e-5)
+    z = latent.encode(model, variables, x).mean()
+    np.testing.assert_array_equal(z[:, 1], np.zeros(9))  # not rounding errors, divided by almost nothing
 
 
 def test_probabilistic_pca_is_scikit_learns_and_a_gaussian():
