@@ -108,10 +108,10 @@ def test_no_linear_model_is_likelier_than_the_best():
     for seed in range(3):
         random_state = np.random.RandomState(seed)
         decoder = variables["params"]["decoder"]["Dense_0"]
-        moved = jax.tree.map(lambda a, r=random_state: a + 0.1 * r.normal(size=a.shape).astype(np.float32), decoder)
+        moved = jax.tree.map(lambda a, r=random_state: a + 0.03 * r.normal(size=a.shape).astype(np.float32), decoder)
         params = variables["params"] | {"decoder": {"Dense_0": moved}}
         value = score({"params": params}, random.key(0), x, np.arange(COUNT), samples=200)
-        assert np.float64(value).mean() < best
+        assert best - 0.1 < np.float64(value).mean() < best
 
 
 @pytest.mark.parametrize(
