@@ -19,7 +19,7 @@ from typing import Any
 
 import optax
 
-from jaxvae import decoder, encoder, likelihood, objective, posterior, prior
+from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior
 from jaxvae.config import Config
 from jaxvae.data import prepare
 from jaxvae.model import VAE
@@ -90,8 +90,8 @@ TABLES: dict[str, dict[str, Callable]] = {
         posterior.vmf,
         posterior.relaxed,
         posterior.point,
-        posterior.vq,
-        posterior.fsq,
+        codebook.vq,
+        codebook.fsq,
     ),
     "prior": by_name(
         prior.standard,

@@ -1,7 +1,7 @@
 """Checkpoints: Orbax writes the state, a manifest written last says that all of it is there.
 
 checkpoints/<step>/state/       Orbax's files
-checkpoints/<step>/manifest.json   step, validation elbo, and size and sha256 of every file: no manifest, no checkpoint
+checkpoints/<step>/manifest.json   step, validation score, and size and sha256 of every file: no manifest, no checkpoint
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Saver:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.pending: Future | None = None
 
-    def save(self, step: int, state: Any, elbo: float | None = None) -> None:
+    def save(self, step: int, state: Any, score: float | None = None) -> None:
         """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone."""
         from orbax.checkpoint import v1 as ocp
 
@@ -43,12 +43,12 @@ class Saver:
                 return
             shutil.rmtree(target)
         response = ocp.save_async(target / "state", state)
-        self.pending = self.worker.submit(self._seal, target, step, elbo, response)
+        self.pending = self.worker.submit(self._seal, target, step, score, response)
 
-    def _seal(self, target: Path, step: int, elbo: float | None, response: Any) -> None:
+    def _seal(self, target: Path, step: int, score: float | None, response: Any) -> None:
         response.result()
         files = {name: fingerprint(target / name) for name in file_names(target)}
-        write_durably(target / MANIFEST, {"version": VERSION, "step": step, "elbo": elbo, "files": files})
+        write_durably(target / MANIFEST, {"version": VERSION, "step": step, "score": score, "files": files})
         self._prune(step)
 
     def _prune(self, newest: int) -> None:
@@ -80,9 +80,9 @@ def steps(folder: Path) -> list[int]:
 
 
 def best_step(folder: Path) -> int | None:
-    """The step of the checkpoint with the largest validation elbo, the earliest of equals; None without any."""
-    scored = [(step, read_manifest(folder / str(step)).get("elbo")) for step in steps(folder)]
-    known = [(elbo, -step) for step, elbo in scored if elbo is not None and math.isfinite(elbo)]
+    """The step of the checkpoint with the largest validation score, the earliest of equals; None without any."""
+    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in steps(folder)]
+    known = [(score, -step) for step, score in scored if score is not None and math.isfinite(score)]
     return -max(known)[1] if known else None
 
 
@@ -115,6 +115,11 @@ def read_state(path: Path, abstract: Any) -> Any:
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), abstract)
     return ocp.load(path.resolve(), abstract)
+
+
+def validation_score(manifest: dict[str, Any]) -> float | None:
+    """The score that a manifest holds, None without a validation; 0.1 knew the elbo alone, and called it so."""
+    return manifest.get("score", manifest.get("elbo"))
 
 
 def damage(path: Path) -> str | None:

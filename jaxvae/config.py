@@ -61,9 +61,9 @@ class Train:
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)
     checkpoint_every: int = may_change(500)
-    patience: int | None = may_change(
-        None
-    )  # stop after so many validations without a better elbo, and use the best weights
+    # stop after so many validations without a better elbo, and use the best weights; of a model that has no elbo,
+    # without a smaller rate + distortion
+    patience: int | None = may_change(None)
     init_from: str | None = None  # a run directory whose weights to start from
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
 

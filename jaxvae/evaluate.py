@@ -39,8 +39,8 @@ def require_bound(terms: Terms) -> None:
     """Raises ValueError where the terms are no bound on log p(x)."""
     if not terms.bound:
         raise ValueError(
-            "this model's posterior gives no bound on log p(x): "
-            "elbo, log_likelihood and bits_per_dim do not exist for it. Report its rate and distortion."
+            "this model's posterior chooses z instead of drawing it from a density: "
+            "elbo, log_likelihood and bits_per_dim are not given for it. Report its rate and distortion."
         )
 
 
@@ -157,7 +157,7 @@ def summarize(
     if bits and "elbo" in values:
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
         results["bits_per_dim"] = mean_and_error(bits_per_dim(values[best], *bits)) | {"of": best}
-    if "means" in values:
+    if "means" in values and "elbo" in values:  # without a bound nothing holds z near the prior: its scale is arbitrary
         results["active_units"] = {"value": int(active(values["means"]).sum()), "of": values["means"].shape[1]}
     if "kl_per_dimension" in values:
         results["kl_per_dimension"] = {

@@ -32,12 +32,12 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(again))
     plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
     plots.curves(folder / "curves.png", read_metrics(workdir))
-    if "kl_per_dimension" in values:
+    if "means" in values and "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
     if "means" in values:
-        draw_plane(folder / "latent_plane.png", values["means"], split)
+        draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
     if run.latent_shape == (2,) and run.config.model.prior == "standard":
         grid = latent.quantile_grid(MANIFOLD)
         first = conditions(run.parts, data, 1)
@@ -62,7 +62,7 @@ def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
     return label[np.argsort(label if label.ndim == 1 else label[:, 0], kind="stable")]
 
 
-def draw_plane(path: Path, means: np.ndarray, split) -> None:
+def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
     """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
     axes: tuple[str, ...] = ("z1", "z2")
     if means.shape[1] == 1:
@@ -74,7 +74,9 @@ def draw_plane(path: Path, means: np.ndarray, split) -> None:
             for order, share in zip(("first", "second"), shares, strict=True)
         )
     label = split.take(np.arange(len(split)))[1] if split.label is not None and split.label.ndim == 1 else None
-    plots.latent_plane(path, means, label, axes=axes)
+    plots.latent_plane(path, means, label, axes=axes, circles=circles)
+    label = split.take(np.arange(len(split)))[1] if split.label is not None else None
+    plots.latent_plane(path, means, label, axes=axes, circles=circles)
 
 
 def pictures(means: Array) -> np.ndarray:

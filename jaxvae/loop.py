@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import random
 
 from jaxvae import checkpoint, environment, figures, report, results
@@ -118,13 +119,13 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
         while step < total and not patience.spent and not caught:
             target = next_stop(step, config, bar.speed)
             state, metrics = engine.advance(state, step, target - step)
-            step, elbo, better = target, None, False
+            step, score, better = target, None, False
             late.add(step, metrics)
             if due(step, config.train.validate_every, total):
                 late.write_all()
                 now = engine.collect(state)
-                elbo = validate(experiment, now, step, logbook, bar)
-                better = patience.record(elbo)
+                score = validate(experiment, now, step, logbook, bar)
+                better = patience.record(score)
                 keep_frame(experiment, now, workdir, step)
                 bar.rest(step)
             elif step in EARLY_FRAMES:
@@ -132,7 +133,7 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
             if due(step, config.train.checkpoint_every, total) or better:
                 late.write_all()
                 logbook.sync()
-                saver.save(step, engine.collect(state), elbo)
+                saver.save(step, engine.collect(state), score)
                 bar.rest(step)
         late.write_all()
         logbook.sync()
@@ -156,18 +157,20 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
 
 
 def start_from(workdir: str, state: State) -> State:
-    """The fresh state with another run's weights; ValueError where their shapes differ."""
-    given = {"model": load(workdir).variables["params"], "objective": state.params["objective"]}
-    if jax.tree.map(lambda a: a.shape, given) != jax.tree.map(lambda a: a.shape, state.params):
+    """The fresh state with another run's weights and variables, its codebook; ValueError where their shapes differ."""
+    variables = dict(load(workdir).variables)
+    given = {"model": variables.pop("params"), "objective": state.params["objective"]}
+    kept = {"model": variables, "objective": state.variables["objective"]}
+    if jax.tree.map(jnp.shape, (given, kept)) != jax.tree.map(jnp.shape, (state.params, state.variables)):
         raise ValueError(
             f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
             "give it the same model.* fields."
         )
-    return state.replace(params=given, ema=jax.tree.map(lambda a: a + 0, given) if state.ema else {})
+    return state.replace(params=given, variables=kept, ema=jax.tree.map(lambda a: a + 0, given) if state.ema else {})
 
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:
-    """The state with the best validation elbo."""
+    """The state with the best validation score."""
     abstract = abstract_state(experiment.config, experiment.parts)
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
@@ -223,15 +226,27 @@ class LateMetrics:
 
 
 def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, bar: Progress) -> float | None:
-    """The bound on the validation images under the weights that count, logged; None where there are no such images."""
+    """The score on the validation images under the weights that count, logged; None where there are no such images."""
     split = experiment.data.splits.get("validation")
     if split is None:
         return None
     values = experiment.evaluate(variables_of(state), in_order(split, experiment.config.evaluate.batch_size))
-    means = {name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion")}
+    means = {
+        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
+    }
     logbook.write(step, "validation", means)
     bar.say(f"step {step:,}  validation: {describe(means)}")
-    return means["elbo"]
+    return score_of(means)
+
+
+def score_of(means: dict[str, Any]) -> float | None:
+    """What a validation is judged by: the elbo, or where the model has none, minus the sum of rate and distortion.
+
+    None where they are not finite, as metrics.jsonl holds such numbers.
+    """
+    if "elbo" in means:
+        return means["elbo"]
+    return None if None in (means["rate"], means["distortion"]) else -(means["rate"] + means["distortion"])
 
 
 def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
@@ -243,20 +258,20 @@ def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -
 
 
 class Patience:
-    """Counts validations without a better elbo, those of earlier sessions of the run included."""
+    """Counts validations without a better score, those of earlier sessions of the run included."""
 
     def __init__(self, most: int | None, workdir: Path):
         self.most, self.best, self.waited = most, float("-inf"), 0
         for line in read_metrics(workdir):
             if line["split"] == "validation":
-                self.record(line["elbo"])
+                self.record(score_of(line))
 
-    def record(self, elbo: float | None) -> bool:
-        """Whether this elbo is the best so far."""
-        if elbo is None:
+    def record(self, score: float | None) -> bool:
+        """Whether this score is the best so far."""
+        if score is None:
             return False
-        better = elbo > self.best
-        self.best, self.waited = (elbo, 0) if better else (self.best, self.waited + 1)
+        better = score > self.best
+        self.best, self.waited = (score, 0) if better else (self.best, self.waited + 1)
         return better
 
     @property

@@ -54,6 +54,8 @@ class VAE(nn.Module):
         q, p = inferred, self.prior(condition)
         relaxed = self.training and hasattr(q, "relaxed_sample")
         level = (draw_relaxed if relaxed else draw)(keys, q=q, p=p)
+        if self.training and hasattr(self.posterior, "renew"):
+            self.posterior.renew(q)
         px = self.decode((level.z,), condition, keys=dropout_keys(keys, DECODER) if self.training else None, x=x)
         log_px = px.log_prob(x[None])
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in getattr(q, "extra", dict)().items()}

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae.distributions import Normal
+from jaxvae.distributions import Normal, UniformCodes
 
 
 class StandardPrior(nn.Module):
@@ -33,3 +33,26 @@ class StandardPrior(nn.Module):
 def standard(*, latent_dim: int) -> StandardPrior:
     """The standard Gaussian."""
     return StandardPrior(latent_dim)
+
+
+class CodesPrior(nn.Module):
+    """The uniform over the posterior's codes, leaves [1, 1, K, dim]; `data_shape` is *X."""
+
+    data_shape: tuple[int, ...]
+    spaces = frozenset({"codes"})
+    learned = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @nn.compact
+    def __call__(self, infer: Callable, condition: Array | None = None) -> UniformCodes:
+        # the codebook is the posterior's: whatever it infers, of a blank image too, holds it
+        blank = jnp.zeros((1, *self.data_shape))
+        return infer(blank, None if condition is None else jnp.zeros_like(condition[:1])).uniform()
+
+
+def codes(*, data_shape: tuple[int, ...]) -> CodesPrior:
+    """Every code of every slot equally probable: log p(z) = -slots log K, nats, the prior of VQ's and FSQ's training.
+
+    Goes with the posteriors 'vq' and 'fsq', whose codebook it takes.
+    """
+    return CodesPrior(data_shape)

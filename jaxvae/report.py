@@ -29,7 +29,8 @@ QUANTITIES = {
     "rate": (
         "Rate",
         "nats",
-        "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored.",
+        "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored; 0 also "
+        "stands where z is a point without a density, as a plain autoencoder's.",
     ),
     "distortion": (
         "Distortion",
@@ -53,6 +54,12 @@ QUANTITIES = {
         "KL per dimension",
         "nats",
         "The rate, told apart by latent dimension, in the order of the model.",
+    ),
+    "code_perplexity": (
+        "Codes in use",
+        "",
+        "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
+        "guess. Far below the codebook's size, most codes are dead.",
     ),
 }
 
@@ -283,13 +290,16 @@ def _summary(config, results, records):
     parts = config.get("config", {})
     size = _text(parts.get("model", {}).get("latent_dim", "?"))
     data = _text(parts.get("data", {}).get("name", "?"))
-    start = f"A variational autoencoder with {size} latent dimensions, trained on <strong>{data}</strong>"
-    bound = (results or {}).get("test", {}).get("elbo")
-    if bound:
-        score = f"<strong>{_measured(bound)} nats</strong>"
-        return f"{start} for {_text(results.get('step', '?'))} steps, scores an ELBO of {score} on unseen test images."
+    start = f"with {size} latent dimensions, trained on <strong>{data}</strong>"
+    test = (results or {}).get("test", {})
+    scores = (("elbo", "A variational autoencoder", "an ELBO"), ("distortion", "An autoencoder", "a distortion"))
+    for name, model, score in scores:
+        if test.get(name):
+            value, steps = f"<strong>{_measured(test[name])} nats</strong>", _text(results.get("step", "?"))
+            return f"{model} {start} for {steps} steps, scores {score} of {value} on unseen test images."
     steps = [record["step"] for record in records if "step" in record]
-    return f"{start}{f' for {_text(max(steps))} steps so far' if steps else ''}, waits for its final evaluation."
+    so_far = f" for {_text(max(steps))} steps so far" if steps else ""
+    return f"An autoencoder {start}{so_far}, waits for its final evaluation."
 
 
 def _missing(text):
@@ -302,7 +312,7 @@ def _numbers(results, records):
     parts = [
         "<h2>The numbers</h2>",
         "<p>In nats, unless a row says otherwise: summed over the pixels of an image, then averaged over the images. "
-        "A larger ELBO is better: −80 beats −100. After ± stands the standard error.</p>",
+        "A larger ELBO is better: −80 beats −100; a smaller distortion. After ± stands the standard error.</p>",
     ]
     if results is None:
         parts.append(_missing("There is no <code>results.json</code>: the final evaluation has not been made yet."))

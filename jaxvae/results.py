@@ -17,39 +17,54 @@ from jaxvae.experiment import Experiment
 
 VERSION = 1
 RESULTS = "results.json"
+NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
+    "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "
+    "where a VAE's draws from a density",
+    "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
+    "distortion": "-log p(x|z) at the one z of each image",
+}
 
 
 def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
     """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
-    results: dict[str, Any] = {"version": VERSION, "protocol": protocol(experiment), "step": step}
+    results: dict[str, Any] = {"version": VERSION, "protocol": {}, "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     values = {}
     for name in config.evaluate.splits:
         batches = in_order(experiment.data.splits[name], config.evaluate.batch_size)
         values[name] = experiment.evaluate(variables, batches, samples=samples)
         results[name] = summarize(values[name], samples=samples, bits=parts.bits)
+    bound = all("elbo" in results[name] for name in config.evaluate.splits)
+    results["protocol"] = protocol(experiment, bound=bound)
     return results, values
 
 
-def protocol(experiment: Experiment) -> dict[str, str]:
-    """How the numbers were measured, in words; what differs from split to split stands with the split's numbers."""
+def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
+    """How the numbers were measured, in words; what differs from split to split stands with the split's numbers.
+
+    `bound`: whether the model gives a bound on log p(x).
+    """
     config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
     own = "validation" in data.splits and data.splits["validation"].image is not data.splits["train"].image
     source = "the data set's own" if own else "held out of the training images by a fixed seed"
-    chosen = "at the best validation elbo" if config.train.patience else "at the last step"
+    best = "elbo" if bound else "rate + distortion"
+    chosen = f"at the best validation {best}" if config.train.patience else "at the last step"
     average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
     fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
     density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
+    measured = {
+        "elbo": "one z per image, KL in closed form where there is one",
+        "log_likelihood": "importance-weighted bound (IW-K), K = `samples`, z ~ q(z|x)",
+        **({} if experiment.parts.bits else {"bits_per_dim": "not given: " + density}),
+    }
     return {
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
         "split": f"images: {sizes}; validation images are {source}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
         "weights": average + chosen,
-        "elbo": "one z per image, KL in closed form where there is one",
-        "log_likelihood": "importance-weighted bound (IW-K), K = `samples`, z ~ q(z|x)",
-        **({} if experiment.parts.bits else {"bits_per_dim": "not given: " + density}),
+        **(measured if bound else NO_BOUND),
         "units": "nats: summed over pixels and latents, mean over images; standard errors over images",
         "seed": str(config.train.seed),
     }
@@ -71,8 +86,15 @@ def read(workdir: Path) -> dict[str, Any]:
 
 def covers(results: dict[str, Any], config: Config, step: int) -> bool:
     """Whether these results are of this step and hold all that the config's `evaluate` asks for."""
-    asked = [results.get(split, {}).get("log_likelihood", {}).get("samples", 0) for split in config.evaluate.splits]
-    return results.get("step") == step and all(samples >= config.evaluate.samples for samples in asked)
+    found = [results.get(split, {}) for split in config.evaluate.splits]
+    return results.get("step") == step and all(enough(numbers, config.evaluate.samples) for numbers in found)
+
+
+def enough(numbers: dict[str, Any], samples: int) -> bool:
+    """Whether a split's numbers hold a likelihood of so many samples, or are of a model that has none."""
+    if "elbo" not in numbers:
+        return "distortion" in numbers
+    return numbers.get("log_likelihood", {}).get("samples", 0) >= samples
 
 
 def lines(results: dict[str, Any]) -> list[str]:

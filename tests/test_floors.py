@@ -16,13 +16,14 @@ FLOORS = [
         "distributions.tails",
         "distributions.interval",
         "distributions.levels",
+        "distributions.codes",
         "distributions.divergence",
         "distributions",
         "terms",
     ],
     ["layers", "encoder", "decoder"],
-    ["posterior", "prior", "draw", "support", "likelihood"],
-    ["model"],
+    ["posterior", "codebook", "prior", "draw", "support", "likelihood"],
+    ["model", "baselines"],
     ["objective", "step", "evaluate", "latent"],
     [
         "data.store",
@@ -45,7 +46,7 @@ PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},
     2: {"jax", "flax", "numpy"},
-    3: {"jax", "flax"},
+    3: {"jax", "flax", "numpy"},
     4: {"jax", "numpy", "optax"},
 }
 

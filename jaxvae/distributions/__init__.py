@@ -4,31 +4,13 @@ A density's parameters broadcast to `[*batch, *event]`; `event` says how many tr
 Log-densities are in nats and summed over the event. Inside the library the batch is `[S, B]` (see terms.py).
 """
 
+from jaxvae.distributions.codes import Codes, Point, Rounded, UniformCodes
 from jaxvae.distributions.coin import Bernoulli, ContinuousBernoulli
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
 from jaxvae.distributions.interval import Beta
-from jaxvae.distributions.levels import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
+from jaxvae.distributions.levels import CategoricalLevels, DiscretizedLogistic, LEVELS, LogisticMixture
 from jaxvae.distributions.tails import Laplace, StudentT
 
-__all__ = [
-    "LEVELS",
-    "Bernoulli",
-    "Beta",
-    "CategoricalLevels",
-    "ContinuousBernoulli",
-    "DiscretizedLogistic",
-    "Laplace",
-    "LogisticMixture",
-    "Normal",
-    "StudentT",
-    "draw_each",
-    "flat_log_prob",
-    "has_kl",
-    "has_kl_each",
-    "kl",
-    "kl_each",
-    "softplus",
-    "sum_event",
-]
+__all__ = ["Bernoulli", "Beta", "CategoricalLevels", "Codes", "ContinuousBernoulli", "DiscretizedLogistic", "LEVELS", "Laplace", "LogisticMixture", "Normal", "Point", "Rounded", "StudentT", "UniformCodes", "draw_each", "flat_log_prob", "has_kl", "has_kl_each", "kl", "kl_each", "softplus", "sum_event"]

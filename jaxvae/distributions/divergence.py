@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jaxvae.distributions.codes import Point
 from jaxvae.distributions.coin import Bernoulli
 from jaxvae.distributions.event import softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
@@ -15,6 +16,8 @@ from jaxvae.distributions.gaussian import Normal
 
 def kl(q: Any, p: Any) -> Array:
     """KL(q || p) in nats, shaped `[*batch]`; TypeError for a pair without a closed form."""
+    if isinstance(q, Point):  # it has no density to compare with any p's: its rate is 0 by convention
+        return jnp.zeros(q.loc.shape[: q.loc.ndim - q.event])
     if has_kl_each(q, p):
         return sum_event(kl_each(q, p), q.event)
     if has_kl(q, p):
@@ -33,7 +36,7 @@ def kl_each(q: Any, p: Any) -> Array:
 
 def has_kl(q: Any, p: Any) -> bool:
     """Whether KL(q || p) has a closed form here."""
-    return (type(q), type(p)) in _EACH | _WHOLE
+    return isinstance(q, Point) or (type(q), type(p)) in _EACH | _WHOLE
 
 
 def has_kl_each(q: Any, p: Any) -> bool:

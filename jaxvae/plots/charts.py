@@ -70,21 +70,32 @@ def _say_outside(axes, values, low, high):
 
 
 def curves(path, records):
-    """Draw ELBO, rate and distortion, in nats, and what else was recorded, against the step.
+    """Draw ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
 
     records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
     """
     if not records:
         raise ValueError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
-    small = {"learning_rate": "Learning rate", "beta": "β, the weight of the rate", "grad_norm": "Gradient norm"}
+    small = {
+        "perplexity": "Codes in use (perplexity)",
+        "learning_rate": "Learning rate",
+        "beta": "β, the weight of the rate",
+        "grad_norm": "Gradient norm",
+    }
     small = {name: title for name, title in small.items() if any(name in record for record in records)}
+    small = dict(list(small.items())[:3])
+    rate, distortion = ("rate", "Rate, KL(q(z|x) ‖ p(z))"), ("distortion", "Distortion, −E[log p(x|z)]")
+    large = [("elbo", "ELBO, larger is better"), rate, distortion]
+    if not any("elbo" in record for record in records):
+        large = [distortion, rate, ("loss", "Loss, what is minimised")]
     with new_figure(path, 9, 8 if small else 5.8) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(3 if small else 2, 6, height_ratios=[1.5, 1.15, 0.85][: 3 if small else 2])
         bound = figure.add_subplot(grid[0, :])
-        _curve(bound, records, "elbo", "ELBO, larger is better", "nats")
-        _curve(figure.add_subplot(grid[1, :3]), records, "rate", "Rate, KL(q(z|x) ‖ p(z))", "nats")
-        _curve(figure.add_subplot(grid[1, 3:]), records, "distortion", "Distortion, −E[log p(x|z)]", "nats")
+        for panel, (name, title) in zip(
+            (bound, *map(figure.add_subplot, (grid[1, :3], grid[1, 3:]))), large, strict=True
+        ):
+            _curve(panel, records, name, title, "nats")
         for index, (name, title) in enumerate(small.items()):
             panel = figure.add_subplot(grid[2, 2 * index : 2 * index + 2])
             _curve(panel, records, name, title, "", robust=name == "grad_norm")
@@ -139,10 +150,11 @@ def _name_classes(axes, means, labels, classes, colours):
     axes.legend(handles, names, title="label", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
 
 
-def latent_plane(path, means, labels, *, axes=("z1", "z2")):
+def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True):
     """Draw the posterior means [N,2], coloured by labels [N] (ints, or None), over the prior's circles of radius 1, 2.
 
-    axes are the two axes' names: two latent dimensions, or two principal components. Means that are not finite are
+    axes are the two axes' names: two latent dimensions, or two principal components. Without circles the dots set the
+    scale: for a model that holds its means near no prior. Means that are not finite are
     left out.
     """
     means = np.asarray(means, float)
@@ -162,14 +174,18 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2")):
         plane = figure.add_subplot(aspect="equal")
         size = np.clip(20000 / max(len(means), 1), 4, 30)
         plane.scatter(*means[order].T, s=size, c=colours[codes[order]], alpha=0.7, lw=0)
-        _prior_circles(plane)
-        reach = 1.05 * max(2.2, np.abs(means).max(initial=0.0))
+        if circles:
+            _prior_circles(plane)
+        reach = 1.05 * max(2.2 if circles else 0.01, np.abs(means).max(initial=0.0))
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=axes[0], ylabel=axes[1])
         if len(classes):
             _name_classes(plane, means, labels, classes, colours)
-        write_title(
-            plane, "The latent space", "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2"
+        told = (
+            "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2"
+            if circles
+            else "one dot an image"
         )
+        write_title(plane, "The latent space", told)
 
 
 def _prior_circles(axes):

@@ -1,0 +1,131 @@
+"""Linear models in closed form, as the same VAE with variables set: what a trained one is to be measured against.
+
+    pca                 the best linear autoencoder
+    probabilistic_pca   the best VAE with a linear decoder and Gaussian noise: its ELBO is log p(x)
+
+Each takes x [N, *X] and returns (model, variables), of the tree that `model.init` gives, for latent.* and evaluate.*.
+The eigenvalues are of the covariance with 1/N, the maximum likelihood's, computed in float64 on the host.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxvae.decoder import MLPDecoder
+from jaxvae.encoder import MLPEncoder
+from jaxvae.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
+from jaxvae.likelihood import GaussianLikelihood
+from jaxvae.model import VAE
+from jaxvae.posterior import LOG_SCALE_BOUND as POSTERIOR_BOUND
+from jaxvae.posterior import DiagonalPosterior, PointPosterior
+from jaxvae.prior import StandardPrior
+
+
+def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dict[str, Any]]:
+    """Principal component analysis: z are the leading principal components of x, each scaled to variance 1.
+
+    Of all linear maps to latent_dim numbers and back, it leaves the least squared error (Pearson 1901). z is a point,
+    without a density; the likelihood is a Gaussian of this standard deviation, which moves no mean.
+    """
+    if not scale > 0 or not math.isfinite(scale):
+        raise ValueError(f"pca(scale={scale!r}): the likelihood's standard deviation is a positive number.")
+    mean, variances, directions = principal(x, latent_dim)
+    lengths = np.sqrt(variances[:latent_dim])
+    used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for
+    to_z = directions * np.where(used, 1 / np.where(used, lengths, 1.0), 0.0)
+    params = {
+        "posterior": {"Dense_0": dense(to_z, -mean @ to_z)},
+        "decoder": {"Dense_0": dense((directions * lengths).T, mean)},
+    }
+    likelihood = GaussianLikelihood(float(scale), learned=False)
+    return linear_vae(PointPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
+
+
+def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, Any]]:
+    """The likeliest N(mean, W W' + s^2 I) of x: W = U (L - s^2)^(1/2), s^2 the mean of the variances left over.
+
+    Tipping & Bishop 1999 (J. R. Stat. Soc. B 61(3), eqs. 7 and 8, with R = I). W's columns are orthogonal, so that the
+    posterior N(L^-1 W' (x - mean), s^2 L^-1) is diagonal, as this model's q is: the ELBO is log p(x) itself. ValueError
+    where no variance is left, or so little that a log-scale would lie beyond its bound.
+    """
+    mean, variances, directions = principal(x, latent_dim)
+    kept, noise = variances[:latent_dim], noise_variance(variances, latent_dim)
+    w = directions * np.sqrt(np.maximum(kept - noise, 0.0))
+    precision = np.maximum(kept, noise)  # of the posterior, times s^2
+    to_mean = w / precision
+    log_scale = unbounded(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
+    params = {
+        "posterior": {
+            "Dense_0": dense(
+                np.concatenate([to_mean, np.zeros_like(to_mean)], 1), np.concatenate([-mean @ to_mean, log_scale])
+            )
+        },
+        "decoder": {"Dense_0": dense(w.T, mean)},
+        "likelihood": {
+            "log_scale": np.float32(unbounded(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
+        },
+    }
+    likelihood = GaussianLikelihood(1.0, learned=True)
+    return linear_vae(DiagonalPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
+
+
+def best_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
+    """The largest mean log p(x) over x [N, *X], nats, of any VAE with a linear decoder and one Gaussian scale.
+
+    Probabilistic PCA reaches it: the maximum of Tipping & Bishop 1999, eq. 4.
+    """
+    _, variances, _ = principal(x, latent_dim)
+    noise = noise_variance(variances, latent_dim)
+    left = len(variances) - latent_dim
+    log_determinant = np.log(np.maximum(variances[:latent_dim], noise)).sum() + left * math.log(noise)
+    return float(-0.5 * (len(variances) * (math.log(2 * math.pi) + 1) + log_determinant))
+
+
+def principal(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean [D], all D variances, largest first, the leading directions [D, latent_dim]) of x [N, *X], float64."""
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    if len(flat) < 2 or not 1 <= latent_dim <= flat.shape[1] or not np.isfinite(flat).all():
+        raise ValueError(
+            f"x has shape {list(np.shape(x))} and latent_dim={latent_dim}: expected two or more examples [N, *X] of "
+            "finite numbers, and from 1 to as many latents as an example has numbers."
+        )
+    mean = flat.mean(0)
+    variances, directions = np.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
+    if not variances[-1] > 0:
+        raise ValueError("x has no variance: all its examples are the same.")
+    return mean, np.maximum(variances[::-1], 0.0), directions[:, ::-1][:, :latent_dim]
+
+
+def noise_variance(variances: np.ndarray, latent_dim: int) -> float:
+    """s^2, the mean of the variances beyond the leading ones; ValueError where none is left."""
+    left = variances[latent_dim:]
+    if not len(left) or not left.mean() > 1e-12 * variances[0]:
+        raise ValueError(
+            f"latent_dim={latent_dim} leaves no variance to the noise: its likelihood has no maximum. "
+            "Choose fewer latents, or pca."
+        )
+    return float(left.mean())
+
+
+def linear_vae(posterior: Any, likelihood: GaussianLikelihood, shape: tuple[int, ...]) -> VAE:
+    """The VAE whose networks are one linear map each way; its encoder hands x on as it is."""
+    decoder = MLPDecoder((), (*shape[:-1], likelihood.features(shape[-1])))
+    return VAE(MLPEncoder(()), posterior, StandardPrior(posterior.latent_dim), decoder, likelihood)
+
+
+def dense(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
+    """The parameters of a Dense layer."""
+    return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+
+
+def unbounded(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
+    """What `smooth_bound` maps to the value; ValueError where nothing is."""
+    if np.abs(value).max() > 0.999 * bound:
+        raise ValueError(
+            f"{whose} log standard deviation would be {np.ravel(value)[np.abs(np.ravel(value)).argmax()]:.2f}, "
+            f"beyond its bound of {bound:g}: rescale x, or choose fewer latents."
+        )
+    return bound * np.arctanh(value / bound)

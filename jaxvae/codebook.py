@@ -1,0 +1,168 @@
+"""Posteriors over codes: each slot of z holds one of K codes, which a codebook lists or a grid of levels makes.
+
+Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, slots, dim]. They choose a code, where a
+VAE draws one, and report no elbo; the rate is slots log K, what it costs to name the codes under the uniform.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+from jaxvae.distributions import Codes, Rounded
+
+VARIABLES = "codebook"  # the collection that holds a Book
+START = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
+DEAD = 0.1  # a code used less than this share of an equal share is given half of another's vectors
+FROZEN = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
+MOST_CODES = 2**20
+
+
+class Book(NamedTuple):
+    """A codebook's state: moving averages, linear in means over examples, so that they may be averaged over devices.
+
+    `counts [K]`: the share of all vectors that a code stood for; `sums [K, dim]`: of those vectors times their share;
+    `errors [K, dim]`: of their squared distances to it; `revived`: how often a dead code was given a new place
+    (float32, since a mean over devices is none of integers).
+    """
+
+    counts: Array
+    sums: Array
+    errors: Array
+    revived: Array
+
+
+def blank_book(key: Array, codes: int, dim: int) -> Book:
+    """Codes at random places, that nothing has been averaged into yet."""
+    counts = jnp.full(codes, START / codes)
+    errors = jnp.zeros((codes, dim))
+    return Book(counts, counts[:, None] * random.normal(key, (codes, dim)), errors, jnp.zeros(()))
+
+
+def positions(book: Book) -> Array:
+    """The codes themselves, [K, dim]: the average of the vectors that each stood for."""
+    return book.sums / book.counts[:, None]
+
+
+def averaged_in(book: Book, vectors: Array, codes: Array, decay: float) -> Book:
+    """The book after vectors [M, dim] and the codes [M] they were given (van den Oord et al. 2017, arXiv 1711.00937,
+    appendix A.1, eqs. 6 to 8, with means over the vectors in place of sums, which leaves the codes the same).
+    """
+    chosen = jax.nn.one_hot(codes, len(book.counts), dtype=vectors.dtype) / len(vectors)  # [M, K]
+    squares = (vectors - positions(book)[codes]) ** 2
+    new = (chosen.sum(0), *(jnp.matmul(chosen.T, each, precision="highest") for each in (vectors, squares)))
+    keep = jnp.where(book.counts < FROZEN / len(book.counts), 1.0, decay)
+
+    def moved(old: Array, mean: Array) -> Array:
+        return keep.reshape((-1,) + (1,) * (old.ndim - 1)) * old + (1 - decay) * mean
+
+    counts, sums, errors = (moved(old, mean) for old, mean in zip(book[:3], new, strict=True))
+    return Book(counts, sums, errors, book.revived)
+
+
+def revived(book: Book) -> Book:
+    """The book with its least used code, where that is dead, beside the code that stands for the largest squared error.
+
+    That one is split as Linde, Buzo and Gray (1980) grow a codebook: along its widest dimension, where the two best
+    points of a Gaussian are, sqrt(2 / pi) standard deviations to either side; each half takes half of its vectors.
+    Only the book itself is asked, which all devices share, so that all of them revive the same code at the same place.
+    """
+    dead, donor = jnp.argmin(book.counts), jnp.argmax(book.errors.sum(-1))
+    count, errors = book.counts[donor], book.errors[donor]
+    unused = book.counts[dead] < DEAD * book.counts.mean()
+    split = unused & (dead != donor) & (errors.sum() > 0)
+    widest = jax.nn.one_hot(jnp.argmax(errors), len(errors))
+    step = widest * jnp.sqrt(2 / math.pi * errors / count)
+    middle = book.sums[donor] / count
+    left = errors * (1 - 2 / math.pi * widest) / 2
+    halves = Book(
+        book.counts.at[jnp.stack([dead, donor])].set(count / 2),
+        book.sums.at[dead].set(count / 2 * (middle + step)).at[donor].set(count / 2 * (middle - step)),
+        book.errors.at[jnp.stack([dead, donor])].set(left[None]),
+        book.revived + 1,
+    )
+    return jax.tree.map(lambda new, old: jnp.where(split, new, old), halves, book)
+
+
+class NearestCode(nn.Module):
+    """Each slot's vector replaced by the nearest code of one codebook; see `vq`."""
+
+    slots: int
+    codes: int
+    dim: int
+    decay: float
+    space = "codes"
+    offers: ClassVar[frozenset[str]] = frozenset()
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> Codes:
+        if not self.has_variable(VARIABLES, "counts"):
+            self.keep(blank_book(self.make_rng("params"), self.codes, self.dim))
+        vectors = nn.Dense(self.slots * self.dim)(features).astype(jnp.float32)
+        book = self.book()
+        codebook, usage = positions(book), book.counts[:, None]
+        return Codes(vectors.reshape(1, -1, self.slots, self.dim), codebook[None, None], usage[None, None])
+
+    def renew(self, q: Codes) -> None:
+        """Averages into the codebook what this q, of the batch of a train step, was inferred from."""
+        vectors = jax.lax.stop_gradient(q.vectors).reshape(-1, self.dim)
+        self.keep(averaged_in(revived(self.book()), vectors, q.codes().reshape(-1), self.decay))
+
+    def book(self) -> Book:
+        return Book(*(self.get_variable(VARIABLES, name) for name in Book._fields))
+
+    def keep(self, book: Book) -> None:
+        for name, value in book._asdict().items():
+            self.put_variable(VARIABLES, name, value)
+
+
+class FiniteScalar(nn.Module):
+    """Each slot's vector rounded to a grid of levels; see `fsq`."""
+
+    slots: int
+    levels: Sequence[int]
+    space = "codes"
+    offers: ClassVar[frozenset[str]] = frozenset()
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> Rounded:
+        vectors = nn.Dense(self.slots * len(self.levels))(features).astype(jnp.float32)
+        return Rounded(vectors.reshape(1, -1, self.slots, len(self.levels)), tuple(self.levels))
+
+
+def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) -> NearestCode:
+    """latent_dim slots, each one of `codes` vectors of length `dim`, the nearest: the VQ-VAE; a rate of slots log K.
+
+    van den Oord et al. 2017 (arXiv 1711.00937); the codebook is the moving average of what it stands for (appendix
+    A.1), with this `decay`, and codes that fall out of use are given a new place. Takes model.prior='codes' and
+    objective='reconstruction(commitment=0.25)'; its rate is a constant, so that objective='elbo' is refused.
+    """
+    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= MOST_CODES:
+        raise ValueError(f"vq(codes={codes!r}): expected a whole number from 2 to {MOST_CODES:,}, such as 512.")
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+        raise ValueError(f"vq(dim={dim!r}): a code's length is a whole number from 1 on, such as 8.")
+    if not isinstance(decay, int | float) or not 0 <= decay < 1:
+        raise ValueError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
+    return NearestCode(latent_dim, codes, dim, float(decay))
+
+
+def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScalar:
+    """latent_dim slots of rounded coordinates, coordinate i on levels[i] values in [-1, 1]; a rate of slots log K.
+
+    Finite scalar quantization (Mentzer et al. 2023, arXiv 2309.15505): K is the product of the levels, and there is no
+    codebook to learn. The paper takes 5 or more levels: (8, 6, 5) for 240 codes, (8, 5, 5, 5) for 1000. Takes
+    model.prior='codes' and objective='reconstruction'; its rate is a constant, so that objective='elbo' is refused.
+    """
+    whole = isinstance(levels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in levels)
+    if not whole or not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:
+        raise ValueError(
+            f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {MOST_CODES:,}, "
+            "such as (8, 5, 5, 5)."
+        )
+    return FiniteScalar(latent_dim, tuple(levels))

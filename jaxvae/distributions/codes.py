@@ -1,0 +1,217 @@
+"""Outcomes without a density: a point, the nearest code of a codebook, a rounded vector; and the uniform over codes.
+
+An outcome of codes is `[slots, dim]`, one code for each slot: `event` is 2. The first three are certain of their
+outcome: log_prob is 0 by convention, and what they make with a likelihood is not reported as an elbo (`bound`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from jaxvae.distributions.event import draw_each
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """All mass at `loc [*batch, *event]`."""
+
+    loc: Array
+    event: int = dataclasses.field(default=1, metadata={"static": True})
+    bound: ClassVar[bool] = False
+
+    def mean(self) -> Array:
+        return self.loc
+
+    def sample(self, keys: Array) -> Array:
+        """loc, once for every key."""
+        return repeated(self.loc, keys, self.event)
+
+    def log_prob(self, z: Array) -> Array:
+        return certain(z, self.event)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        z = self.sample(keys)
+        return z, self.log_prob(z)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Codes:
+    """The code nearest to each of `vectors [*batch, slots, dim]` in `codebook [*1, K, dim]`.
+
+    `usage [*1, K, 1]` is each code's share of what was quantized of late. The gradient of an outcome is passed to its
+    vector unchanged, straight through (van den Oord et al. 2017, arXiv 1711.00937, sec. 3.2); the codebook has none.
+    """
+
+    vectors: Array
+    codebook: Array
+    usage: Array
+    event: ClassVar[int] = 2
+    bound: ClassVar[bool] = False
+
+    def codes(self) -> Array:
+        """The index of the nearest code of each slot, int32 [*batch, slots]; the first of equally near ones."""
+        table = self.codebook.reshape(self.codebook.shape[-2:])
+        # |v - e|^2 without |v|^2; a GPU's usual precision would often choose the second nearest
+        alike = jnp.einsum("...d,kd->...k", self.vectors, table, precision="highest")
+        half_squares = (0.5 * (table**2).sum(-1)).reshape((1,) * (alike.ndim - 1) + (-1,))
+        return jnp.argmin(lax.stop_gradient(half_squares - alike), axis=-1).astype(jnp.int32)
+
+    def nearest(self) -> Array:
+        """The codes themselves, [*batch, slots, dim], without a gradient."""
+        table = self.codebook.reshape(self.codebook.shape[-2:])
+        return lax.stop_gradient(table[self.codes()])
+
+    def mean(self) -> Array:
+        return straight_through(self.vectors, self.nearest())
+
+    def sample(self, keys: Array) -> Array:
+        """The nearest codes, once for every key."""
+        return repeated(self.mean(), keys, self.event)
+
+    def log_prob(self, z: Array) -> Array:
+        return certain(z, self.event)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        z = self.sample(keys)
+        return z, self.log_prob(z)
+
+    def extra(self) -> dict[str, Array]:
+        """`commitment`: |v - e|^2 summed over slots and dimensions (eq. 3, third term), [*batch]; `perplexity`: of the
+        codebook's usage, exp(entropy), [*1].
+        """
+        commitment = ((self.vectors - self.nearest()) ** 2).sum((-2, -1))
+        share = self.usage / self.usage.sum((-2, -1), keepdims=True)
+        entropy = -jax.scipy.special.xlogy(share, share).sum((-2, -1))
+        return {"commitment": commitment, "perplexity": jnp.exp(entropy)}
+
+    def uniform(self) -> UniformCodes:
+        """The density that gives every code of every slot the same probability."""
+        return UniformCodes(self.codebook, self.vectors.shape[-2])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rounded:
+    """`vectors [*batch, slots, dim]` squashed and rounded: dimension i to one of `levels[i]` values in [-1, 1].
+
+    Finite scalar quantization (Mentzer et al. 2023, arXiv 2309.15505, sec. 3.1): the codebook is the grid of all
+    levels, K = their product. The gradient passes through the rounding, not around the squashing.
+    """
+
+    vectors: Array
+    levels: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    event: ClassVar[int] = 2
+    bound: ClassVar[bool] = False
+
+    def mean(self) -> Array:
+        """[*batch, slots, dim]; an even number of levels lies unevenly around 0: 4 of them are -1, -1/2, 0, 1/2."""
+        squashed = self._squashed()
+        return straight_through(squashed, jnp.round(squashed)) / self._row(halves(self.levels))
+
+    def codes(self) -> Array:
+        """The number of each slot's place on the grid, int32 [*batch, slots], the first dimension counting fastest."""
+        digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(halves(self.levels))
+        return (digits * self._row(places(self.levels))).sum(-1)
+
+    def sample(self, keys: Array) -> Array:
+        """The rounded vectors, once for every key."""
+        return repeated(self.mean(), keys, self.event)
+
+    def log_prob(self, z: Array) -> Array:
+        return certain(z, self.event)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        z = self.sample(keys)
+        return z, self.log_prob(z)
+
+    def uniform(self) -> UniformCodes:
+        """The density that gives every code of every slot the same probability."""
+        table = grid(self.levels)
+        return UniformCodes(table.reshape((1,) * (self.vectors.ndim - 2) + table.shape), self.vectors.shape[-2])
+
+    def _squashed(self) -> Array:
+        half = [(level - 1) * (1 - 1e-3) / 2 for level in self.levels]  # less: nothing rounds beyond the last level
+        offset = [0.5 * (level % 2 == 0) for level in self.levels]
+        # brings 0 near level 0 again, as in the paper's appendix; artanh would do so exactly, but not for 2 levels
+        shift = [math.tan(o / h) for o, h in zip(offset, half, strict=True)]
+        return jnp.tanh(self.vectors + self._row(shift)) * self._row(half) - self._row(offset)
+
+    def _row(self, values: Sequence[float]) -> Array:
+        """One value for each dimension, at the vectors' rank."""
+        return jnp.asarray(values).reshape((1,) * (self.vectors.ndim - 1) + (-1,))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class UniformCodes:
+    """Independent uniform choices among the K rows of `codebook [*1, K, dim]`, one for each of `slots`."""
+
+    codebook: Array
+    slots: int = dataclasses.field(metadata={"static": True})
+    event: ClassVar[int] = 2
+
+    def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
+        """Codes [*batch, slots, dim]; a uniform has no spread for `temperature` to scale."""
+
+        def choose(key: Array, shape: tuple[int, ...]) -> Array:
+            return random.randint(key, shape, 0, self.codebook.shape[-2])
+
+        batch = self.codebook.shape[:-2]
+        index = draw_each(choose, keys, (*batch, self.slots), 1)
+        return self.codebook.reshape(self.codebook.shape[-2:])[index]
+
+    def log_prob(self, z: Array) -> Array:
+        """-slots log K, wherever z is: what is scored are codes."""
+        return certain(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        z = self.sample(keys)
+        return z, self.log_prob(z)
+
+    def mean(self) -> Array:
+        """The mean of all codes, in each slot."""
+        mean = self.codebook.mean(-2, keepdims=True)
+        return jnp.broadcast_to(mean, (*mean.shape[:-2], self.slots, mean.shape[-1]))
+
+
+def straight_through(vectors: Array, outcome: Array) -> Array:
+    """The outcome, to the bit, with the gradient of the vectors."""
+    return lax.stop_gradient(outcome) + (vectors - lax.stop_gradient(vectors))
+
+
+def repeated(outcome: Array, keys: Array, event: int) -> Array:
+    """[*batch, *event] for keys [*batch]; as it is for a scalar key. Nothing is drawn."""
+    return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
+
+
+def certain(z: Array, event: int) -> Array:
+    """Zeros [*batch] for z [*batch, *event]."""
+    return jnp.zeros(z.shape[: z.ndim - event])
+
+
+def places(levels: tuple[int, ...]) -> tuple[int, ...]:
+    """What one level counts in the number of a code: 1, levels[0], levels[0] levels[1], ..."""
+    return tuple(itertools.accumulate((1, *levels[:-1]), operator.mul))
+
+
+def halves(levels: tuple[int, ...]) -> tuple[int, ...]:
+    """How many levels of each dimension lie below 0."""
+    return tuple(level // 2 for level in levels)
+
+
+def grid(levels: tuple[int, ...]) -> Array:
+    """All codes in the order of their numbers, [K, dim], each coordinate in [-1, 1]."""
+    column = jnp.arange(math.prod(levels))[:, None]
+    place, count, half = (jnp.asarray(each)[None] for each in (places(levels), levels, halves(levels)))
+    return (column // place % count - half) / half

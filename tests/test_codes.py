@@ -1,0 +1,436 @@
+"""Posteriors without a density: the nearest code and how the codebook is kept, rounded vectors, points."""
+
+import dataclasses
+import functools
+import json
+import math
+from functools import partial
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, random
+from small import SHAPE, make_examples, make_split, ones_and_zeros
+
+import jaxvae
+from jaxvae.build import build
+from jaxvae.checkpoint import best_step
+from jaxvae.codebook import Book, averaged_in, blank_book, fsq, positions, revived, vq
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.data.pipeline import in_order
+from jaxvae.distributions import Codes, Normal, Point, Rounded, UniformCodes, kl
+from jaxvae.distributions.codes import grid
+from jaxvae.evaluate import bounds, coordinates, make_evaluate, make_log_likelihood, perplexity, summarize
+from jaxvae.latent import encode, generate, reconstruct
+from jaxvae.logbook import read_metrics
+from jaxvae.loop import score_of, start_from, train_and_evaluate
+from jaxvae.objective import reconstruction
+from jaxvae.prior import codes
+from jaxvae.step import init_state
+from jaxvae.terms import example_keys
+
+SLOTS, DIM, K = 3, 2, 5
+VQ = "vq(codes=5, dim=2, decay=0.9)"
+POSTERIORS = {  # string -> (prior, rate, shape of z)
+    VQ: ("codes", SLOTS * math.log(5), (SLOTS, 2)),
+    "fsq((4, 3, 2))": ("codes", SLOTS * math.log(24), (SLOTS, 3)),
+    "point": ("standard", 0.0, (SLOTS,)),
+}
+
+
+def normal(seed, *shape):
+    return np.random.RandomState(seed).normal(size=shape).astype(np.float32)
+
+
+def some_codes(batch=4):
+    usage = np.float32([1, 1, 1, 1, 4])[None, None, :, None] / 8
+    return Codes(normal(0, 1, batch, SLOTS, DIM), normal(1, 1, 1, K, DIM), usage)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 1e3])
+def test_the_nearest_code_is_the_nearest(spread):
+    q = dataclasses.replace(some_codes(50), vectors=spread * normal(0, 1, 50, SLOTS, DIM))
+    distance = np.linalg.norm(np.float64(q.vectors)[:, :, :, None] - np.float64(q.codebook)[:, :, None], axis=-1)
+    codes = np.asarray(jax.jit(Codes.codes)(q))
+    assert codes.shape == (1, 50, SLOTS)
+    np.testing.assert_array_equal(codes, distance.argmin(-1))
+    np.testing.assert_array_equal(q.mean(), q.codebook[0, 0][codes])
+
+
+def test_the_gradient_goes_straight_through_to_the_vectors_and_not_to_the_codebook():
+    q, weights = some_codes(), normal(3, 1, 4, SLOTS, DIM)
+    gradient = jax.grad(lambda q: (weights * q.sample(random.split(random.key(0), (1, 4)))).sum(), allow_int=True)(q)
+    np.testing.assert_array_equal(gradient.vectors, weights)
+    np.testing.assert_array_equal(gradient.codebook, np.zeros_like(q.codebook))
+    pull = jax.grad(lambda q: q.extra()["commitment"].sum())(q)
+    np.testing.assert_allclose(pull.vectors, 2 * (q.vectors - q.mean()), rtol=1e-5)
+    np.testing.assert_array_equal(pull.codebook, np.zeros_like(q.codebook))
+
+
+def test_commitment_and_perplexity_are_those_of_the_papers():
+    q = some_codes()
+    extra = q.extra()
+    nearest = np.asarray(q.codebook)[0, 0][np.asarray(q.codes())]
+    np.testing.assert_allclose(extra["commitment"], ((q.vectors - nearest) ** 2).sum((-2, -1)), rtol=1e-5)
+    share = np.float64([1, 1, 1, 1, 4]) / 8
+    np.testing.assert_allclose(extra["perplexity"], [[np.exp(-(share * np.log(share)).sum())]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"), [([1, 1, 1, 1, 1], 5.0), ([0.3, 0, 0, 0, 0], 1.0), ([0, 2, 0, 2, 0], 2.0)]
+)
+def test_perplexity_counts_the_codes_in_use(usage, expected):
+    q = dataclasses.replace(some_codes(), usage=np.float32(usage)[None, None, :, None])
+    np.testing.assert_allclose(q.extra()["perplexity"], [[expected]], rtol=1e-6)
+    drawn = np.repeat(np.arange(5), np.int64(np.float64(usage) * 10))
+    np.testing.assert_allclose(perplexity(drawn.reshape(-1, 1)), expected, rtol=1e-6)
+
+
+def some_book():
+    counts = np.float32([0.1, 0.3, 0.2, 0.25, 0.15])
+    return Book(counts, normal(4, K, DIM) * counts[:, None], np.abs(normal(5, K, DIM)), np.float32(0))
+
+
+def test_the_codebook_is_the_moving_average_of_the_paper():
+    """Appendix A.1 written out, in numbers of vectors: N <- g N + (1 - g) n, m <- g m + (1 - g) sum, e = m / N."""
+    book, vectors, codes, decay = some_book(), normal(6, 40, DIM), np.random.RandomState(0).randint(0, K, 40), 0.9
+    n, m = 40 * np.float64(book.counts), 40 * np.float64(book.sums)
+    for code in range(K):
+        chosen = np.float64(vectors[codes == code])
+        n[code] = decay * n[code] + (1 - decay) * len(chosen)
+        m[code] = decay * m[code] + (1 - decay) * chosen.sum(0)
+    after = averaged_in(book, vectors, codes, decay)
+    np.testing.assert_allclose(positions(after), m / n[:, None], rtol=1e-5)
+    np.testing.assert_allclose(after.counts, n / 40, rtol=1e-5)
+    before = np.float64(positions(book))
+    squares = np.stack([((vectors - before[codes]) ** 2 * (codes == c)[:, None]).mean(0) for c in range(K)])
+    np.testing.assert_allclose(after.errors, decay * book.errors + (1 - decay) * squares, rtol=1e-4)
+
+
+def test_a_code_that_is_never_chosen_stays_where_it_is_forever():
+    """Its count would underflow after 10,000 steps, and its place become 0 / 0."""
+    book = blank_book(random.key(0), K, DIM)
+    vectors, codes = np.ones((4, DIM), np.float32), np.zeros(4, np.int32)
+    later = jax.jit(lambda book: lax.fori_loop(0, 20_000, lambda _, b: averaged_in(b, vectors, codes, 0.99), book))(
+        book
+    )
+    np.testing.assert_allclose(positions(later)[1:], positions(book)[1:], rtol=1e-2)
+    np.testing.assert_allclose(positions(later)[0], np.ones(DIM), rtol=1e-5)
+
+
+def dead_book():
+    """Code 2 stands for nothing; code 3 makes the largest error, most of it along its dimension 1."""
+    counts = np.float32([0.3, 0.3, 0.001, 0.2, 0.2])
+    errors = np.float32([[0.01, 0.01], [0.02, 0.0], [0.0, 0.0], [0.03, 0.08], [0.01, 0.02]])
+    return Book(counts, normal(4, K, DIM) * counts[:, None], errors, np.float32(7))
+
+
+def test_a_dead_code_is_revived_beside_the_one_of_the_largest_error():
+    book = dead_book()
+    after, before = jax.jit(revived)(book), np.float64(positions(book))
+    step = np.float64([0, np.sqrt(2 / np.pi * 0.08 / 0.2)])
+    expected = before.copy()
+    expected[2], expected[3] = before[3] + step, before[3] - step
+    np.testing.assert_allclose(positions(after), expected, rtol=1e-5)
+    np.testing.assert_allclose(after.counts, [0.3, 0.3, 0.1, 0.1, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(after.errors[2] + after.errors[3], [0.03, 0.08 * (1 - 2 / np.pi)], rtol=1e-5)
+    assert after.revived == 8
+
+
+def test_a_split_halves_a_gaussians_error_as_it_says():
+    vectors = normal(8, 20_000, 1) * np.float32([3.0])
+    zeros = jnp.zeros((2, 1))
+    one = Book(jnp.array([1.0, 0.0]), zeros, zeros.at[0].set(9.0), jnp.zeros(()))
+    two = revived(one)
+    distance = np.abs(vectors - np.asarray(positions(two))[:, 0][None])
+    error = (distance.min(1) ** 2).mean()
+    np.testing.assert_allclose(two.errors.sum(), error, rtol=0.05)
+    np.testing.assert_allclose((distance.argmin(1) == 0).mean(), 0.5, atol=0.02)
+
+
+def test_codes_in_use_are_left_alone():
+    for book in (some_book(), dead_book()._replace(errors=np.zeros((K, DIM), np.float32))):
+        for after, before in zip(jax.jit(revived)(book), book, strict=True):
+            np.testing.assert_array_equal(after, before)
+
+
+def test_every_code_of_a_codebook_that_starts_far_off_comes_into_use():
+    """All of it beside 32 clusters that are 1000 times as far away as its codes from each other."""
+    centres = 1000 + normal(0, 32, 2) * 30
+    vectors = (centres[:, None] + normal(1, 32, 8, 2)).reshape(-1, 2)
+
+    @jax.jit
+    def run(book):
+        def step(_, book):
+            q = Codes(vectors[None, None], positions(book)[None, None], book.counts[None, None, :, None])
+            return averaged_in(revived(book), vectors, q.codes().reshape(-1), 0.9)
+
+        book = lax.fori_loop(0, 300, step, book)
+        return book, Codes(vectors[None, None], positions(book)[None, None], book.counts[None, None, :, None])
+
+    book, q = run(blank_book(random.key(0), 32, 2))
+    assert 25 < q.extra()["perplexity"][0, 0] <= 32
+    error = ((vectors - np.asarray(q.nearest())[0, 0]) ** 2).sum(-1).mean()
+    assert error < 60  # one code leaves 1800, the clusters' own spread is 2
+    assert book.revived >= 25
+
+
+@pytest.mark.parametrize("levels", [(2,), (3,), (4, 3), (8, 5, 5), (7, 6, 2)])
+def test_rounded_vectors_are_the_levels_and_their_numbers_a_bijection(levels):
+    q = Rounded(8 * normal(0, 1, 4000, 2, len(levels)), levels)
+    z, codes = np.asarray(q.mean()), np.asarray(q.codes())
+    for axis, count in enumerate(levels):
+        expected = (np.arange(count) - count // 2) / (count // 2)
+        np.testing.assert_array_equal(np.unique(z[..., axis]), np.float32(expected))
+    table = np.asarray(grid(levels))
+    assert len(np.unique(table, axis=0)) == len(table) == math.prod(levels)
+    assert set(np.unique(codes)) <= set(range(len(table)))
+    np.testing.assert_array_equal(table[codes], z)
+
+
+def test_a_rounded_vector_is_the_papers():
+    """Its appendix, in float64: bound, round, divide by half the levels."""
+    levels = np.array([8, 5, 4, 2])
+    vectors = normal(0, 1, 50, SLOTS, 4)
+    half = (levels - 1) * (1 - 1e-3) / 2
+    offset = np.where(levels % 2 == 1, 0.0, 0.5)
+    bounded = np.tanh(np.float64(vectors) + np.tan(offset / half)) * half - offset
+    q = Rounded(vectors, tuple(levels.tolist()))
+    np.testing.assert_allclose(q.mean(), np.round(bounded) / (levels // 2), atol=1e-6)
+    gradient = jax.grad(lambda v: Rounded(v, q.levels).mean().sum())(vectors)
+    slope = half * (1 - np.tanh(np.float64(vectors) + np.tan(offset / half)) ** 2) / (levels // 2)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(Rounded(np.zeros((1, 1, 1, 4), np.float32), q.levels).mean(), np.zeros((1, 1, 1, 4)))
+
+
+@pytest.mark.parametrize("far", [1e4, -1e4, 1e30])
+def test_far_vectors_have_finite_codes_and_gradients(far):
+    for make in (lambda v: Rounded(v, (8, 5)), lambda v: Codes(v, normal(1, 1, 1, K, 2), np.ones((1, 1, K, 1)))):
+        value, gradient = jax.value_and_grad(lambda v, make=make: make(v).mean().sum())(jnp.full((1, 1, 1, 2), far))
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+def test_a_uniform_choice_of_codes():
+    p = UniformCodes(normal(1, 1, 1, K, DIM), SLOTS)
+    z = np.asarray(p.sample(random.split(random.key(0), (2, 2000)), 0.5))
+    assert z.shape == (2, 2000, SLOTS, DIM)
+    counts = [(z == np.asarray(p.codebook)[0, 0, code]).all(-1).mean() for code in range(K)]
+    np.testing.assert_allclose(counts, np.full(K, 1 / K), atol=5 * np.sqrt(0.16 / 12_000))
+    np.testing.assert_allclose(p.log_prob(z), np.full((2, 2000), -SLOTS * math.log(K)), rtol=1e-6)
+    np.testing.assert_allclose(p.mean()[0, 0, 0], np.asarray(p.codebook)[0, 0].mean(0), rtol=1e-5)
+    alone = p.sample(random.split(random.key(0), (2, 2000))[1:, 7:8])
+    np.testing.assert_array_equal(alone[0, 0], z[1, 7])
+    assert np.unique(z[0, :, 0] @ np.ones(DIM) - z[0, :, 1] @ np.ones(DIM)).size > 1  # slots differ
+
+
+def test_a_point_has_a_rate_of_zero_whatever_the_prior():
+    q = Point(normal(0, 1, 4, SLOTS))
+    p = Normal(jnp.ones((1, 1, SLOTS)), jnp.ones((1, 1, SLOTS)))
+    np.testing.assert_array_equal(kl(q, p), np.zeros((1, 4)))
+    z, log_q = q.sample_and_log_prob(random.split(random.key(0), (3, 4)))
+    np.testing.assert_array_equal(z, np.broadcast_to(q.loc, (3, 4, SLOTS)))
+    np.testing.assert_array_equal(log_q, np.zeros((3, 4)))
+
+
+def config(posterior, prior, objective="reconstruction"):
+    return Config(
+        data=Data(prepare="static", batch_size=8),
+        model=Model(latent_dim=SLOTS, encoder="mlp(16)", decoder="mlp(16)", posterior=posterior, prior=prior),
+        objective=objective,
+        optimizer=Optimizer(learning_rate=1e-2),
+    )
+
+
+@functools.cache
+def made(posterior):
+    """(parts, state, compiled step) of a small model with that posterior."""
+    parts = build(config(posterior, POSTERIORS[posterior][0]), SHAPE)
+    all_parts = (parts.model, parts.objective, parts.optimizer, parts.prepare)
+    state = jax.jit(lambda batch: init_state(*all_parts, batch, init_key=random.key(0), train_key=random.key(1)))(
+        make_examples(1)
+    )
+    return parts, state, jax.jit(parts.train_step)
+
+
+@pytest.fixture(params=POSTERIORS)
+def case(request):
+    """(parts, state, compiled step, rate, shape of z)."""
+    return *made(request.param), *POSTERIORS[request.param][1:]
+
+
+def variables_of(state):
+    return {"params": state.params["model"], **state.variables["model"]}
+
+
+def test_the_terms_have_their_shapes_and_the_rate_of_naming_the_codes(case):
+    parts, state, _, rate, shape = case
+    x, variables = ones_and_zeros(6), variables_of(state)
+    apply, keys = jax.jit(parts.model.apply), example_keys(random.key(0), np.arange(6), 2)
+    terms = apply(variables, keys, x)
+    assert terms.levels[0].z.shape == (2, 6, *shape)
+    assert not terms.bound
+    np.testing.assert_allclose(terms.rate, np.full((2, 6), rate), rtol=1e-6)
+    assert all(value.shape == (2, 6) for value in terms.extra.values())
+    edited = np.where(np.arange(6).reshape(6, 1, 1, 1) == 2, 1 - x, x)
+    other = apply(variables, keys, edited)
+    np.testing.assert_array_equal(np.delete(terms.log_px, 2, 1), np.delete(other.log_px, 2, 1))
+    z, px = generate(parts.model, variables, random.split(random.key(0), 4))
+    assert z.shape == (4, *shape)
+    assert px.mean().shape == (4, *SHAPE)
+    q = encode(parts.model, variables, x)
+    assert q.mean().shape == q.sample(random.key(0)).shape == (6, *shape)
+    assert reconstruct(parts.model, variables, random.key(0), x).shape == x.shape
+    if "codes" in coordinates(terms):
+        table = np.asarray(parts.model.apply(variables, method="prior").codebook)[0, 0]
+        np.testing.assert_allclose(table[np.asarray(q.codes())], q.mean(), rtol=1e-6)
+
+
+def test_the_gradient_reaches_every_parameter(case):
+    parts, state, *_ = case
+    x, keys = ones_and_zeros(6), example_keys(random.key(0), np.arange(6))
+
+    def loss(params):
+        terms = parts.model.apply({"params": params, **state.variables["model"]}, keys, x)
+        return reconstruction().apply({}, {}, terms, key=None, step=0, gather=None).value.mean()
+
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(state.params["model"])):
+        assert np.isfinite(leaf).all(), path
+        assert (leaf != 0).any(), path
+
+
+def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest_in_words(case):
+    parts, state, _, rate, _ = case
+    variables = variables_of(state)
+    values = make_evaluate(parts.model, parts.prepare, key=random.key(0))(
+        variables, in_order(make_split(7), 4), samples=9
+    )
+    assert not {"elbo", "log_likelihood", "kl_per_dimension"} & set(values)
+    summary = summarize(values, samples=9, bits=(16, 0.0))
+    assert not {"elbo", "log_likelihood", "bits_per_dim", "active_units"} & set(summary)
+    np.testing.assert_allclose(summary["rate"]["value"], rate, rtol=1e-6)
+    words = r"chooses z instead of drawing it.*Report its rate and distortion"
+    with pytest.raises(ValueError, match=words):
+        make_log_likelihood(parts.model)(variables, random.key(0), ones_and_zeros(2), np.arange(2), samples=3)
+    terms = jax.eval_shape(parts.model.apply, variables, example_keys(random.key(0), np.arange(2)), ones_and_zeros(2))
+    with pytest.raises(ValueError, match=words):
+        bounds(terms)
+
+
+def test_training_lowers_the_distortion_and_evaluation_leaves_the_codebook(case):
+    parts, state, step, *_ = case
+    first, batch = None, make_examples(8)
+    for _ in range(100):
+        state, metrics = step(state, batch)
+        first = metrics if first is None else first
+    assert metrics["distortion"] < 0.8 * first["distortion"]
+    assert set(metrics) >= {"rate", "distortion", "loss"}
+    assert "elbo" not in metrics
+    before = state.variables["model"]
+    assert ("codebook" in before) == ("perplexity" in metrics)
+    _, after = parts.model.apply(
+        variables_of(state), example_keys(random.key(0), np.arange(4)), ones_and_zeros(4), mutable=list(before)
+    )
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+def test_two_halves_on_two_devices_renew_the_codebook_as_the_whole_batch():
+    parts, state, step = made(VQ)
+    batch = make_examples(8)
+    book = state.variables["model"]["codebook"]["posterior"]
+    dead = book | {"counts": book["counts"].at[3].multiply(1e-3), "errors": book["errors"].at[1].add(1e-6)}
+    state = state.replace(variables={**state.variables, "model": {"codebook": {"posterior": dead}}})
+    halves = jax.tree.map(lambda a: a.reshape(2, 4, *a.shape[1:]), batch)
+    over_devices = jax.pmap(partial(parts.train_step, axis_name="batch"), axis_name="batch", in_axes=(None, 0))
+    shared, _ = over_devices(state.replace(key=random.clone(state.key)), halves)
+    whole, _ = step(state, batch)
+    for name, value in whole.variables["model"]["codebook"]["posterior"].items():
+        both = shared.variables["model"]["codebook"]["posterior"][name]
+        np.testing.assert_allclose(both[0], value, rtol=1e-4, atol=1e-9, err_msg=name)
+        np.testing.assert_array_equal(both[0], both[1], err_msg=name)
+        assert (value != dead[name]).all() if name == "counts" else (value != dead[name]).any()
+        assert value.dtype == book[name].dtype
+    assert whole.variables["model"]["codebook"]["posterior"]["revived"] == 1
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior", "objective", "words"),
+    [
+        ("vq", "codes", "elbo", r"has none: its rate would be a constant\. Choose objective='reconstruction'"),
+        ("point", "standard", "elbo", r"needs the density of what is drawn.*Choose objective='reconstruction'"),
+        ("fsq", "standard", "reconstruction", r"draws codes of a codebook.*Choose model\.prior='codes'"),
+        ("diagonal", "codes", "elbo", r"is a density of codes of a codebook"),
+        ("vq(codes=1)", "codes", "reconstruction", r"codes=1\): expected a whole number from 2"),
+        ("vq(dim=0)", "codes", "reconstruction", r"dim=0\): a code's length"),
+        ("vq(decay=1)", "codes", "reconstruction", r"decay=1\): expected a number in \[0, 1\)"),
+        ("fsq((5, 1))", "codes", "reconstruction", r"expected whole numbers from 2 on"),
+        ("fsq(5)", "codes", "reconstruction", r"expected whole numbers from 2 on"),
+        ("fsq((1024, 1025))", "codes", "reconstruction", r"of a product up to"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_words(posterior, prior, objective, words):
+    with pytest.raises(ValueError, match=words):
+        build(config(posterior, prior, objective), SHAPE)
+
+
+@pytest.mark.parametrize("condition", [None, np.ones((7, 3), np.float32)])
+def test_the_prior_takes_the_codebook_of_a_blank_image_under_a_blank_condition(condition):
+    asked = []
+
+    def infer(x, condition=None):
+        asked.append((x, condition))
+        return some_codes()
+
+    p = codes(data_shape=SHAPE).apply({}, infer, condition)
+    ((x, of),) = asked
+    np.testing.assert_array_equal(x, np.zeros((1, *SHAPE)))
+    assert of is None if condition is None else (of.shape == (1, 3) and not of.any())
+    np.testing.assert_array_equal(p.codebook, some_codes().codebook)
+
+
+def test_a_run_without_a_bound_is_trained_judged_resumed_and_loaded(tmp_path):
+    said, images = [], make_split(60).image
+    whole = dataclasses.replace(
+        config(VQ, "codes"),
+        train=Train(steps=30, engine="dispatch", validate_every=10, checkpoint_every=30, patience=2),
+        evaluate=Evaluate(samples=3, batch_size=20),
+    )
+    whole = dataclasses.replace(whole, data=dataclasses.replace(whole.data, name="arrays", validation=20))
+    with mock.patch("jaxvae.figures.draw_figures"):
+        for _ in range(2):
+            run = train_and_evaluate(whole, tmp_path, arrays={"train": images, "test": images[:20]}, say=said.append)
+    assert any("already trained" in line for line in said)
+    numbers = json.loads((tmp_path / "results.json").read_text())
+    assert set(numbers["test"]) == {"examples", "rate", "distortion", "code_perplexity"}
+    assert "rate + distortion" in numbers["protocol"]["weights"]
+    lines = [line for line in read_metrics(tmp_path) if line["split"] == "validation"]
+    scores = {line["step"]: -(line["rate"] + line["distortion"]) for line in lines}
+    assert best_step(tmp_path / "checkpoints") == max(scores, key=scores.get) == run.step
+    loaded = jaxvae.load(tmp_path)
+    x = loaded.prepare(random.key(0), images[:5])
+    np.testing.assert_array_equal(loaded.encode(x).codes(), run.encode(x).codes())
+    assert loaded.reconstruct(random.key(0), x).shape == loaded.sample(random.key(0), 5).shape == (5, *SHAPE)
+    with pytest.raises(ValueError, match="Report its rate and distortion"):
+        loaded.log_likelihood(random.key(0), x)
+    fresh = start_from(str(tmp_path), made(VQ)[1])
+    jax.tree.map(np.testing.assert_array_equal, variables_of(fresh), loaded.variables)
+
+
+@pytest.mark.parametrize(
+    ("line", "score"),
+    [
+        ({"elbo": -3.0, "rate": 1.0, "distortion": 2.5}, -3.0),
+        ({"rate": 1.0, "distortion": 2.5}, -3.5),
+        ({"rate": 1.0, "distortion": None}, None),
+        ({"elbo": None, "rate": 1.0, "distortion": 2.5}, None),
+    ],
+)
+def test_a_validation_is_judged_by_its_elbo_or_by_rate_and_distortion(line, score):
+    assert score_of(line) == score
+
+
+def test_heads_say_what_they_are():
+    for head in (vq(latent_dim=2), fsq(latent_dim=2)):
+        assert (head.space, head.offers) == ("codes", frozenset())
