@@ -74,8 +74,8 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
     "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
-    "posterior": {"diagonal": posterior.diagonal},
-    "prior": {"standard": prior.standard},
+    "posterior": {"diagonal": posterior.diagonal, "vmf": posterior.vmf},
+    "prior": {"standard": prior.standard, "sphere": prior.sphere},
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},

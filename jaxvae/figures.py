@@ -33,12 +33,13 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     _, px = jax.jit(partial(latent.generate, run.model))(run.variables, random.split(keys[2], 64))
     plots.samples(folder / "samples.png", pictures(px.mean()))
     plots.curves(folder / "curves.png", read_metrics(workdir))
-    if "means" in values:
+    if "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
+    if "means" in values:
         draw_plane(folder / "latent_plane.png", values["means"], split)
-    if run.config.model.latent_dim == 2:
+    if run.config.model.latent_dim == 2 and getattr(run.model.posterior, "space", "real") == "real":
         grid = latent.quantile_grid(MANIFOLD)
         tiles = pictures(run.decode(grid.reshape(-1, 2)).mean())
         plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))

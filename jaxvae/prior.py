@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae.distributions import Normal
+from jaxvae.distributions import Normal, UniformSphere
 
 
 class StandardPrior(nn.Module):
@@ -30,6 +30,29 @@ class StandardPrior(nn.Module):
         return Normal(zeros, zeros, event=1)
 
 
+class SpherePrior(nn.Module):
+    """p(z) = 1 / area, on the unit sphere of R^latent_dim; no leaves."""
+
+    latent_dim: int
+    spaces = frozenset({"sphere"})
+    learned = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, infer: Callable, condition: Array | None = None) -> UniformSphere:
+        return UniformSphere(self.latent_dim)
+
+
 def standard(*, latent_dim: int) -> StandardPrior:
     """The standard Gaussian."""
     return StandardPrior(latent_dim)
+
+
+def sphere(*, latent_dim: int) -> SpherePrior:
+    """The uniform density on the unit sphere, p(z) = Gamma(D/2) / (2 pi^(D/2)) for |z| = 1, D = latent_dim.
+
+    For posterior 'vmf' (Davidson et al. 2018, arXiv 1804.00891). Sampling ignores a temperature. Not for posteriors of
+    real vectors.
+    """
+    if latent_dim < 2:
+        raise ValueError(f"sphere needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")
+    return SpherePrior(latent_dim)

@@ -13,6 +13,8 @@ FLOORS = [
         "distributions.event",
         "distributions.gaussian",
         "distributions.coin",
+        "distributions.bessel",
+        "distributions.sphere",
         "distributions.divergence",
         "distributions",
         "terms",

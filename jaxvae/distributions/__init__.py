@@ -8,10 +8,13 @@ from jaxvae.distributions.coin import Bernoulli
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
+from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
 
 __all__ = [
     "Bernoulli",
     "Normal",
+    "UniformSphere",
+    "VonMisesFisher",
     "draw_each",
     "flat_log_prob",
     "has_kl",
