@@ -78,9 +78,7 @@ def by_name(*factories: Callable) -> dict[str, Callable]:
 
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
-    "encoder": by_name(
-        encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d
-    ),
+    "encoder": by_name(encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d),
     "posterior": by_name(
         posterior.diagonal,
         posterior.full,
@@ -105,9 +103,7 @@ TABLES: dict[str, dict[str, Callable]] = {
         prior.categorical,
         prior.codes,
     ),
-    "decoder": by_name(
-        decoder.mlp, decoder.linear, decoder.conv, decoder.resnet, decoder.attention, decoder.conv1d
-    ),
+    "decoder": by_name(decoder.mlp, decoder.linear, decoder.conv, decoder.resnet, decoder.attention, decoder.conv1d),
     "likelihood": by_name(
         likelihood.bernoulli,
         likelihood.continuous_bernoulli,

@@ -6,16 +6,18 @@ Each says what `space` its z lives in ('real', 'sphere', 'one-hot', 'codes') and
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae.distributions import Normal, Point
+from jaxvae.distributions import Normal, Point, VonMisesFisher
 from jaxvae.layers import smooth_bound
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
+LOG_KAPPA_CENTRE, LOG_KAPPA_BOUND = math.log(10), math.log(1000)  # concentrations stay within 0.01 and 10000
 
 
 class DiagonalPosterior(nn.Module):
@@ -31,6 +33,29 @@ class DiagonalPosterior(nn.Module):
         # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
         log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
         return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
+
+
+class VonMisesFisherPosterior(nn.Module):
+    """q(z|x) = vMF(mu(x), kappa(x)) on the unit sphere of R^latent_dim."""
+
+    latent_dim: int
+    space = "sphere"
+    offers = frozenset({"samples", "density"})
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> VonMisesFisher:
+        # in float32 whatever the network computes in: at kappa 10000 a coarser loc would be off by many deviations
+        out = nn.Dense(self.latent_dim + 1)(features).astype(jnp.float32)
+        log_kappa = LOG_KAPPA_CENTRE + smooth_bound(out[..., -1:], LOG_KAPPA_BOUND)
+        return VonMisesFisher(normalized(out[..., :-1])[None], log_kappa[None])
+
+
+def normalized(x: Array) -> Array:
+    """x [N, D] at length 1, with a finite gradient everywhere; where x is as good as zero, the first axis."""
+    vanishes = jnp.square(x).sum(axis=-1, keepdims=True) < 1e-12
+    first = (jnp.arange(x.shape[-1]) == 0).astype(x.dtype)
+    x = x + jnp.where(vanishes, first[None], 0.0)
+    return x / jnp.sqrt(jnp.square(x).sum(axis=-1, keepdims=True))
 
 
 def diagonal(*, latent_dim: int) -> DiagonalPosterior:
@@ -57,3 +82,15 @@ def point(*, latent_dim: int) -> PointPosterior:
     decoded where no image was encoded.
     """
     return PointPosterior(latent_dim)
+
+
+def vmf(*, latent_dim: int) -> VonMisesFisherPosterior:
+    """A von Mises-Fisher density on the unit sphere: q(z|x) proportional to exp(kappa(x) mu(x).z), |z| = |mu| = 1.
+
+    Hyperspherical VAE (Davidson et al. 2018, arXiv 1804.00891), with prior 'sphere', to which the KL is exact. The
+    sphere has latent_dim - 1 dimensions: latent_dim=2 is the circle. kappa stays within 0.01 and 10000 and starts near
+    10. Not for objectives that look at single coordinates (tc), nor for priors of real vectors.
+    """
+    if latent_dim < 2:
+        raise ValueError(f"vmf needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")
+    return VonMisesFisherPosterior(latent_dim)

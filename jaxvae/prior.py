@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae.distributions import Normal, UniformCodes
+from jaxvae.distributions import Normal, UniformCodes, UniformSphere
 
 
 class StandardPrior(nn.Module):
@@ -28,6 +28,18 @@ class StandardPrior(nn.Module):
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:
         zeros = jnp.zeros((1, 1, self.latent_dim))
         return Normal(zeros, zeros, event=1)
+
+
+class SpherePrior(nn.Module):
+    """p(z) = 1 / area, on the unit sphere of R^latent_dim; no leaves."""
+
+    latent_dim: int
+    spaces = frozenset({"sphere"})
+    learned = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, infer: Callable, condition: Array | None = None) -> UniformSphere:
+        return UniformSphere(self.latent_dim)
 
 
 def standard(*, latent_dim: int) -> StandardPrior:
@@ -56,3 +68,14 @@ def codes(*, data_shape: tuple[int, ...]) -> CodesPrior:
     Goes with the posteriors 'vq' and 'fsq', whose codebook it takes.
     """
     return CodesPrior(data_shape)
+
+
+def sphere(*, latent_dim: int) -> SpherePrior:
+    """The uniform density on the unit sphere, p(z) = Gamma(D/2) / (2 pi^(D/2)) for |z| = 1, D = latent_dim.
+
+    For posterior 'vmf' (Davidson et al. 2018, arXiv 1804.00891). Sampling ignores a temperature. Not for posteriors of
+    real vectors.
+    """
+    if latent_dim < 2:
+        raise ValueError(f"sphere needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")
+    return SpherePrior(latent_dim)

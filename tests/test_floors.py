@@ -17,6 +17,8 @@ FLOORS = [
         "distributions.interval",
         "distributions.levels",
         "distributions.codes",
+        "distributions.bessel",
+        "distributions.sphere",
         "distributions.divergence",
         "distributions",
         "terms",

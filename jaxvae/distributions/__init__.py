@@ -10,7 +10,33 @@ from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
 from jaxvae.distributions.interval import Beta
-from jaxvae.distributions.levels import CategoricalLevels, DiscretizedLogistic, LEVELS, LogisticMixture
+from jaxvae.distributions.levels import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
+from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
 from jaxvae.distributions.tails import Laplace, StudentT
 
-__all__ = ["Bernoulli", "Beta", "CategoricalLevels", "Codes", "ContinuousBernoulli", "DiscretizedLogistic", "LEVELS", "Laplace", "LogisticMixture", "Normal", "Point", "Rounded", "StudentT", "UniformCodes", "draw_each", "flat_log_prob", "has_kl", "has_kl_each", "kl", "kl_each", "softplus", "sum_event"]
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "CategoricalLevels",
+    "Codes",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "LEVELS",
+    "Laplace",
+    "LogisticMixture",
+    "Normal",
+    "Point",
+    "Rounded",
+    "StudentT",
+    "UniformCodes",
+    "UniformSphere",
+    "VonMisesFisher",
+    "draw_each",
+    "flat_log_prob",
+    "has_kl",
+    "has_kl_each",
+    "kl",
+    "kl_each",
+    "softplus",
+    "sum_event",
+]

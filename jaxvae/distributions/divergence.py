@@ -8,10 +8,12 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jaxvae.distributions.bessel import divergence_from_uniform
 from jaxvae.distributions.codes import Point
 from jaxvae.distributions.coin import Bernoulli
 from jaxvae.distributions.event import softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
+from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
 
 
 def kl(q: Any, p: Any) -> Array:
@@ -55,8 +57,15 @@ def _bernoulli_bernoulli(q: Bernoulli, p: Bernoulli) -> Array:
     return q.mean() * (q.logits - p.logits) + softplus(p.logits) - softplus(q.logits)
 
 
+def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Array:
+    """KL to the uniform density of the sphere (Davidson et al. 2018, arXiv 1804.00891, section 3)."""
+    return divergence_from_uniform(q.dim, jnp.exp(q.log_kappa[..., 0]))
+
+
 _EACH: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
     (Normal, Normal): _normal_normal,
     (Bernoulli, Bernoulli): _bernoulli_bernoulli,
 }
-_WHOLE: dict[tuple[type, type], Callable[[Any, Any], Array]] = {}
+_WHOLE: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
+    (VonMisesFisher, UniformSphere): _von_mises_fisher_uniform,
+}

@@ -1,0 +1,379 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.special
+import scipy.stats
+from jax import random
+from jax.sharding import PartitionSpec
+from small import SHAPE, init, make_vae, ones_and_zeros
+
+from jaxvae import build, config, likelihood, posterior, prior
+from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
+from jaxvae.distributions.bessel import complement, divergence_from_uniform, log_mean_scaled, resultant
+from jaxvae.distributions.sphere import angle_slope, log_area, tangent
+from jaxvae.evaluate import bounds
+from jaxvae.model import VAE
+from jaxvae.objective import elbo
+from jaxvae.terms import example_keys
+
+DIMS = [2, 3, 4, 5, 10, 20, 32, 64, 128]
+KAPPAS = np.float32(np.logspace(-2, 4, 49))
+DRAWN = np.float32([1e-2, 1.0, 10.0, 300.0, 1e4])
+COUNT = 4000
+
+
+def exact(dim, kappa):
+    """log M, E[w], dE[w]/dkappa and E[w^2] in double precision, from scipy's Bessel functions."""
+    kappa = np.float64(kappa)
+    order = dim / 2 - 1
+    low, middle, high = (scipy.special.ive(order + step, kappa) for step in range(3))
+    log_mean = np.log(low) + kappa + scipy.special.gammaln(dim / 2) + order * np.log(2 / kappa)
+    mean = middle / low
+    return log_mean, mean, mean * (high / middle - mean + 1 / kappa), 1 - (dim - 1) * mean / kappa
+
+
+def radial(dim, kappa):
+    """A fine grid of angles from loc, and in double precision their density and its distribution function."""
+    angle = np.linspace(0, min(np.pi, 15 * np.sqrt(dim / kappa)), 200_001)
+    with np.errstate(divide="ignore"):
+        log_density = kappa * (np.cos(angle) - 1) + (np.log(np.sin(angle)) * (dim - 2) if dim > 2 else 0)
+    density = np.exp(log_density - log_density.max())
+    below = scipy.integrate.cumulative_simpson(density, x=angle, initial=0)
+    return angle, density / below[-1], below / below[-1]
+
+
+def axis(dim, seed=0):
+    loc = np.random.RandomState(seed).normal(size=dim)
+    return jnp.asarray(loc / np.linalg.norm(loc), jnp.float32)
+
+
+def make_density(dim, kappa, seed=0):
+    """One outcome of R^dim for each kappa: leaves [1, len(kappa), .]."""
+    locs = jnp.stack([axis(dim, seed + i) for i in range(len(kappa))])
+    return VonMisesFisher(locs[None], jnp.log(jnp.asarray(kappa, jnp.float32))[None, :, None])
+
+
+@functools.cache
+def drawn(dim):
+    """The density of every kappa in DRAWN, and COUNT draws [COUNT, 5, dim]."""
+    density = make_density(dim, DRAWN)
+    return density, jax.jit(VonMisesFisher.sample)(density, random.split(random.key(dim), (COUNT, len(DRAWN))))
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_the_normalizer_the_mean_and_the_divergence_are_scipys_with_their_derivatives(dim):
+    functions = (log_mean_scaled, resultant, divergence_from_uniform)
+
+    def with_derivative(f):
+        return jax.jvp(functools.partial(f, dim), (KAPPAS,), (np.ones_like(KAPPAS),))
+
+    (scaled, slope), (mean, mean_slope), (divergence, divergence_slope) = map(with_derivative, functions)
+    missing = complement(dim, KAPPAS)
+    log_mean, expected, expected_slope, _ = exact(dim, KAPPAS)
+    np.testing.assert_allclose(scaled, log_mean - KAPPAS, rtol=1e-5)
+    np.testing.assert_allclose(slope, expected - 1, rtol=2e-5)
+    np.testing.assert_allclose(missing, 1 - expected, rtol=2e-5)
+    np.testing.assert_allclose(mean, expected, rtol=2e-6)
+    np.testing.assert_allclose(mean_slope, expected_slope, rtol=2e-5)
+    np.testing.assert_allclose(divergence, KAPPAS * expected - log_mean, rtol=1e-5)
+    np.testing.assert_allclose(divergence_slope, KAPPAS * expected_slope, rtol=2e-5)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+def test_the_divergence_vanishes_with_kappa_and_is_never_negative(dim):
+    kappa = jnp.asarray([0.0, 1e-15, 1e-6, 1e-4, 1e-3])
+    value, slope = jax.vmap(jax.value_and_grad(functools.partial(divergence_from_uniform, dim)))(kappa)
+    np.testing.assert_allclose(value, np.float64(kappa) ** 2 / (2 * dim), rtol=1e-5)
+    np.testing.assert_allclose(slope, np.float64(kappa) / dim, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10, 32])
+def test_log_prob_and_divergence_are_those_of_scipys_von_mises_fisher(dim):
+    kappa = np.float32([0.01, 0.7, 5.0, 80.0, 2000.0])
+    q = make_density(dim, kappa)
+    x = np.random.RandomState(1).normal(size=(6, 5, dim)) + np.asarray(q.loc) * kappa[:, None]
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    log_prob, divergence = q.log_prob(jnp.float32(x)), kl(q, UniformSphere(dim))
+    assert divergence.shape == (1, 5)
+    for i, (loc, concentration) in enumerate(zip(np.float64(q.loc[0]), np.float64(kappa), strict=True)):
+        theirs = scipy.stats.vonmises_fisher(loc / np.linalg.norm(loc), concentration)
+        np.testing.assert_allclose(log_prob[:, i], theirs.logpdf(x[:, i]), rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(divergence[0, i], log_area(dim) - theirs.entropy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5, 10, 64])
+def test_the_densities_integrate_to_one_over_the_sphere(dim):
+    """Over the angle from loc, times the area of the circles at that angle."""
+    q = make_density(dim, DRAWN)
+    log_prob = jax.jit(VonMisesFisher.log_prob)
+    for i, kappa in enumerate(DRAWN):
+        angle = np.linspace(0, min(np.pi, 15 * np.sqrt(dim / kappa)), 4001)[1:-1]
+        loc = np.float64(q.loc[0, i])
+        across = np.eye(dim)[0] - loc[0] * loc
+        across /= np.linalg.norm(across)
+        x = np.cos(angle)[:, None] * loc + np.sin(angle)[:, None] * across
+        circles = np.log(2 * np.pi ** ((dim - 1) / 2)) - scipy.special.gammaln((dim - 1) / 2)
+        circles = circles + (dim - 2) * np.log(np.sin(angle))
+        one = VonMisesFisher(q.loc[:, i : i + 1], q.log_kappa[:, i : i + 1])
+        whole = np.trapezoid(np.exp(log_prob(one, jnp.float32(x)[:, None])[:, 0] + circles), angle)
+        np.testing.assert_allclose(whole, 1, atol=2e-3)
+    angle = np.linspace(0, np.pi, 4001)[1:-1]
+    circles = np.log(2 * np.pi ** ((dim - 1) / 2)) - scipy.special.gammaln((dim - 1) / 2)
+    uniform = np.float64(UniformSphere(dim).log_prob(jnp.zeros((1, dim))))
+    whole = np.trapezoid(np.exp(uniform + circles + (dim - 2) * np.log(np.sin(angle))), angle)
+    np.testing.assert_allclose(whole, 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+def test_draws_lie_on_the_sphere_and_have_the_moments_of_their_law(dim):
+    q, z = drawn(dim)
+    z = np.float64(z)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, atol=1e-6)
+    _, mean, _, second = exact(dim, DRAWN)
+    loc = np.float64(q.loc[0])
+    assert (np.abs(z.mean(0) - mean[:, None] * loc) < 5 * z.std(0) / np.sqrt(COUNT) + 1e-7).all()
+    np.testing.assert_allclose(q.mean()[0], mean[:, None] * loc, rtol=1e-4, atol=1e-6)
+    product = z[..., :, None] * z[..., None, :]
+    along = loc[:, :, None] * loc[:, None, :]
+    around = ((1 - second) / (dim - 1))[:, None, None]
+    expected = second[:, None, None] * along + around * (np.eye(dim) - along)
+    error = product.std(0) / np.sqrt(COUNT)
+    assert (np.abs(product.mean(0) - expected) < (5 if dim < 64 else 6) * error + 1e-7).all()
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+def test_the_angles_of_draws_follow_their_law(dim):
+    q, z = drawn(dim)
+    distance = np.linalg.norm(np.float64(z) - np.float64(q.loc), axis=-1)
+    for i, kappa in enumerate(DRAWN):
+        angle, _, below = radial(dim, np.float64(kappa))
+        drawn_angles = 2 * np.arcsin(np.minimum(distance[:, i] / 2, 1))
+        assert scipy.stats.kstest(drawn_angles, lambda a, x=angle, y=below: np.interp(a, x, y)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10])
+def test_points_of_the_uniform_sphere_are_uniform(dim):
+    p = UniformSphere(dim)
+    z = np.float64(jax.jit(p.sample)(random.split(random.key(0), (COUNT, 1)), 0.3))
+    assert z.shape == (COUNT, 1, dim)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, atol=1e-6)
+    assert (np.abs(z.mean(0)) < 5 / np.sqrt(dim * COUNT)).all()
+    law = scipy.stats.beta((dim - 1) / 2, (dim - 1) / 2)
+    for coordinate in range(dim):
+        assert scipy.stats.kstest((1 + z[:, 0, coordinate]) / 2, law.cdf).pvalue > 1e-4
+    np.testing.assert_array_equal(p.sample(random.key(1)), p.sample_and_log_prob(random.key(1))[0])
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5, 10, 64, 128])
+def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
+    """Against minus the derivative of the distribution function over the density, on a fine grid in double precision."""
+    quantiles = np.array([1e-3, 0.03, 0.2, 0.5, 0.8, 0.97, 0.999])
+    angles, slopes = [], []
+    for kappa in np.float64(DRAWN):
+        angle, density, below = radial(dim, kappa)
+        u = 2 * np.sin(angle / 2) ** 2
+        moved = (np.trapezoid(u * density, angle) - u) * density
+        places = np.searchsorted(below, quantiles)
+        angles.append(angle[places])
+        slopes.append((-scipy.integrate.cumulative_simpson(moved, x=angle, initial=0) / density)[places])
+    kappa = np.broadcast_to(DRAWN[:, None], np.shape(angles))
+    got = jax.jit(functools.partial(angle_slope, dim))(np.float32(angles), kappa)
+    np.testing.assert_allclose(got, slopes, rtol=2e-4)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10])
+def test_gradients_of_expectations_are_the_expectations_gradients(dim):
+    """E[w] and E[w^2] in kappa; E[c.z] and E[(c.z)^2] in loc, across the sphere."""
+    q, c = make_density(dim, DRAWN[:4]), axis(dim, 77)
+    kappa, loc = np.float64(DRAWN[:4]), np.float64(q.loc[0])
+    keys = random.split(random.key(1), (COUNT, 4))
+    each = VonMisesFisher(jnp.broadcast_to(q.loc, (COUNT, 4, dim)), jnp.broadcast_to(q.log_kappa, (COUNT, 4, 1)))
+
+    @jax.jit
+    def gradients(each, keys):
+        along, towards = jax.lax.stop_gradient(each.loc), jnp.broadcast_to(c, each.loc.shape)
+        z, back = jax.vjp(lambda q: q.sample(keys), each)
+        w, t = (z * along).sum(-1, keepdims=True), (z * towards).sum(-1, keepdims=True)
+        directions = (along, 2 * w * along, towards, 2 * t * towards)
+        return [back(direction)[0] for direction in directions]
+
+    in_w, in_w2, in_c, in_c2 = gradients(each, keys)
+    _, mean, slope, second = exact(dim, kappa)
+    cosine = (loc @ np.float64(c))[:, None]
+    tangential = np.float64(c) - cosine * loc
+    rounder = (second - (1 - second) / (dim - 1))[:, None]
+    second_slope = -(dim - 1) * (slope / kappa - mean / kappa**2)
+
+    def check(draws, expected):
+        draws = np.float64(draws)
+        error = draws.std(0) / np.sqrt(COUNT)
+        assert (np.abs(draws.mean(0) - expected) < 5 * error + 1e-5 * np.abs(expected) + 1e-7).all()
+
+    check(in_w.log_kappa[..., 0], kappa * slope)
+    check(in_w2.log_kappa[..., 0], kappa * second_slope)
+    for got, expected in ((in_c, mean[:, None] * tangential), (in_c2, 2 * rounder * cosine * tangential)):
+        got = np.float64(got.loc)
+        check(got - (got * loc).sum(-1, keepdims=True) * loc, expected)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10])
+def test_the_divergence_is_the_mean_log_ratio(dim):
+    q, z = drawn(dim)
+    ratio = np.float64(q.log_prob(z) - UniformSphere(dim).log_prob(z))
+    error = ratio.std(0) / np.sqrt(COUNT)
+    assert (np.abs(ratio.mean(0) - kl(q, UniformSphere(dim))[0]) < 5 * error + 1e-6).all()
+
+
+@pytest.mark.parametrize("dim", [2, 3, 10])
+def test_tangents_are_unit_across_loc_and_keep_their_angles(dim):
+    first = np.eye(dim)[0]
+    near = [first, -first, first + 1e-4, -first + 1e-4, first * 1e-30 + 1e-3, axis(dim, 1), -np.eye(dim)[1]]
+    locs = jnp.asarray([loc / np.linalg.norm(loc) for loc in near], jnp.float32)
+    around = random.normal(random.key(0), (2, 1, dim - 1))
+    around = jnp.broadcast_to(around / jnp.linalg.norm(around, axis=-1, keepdims=True), (2, len(near), dim - 1))
+    both = jnp.broadcast_to(locs, (2, *locs.shape))
+    moved = np.float64(tangent(both, around))
+    np.testing.assert_allclose((moved * both).sum(-1), 0, atol=3e-7)
+    np.testing.assert_allclose((moved**2).sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose((moved[0] * moved[1]).sum(-1), (around[0] * around[1]).sum(-1), atol=1e-6)
+    jacobian = jax.vmap(jax.jacobian(tangent))(locs, around[0])
+    assert (np.linalg.norm(jacobian, axis=(-2, -1)) < 3 * np.sqrt(dim)).all()
+
+
+def test_a_key_of_its_own_makes_a_draw_independent_of_its_neighbours():
+    q, keys = make_density(3, DRAWN), random.split(random.key(0), (7, 5))
+    z = q.sample(keys)
+    assert z.shape == (7, 5, 3)
+    alone = VonMisesFisher(q.loc[:, 2:3], q.log_kappa[:, 2:3]).sample(keys[5:6, 2:3])
+    np.testing.assert_array_equal(alone[0, 0], z[5, 2])
+    without_s = jax.tree.map(lambda leaf: leaf[0], q)
+    np.testing.assert_array_equal(without_s.sample(keys[4]), z[4])
+    assert without_s.log_prob(z[4]).shape == (5,)
+    assert q.sample(random.key(3)).shape == (1, 5, 3)
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+def test_draws_and_gradients_are_the_same_over_devices(dim):
+    q, keys = make_density(dim, DRAWN[:4]), random.split(random.key(0), (3, 4))
+
+    def run(q, keys):
+        z, back = jax.vjp(lambda q: q.sample(keys), q)
+        return z, back(z)[0]
+
+    plain = jax.jit(run)(q, random.clone(keys))
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = PartitionSpec(None, "batch")
+    sharded = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(spec, spec), out_specs=spec))(q, random.clone(keys))
+    by_pmap = jax.pmap(run, in_axes=1, out_axes=1)
+    split = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], 2, 2, *leaf.shape[2:]), (q, random.clone(keys)))
+    joined = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], 4, *leaf.shape[3:]), by_pmap(*split))
+    for one, two, three in zip(*map(jax.tree.leaves, (plain, sharded, joined)), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one, three, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 64])
+def test_the_head_is_bounded_and_everything_finite_at_extreme_features(dim):
+    head = posterior.vmf(latent_dim=dim)
+    size = np.float32([0, 1e-20, 1e-7, 1, 30, 1e4])
+    rows = np.concatenate([sign * size[:, None] * np.eye(dim + 1)[0] for sign in (1, -1)])
+    features = np.concatenate([rows + k * np.eye(dim + 1)[-1] for k in (-30, 0, 30, 1e4)]).astype(np.float32)
+    variables = {"params": {"Dense_0": {"kernel": jnp.eye(dim + 1), "bias": jnp.zeros(dim + 1)}}}
+    keys = random.split(random.key(0), (2, len(features)))
+
+    def total(features, temperature):
+        q = head.apply(variables, features)
+        z, log_q = q.sample_and_log_prob(keys)
+        values = (z, log_q, kl(q, UniformSphere(dim)), q.mean(), q.sample(random.clone(keys), temperature))
+        return sum(value.sum() for value in values), (q, values)
+
+    (_, (q, values)), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(features, 0.0)
+    assert all(np.isfinite(value).all() for value in values)
+    assert np.isfinite(gradient).all()
+    np.testing.assert_allclose(np.linalg.norm(q.loc, axis=-1), 1, atol=1e-6)
+    kappa = np.exp(q.log_kappa)
+    assert kappa.min() > 0.0099
+    assert kappa.max() < 10_001
+    np.testing.assert_allclose(kappa.reshape(4, -1)[1], 10, rtol=1e-5)
+    np.testing.assert_allclose(values[-1], np.broadcast_to(q.loc, values[-1].shape), atol=1e-5)
+
+
+def test_temperature_divides_kappa_by_its_square():
+    q, keys = make_density(5, DRAWN[2:4]), random.split(random.key(0), (3, 2))
+    colder = VonMisesFisher(q.loc, q.log_kappa - 2 * jnp.log(0.5))
+    np.testing.assert_allclose(q.sample(keys, 0.5), colder.sample(random.clone(keys)), atol=1e-5)
+
+
+def make_sphere_vae(dim=3):
+    plain = make_vae(latent_dim=dim)
+    return VAE(
+        encoder=plain.encoder,
+        posterior=posterior.vmf(latent_dim=dim),
+        latent_prior=prior.sphere(latent_dim=dim),
+        decoder=plain.decoder,
+        likelihood=likelihood.bernoulli(),
+    )
+
+
+@pytest.fixture(scope="module")
+def made():
+    model, x = make_sphere_vae(), ones_and_zeros(6)
+    return model, init(model, x), x, jax.jit(model.apply)
+
+
+def test_a_vae_on_the_sphere_has_a_finite_bound_and_every_parameter_a_gradient(made):
+    model, variables, x, _ = made
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def gradient(variables, exact_kl):
+        def loss(variables):
+            terms = model.apply(variables, example_keys(random.key(1), jnp.arange(6), 4), x)
+            return -(bounds(terms)["elbo"] if exact_kl else terms.log_weight).mean()
+
+        return jax.value_and_grad(loss)(variables)
+
+    (value, exact_kl), (other, sampled_kl) = gradient(variables, True), gradient(variables, False)
+    assert np.isfinite([value, other]).all()
+    for leaf in jax.tree.leaves((exact_kl, sampled_kl)):
+        assert np.isfinite(leaf).all()
+        assert np.abs(leaf).max() > 0
+
+
+def test_leaves_have_the_full_rank_and_chunks_of_draws_are_all_draws_at_once(made):
+    _, variables, x, apply = made
+    index = np.arange(6)
+    whole = apply(variables, example_keys(random.key(2), index, 4), x)
+    (level,) = whole.levels
+    assert level.q.loc.shape == (1, 6, 3)
+    assert level.q.log_kappa.shape == (1, 6, 1)
+    assert level.kl.shape == (1, 6)
+    assert level.z.shape == (4, 6, 3)
+    parts = [apply(variables, example_keys(random.key(2), index, 2, first=first), x) for first in (0, 2)]
+    np.testing.assert_array_equal(level.z, np.concatenate([part.levels[0].z for part in parts]))
+    np.testing.assert_allclose(whole.log_weight, np.concatenate([part.log_weight for part in parts]), rtol=1e-5)
+
+
+def test_editing_an_example_changes_its_own_terms_only(made):
+    _, variables, x, apply = made
+    edited = np.where(np.arange(6).reshape(6, 1, 1, 1) == 2, 1 - x, x)
+    one, other = (apply(variables, example_keys(random.key(2), np.arange(6), 4), data) for data in (x, edited))
+    for before, after in ((one.log_weight, other.log_weight), (one.levels[0].z, other.levels[0].z)):
+        np.testing.assert_array_equal(np.delete(before, 2, axis=1), np.delete(after, 2, axis=1))
+        assert (np.asarray(before)[:, 2] != np.asarray(after)[:, 2]).any()
+
+
+def test_a_config_builds_the_sphere_and_refuses_one_dimension_in_words():
+    def parts(latent_dim):
+        model = config.Model(latent_dim=latent_dim, posterior="vmf", prior="sphere")
+        return build.build(config.Config(model=model), SHAPE)
+
+    assert isinstance(parts(2).model.posterior, posterior.VonMisesFisherPosterior)
+    with pytest.raises(ValueError, match="vmf needs model.latent_dim from 2 on .* not 1"):
+        parts(1)
+    with pytest.raises(ValueError, match="sphere needs model.latent_dim from 2 on .* not 1"):
+        prior.sphere(latent_dim=1)
+    assert elbo().needs <= posterior.VonMisesFisherPosterior.offers
