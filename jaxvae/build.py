@@ -74,8 +74,8 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
     "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
-    "posterior": {"diagonal": posterior.diagonal},
-    "prior": {"standard": prior.standard},
+    "posterior": {f.__name__: f for f in (posterior.diagonal, posterior.iaf, posterior.coupling)},
+    "prior": {f.__name__: f for f in (prior.standard, prior.realnvp, prior.maf)},
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},

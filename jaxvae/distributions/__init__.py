@@ -7,10 +7,12 @@ Log-densities are in nats and summed over the event. Inside the library the batc
 from jaxvae.distributions.coin import Bernoulli
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
+from jaxvae.distributions.flow import Flow
 from jaxvae.distributions.gaussian import Normal
 
 __all__ = [
     "Bernoulli",
+    "Flow",
     "Normal",
     "draw_each",
     "flat_log_prob",
