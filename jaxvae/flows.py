@@ -18,7 +18,9 @@ from jax import Array, lax
 from jaxvae.distributions import Flow, Normal, softplus
 from jaxvae.layers import smooth_bound
 
-NEAR_IDENTITY = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")  # not 0: gradients would stop there
+NEAR_IDENTITY = nn.initializers.variance_scaling(
+    1e-4, "fan_in", "truncated_normal"
+)  # not 0: gradients would stop there
 GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4.1)
 
 
@@ -146,7 +148,7 @@ def through(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]
     return z, sum(log_dets[1:], log_dets[0])
 
 
-def shares(context: Array | None, steps: int) -> list[Array | None]:
+def shares(context: Array | None, steps: int) -> Sequence[Array | None]:
     """What of the context each step sees."""
     return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
 
@@ -157,10 +159,10 @@ def step_bound(steps: int) -> float:
 
 
 class Coupling(nn.Module):
-    """x = z exp(s) + t for one half of z, with s and t dense networks of the other, which stays (arXiv 1605.08803, eq. 7).
+    """x = z exp(s) + t for one half of z, with s and t a dense network of the other, which stays.
 
-    Halves are the first and the second, or the even and the odd coordinates where `interleaved`; the latter half moves,
-    or the former where `swapped`.
+    (Dinh et al. 2016, arXiv 1605.08803, eq. 7.) The halves are the first and the second, or the even and the odd
+    coordinates where `interleaved`; the latter moves, or the former where `swapped`.
     """
 
     dim: int

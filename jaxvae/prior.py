@@ -42,7 +42,7 @@ class FlowPrior(nn.Module):
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Flow:
-        zeros = jnp.zeros((1, 1, self.flow.dim))
+        zeros = jnp.zeros((1, 1 if condition is None else len(condition), self.flow.dim))
         context = None if condition is None else nn.Dense(self.flow.context_features, name="context")(condition)
         return transformed(Normal(zeros, zeros, event=1), self.flow, context)
 
