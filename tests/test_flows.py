@@ -219,8 +219,8 @@ def test_a_cold_draw_is_the_mean_and_a_draw_knows_its_own_key_and_example_alone(
     base = jax.tree.map(lambda a, b: jnp.where(one[None, :, None], a, b), density.base, other.base)
     elsewhere = Flow(base, density.weights, context, density.network)
     x, mean = draws(density, random.split(random.key(0), (3, N)), 1.0)
-    keys = jnp.where(one[None], *(random.split(random.key(seed), (3, N)) for seed in (0, 1)))
-    same = draws(elsewhere, keys, 1.0)[0]
+    bits = [random.key_data(random.split(random.key(seed), (3, N))) for seed in (0, 1)]
+    same = draws(elsewhere, random.wrap_key_data(jnp.where(one[None, :, None], *bits)), 1.0)[0]
     np.testing.assert_allclose(same[:, 2], x[:, 2], atol=1e-6)
     assert (np.abs(same - x).max((0, 2)) > 0)[~one].all()
     cold = draws(density, random.split(random.key(2), (3, N)), 0.0)[0]
