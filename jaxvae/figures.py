@@ -33,10 +33,11 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     _, px = jax.jit(partial(latent.generate, run.model))(run.variables, random.split(keys[2], 64))
     plots.samples(folder / "samples.png", pictures(px.mean()))
     plots.curves(folder / "curves.png", read_metrics(workdir))
-    if "means" in values:
+    if "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
+    if "means" in values:
         draw_plane(folder / "latent_plane.png", values["means"], split)
     if run.config.model.latent_dim == 2:
         grid = latent.quantile_grid(MANIFOLD)
