@@ -21,7 +21,7 @@ from jaxvae.layers import smooth_bound
 NEAR_IDENTITY = nn.initializers.variance_scaling(
     1e-4, "fan_in", "truncated_normal"
 )  # not 0: gradients would stop there
-GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4.1)
+GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
 
 
 class CouplingFlow(nn.Module):
@@ -161,7 +161,7 @@ def step_bound(steps: int) -> float:
 class Coupling(nn.Module):
     """x = z exp(s) + t for one half of z, with s and t a dense network of the other, which stays.
 
-    (Dinh et al. 2016, arXiv 1605.08803, eq. 7.) The halves are the first and the second, or the even and the odd
+    (Dinh et al. 2016, arXiv 1605.08803, eq. 4-5.) The halves are the first and the second, or the even and the odd
     coordinates where `interleaved`; the latter moves, or the former where `swapped`.
     """
 

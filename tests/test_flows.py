@@ -166,13 +166,33 @@ def test_iaf_is_the_papers_equations_unit_by_unit():
     np.testing.assert_allclose(log_det, log_sigma, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["iaf", "maf"])
-def test_the_context_reaches_every_coordinate_the_first_too(name):
-    network, z = NETWORKS[name], normal(1, D)
-    context = normal(1, network.context_features, seed=1)
+def test_couplings_are_the_papers_equation_with_halves_taking_turns():
+    """Eq. 4-5 in float64, the coordinates that move written out."""
+    network, z = CouplingFlow(D, 4, H, 1), normal(N, D)
+    context = normal(N, 4 * H, seed=1)
     variables = drawn_parameters(network.init, z, context)
-    moved = network.apply(variables, z, context + 1.0)[0] - network.apply(variables, z, context)[0]
-    assert (np.abs(moved) > 1e-3).all()
+    x, log_det = network.apply(variables, z, context)
+    expected, total = np.float64(z), 0.0
+    for turn, moved in enumerate(([2, 3, 4], [0, 1], [1, 3], [0, 2, 4])):
+        kept = [i for i in range(D) if i not in moved]
+        dense = variables["params"][f"turns_{turn}"]["conditioner"]
+        (w0, b0), (w1, b1) = ([np.float64(dense[f"Dense_{i}"][k]) for k in ("kernel", "bias")] for i in (0, 1))
+        hidden = np.maximum(expected[:, kept] @ w0 + b0 + np.float64(context)[:, H * turn : H * turn + H], 0)
+        t, s = np.split(hidden @ w1 + b1, 2, axis=-1)
+        s = 4 * np.tanh(s / 4)
+        expected[:, moved] = expected[:, moved] * np.exp(s) + t
+        total = total + s.sum(-1)
+    np.testing.assert_allclose(x, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(log_det, total, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [InverseAutoregressiveFlow, MaskedAutoregressiveFlow])
+def test_the_context_reaches_every_coordinate_of_a_step_the_first_too(kind):
+    network, z = kind(D, 1, H, 1), normal(1, D)
+    context = normal(1, H, seed=1)
+    variables = drawn_parameters(network.init, z, context)
+    moved, _ = jax.jit(network.apply)(variables, z, context)
+    assert (np.abs(moved - jax.jit(network.apply)(variables, z, context + 1.0)[0]) > 1e-3).all()
 
 
 @pytest.mark.parametrize("factory", [prior.realnvp, prior.maf])
