@@ -12,6 +12,7 @@ FLOORS = [
     [
         "distributions.event",
         "distributions.gaussian",
+        "distributions.flow",
         "distributions.coin",
         "distributions.tails",
         "distributions.interval",
@@ -26,6 +27,9 @@ FLOORS = [
     ["layers", "encoder", "decoder"],
     ["posterior", "codebook", "prior", "draw", "support", "likelihood"],
     ["model", "baselines"],
+    ["layers", "encoder", "decoder", "flows"],
+    ["posterior", "prior", "draw", "likelihood"],
+    ["model"],
     ["objective", "step", "evaluate", "latent"],
     [
         "data.store",

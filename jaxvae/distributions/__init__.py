@@ -8,6 +8,7 @@ from jaxvae.distributions.codes import Codes, Point, Rounded, UniformCodes
 from jaxvae.distributions.coin import Bernoulli, ContinuousBernoulli
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
+from jaxvae.distributions.flow import Flow
 from jaxvae.distributions.gaussian import Normal
 from jaxvae.distributions.interval import Beta
 from jaxvae.distributions.levels import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
@@ -21,6 +22,7 @@ __all__ = [
     "Codes",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
+    "Flow",
     "LEVELS",
     "Laplace",
     "LogisticMixture",

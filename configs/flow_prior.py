@@ -1,0 +1,29 @@
+"""A learned prior: a dense VAE on MNIST, 784-512-512-40-512-512-784, whose p(z) is a RealNVP of 8 couplings.
+
+Command: python train.py --config configs/flow_prior.py --config.data.data_dir=FOLDER   (where TFDS prepared MNIST)
+Claim:    -log p(x) <= 83.5 (IW-5000), nats, all 10,000 test images, dynamic binarization; 88.2 with the standard prior.
+Measured: (pending)
+"""
+
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+
+STEPS_PER_EPOCH = 55_000 // 100
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="mnist", prepare="binarize", batch_size=100, validation=5_000),
+        model=Model(
+            latent_dim=40,
+            encoder="mlp(512, 512)",
+            prior="realnvp(steps=8, hidden=128)",
+            decoder="mlp(512, 512)",
+            likelihood="bernoulli",
+        ),
+        objective="elbo(beta=1.0)",
+        optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
+        train=Train(
+            steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH
+        ),
+        evaluate=Evaluate(samples=100),
+    )

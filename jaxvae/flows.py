@@ -1,0 +1,323 @@
+"""Normalizing flows: invertible networks of z [N, D], whose Jacobian's determinant is a product of scales.
+
+Each has `forward(z, context) -> (x [N, D], log |det dx/dz| [N])` and `inverse(x, context) -> (z, log |det dz/dx|)`.
+`context [N, context_features]`, or None, is what the flow depends on: one shift of the first hidden layer for every
+step, side by side, so that whoever makes it computes it once per image, however many z are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxvae.distributions import Flow, Normal, softplus
+from jaxvae.layers import smooth_bound
+
+NEAR_IDENTITY = nn.initializers.variance_scaling(
+    1e-4, "fan_in", "truncated_normal"
+)  # not 0: gradients would stop there
+GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
+
+
+class CouplingFlow(nn.Module):
+    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): as fast forward as back.
+
+    The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
+    """
+
+    dim: int
+    steps: int
+    hidden: int
+    layers: int
+
+    def setup(self) -> None:
+        self.turns = [
+            Coupling(self.dim, self.hidden, self.layers, step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
+            for turn in range(self.steps)
+        ]
+
+    @property
+    def context_features(self) -> int:
+        return self.steps * self.hidden
+
+    def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.forward(z, context)
+
+    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.forward for turn in self.turns], z, shares(context, self.steps))
+
+    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.inverse for turn in self.turns[::-1]], x, shares(context, self.steps)[::-1])
+
+
+class InverseAutoregressiveFlow(nn.Module):
+    """Gated autoregressive steps of alternating order (Kingma et al. 2016, arXiv 1606.04934, eq. 10-14).
+
+    Forward is one pass, for a posterior that scores its own draws; inverse takes `dim` passes a step.
+    """
+
+    dim: int
+    steps: int
+    hidden: int
+    layers: int
+
+    def setup(self) -> None:
+        self.turns = [
+            Autoregressive(self.dim, self.hidden, self.layers, step_bound(self.steps), gated, turn % 2 == 1)
+            for turn in range(self.steps)
+        ]
+
+    @property
+    def context_features(self) -> int:
+        return self.steps * self.hidden
+
+    def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.forward(z, context)
+
+    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.at_once for turn in self.turns], z, shares(context, self.steps))
+
+    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.one_by_one for turn in self.turns[::-1]], x, shares(context, self.steps)[::-1])
+
+
+class MaskedAutoregressiveFlow(nn.Module):
+    """Standardising autoregressive steps of alternating order (Papamakarios et al. 2017, arXiv 1705.07057, eq. 3-5).
+
+    Inverse is one pass, for a prior that scores what others drew; forward takes `dim` passes a step.
+    """
+
+    dim: int
+    steps: int
+    hidden: int
+    layers: int
+
+    def setup(self) -> None:
+        self.turns = [
+            Autoregressive(self.dim, self.hidden, self.layers, step_bound(self.steps), standardised, turn % 2 == 1)
+            for turn in range(self.steps)
+        ]
+
+    @property
+    def context_features(self) -> int:
+        return self.steps * self.hidden
+
+    def __call__(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.inverse(x, context)
+
+    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.one_by_one for turn in self.turns[::-1]], z, shares(context, self.steps)[::-1])
+
+    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return through([turn.at_once for turn in self.turns], x, shares(context, self.steps))
+
+
+def transformed(base: Normal, network: Any, context: Array | None = None) -> Flow:
+    """The density of network.forward(z), z ~ base [1, B or 1, D], as a pytree that no longer needs its Linen scope.
+
+    `network` is a child of the module that calls this; `context [B, network.context_features]`. Gradients of the Flow's
+    weights are gradients of the child's parameters.
+    """
+    if network.is_initializing():
+        network(jnp.zeros((1, network.dim)), None if context is None else context[:1])
+    weights = jax.tree.map(lambda leaf: leaf[None, None], network.variables["params"])
+    context = None if context is None else context.astype(jnp.float32)[None]
+    return Flow(base, weights, context, network.clone(parent=None, name=None))
+
+
+def require_coordinates(name: str, latent_dim: int, instead: str) -> None:
+    """ValueError where z has one coordinate, and a flow nothing to make it depend on."""
+    if latent_dim < 2:
+        raise ValueError(
+            f"{name}(...) moves coordinates of z by what the others are, but model.latent_dim={latent_dim} has no "
+            f"others. Choose {instead}, or model.latent_dim from 2 on."
+        )
+
+
+def through(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]) -> tuple[Array, Array]:
+    """z through one map after the other, and the sum of their log-determinants."""
+    log_dets = []
+    for change, context in zip(maps, contexts, strict=True):
+        z, log_det = change(z, context)
+        log_dets.append(log_det)
+    return z, sum(log_dets[1:], log_dets[0])
+
+
+def shares(context: Array | None, steps: int) -> Sequence[Array | None]:
+    """What of the context each step sees."""
+    return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
+
+
+def step_bound(steps: int) -> float:
+    """The bound of one step's log-scales: a stack of any height stays within e^-16 and e^16, its squares in float32."""
+    return min(4.0, 16.0 / steps)
+
+
+class Coupling(nn.Module):
+    """x = z exp(s) + t for one half of z, with s and t a dense network of the other, which stays.
+
+    (Dinh et al. 2016, arXiv 1605.08803, eq. 4-5.) The halves are the first and the second, or the even and the odd
+    coordinates where `interleaved`; the latter moves, or the former where `swapped`.
+    """
+
+    dim: int
+    hidden: int
+    layers: int
+    bound: float
+    interleaved: bool
+    swapped: bool
+
+    def setup(self) -> None:
+        former = (self.dim + 1) // 2 if self.interleaved else self.dim // 2
+        self.conditioner = Conditioner(former if self.swapped else self.dim - former, self.hidden, self.layers)
+
+    def forward(self, z: Array, context: Array | None) -> tuple[Array, Array]:
+        kept, moved = self._split(z)
+        shift, log_scale = self._affine(kept, context)
+        return self._join(kept, moved * jnp.exp(log_scale) + shift), log_scale.sum(-1)
+
+    def inverse(self, x: Array, context: Array | None) -> tuple[Array, Array]:
+        kept, moved = self._split(x)
+        shift, log_scale = self._affine(kept, context)
+        return self._join(kept, (moved - shift) * jnp.exp(-log_scale)), -log_scale.sum(-1)
+
+    def _affine(self, kept: Array, context: Array | None) -> tuple[Array, Array]:
+        shift, free = self.conditioner(kept, context)
+        return shift, smooth_bound(free, self.bound)
+
+    def _split(self, z: Array) -> tuple[Array, Array]:
+        half = self.dim // 2
+        former, latter = (z[:, 0::2], z[:, 1::2]) if self.interleaved else (z[:, :half], z[:, half:])
+        return (latter, former) if self.swapped else (former, latter)
+
+    def _join(self, kept: Array, moved: Array) -> Array:
+        former, latter = (moved, kept) if self.swapped else (kept, moved)
+        return interleave(former, latter) if self.interleaved else jnp.concatenate([former, latter], axis=-1)
+
+
+class Conditioner(nn.Module):
+    """A dense network from [N, F] and a context [N, hidden], or None, to two outputs [N, outputs], at first near 0."""
+
+    outputs: int
+    hidden: int
+    layers: int
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array | None) -> tuple[Array, Array]:
+        x = nn.Dense(self.hidden)(x)
+        x = nn.relu(x if context is None else x + context)
+        for _ in range(self.layers - 1):
+            x = nn.relu(nn.Dense(self.hidden)(x))
+        shift, free = jnp.split(nn.Dense(2 * self.outputs, kernel_init=NEAR_IDENTITY)(x), 2, axis=-1)
+        return shift.astype(jnp.float32), free.astype(jnp.float32)
+
+
+class Autoregressive(nn.Module):
+    """y = x exp(s) + t, where s and t of a coordinate see those before it alone; after it, where `descending`.
+
+    `form` makes t and s of what a MADE says. From x to y all coordinates are made at once; back, one by one.
+    """
+
+    dim: int
+    hidden: int
+    layers: int
+    bound: float
+    form: Callable[[Array, Array, float], tuple[Array, Array]]
+    descending: bool
+
+    def setup(self) -> None:
+        self.made = MADE(self.dim, self.hidden, self.layers, self.descending)
+
+    def at_once(self, x: Array, context: Array | None) -> tuple[Array, Array]:
+        """(y, log |det dy/dx|)."""
+        shift, log_scale = self.form(*masked_network(self.made.masked(), x, context), self.bound)
+        return x * jnp.exp(log_scale) + shift, log_scale.sum(-1)
+
+    def one_by_one(self, y: Array, context: Array | None) -> tuple[Array, Array]:
+        """(x, log |det dx/dy|). What comes later stays 0 until its turn, so that no wrong guess can overflow."""
+        layers = self.made.masked()
+
+        def place(found: tuple[Array, Array], turn: Array) -> tuple[tuple[Array, Array], None]:
+            x, log_scales = found
+            shift, log_scale = self.form(*masked_network(layers, x, context), self.bound)
+            here = jnp.arange(self.dim)[None] == turn
+            x = jnp.where(here, (y - shift) * jnp.exp(-log_scale), x)
+            return (x, jnp.where(here, log_scale, log_scales)), None
+
+        order = jnp.arange(self.dim)
+        nothing = jnp.zeros_like(y)
+        (x, log_scales), _ = lax.scan(place, (nothing, nothing), order[::-1] if self.descending else order)
+        return x, -log_scales.sum(-1)
+
+
+class MADE(nn.Module):
+    """A dense network whose two outputs for coordinate i see x_1 .. x_{i-1} alone, by masks on its kernels.
+
+    (Germain et al. 2015, arXiv 1502.03509, eq. 12-13.) Where `descending` they see x_{i+1} .. x_D. A hidden unit of
+    degree m sees m coordinates; degrees from 0 on, so that the first coordinate, too, may depend on the context.
+    """
+
+    dim: int
+    hidden: int
+    layers: int
+    descending: bool
+
+    def setup(self) -> None:
+        sizes = [self.dim, *[self.hidden] * self.layers, 2 * self.dim]
+        initializers = [nn.initializers.lecun_normal()] * self.layers + [NEAR_IDENTITY]
+        self.kernels = [
+            self.param(f"kernel_{i}", initializers[i], (sizes[i], sizes[i + 1])) for i in range(self.layers + 1)
+        ]
+        self.biases = [
+            self.param(f"bias_{i}", nn.initializers.zeros_init(), (sizes[i + 1],)) for i in range(self.layers + 1)
+        ]
+
+    def masked(self) -> list[tuple[Array, Array]]:
+        """Each layer's masked kernel and bias: made once, however often the network runs."""
+        return [
+            (kernel * mask, bias) for kernel, bias, mask in zip(self.kernels, self.biases, self._masks(), strict=True)
+        ]
+
+    def _masks(self) -> list[Array]:
+        own = jnp.arange(1, self.dim + 1)
+        own = own[::-1] if self.descending else own
+        hidden = jnp.arange(self.hidden) * self.dim // self.hidden
+        first = hidden[None] >= own[:, None]
+        inner = hidden[None] >= hidden[:, None]
+        last = jnp.tile(own, 2)[None] > hidden[:, None]
+        return [first, *[inner] * (self.layers - 1), last]
+
+
+def masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array | None) -> tuple[Array, Array]:
+    """The two outputs [N, D] of a MADE's masked layers at x [N, D]; pure, so that it may run inside a loop."""
+    for i, (kernel, bias) in enumerate(layers):
+        x = (x if i == 0 else nn.relu(x)) @ kernel + bias[None]
+        if i == 0 and context is not None:
+            x = x + context
+    shift, free = jnp.split(x, 2, axis=-1)
+    return shift.astype(jnp.float32), free.astype(jnp.float32)
+
+
+def gated(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+    """Shift and log-scale of y = g x + (1 - g) mean with a gate g = sigmoid(free + 2), `free` bounded (eq. 13-14)."""
+    gate = GATE + smooth_bound(free, bound)
+    return jax.nn.sigmoid(-gate) * mean, -softplus(-gate)
+
+
+def standardised(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+    """Shift and log-scale of y = (x - mean) exp(-a), a = `free` bounded (arXiv 1705.07057, eq. 5)."""
+    log_scale = -smooth_bound(free, bound)
+    return -mean * jnp.exp(log_scale), log_scale
+
+
+def interleave(even: Array, odd: Array) -> Array:
+    """[N, D] whose even coordinates are those of `even`, and whose odd ones those of `odd`; D may be odd."""
+    longer = even.shape[-1] - odd.shape[-1]
+    zero = jnp.zeros((), even.dtype)
+    # two interior pads, added: a CPU runs them in one loop, where a scatter would go element by element
+    return lax.pad(even, zero, ((0, 0, 0), (0, 1 - longer, 1))) + lax.pad(odd, zero, ((0, 0, 0), (1, longer, 1)))
