@@ -74,8 +74,15 @@ def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTra
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": {f.__name__: f for f in (prepare.binarize, prepare.static, prepare.grey, prepare.dequantize)},
     "encoder": {"mlp": encoder.mlp, "conv": encoder.conv},
-    "posterior": {"diagonal": posterior.diagonal},
-    "prior": {"standard": prior.standard},
+    "posterior": {f.__name__: f for f in (posterior.diagonal, posterior.full, posterior.low_rank, posterior.relaxed)},
+    "prior": {
+        "standard": prior.standard,
+        "gaussian": prior.gaussian,
+        "mixture": prior.mixture,
+        "vamp": prior.vamp,
+        "conditional": prior.conditional,
+        "categorical": prior.categorical,
+    },
     "decoder": {"mlp": decoder.mlp, "conv": decoder.conv},
     "likelihood": {"bernoulli": likelihood.bernoulli, "gaussian": likelihood.gaussian},
     "objective": {"elbo": objective.elbo, "reconstruction": objective.reconstruction},
