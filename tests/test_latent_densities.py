@@ -277,16 +277,16 @@ def test_straight_through_is_exactly_one_hot_in_value_and_soft_in_gradient():
     weight = array(np.random.RandomState(0).normal(size=(7, BATCH, SIZE, CLASSES)))
 
     @jax.jit
-    def value_and_gradient(density):
+    def value_and_gradient(density, keys):
         def total(density):
-            draws = density.relaxed_sample(keys(7))
+            draws = density.relaxed_sample(keys)
             return (draws * weight).sum(), draws
 
         gradient, draws = jax.grad(total, has_aux=True)(density)
         return draws, gradient.logits
 
-    hard, through = value_and_gradient(relaxed(temperature=0.6, straight_through=True))
-    soft, gradient = value_and_gradient(relaxed(temperature=0.6))
+    hard, through = value_and_gradient(relaxed(temperature=0.6, straight_through=True), keys(7))
+    soft, gradient = value_and_gradient(relaxed(temperature=0.6), keys(7))
     assert set(np.unique(hard)) == {0.0, 1.0}
     np.testing.assert_array_equal(hard.argmax(-1), soft.argmax(-1))
     assert not np.isin(soft, (0, 1)).any()
@@ -315,14 +315,14 @@ def test_values_and_gradients_are_finite_at_extreme_parameters(name):
     density = extremes()[name]
     p = one_hot(5) if name in DISCRETE else normal(5)
 
-    def values(density):
-        z, log_q = density.sample_and_log_prob(keys(2))
-        soft = density.relaxed_sample(keys(2, seed=1)) if name == "relaxed" else z
+    def values(density, keys):
+        z, log_q = density.sample_and_log_prob(keys[:2])
+        soft = density.relaxed_sample(keys[2:]) if name == "relaxed" else z
         return z, log_q, density.log_prob(lax.stop_gradient(z)), soft, 0.0 if name == "mixture" else kl(density, p)
 
-    def total(density):
-        found = values(density)
+    def total(density, keys):
+        found = values(density, keys)
         return sum(jnp.sum(value) for value in found), found
 
-    for leaf in jax.tree.leaves(jax.jit(jax.value_and_grad(total, has_aux=True))(density)):
+    for leaf in jax.tree.leaves(jax.jit(jax.value_and_grad(total, has_aux=True))(density, keys(4))):
         assert np.isfinite(leaf).all()
