@@ -37,8 +37,10 @@ DISCRETE = {
 }
 
 
-def make(q, p, **parts):
-    return make_vae(**parts).clone(posterior=q, latent_prior=p)
+def make(q, p, px=None):
+    """A VAE of linear networks: what is tested is not in them, and they compile the fastest."""
+    model = make_vae(px=px, encode=MLPEncoder(()), decode=MLPDecoder((), SHAPE))
+    return model.clone(posterior=q, latent_prior=p)
 
 
 def keys(samples=2, seed=5):
@@ -67,7 +69,7 @@ def test_with_every_prior_that_fits_the_elbo_is_finite_and_every_parameter_gets_
     models = {of: make(q, p).clone(training=True) for of, p in (REAL if q.space == "real" else DISCRETE).items()}
     conditions = {of: labels() if of == "conditional" else None for of in models}
     own = {of: random_params(model, x, conditions[of]) for of, model in models.items()}
-    shared = {part: own[next(iter(own))][part] for part in ("encoder", "posterior", "decoder")}
+    shared = {part: own[next(iter(own))][part] for part in ("posterior", "decoder")}
     own = {of: params if of == "conditional" else without(params, shared) for of, params in own.items()}
 
     def losses(own, shared, bits):
@@ -78,7 +80,7 @@ def test_with_every_prior_that_fits_the_elbo_is_finite_and_every_parameter_gets_
         return sum(each.values()), each
 
     (_, values), gradient = jax.jit(jax.value_and_grad(losses, (0, 1), has_aux=True))(
-        own, shared, random.key_data(keys())
+        own, shared, random.key_data(keys(1))
     )
     for of, value in values.items():
         assert np.isfinite(value), of
@@ -89,8 +91,7 @@ def test_with_every_prior_that_fits_the_elbo_is_finite_and_every_parameter_gets_
 
 def linear_gaussian(q):
     """A linear-Gaussian model, its columns at a sharp angle: (model, W, b, the posterior's covariance, log_px)."""
-    model = make(q, prior.standard(latent_dim=SIZE), px=likelihood.gaussian(SIGMA), encode=MLPEncoder(()))
-    model = model.clone(decoder=MLPDecoder((), SHAPE))
+    model = make(q, prior.standard(latent_dim=SIZE), likelihood.gaussian(SIGMA))
     state = np.random.RandomState(0)
     w = 0.3 * state.normal(size=(PIXELS, 1)) + 0.2 * state.normal(size=(PIXELS, SIZE))
     b, spread = state.normal(size=PIXELS), np.linalg.inv(np.eye(SIZE) + w.T @ w / SIGMA**2)
