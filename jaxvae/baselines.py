@@ -40,7 +40,7 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
         "posterior": {"Dense_0": dense(to_z, -mean @ to_z)},
         "decoder": {"Dense_0": dense((directions * lengths).T, mean)},
     }
-    likelihood = GaussianLikelihood(float(scale), learned=False)
+    likelihood = GaussianLikelihood(float(scale))
     return linear_vae(PointPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
 
 
@@ -68,7 +68,7 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
             "log_scale": np.float32(unbounded(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
         },
     }
-    likelihood = GaussianLikelihood(1.0, learned=True)
+    likelihood = GaussianLikelihood("learned")
     return linear_vae(DiagonalPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
 
 

@@ -71,7 +71,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
 
     A workdir without a checkpoint has nothing to lose: the new config takes it over.
     """
-    identity = {
+    identity: dict[str, Any] = {
         "name": data.name,
         "version": data.version,
         "shape": list(data.shape),

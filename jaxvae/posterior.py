@@ -7,19 +7,26 @@ Each says what `space` its z lives in ('real', 'sphere', 'one-hot', 'codes') and
 from __future__ import annotations
 
 import math
+import numbers
 from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jaxvae.distributions import Flow, Normal, Point, VonMisesFisher
+from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
 from jaxvae.encoder import require_sizes
 from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
 from jaxvae.layers import smooth_bound
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
+
+
 LOG_KAPPA_CENTRE, LOG_KAPPA_BOUND = math.log(10), math.log(1000)  # concentrations stay within 0.01 and 10000
+
+
+FACTOR_BOUND = 7.0  # what couples two coordinates, in units of the coordinate's own scale: correlations reach 0.99
 
 
 class DiagonalPosterior(nn.Module):
@@ -47,14 +54,6 @@ class FlowPosterior(nn.Module):
         return transformed(base, self.flow, nn.Dense(self.flow.context_features, name="context")(features))
 
 
-def gaussian_of(outputs: Array) -> Normal:
-    """The Gaussian whose means and log-scales are the halves of a network's outputs [B, 2 D]; leaves [1, B, D]."""
-    loc, log_scale = jnp.split(outputs, 2, axis=-1)
-    # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
-    log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
-    return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
-
-
 class VonMisesFisherPosterior(nn.Module):
     """q(z|x) = vMF(mu(x), kappa(x)) on the unit sphere of R^latent_dim."""
 
@@ -70,6 +69,81 @@ class VonMisesFisherPosterior(nn.Module):
         return VonMisesFisher(normalized(out[..., :-1])[None], log_kappa[None])
 
 
+class PointPosterior(nn.Module):
+    """z = f(x), leaves [1, B, latent_dim]."""
+
+    latent_dim: int
+    space = "real"
+    offers: ClassVar[frozenset[str]] = frozenset()
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> Point:
+        return Point(nn.Dense(self.latent_dim)(features).astype(jnp.float32)[None], event=1)
+
+
+class FullPosterior(nn.Module):
+    """q(z|x) = N(mu(x), L(x) L(x)'), a Cholesky factor with a positive diagonal (arXiv 1906.02691, sec. 2.5.1)."""
+
+    latent_dim: int
+    space = "real"
+    offers = frozenset({"samples", "density", "path"})
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> MultivariateNormal:
+        size = self.latent_dim
+        free = nn.Dense(2 * size + size * (size - 1) // 2)(features).astype(jnp.float32)
+        loc, log_scale, below = jnp.split(free, (size, 2 * size), axis=-1)
+        # over the root of the size, so that a fresh network's covariance is as wide in many dimensions as in few
+        below = smooth_bound(below / math.sqrt(size), FACTOR_BOUND)
+        rows, columns = np.tril_indices(size, -1)
+        unit = jnp.broadcast_to(jnp.eye(size), (len(free), size, size)).at[:, rows, columns].set(below)
+        scale = jnp.exp(smooth_bound(log_scale, LOG_SCALE_BOUND))
+        return MultivariateNormal(loc[None], (scale[:, :, None] * unit)[None])
+
+
+class LowRankPosterior(nn.Module):
+    """q(z|x) = N(mu(x), diag sigma(x)^2 + F(x) F(x)'), F of `rank` columns (arXiv 1701.03208)."""
+
+    latent_dim: int
+    rank: int
+    space = "real"
+    offers = frozenset({"samples", "density", "path"})
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> LowRankNormal:
+        size = self.latent_dim
+        free = nn.Dense((2 + self.rank) * size)(features).astype(jnp.float32)
+        loc, log_scale, factor = jnp.split(free, (size, 2 * size), axis=-1)
+        log_scale = smooth_bound(log_scale, LOG_SCALE_BOUND)
+        factor = smooth_bound(factor / math.sqrt(self.rank), FACTOR_BOUND).reshape(-1, size, self.rank)
+        return LowRankNormal(loc[None], 2 * log_scale[None], (jnp.exp(log_scale)[:, :, None] * factor)[None])
+
+
+class RelaxedPosterior(nn.Module):
+    """q(z|x) of latent_dim categorical variables, trained through relaxed draws (arXiv 1611.01144, 1611.00712)."""
+
+    latent_dim: int
+    classes: int
+    temperature: float
+    straight_through: bool
+    space = "one-hot"
+    offers = frozenset({"samples", "density"})
+
+    @nn.compact
+    def __call__(self, features: Array, condition: Array | None = None) -> RelaxedOneHot:
+        logits = nn.Dense(self.latent_dim * self.classes)(features).astype(jnp.float32)
+        logits = logits.reshape(1, -1, self.latent_dim, self.classes)
+        return RelaxedOneHot(logits, self.temperature, self.straight_through)
+
+
+def gaussian_of(outputs: Array) -> Normal:
+    """The Gaussian whose means and log-scales are the halves of a network's outputs [B, 2 D]; leaves [1, B, D]."""
+    loc, log_scale = jnp.split(outputs, 2, axis=-1)
+    # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
+    log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
+    return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
+
+
 def normalized(x: Array) -> Array:
     """x [N, D] at length 1, with a finite gradient everywhere; where x is as good as zero, the first axis."""
     vanishes = jnp.square(x).sum(axis=-1, keepdims=True) < 1e-12
@@ -81,18 +155,6 @@ def normalized(x: Array) -> Array:
 def diagonal(*, latent_dim: int) -> DiagonalPosterior:
     """A Gaussian with a diagonal covariance."""
     return DiagonalPosterior(latent_dim)
-
-
-class PointPosterior(nn.Module):
-    """z = f(x), leaves [1, B, latent_dim]."""
-
-    latent_dim: int
-    space = "real"
-    offers: ClassVar[frozenset[str]] = frozenset()
-
-    @nn.compact
-    def __call__(self, features: Array, condition: Array | None = None) -> Point:
-        return Point(nn.Dense(self.latent_dim)(features).astype(jnp.float32)[None], event=1)
 
 
 def point(*, latent_dim: int) -> PointPosterior:
@@ -138,3 +200,46 @@ def coupling(steps: int = 4, hidden: int = 128, layers: int = 1, *, latent_dim: 
     require_sizes(steps=steps, hidden=hidden, layers=layers)
     require_coordinates("coupling", latent_dim, "model.posterior='diagonal'")
     return FlowPosterior(CouplingFlow(latent_dim, steps, hidden, layers))
+
+
+def full(*, latent_dim: int) -> FullPosterior:
+    """A Gaussian with a full covariance L L': z = mu + L eps, L lower triangular with a positive diagonal.
+
+    Kingma & Welling 2019, arXiv 1906.02691, sec. 2.5.1. Its head grows with the square of latent_dim. Coordinates have
+    no density of their own, so objectives that compare them one by one refuse it.
+    """
+    return FullPosterior(latent_dim)
+
+
+def low_rank(rank: int = 1, *, latent_dim: int) -> LowRankPosterior:
+    """A Gaussian with covariance diag(sigma^2) + F F', where F has `rank` columns: z = mu + sigma eps + F u.
+
+    Ong, Nott & Smith 2018, arXiv 1701.03208, for variational inference. `rank` is at most latent_dim; 'full' has every
+    covariance. Coordinates have no density of their own, so objectives that compare them one by one refuse it.
+    """
+    require_sizes(rank=rank)
+    if rank > latent_dim:
+        raise ValueError(
+            f"low_rank(rank={rank}): expected at most model.latent_dim={latent_dim}; 'full' has every covariance."
+        )
+    return LowRankPosterior(latent_dim, rank)
+
+
+def relaxed(
+    classes: int = 10, temperature: float = 0.5, straight_through: bool = False, *, latent_dim: int
+) -> RelaxedPosterior:
+    """Categorical variables, latent_dim of them with `classes` each, as one-hot vectors; z ~ softmax((logits + G) / t).
+
+    The Gumbel-softmax of Jang et al. 2016, arXiv 1611.01144, also called Concrete (Maddison et al. 2016, arXiv
+    1611.00712). Training alone sees relaxed draws, at the given temperature t; with straight_through=True they are
+    one-hot, with the relaxed draw's gradient. What is evaluated is the discrete model and its bound. Takes the prior
+    'categorical'.
+    """
+    require_sizes(classes=classes)
+    if classes < 2:
+        raise ValueError(f"relaxed(classes={classes}): expected 2 classes or more; one alone says nothing.")
+    if not isinstance(temperature, numbers.Real) or not 0 < temperature < math.inf:
+        raise ValueError(f"relaxed(temperature={temperature!r}): expected a positive number, such as 0.5.")
+    if not isinstance(straight_through, bool):
+        raise ValueError(f"relaxed(straight_through={straight_through!r}): expected True or False.")
+    return RelaxedPosterior(latent_dim, classes, float(temperature), straight_through)

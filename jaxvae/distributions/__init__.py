@@ -4,18 +4,22 @@ A density's parameters broadcast to `[*batch, *event]`; `event` says how many tr
 Log-densities are in nats and summed over the event. Inside the library the batch is `[S, B]` (see terms.py).
 """
 
+from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
 from jaxvae.distributions.codes import Codes, Point, Rounded, UniformCodes
 from jaxvae.distributions.coin import Bernoulli, ContinuousBernoulli
+from jaxvae.distributions.correlated import LowRankNormal, MultivariateNormal
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
 from jaxvae.distributions.flow import Flow
 from jaxvae.distributions.gaussian import Normal
 from jaxvae.distributions.interval import Beta
 from jaxvae.distributions.levels import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
+from jaxvae.distributions.mixture import Mixture
 from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
 from jaxvae.distributions.tails import Laplace, StudentT
 
 __all__ = [
+    "LEVELS",
     "Bernoulli",
     "Beta",
     "CategoricalLevels",
@@ -23,11 +27,15 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "Flow",
-    "LEVELS",
     "Laplace",
     "LogisticMixture",
+    "LowRankNormal",
+    "Mixture",
+    "MultivariateNormal",
     "Normal",
+    "OneHot",
     "Point",
+    "RelaxedOneHot",
     "Rounded",
     "StudentT",
     "UniformCodes",

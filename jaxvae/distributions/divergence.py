@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jaxvae.distributions.bessel import divergence_from_uniform
+from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
 from jaxvae.distributions.codes import Point
 from jaxvae.distributions.coin import Bernoulli
+from jaxvae.distributions.correlated import LowRankNormal, MultivariateNormal, inverse, times
 from jaxvae.distributions.event import softplus, sum_event
 from jaxvae.distributions.gaussian import Normal
 from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
@@ -62,10 +65,46 @@ def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Array:
     return divergence_from_uniform(q.dim, jnp.exp(q.log_kappa[..., 0]))
 
 
+def _full_normal(q: MultivariateNormal, p: Normal) -> Array:
+    log_ratio = q.log_diagonal() - p.log_scale
+    below = jnp.tril(q.scale_tril, -1) * jnp.exp(-p.log_scale)[..., None]
+    distance = (q.loc - p.loc) * jnp.exp(-p.log_scale)
+    return (0.5 * (jnp.expm1(2 * log_ratio) + (below**2).sum(-1) + distance**2) - log_ratio).sum(-1)
+
+
+def _full_full(q: MultivariateNormal, p: MultivariateNormal) -> Array:
+    to_p = inverse(p.scale_tril)
+    relative = jnp.matmul(to_p, q.scale_tril, precision=lax.Precision.HIGHEST)
+    log_ratio, distance = q.log_diagonal() - p.log_diagonal(), times(to_p, q.loc - p.loc)
+    below = jnp.tril(relative, -1)
+    return (0.5 * (jnp.expm1(2 * log_ratio) + (below**2).sum(-1) + distance**2) - log_ratio).sum(-1)
+
+
+def _low_rank_normal(q: LowRankNormal, p: Normal) -> Array:
+    log_ratio = 0.5 * q.log_diagonal - p.log_scale
+    factor = q.factor * jnp.exp(-p.log_scale)[..., None]
+    distance = (q.loc - p.loc) * jnp.exp(-p.log_scale)
+    each = 0.5 * (jnp.expm1(2 * log_ratio) + (factor**2).sum(-1) + distance**2) - log_ratio
+    return each.sum(-1) - q.log_shrinkage()
+
+
+def _one_hot(q: OneHot | RelaxedOneHot, p: OneHot) -> Array:
+    """Of the one-hot outcomes, whatever a relaxed q draws in training (Jang et al. 2016, arXiv 1611.01144, sec. 3)."""
+    ratio = jax.nn.log_softmax(q.logits) - jax.nn.log_softmax(p.logits)
+    return sum_event(q.mean() * ratio, q.event)
+
+
 _EACH: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
     (Normal, Normal): _normal_normal,
     (Bernoulli, Bernoulli): _bernoulli_bernoulli,
 }
+
+
 _WHOLE: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
+    (MultivariateNormal, Normal): _full_normal,
+    (MultivariateNormal, MultivariateNormal): _full_full,
+    (LowRankNormal, Normal): _low_rank_normal,
+    (OneHot, OneHot): _one_hot,
+    (RelaxedOneHot, OneHot): _one_hot,
     (VonMisesFisher, UniformSphere): _von_mises_fisher_uniform,
 }

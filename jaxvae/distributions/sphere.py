@@ -138,7 +138,7 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
         accepted = -random.exponential(coin_key) <= log_ratio
         return key, 2 * jnp.arctan2(jnp.sqrt(shrink2 * near), jnp.sqrt(far)), accepted
 
-    def again(tried: tuple[Array, tuple[Array, Array, Array]]) -> Array:
+    def again(tried: tuple[int | Array, tuple[Array, Array, Array]]) -> Array:
         count, (_, _, accepted) = tried
         return ~accepted & (count < TRIES)
 

@@ -1,0 +1,89 @@
+"""Categorical variables as one-hot vectors, and draws near them that gradients pass through."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from jaxvae.distributions.event import draw_each, sum_event
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OneHot:
+    """D independent categorical variables of K classes with `logits [*batch, D, K]`; outcomes are one-hot over K."""
+
+    logits: Array
+    event: int = dataclasses.field(default=2, metadata={"static": True})
+
+    def mean(self) -> Array:
+        """The probabilities of the classes, [*batch, D, K]."""
+        return jax.nn.softmax(self.logits)
+
+    def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
+        """Draws with probabilities proportional to exp(logits / temperature), 0 giving the likeliest class.
+
+        See `draw_each` for the keys; no gradient flows through the draws.
+        """
+        return hard(self.logits + temperature * gumbel(keys, self.logits, self.event))
+
+    def log_prob(self, x: Array) -> Array:
+        """The sum of x log p over variables and classes: linear in x, so defined between the one-hot vectors, too."""
+        return sum_event(x * jax.nn.log_softmax(self.logits), self.event)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        x = self.sample(keys)
+        return x, self.log_prob(x)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RelaxedOneHot:
+    """The same variables, with `relaxed_sample` besides, whose draws depend smoothly on the logits.
+
+    All else is of the one-hot outcomes themselves, so what is evaluated is discrete, whatever it was trained by. With
+    `straight_through` a relaxed draw is hard in value, and has the soft one's gradient.
+    """
+
+    logits: Array
+    temperature: float = dataclasses.field(default=0.5, metadata={"static": True})
+    straight_through: bool = dataclasses.field(default=False, metadata={"static": True})
+    event: int = dataclasses.field(default=2, metadata={"static": True})
+
+    def mean(self) -> Array:
+        return self.hard_density().mean()
+
+    def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
+        return self.hard_density().sample(keys, temperature)
+
+    def log_prob(self, x: Array) -> Array:
+        return self.hard_density().log_prob(x)
+
+    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
+        return self.hard_density().sample_and_log_prob(keys)
+
+    def relaxed_sample(self, keys: Array) -> Array:
+        """softmax((logits + Gumbel noise) / temperature), near `sample(keys)` for a low temperature (Jang et al. 2016,
+        arXiv 1611.01144, eq. 2; Maddison et al. 2016, arXiv 1611.00712).
+        """
+        noisy = self.logits + gumbel(keys, self.logits, self.event)
+        soft = jax.nn.softmax(noisy / self.temperature)
+        if not self.straight_through:
+            return soft
+        return hard(noisy) + (soft - lax.stop_gradient(soft))  # in this order: 0 and 1 stay exact
+
+    def hard_density(self) -> OneHot:
+        return OneHot(self.logits, self.event)
+
+
+def gumbel(keys: Array, logits: Array, event: int) -> Array:
+    """Standard Gumbel noise: logits plus it are largest at class k with probability softmax(logits)_k."""
+    return draw_each(random.gumbel, keys, logits.shape, event)
+
+
+def hard(scores: Array) -> Array:
+    """One-hot vectors of the largest score, [*batch, D, K], without a gradient."""
+    return jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=scores.dtype)
