@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 from jaxvae.build import TABLES, build
 from jaxvae.config import Config, Data, Model, Train
-from jaxvae.verdict import CHOICES
+from jaxvae.verdict import CHOICES, USUAL
 
 SHAPE = (8, 8, 1)
 EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alone is not enough, small
@@ -55,6 +56,13 @@ def example(kind: str, name: str) -> str:
     return EXAMPLES.get(kind, {}).get(name, name)
 
 
+def part(kind: str, name: str) -> Any:
+    """The part alone, built as in `config_of`."""
+    factory = TABLES[kind][name]
+    known = {"latent_dim": 2, "data_shape": SHAPE}
+    return factory(**{key: value for key, value in known.items() if key in inspect.signature(factory).parameters})
+
+
 def config_of(
     posterior: str = "diagonal",
     prior: str | None = None,
@@ -65,10 +73,9 @@ def config_of(
     decoder: str | None = None,
 ) -> Config:
     """A small config of parts by name; what is not given is chosen to fit the rest."""
-    space = TABLES["posterior"][posterior](latent_dim=2).space
-    prior = prior or {"real": "standard", "sphere": "sphere", "one-hot": "categorical", "codes": "codes"}[space]
-    bounded = "samples" in TABLES["posterior"][posterior](latent_dim=2).offers
-    head = TABLES["prior"][prior](latent_dim=2, **_known(TABLES["prior"][prior], data_shape=SHAPE))
+    q = part("posterior", posterior)
+    prior = prior or USUAL[q.space][1]
+    p = part("prior", prior)
     support = TABLES["likelihood"][likelihood]().support
     return Config(
         data=Data(batch_size=16, prepare=prepare or FITTING[support]),
@@ -79,9 +86,9 @@ def config_of(
             prior=example("prior", prior),
             decoder=example("decoder", decoder or encoder),
             likelihood=example("likelihood", likelihood),
-            condition="label" if getattr(head, "condition", "any") == "required" else "none",
+            condition="label" if getattr(p, "condition", "any") == "required" else "none",
         ),
-        objective=objective or ("elbo" if bounded else "reconstruction"),
+        objective=objective or ("elbo" if "samples" in q.offers else "reconstruction"),
         train=Train(steps=100),
     )
 
@@ -100,7 +107,7 @@ def catalogue() -> str:
     lines = [
         "# Every part",
         "",
-        "Made by `python -m jaxvae.catalogue`; do not edit. A part is one string in a config, a name or a call, such as",
+        "Made by `python -m jaxvae.catalogue`; do not edit. A part is one string in a config, a name or a call, as in",
         "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is made,",
         "by a sentence that names both fields and the next move. Your own parts: see the README.",
         "",
@@ -141,10 +148,6 @@ def signature(factory) -> str:
         if not (name in known and parameter.kind is parameter.KEYWORD_ONLY)
     ]
     return str(inspect.Signature(shown))
-
-
-def _known(factory, **known) -> dict:
-    return {name: value for name, value in known.items() if name in inspect.signature(factory).parameters}
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def test_points_of_the_uniform_sphere_are_uniform(dim):
 
 @pytest.mark.parametrize("dim", [2, 3, 5, 10, 64, 128])
 def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
-    """Against minus the derivative of the distribution function over the density, on a fine grid in double precision."""
+    """Against minus the derivative of the distribution function over the density, on a fine grid, in float64."""
     quantiles = np.array([1e-3, 0.03, 0.2, 0.5, 0.8, 0.97, 0.999])
     angles, slopes = [], []
     for kappa in np.float64(DRAWN):
@@ -372,8 +372,8 @@ def test_a_config_builds_the_sphere_and_refuses_one_dimension_in_words():
         return build.build(config.Config(model=model), SHAPE)
 
     assert isinstance(parts(2).model.posterior, posterior.VonMisesFisherPosterior)
-    with pytest.raises(ValueError, match="vmf needs model.latent_dim from 2 on .* not 1"):
+    with pytest.raises(ValueError, match=r"vmf needs model.latent_dim from 2 on .* not 1"):
         parts(1)
-    with pytest.raises(ValueError, match="sphere needs model.latent_dim from 2 on .* not 1"):
+    with pytest.raises(ValueError, match=r"sphere needs model.latent_dim from 2 on .* not 1"):
         prior.sphere(latent_dim=1)
     assert elbo().needs <= posterior.VonMisesFisherPosterior.offers
