@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from jaxvae.build import TABLES, build
+from jaxvae.build import TABLES, build, read
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.verdict import CHOICES, USUAL
 
@@ -51,16 +51,14 @@ PARTNERS = {  # kind -> the kinds whose choices it may refuse
 }
 
 
-def example(kind: str, name: str) -> str:
-    """A string that builds this part."""
-    return EXAMPLES.get(kind, {}).get(name, name)
+def example(kind: str, text: str) -> str:
+    """A string that builds this part: the text itself, or of a bare name that needs arguments, one with such."""
+    return EXAMPLES.get(kind, {}).get(text, text)
 
 
-def part(kind: str, name: str) -> Any:
+def part(kind: str, text: str) -> Any:
     """The part alone, built as in `config_of`."""
-    factory = TABLES[kind][name]
-    known = {"latent_dim": 2, "data_shape": SHAPE}
-    return factory(**{key: value for key, value in known.items() if key in inspect.signature(factory).parameters})
+    return read(kind, example(kind, text), {"latent_dim": 2, "data_shape": SHAPE})
 
 
 def config_of(
@@ -72,11 +70,11 @@ def config_of(
     objective: str | None = None,
     decoder: str | None = None,
 ) -> Config:
-    """A small config of parts by name; what is not given is chosen to fit the rest."""
+    """A small config of these parts, names or calls; what is not given is chosen to fit the rest."""
     q = part("posterior", posterior)
     prior = prior or USUAL[q.space][1]
     p = part("prior", prior)
-    support = TABLES["likelihood"][likelihood]().support
+    support = part("likelihood", likelihood).support
     return Config(
         data=Data(batch_size=16, prepare=prepare or FITTING[support]),
         model=Model(

@@ -28,9 +28,22 @@ CLASSES, BATCH, STEPS = 3, 16, 60
 FIELDS = {kind: f"model.{kind}=" for kind in KINDS} | {"condition": "model.condition=", "name": "data.name="}
 
 
+VARIANTS = {  # of parts whose options are other mathematics
+    "gaussian": ("gaussian(0.5)", "gaussian('learned')", "gaussian('optimal')", "gaussian('pixel')"),
+    "laplace": ("laplace", "laplace('pixel')"),
+    "relaxed": ("relaxed", "relaxed(straight_through=True)"),
+}
+
+
 def product():
-    """Every combination, as {kind: name}."""
-    return [dict(zip(KINDS, names, strict=True)) for names in itertools.product(*(TABLES[kind] for kind in KINDS))]
+    """Every combination, as {kind: a name, or a call}."""
+    texts = [[text for name in TABLES[kind] for text in variants(kind, name)] for kind in KINDS]
+    return [dict(zip(KINDS, choice, strict=True)) for choice in itertools.product(*texts)]
+
+
+def variants(kind, name):
+    """The strings that stand for a part; the prior named gaussian has one."""
+    return (name,) if kind == "prior" else VARIANTS.get(name, (name,))
 
 
 def shape_of(choice):

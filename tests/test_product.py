@@ -19,7 +19,7 @@ def test_every_combination_is_accepted_or_refused_by_a_sentence_that_names_two_f
 
 def test_every_part_is_in_some_accepted_combination():
     for kind in KINDS:
-        assert {choice[kind] for choice in ACCEPTED} == set(TABLES[kind])
+        assert {choice[kind].split("(")[0] for choice in ACCEPTED} == set(TABLES[kind])
 
 
 def test_the_cover_holds_every_pair():
