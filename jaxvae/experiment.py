@@ -41,7 +41,9 @@ class Experiment:
 def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`."""
     check_numbers(config)
-    data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
+    chosen = config.data
+    wanted = {"manual_dir": chosen.manual_dir, "size": chosen.size, "channels": chosen.channels}
+    data = open_data(chosen.name, chosen.data_dir, chosen.validation, arrays, say, **wanted)
     parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)
     init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)

@@ -75,7 +75,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         "shape": list(data.shape),
         "images": {k: len(v) for k, v in data.splits.items()},
     }
-    if data.name == "arrays":  # a stock set's fingerprint may differ with the version of a library, its pixels do not
+    if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
     if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
         old, old_data = configs.load(workdir / CONFIG)

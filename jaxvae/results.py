@@ -36,15 +36,14 @@ def protocol(experiment: Experiment) -> dict[str, str]:
     """How the numbers were measured, in words; what differs from split to split stands with the split's numbers."""
     config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
-    own = "validation" in data.splits and data.splits["validation"].image is not data.splits["train"].image
-    source = "the data set's own" if own else "held out of the training images by a fixed seed"
+    sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")
     chosen = "at the best validation elbo" if config.train.patience else "at the last step"
     average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
     fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
     density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
     return {
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
-        "split": f"images: {sizes}; validation images are {source}; a split is scored whole",
+        "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
         "weights": average + chosen,
         "elbo": "one z per image, KL in closed form where there is one",
