@@ -175,7 +175,9 @@ def open_data(
         decoded = cache.load(name, data_dir, manual_dir=manual_dir, log=log)
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
     splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
-    return DataSet(name if kind in OWN else decoded.name, decoded.version, decoded.fingerprint, splits, decoded.class_names)
+    return DataSet(
+        name if kind in OWN else decoded.name, decoded.version, decoded.fingerprint, splits, decoded.class_names
+    )
 
 
 def from_arrays(arrays: object, validation: float) -> DataSet:

@@ -1,7 +1,8 @@
 """Data sets in numpy files: one .npy array, or a .npz with images and labels, split or not.
 
 Keys of a .npz: 'images' or 'x', and 'labels' or 'y'; for splits 'x_train', 'y_train', 'x_test', 'y_test' or
-'train_images', 'train_labels', 'test_images', ... ('validation', 'valid' or 'val' likewise); a single array of any name.
+'train_images', 'train_labels', 'test_images', ... ('validation', 'valid' or 'val' likewise); a single array of
+any name.
 Pickled objects are refused by what the file's head says: nothing is ever unpickled.
 """
 
@@ -92,7 +93,7 @@ def choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | N
     known = {key.lower(): key for key in keys}
     chosen: dict[str, tuple[str, str | None]] = {}
     for split, aliases in _SPLITS.items():
-        for images, labels in ((i.format(alias), l.format(alias)) for alias in aliases for i, l in _PAIRS):
+        for images, labels in ((x.format(alias), y.format(alias)) for alias in aliases for x, y in _PAIRS):
             if images in known and split not in chosen:
                 chosen[split] = known[images], known.get(labels)
     single = [known[name] for name in _IMAGES if name in known] or (list(known.values()) if len(known) == 1 else [])

@@ -34,7 +34,7 @@ def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
     """
     with PIL.Image.open(file, formats=FORMATS) as image:
         if size is not None:
-            image.draft(None, (_FINER * size, _FINER * size))  # type: ignore[arg-type]  # a JPEG then skips its detail
+            image.draft(None, (_FINER * size, _FINER * size))  # a JPEG then skips its detail
         pixels = opaque(PIL.ImageOps.exif_transpose(image)).convert(mode)
     if size is not None:
         pixels = pixels.resize((size, size), PIL.Image.Resampling.LANCZOS, central_square(pixels), _FINER)

@@ -56,8 +56,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
-            f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. Make room, or "
-            "set the environment variable JAXVAE_CACHE to a folder on a larger disk."
+            f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. "
+            "Make room, or set the environment variable JAXVAE_CACHE to a folder on a larger disk."
         )
 
 
