@@ -4,7 +4,6 @@ import io
 import mmap
 import os
 import pickle
-import warnings
 import zipfile
 
 import numpy as np
@@ -240,7 +239,7 @@ def test_what_are_no_images_is_refused_with_what_to_do(tmp_path, array, words):
     ],
 )
 def test_what_are_no_labels_is_refused_with_what_to_do(tmp_path, labels, words):
-    refused(tmp_path, words, images=IMAGES, labels=labels) if labels is not VECTORS else None
+    refused(tmp_path, words, images=IMAGES, labels=labels)
     with pytest.raises(ValueError, match=words):
         from_arrays((IMAGES, labels), 0)
 
@@ -278,7 +277,7 @@ def test_pickled_objects_are_refused_and_do_not_run(tmp_path, key):
     evil = np.array([Bomb(str(tmp_path / "made"))] * 20, dtype=object)
     refused(tmp_path, f"'{key}' holds pickled Python objects, which are never loaded", **{"images": IMAGES, key: evil})
     np.save(tmp_path / "a.npy", evil)
-    with pytest.raises(ValueError, match="a.npy holds pickled Python objects"):
+    with pytest.raises(ValueError, match=r"a\.npy holds pickled Python objects"):
         opened(tmp_path / "a.npy")
     (tmp_path / "b.npy").write_bytes(pickle.dumps(evil[0]))
     with pytest.raises(ValueError, match=r"b\.npy: .*magic string"):
@@ -294,12 +293,12 @@ def head(shape):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("shape", [(20, 4, 5, 4), (10**6, 100, 100, 3), (20, 4, 5, 2)])
+@pytest.mark.parametrize("shape", [(20, 4, 5, 4), (1000, 100, 100, 3), (20, 4, 5, 2)])
 def test_a_head_that_promises_more_or_less_than_there_is_is_refused(tmp_path, shape):
     content = head(shape) + IMAGES.tobytes()
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", content)
-    with pytest.raises(ValueError, match="its size differs. Save it again"):
+    with pytest.raises(ValueError, match=r"its size differs\. Save it again"):
         opened(tmp_path / "a.npz")
     if np.prod(shape) > IMAGES.size:
         (tmp_path / "a.npy").write_bytes(content)
@@ -331,9 +330,3 @@ def test_a_damaged_member_is_refused(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(ValueError, match=r"no readable \.npz .*CRC"):
         opened(path)
-
-
-def test_no_warning_is_needed_for_any_of_it():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        from_arrays((IMAGES, VECTORS), 0)

@@ -105,9 +105,10 @@ def one_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) ->
             sizes[found] += 1
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
+        others = ", and others" if len(sizes) > MOST_NAMED else ""
         raise ValueError(
-            f"{path} holds images of {len(sizes)} sizes, height x width: {most}"
-            f"{', and others' if len(sizes) > MOST_NAMED else ''}. Set data.size, such as data.size={min(min(size) for size in sizes)}: "
+            f"{path} holds images of {len(sizes)} sizes, height x width: {most}{others}. "
+            f"Set data.size, such as data.size={min(min(size) for size in sizes)}: "
             "the central square of each image is then resized to that."
         )
     return next(iter(sizes))

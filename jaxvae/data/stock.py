@@ -95,7 +95,7 @@ def download(name: str, known: Mapping[str, Registered], root: Path, say: Say) -
         megabytes = sum(info.size for info in missing.values()) / 1e6
         say(f"{name} is not prepared in {root}: fetching {len(missing)} files ({megabytes:,.1f} MB) into {folder}")
     try:
-        return there | (fetch(name, missing, folder) if missing else {})
+        fetched = fetch(name, missing, folder) if missing else {}
     except Exception as error:  # TFDS, requests and sockets have no base of their own in common
         urls = "\n".join(f"  {info.url}" for info in missing.values())
         raise ValueError(
@@ -103,6 +103,9 @@ def download(name: str, known: Mapping[str, Registered], root: Path, say: Say) -
             "Fetch them elsewhere, put them into a folder, and name that as data.manual_dir (--manual_dir of "
             f"`jaxvae data {name}`); the set is then prepared from them in {root / name}."
         ) from error
+    for file, path in fetched.items():
+        check_sum(path, file, known[file], name)
+    return there | fetched
 
 
 def downloaded(known: Registered, folder: Path) -> Path | None:
@@ -117,8 +120,7 @@ def fetch(name: str, missing: Mapping[str, Registered], folder: Path) -> dict[st
     import tensorflow_datasets as tfds
 
     requests.head(next(iter(missing.values())).url, timeout=_SECONDS, allow_redirects=True)
-    infos = tfds.builder_cls(name).url_infos
-    manager = tfds.download.DownloadManager(download_dir=folder, url_infos=infos, dataset_name=name)
+    manager = tfds.download.DownloadManager(download_dir=folder, dataset_name=name)
     paths = manager.download({file: info.url for file, info in missing.items()})
     return {file: Path(path) for file, path in paths.items()}
 
@@ -135,12 +137,19 @@ def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: S
         )
     if path.suffix != ".gz":
         say(f"{path} is unpacked, so that no sha256 is known of it: its form and numbers are checked alone")
-    elif (found := sha256(path)) != known.sha256:
+    else:
+        check_sum(path, file, known, name)
+    return path
+
+
+def check_sum(path: Path, file: str, known: Registered, name: str) -> None:
+    """Raises ValueError unless the file's sha256 is the registered one."""
+    found = sha256(path)
+    if found != known.sha256:
         raise ValueError(
             f"{path} is not the {file} of {name}: expected sha256 {known.sha256} ({known.size:,} bytes), "
             f"found {found} ({path.stat().st_size:,} bytes). Download it again from {known.url}."
         )
-    return path
 
 
 _PYTHON_CIFAR = (
