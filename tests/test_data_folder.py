@@ -217,13 +217,13 @@ def test_grey_images_have_one_channel_also_where_they_are_stored_in_colour_and_c
 
 def test_one_coloured_image_makes_all_of_three_channels_and_grey_can_be_asked_for(top, monkeypatch):
     monkeypatch.setattr(folders, "_CHUNK", 2)
-    write(top, {f"{i}.png": GREY[i] for i in range(5)} | {"5.png": COLOUR[0]})
-    np.testing.assert_array_equal(stored(top)[:5], np.repeat(GREY[:5], 3, axis=-1))
-    np.testing.assert_array_equal(stored(top)[5], COLOUR[0])
+    write(top, {f"{i}.png": GREY[i] for i in range(1, 6)} | {"0.png": COLOUR[0]})
+    np.testing.assert_array_equal(stored(top)[1:], np.repeat(GREY[1:6], 3, axis=-1))
+    np.testing.assert_array_equal(stored(top)[0], COLOUR[0])
     luma = COLOUR[0].astype(float) @ (0.299, 0.587, 0.114)
     got = stored(top, channels=1)
-    np.testing.assert_array_equal(got[:5], GREY[:5])
-    assert np.abs(got[5, ..., 0] - luma).max() < 0.51
+    np.testing.assert_array_equal(got[1:], GREY[1:6])
+    assert np.abs(got[0, ..., 0] - luma).max() < 0.51
 
 
 def test_sixteen_bits_keep_their_high_ones_and_white_stays_white(top):
@@ -297,6 +297,13 @@ def test_a_large_photo_is_reduced_to_what_it_shows(top):
     inner = slice(1, -1)
     expected = (np.arange(16) + 0.5) / 16 * 255
     assert np.abs(got[..., 0] - expected)[:, inner].max() < 1.5
+
+
+def test_a_jpeg_loses_no_detail_that_its_size_could_show(top):
+    blocks = np.kron(GREY[0], np.ones((8, 8, 3), np.uint8))
+    jpeg = one(top, saved(PIL.Image.fromarray(blocks), "JPEG", quality=100), name="1.jpg", size=24)
+    lossless = one(top.parent / "lossless", blocks, size=24)
+    assert np.abs(jpeg.astype(int) - lossless).max() < 6
 
 
 @pytest.mark.parametrize("turned", [1, 6])
@@ -374,12 +381,22 @@ def test_a_floating_point_image_is_refused(top):
         one(top.parent / "deep", deep, name="1.tif")
 
 
+def part(kind, content):
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_an_image_that_is_turned_only_at_its_end_is_not_of_the_size_its_head_says(top):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    content = png(COLOUR[0][:2])
+    late = content[:-12] + part(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + content[-12:]
+    with pytest.raises(ValueError, match=r"'1.png': it decodes to \(6, 2\), not to \(2, 6\) as its head says"):
+        one(top, late)
+
+
 def bomb(width, height):
     """A PNG of some bytes whose head claims so many pixels."""
-
-    def part(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     head = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + part(b"IDAT", zlib.compress(b"\0" * 100)) + part(b"IEND", b"")
 
