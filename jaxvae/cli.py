@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxvae.config import Config, flatten
 from jaxvae.interrupt import Interrupted
@@ -105,8 +106,11 @@ def make_parser() -> argparse.ArgumentParser:
     of_run(verb("reconstruct", reconstruct_verb, "write test images beside their reconstructions"), 48)
     of_run(verb("report", report_verb, "draw a run's figures and write its report.html again"), 0)
     sub = verb("data", data_verb, "read a data set into the cache and say what is in it")
-    sub.add_argument("name", help="'digits', or a TFDS name")
-    sub.add_argument("--data_dir", help="the folder in which TFDS prepared it")
+    sub.add_argument("name", help="'digits', a TFDS name, folder:PATH (images, or a zip), npz:PATH or npy:PATH")
+    sub.add_argument("--data_dir", help="the folder in which TFDS prepared it, or in which a relative PATH starts")
+    sub.add_argument("--manual_dir", help="files to prepare a stock set from, where it shall not be downloaded")
+    sub.add_argument("--size", type=int, help="of a folder's images: their central squares, resized")
+    sub.add_argument("--channels", type=int, help="of a folder's images: 1 (grey) or 3 (colour)")
     sub = verb(
         "benchmark", benchmark_verb, "measure compile time, speed, share of the device's peak, and memory of a config"
     )
@@ -173,12 +177,25 @@ def report_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     from jaxvae.data.dataset import open_data
 
-    data = open_data(options.name, options.data_dir, validation=0, log=print)
-    height, width, channels = data.shape
-    print(f"{data.name} {data.version}: images of {height} x {width} x {channels}, fingerprint {data.fingerprint[:12]}")
+    wanted = {"manual_dir": options.manual_dir, "size": options.size, "channels": options.channels}
+    data = open_data(options.name, options.data_dir, 0, log=print, **wanted)
+    shape = " x ".join(map(str, data.shape))
+    kind = "images" if len(data.shape) == 3 else "sequences"
+    print(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
-        labels = "no labels" if split.label is None else f"labels {split.label.min()} to {split.label.max()}"
-        print(f"  {name}: {len(split):,} images, {labels}")
+        source = "" if name == "train" else f"; {data.source(name)}"
+        print(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
+    if data.class_names:
+        print(f"  classes: {', '.join(data.class_names)}")
+
+
+def describe_labels(label: Any) -> str:
+    """What the labels of a split are, in words."""
+    if label is None:
+        return "no labels"
+    if label.ndim == 2:
+        return f"vectors of {label.shape[1]} numbers"
+    return f"labels {label.min()} to {label.max()}"
 
 
 def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:

@@ -23,13 +23,16 @@ def may_change(default: Any) -> Any:
 
 @dataclass
 class Data:
-    name: str = "digits"  # 'digits', or a TFDS name
-    data_dir: str | None = may_change(None)  # the folder in which TFDS prepared it; None: TFDS's own default
+    name: str = "digits"  # 'digits', a TFDS name, 'folder:PATH' (class folders of images, or a zip), 'npz:', 'npy:PATH'
+    data_dir: str | None = may_change(None)  # where TFDS prepared it (None: its default); where a relative PATH starts
     prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
     batch_size: int = 128
     validation: float = 0.1  # share of the training images held out (from 1 on: their number)
     pipeline: str = "auto"  # resident | streaming | auto: by size against the device's memory
     corrupt: str = "none"
+    size: int | None = None  # of a folder's images: the central square of each, resized; None: they have one size
+    channels: int | None = None  # of a folder's images: 1 or 3; None: 3 where any has colour
+    manual_dir: str | None = may_change(None)  # files to prepare a stock set from, where it shall not be downloaded
 
 
 @dataclass

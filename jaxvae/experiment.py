@@ -39,7 +39,17 @@ class Experiment:
 def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`."""
     check_numbers(config)
-    data = open_data(config.data.name, config.data.data_dir, config.data.validation, arrays, log=say)
+    wanted = config.data
+    data = open_data(
+        wanted.name,
+        wanted.data_dir,
+        wanted.validation,
+        arrays,
+        say,
+        manual_dir=wanted.manual_dir,
+        size=wanted.size,
+        channels=wanted.channels,
+    )
     parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)
     init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)

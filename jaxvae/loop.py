@@ -79,7 +79,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     }
     if (size := data.condition_size(config.model.condition)) is not None:
         identity["condition_size"] = size
-    if data.name == "arrays":  # a stock set's fingerprint may differ with the version of a library, its pixels do not
+    if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
     if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
         old, old_data = configs.load(workdir / CONFIG)

@@ -47,8 +47,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
     """
     config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
-    own = "validation" in data.splits and data.splits["validation"].image is not data.splits["train"].image
-    source = "the data set's own" if own else "held out of the training images by a fixed seed"
+    sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")
     best = "elbo" if bound else "rate + distortion"
     chosen = f"at the best validation {best}" if config.train.patience else "at the last step"
     average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
@@ -61,7 +60,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
     }
     return {
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
-        "split": f"images: {sizes}; validation images are {source}; a split is scored whole",
+        "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
         "weights": average + chosen,
         **(measured if bound else NO_BOUND),

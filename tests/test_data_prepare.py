@@ -178,7 +178,7 @@ def test_arrays_without_a_test_split_give_a_tenth_of_theirs():
     ("arrays", "words"),
     [
         (np.zeros((4, 4, 4), np.float32), r"arrays\['train'\]: expected uint8 images .* got float32 \[4, 4, 4\]"),
-        (np.zeros((4, 4), np.uint8), r"got uint8 \[4, 4\]"),
+        (np.zeros(4, np.uint8), r"got uint8 \[4\]"),
         (np.zeros((0, 4, 4), np.uint8), r"got uint8 \[0, 4, 4\]"),
         ((np.zeros((4, 4, 4), np.uint8), np.zeros(3)), r"4 images but labels shaped \[3\]"),
         ({"test": np.zeros((4, 4, 4), np.uint8)}, "arrays has the entries .*'test'.*; expected 'train'"),

@@ -77,7 +77,7 @@ def test_without_data_dir_the_default_of_tfds_is_searched(tmp_path, monkeypatch)
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"not prepared in {tmp_path}/tensorflow_datasets"):
-        prepared_folder("mnist")
+        prepared_folder("svhn_cropped")
 
 
 @pytest.mark.parametrize("name", ["fashion_mnits", "Fashion_MNIST"])
@@ -93,13 +93,14 @@ def test_what_is_no_name_is_refused(name, tmp_path):
 
 
 def test_a_set_that_is_not_prepared_comes_with_the_lines_that_prepare_it(tmp_path):
-    with pytest.raises(ValueError, match="cifar10 is not prepared in") as refusal:
-        open_builder("cifar10", tmp_path)
+    with pytest.raises(ValueError, match="svhn_cropped is not prepared in") as refusal:
+        open_builder("svhn_cropped", tmp_path)
     message = str(refusal.value)
-    assert str(tmp_path / "cifar10") in message
+    assert str(tmp_path / "svhn_cropped") in message
     assert "pip install 'jaxvae[tf]'" in message
     assert (
-        f"tfds.builder('cifar10', data_dir='{tmp_path}', file_format='array_record').download_and_prepare()" in message
+        f"tfds.builder('svhn_cropped', data_dir='{tmp_path}', file_format='array_record').download_and_prepare()"
+        in message
     )
 
 
@@ -110,9 +111,9 @@ def test_another_version_than_the_prepared_one_is_refused(data_dir):
 
 @pytest.mark.parametrize(("changes", "found"), [({"fileFormat": "riegeli"}, "riegeli"), ({}, "tfrecord")])
 def test_another_format_is_named_with_the_lines_that_prepare_again(tmp_path, changes, found):
-    fake_prepared(tmp_path / "mnist" / "3.0.1", **changes)
+    fake_prepared(tmp_path / "svhn_cropped" / "3.1.0", **changes)
     with pytest.raises(ValueError, match=f"is prepared as {found}; expected array_record") as refusal:
-        open_builder("mnist", tmp_path)
+        open_builder("svhn_cropped", tmp_path)
     assert f"data_dir='{tmp_path / 'array_record'}', file_format='array_record'" in str(refusal.value)
 
 

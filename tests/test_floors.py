@@ -33,9 +33,16 @@ FLOORS = [
     ["objective", "step", "evaluate", "latent"],
     [
         "data.store",
+        "data.decoded",
+        "data.arrays",
         "data.digits",
+        "data.stock",
         "data.tfds",
         "data.cache",
+        "data.picture",
+        "data.members",
+        "data.folder",
+        "data.numpy_files",
         "data.order",
         "data.prepare",
         "data.dataset",
@@ -47,7 +54,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets", "grain", "ml_collections", "absl"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

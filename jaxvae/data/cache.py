@@ -3,61 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data.store import build_once, cache_folder, discard
+from jaxvae.data.decoded import Decoded, open_or_build, write_header
+from jaxvae.data.store import cache_folder
 from jaxvae.data.tfds import open_builder, prepared_folder, read_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
-_FORMAT = 1  # of the cache's own files: raise it when they change, and old caches are built again
 _CHUNK = 1000
 _CHUNKS_PER_LINE = 12
 
 
-@dataclass(frozen=True)
-class Images:
-    """One split in file order: image uint8 [N,H,W,C] and label int32 [N] or None, both memory-mapped read-only."""
-
-    image: np.ndarray
-    label: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A whole data set: its splits by name, its class names by label, and the fingerprint of the files it came from."""
-
-    name: str
-    version: str
-    fingerprint: str
-    splits: dict[str, Images]
-    class_names: tuple[str, ...]
-
-
-def load(name: str, data_dir: str | os.PathLike | None = None, *, log: Callable[[str], None] | None = None) -> Decoded:
+def load(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    manual_dir: str | os.PathLike | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Decoded:
     """Memory-map the decoded splits of `name`, decoding them first where that has not been done.
 
-    `name` and `data_dir` as for `jaxvae.data.tfds.open_builder`, which also lists the ValueErrors; `log` gets a line of
-    text now and then while it decodes. A damaged or interrupted cache is built again; processes may load at once.
+    `name`, `data_dir` and `manual_dir` as for `jaxvae.data.tfds.prepared_folder`, which also lists the ValueErrors, as
+    `open_builder` does; `log` gets a line of text now and then while it decodes. A damaged or interrupted cache is
+    built again; processes may load at once.
     """
-    folder = prepared_folder(name, data_dir)
+    say = log or (lambda line: None)
+    folder = prepared_folder(name, data_dir, manual_dir=manual_dir, log=say)
     fingerprint = folder_fingerprint(folder)
     dataset = name.partition(":")[0]
     target = cache_folder() / "decoded" / f"{dataset.replace('/', '-')}-{folder.name}-{fingerprint[:12]}"
-    if target.exists() and not _is_whole(target):  # in this order: another process may finish it in between
-        discard(target)
-    head = {"format": _FORMAT, "name": dataset, "version": folder.name, "fingerprint": fingerprint}
-    build_once(target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, log or (lambda line: None)))
-    return _open(target)
+    head = {"name": dataset, "version": folder.name, "fingerprint": fingerprint}
+    return open_or_build(target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, say))
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -70,25 +54,21 @@ def folder_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _decode(scratch: Path, builder: tfds.core.DatasetBuilder, head: dict, log: Callable[[str], None]) -> Path:
-    folder = scratch / "decoded"
-    folder.mkdir()
+def _decode(
+    folder: Path, builder: tfds.core.DatasetBuilder, head: dict[str, Any], log: Callable[[str], None]
+) -> dict[str, Any]:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     for split in splits:
         _write_split(folder, builder, split, log)
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    meta = {**head, "class_names": _class_names(builder.info.features), "splits": splits, "files": files}
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1))
-    return folder
+    return {**head, "class_names": _class_names(builder.info.features), "splits": splits}
 
 
 def _write_split(folder: Path, builder: tfds.core.DatasetBuilder, split: str, log: Callable[[str], None]) -> None:
     source = read_split(builder, split)
     shape = (len(source), *builder.info.features["image"].shape)
     labels: list[int] | None = [] if _has_label(builder.info.features) else None
-    # Written as a plain file, not through a memory map: a full disk is then an OSError and not a SIGBUS.
     with open(folder / f"{split}.image.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        write_header(file, shape)
         for records in _chunks(source, f"decoding {builder.name} {split}", log):
             file.write(_stack_images(records, shape[1:], builder.name).tobytes())
             if labels is not None:
@@ -131,29 +111,3 @@ def _has_label(features: tfds.features.FeaturesDict) -> bool:
 
 def _class_names(features: tfds.features.FeaturesDict) -> list[str]:
     return list(getattr(features["label"], "names", None) or ()) if _has_label(features) else []
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        meta = json.loads((folder / "meta.json").read_text())
-        sizes = {name: (folder / name).stat().st_size for name in meta["files"]}
-        return meta["format"] == _FORMAT and sizes == meta["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _open(folder: Path) -> Decoded:
-    meta = json.loads((folder / "meta.json").read_text())
-    splits = {
-        split: Images(
-            image=_map(folder / f"{split}.image.npy"),
-            label=_map(folder / f"{split}.label.npy") if f"{split}.label.npy" in meta["files"] else None,
-        )
-        for split in meta["splits"]
-    }
-    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
-
-
-def _map(path: Path) -> np.ndarray:
-    # A plain array over the map: np.memmap as a type would stick to every batch gathered from it.
-    return np.asarray(np.load(path, mmap_mode="r"))

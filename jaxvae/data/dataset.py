@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
-VALIDATION_SEED = (
-    0  # the validation images are the same in every run, whatever train.seed is: they are part of the protocol
-)
+from jaxvae.data.arrays import Stored, check_agreement, checked_images, fingerprint
 
+# the held out images are the same in every run, whatever train.seed is: they are part of the protocol
+VALIDATION_SEED = 0
+TEST_SEED = 1
 
-Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, *X], labels [N] or [N, C] or None)
+OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,31 +49,59 @@ def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
     `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
     A data set with a 'validation' split of its own keeps it, and none is held out.
     """
+    return hold_out_validation(whole_splits(stored), validation)
+
+
+def make_own_splits(stored: Stored, validation: float) -> dict[str, Split]:
+    """As make_splits; where there is no 'test', a tenth of the 'train' images becomes it first."""
+    return hold_out_validation(hold_out_test(whole_splits(stored)), validation)
+
+
+def whole_splits(stored: Stored) -> dict[str, Split]:
+    """Every stored split with all its rows, numbered apart."""
     if "train" not in stored:
         raise ValueError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
-    n = len(stored["train"][0])
+    splits, offset = {}, 0
+    for name in ("train", "test", "validation"):
+        if name in stored:
+            splits[name] = Split(*stored[name], np.arange(len(stored[name][0])), offset)
+            offset += len(stored[name][0])
+    return splits
+
+
+def hold_out_test(splits: dict[str, Split]) -> dict[str, Split]:
+    """A tenth of the training images, chosen by a fixed seed, as 'test' where there is none."""
+    if "test" in splits:
+        return splits
+    test, train = drawn(splits["train"], len(splits["train"]) // 10, TEST_SEED)
+    return {**splits, "train": train, "test": test}
+
+
+def hold_out_validation(splits: dict[str, Split], validation: float) -> dict[str, Split]:
+    """A share or number of the training images, chosen by a fixed seed, as 'validation' where there is none."""
+    n = len(splits["train"])
     held = round(validation * n) if validation < 1 else int(validation)
     if validation < 0 or held >= n or (validation >= 1 and validation != held):
         raise ValueError(
             f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images."
         )
-    held = 0 if "validation" in stored else held
-    shuffled = np.random.RandomState(VALIDATION_SEED).permutation(n)
-    splits = {
-        "train": Split(*stored["train"], np.sort(shuffled[held:]), 0),
-        "validation": Split(*stored["train"], np.sort(shuffled[:held]), 0),
-    }
-    offset = n
-    for name in ("test", "validation"):
-        if name in stored:
-            splits[name] = Split(*stored[name], np.arange(len(stored[name][0])), offset)
-            offset += len(stored[name][0])
-    return {name: split for name, split in splits.items() if len(split)}
+    if "validation" not in splits:
+        chosen, train = drawn(splits["train"], held, VALIDATION_SEED)
+        splits = {**splits, "train": train, "validation": chosen}
+    ordered = {name: splits[name] for name in ("train", "validation", "test") if name in splits}
+    return {name: split for name, split in ordered.items() if len(split)}
+
+
+def drawn(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """(`count` rows of the split, drawn without repetition; the others), each in stored order."""
+    shuffled = np.random.RandomState(seed).permutation(len(split))
+    chosen, rest = np.sort(shuffled[:count]), np.sort(shuffled[count:])
+    return tuple(dataclasses.replace(split, rows=split.rows[rows]) for rows in (chosen, rest))  # type: ignore[return-value]
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """The splits of one data set, the shape (H, W, C) of its images, and what identifies it."""
+    """The splits of one data set, the shape (H, W, C) or (L, C) of its examples, and what identifies it."""
 
     name: str
     version: str
@@ -83,6 +112,16 @@ class DataSet:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(int(n) for n in self.splits["train"].image.shape[1:])
+
+    @property
+    def own(self) -> bool:
+        """Whether these are a user's own data and no published set."""
+        return self.name.partition(":")[0] in OWN
+
+    def source(self, split: str) -> str:
+        """Where the images of a split other than 'train' come from, in words."""
+        held = self.splits[split].image is self.splits["train"].image
+        return "held out of the training images by a fixed seed" if held else "the data set's own"
 
     def condition_size(self, kind: str) -> int | None:
         """How many classes the labels name ('label'), or how long the vectors are ('vector'); None without such."""
@@ -96,24 +135,57 @@ class DataSet:
 
 
 def open_data(
-    name: str, data_dir: str | None, validation: float, arrays: object = None, log: Callable[[str], None] | None = None
+    name: str,
+    data_dir: str | None,
+    validation: float,
+    arrays: object = None,
+    log: Callable[[str], None] | None = None,
+    *,
+    manual_dir: str | None = None,
+    size: int | None = None,
+    channels: int | None = None,
 ) -> DataSet:
-    """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`)."""
+    """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`).
+
+    `name`: 'digits', a TFDS name, 'folder:PATH' (a folder or zip of images), 'npz:PATH' or 'npy:PATH', where a relative
+    PATH starts at `data_dir`. `manual_dir` holds files of a set that jaxvae prepares itself; `size` and `channels` are
+    what a folder's images are brought to. ValueError, in words, for all that cannot be read.
+    """
+    kind, _, path = name.partition(":")
+    if (size, channels) != (None, None) and (kind != "folder" or arrays is not None):
+        raise ValueError(
+            f"data.size={size} and data.channels={channels} are for data.name='folder:PATH' alone; "
+            f"{'arrays' if arrays is not None else name} has a size of its own. Leave them at None."
+        )
     if arrays is not None:
         return from_arrays(arrays, validation)
-    from jaxvae.data import cache
+    say = log or (lambda line: None)
+    where = Path(data_dir or ".").expanduser() / Path(path).expanduser()
+    if kind == "folder":
+        from jaxvae.data.folder import load_folder
 
-    decoded = cache.load(name, data_dir, log=log)
+        decoded = load_folder(name, where, size, channels, say)
+    elif kind in ("npz", "npy"):
+        from jaxvae.data import numpy_files
+
+        decoded = {"npz": numpy_files.load_npz, "npy": numpy_files.load_npy}[kind](name, where, say)
+    else:
+        from jaxvae.data import cache
+
+        decoded = cache.load(name, data_dir, manual_dir=manual_dir, log=log)
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
+    splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
     return DataSet(
-        decoded.name, decoded.version, decoded.fingerprint, make_splits(stored, validation), decoded.class_names
+        name if kind in OWN else decoded.name, decoded.version, decoded.fingerprint, splits, decoded.class_names
     )
 
 
 def from_arrays(arrays: object, validation: float) -> DataSet:
-    """A data set of uint8 images [N, H, W, C] or [N, H, W]: an array, (images, labels), or {'train': ..., 'test': ...}.
+    """A data set of uint8 arrays: images [N, H, W, C] or [N, H, W], or sequences [N, L], with or without labels.
 
-    Without a 'test' entry a tenth of the images, chosen by a fixed seed, becomes the test split.
+    `arrays` is one of them, a pair (images, labels), or {'train': ..., 'test': ..., 'validation': ...}; labels are
+    whole numbers [N] or float vectors [N, C]. Without a 'test' entry a tenth of the images, chosen by a fixed seed,
+    becomes the test split.
     """
     given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
     if "train" not in given or not set(given) <= {"train", "validation", "test"}:
@@ -121,40 +193,5 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
             f"arrays has the entries {sorted(given)}; expected 'train', and 'validation' and 'test' if you have them."
         )
     stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
-    shapes = {split: image.shape[1:] for split, (image, _) in stored.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"arrays: the splits' images differ in shape, {shapes}; bring them to one.")
-    if "test" not in stored:
-        image, label = stored["train"]
-        shuffled = np.random.RandomState(VALIDATION_SEED + 1).permutation(len(image))
-        test, train = np.sort(shuffled[: len(image) // 10]), np.sort(shuffled[len(image) // 10 :])
-        stored = {
-            part: (image[rows], None if label is None else label[rows])
-            for part, rows in (("train", train), ("test", test))
-        }
-    return DataSet("arrays", "1", fingerprint(stored), make_splits(stored, validation), ())
-
-
-def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """(uint8 [N, H, W, C], int32 [N] or None) of what a user passed; ValueError says what was found."""
-    images, labels = value if isinstance(value, tuple) else (value, None)
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise ValueError(
-            f"{name}: expected uint8 images [N, H, W, C] or [N, H, W], got {images.dtype} {list(images.shape)}."
-        )
-    if labels is not None and np.asarray(labels).shape != images.shape[:1]:
-        raise ValueError(
-            f"{name}: {len(images)} images but labels shaped {list(np.asarray(labels).shape)}; "
-            "expected one label per image."
-        )
-    return images.reshape(*images.shape[:3], -1), None if labels is None else np.asarray(labels, np.int32)
-
-
-def fingerprint(stored: Stored) -> str:
-    """The sha256 of the images' and labels' bytes."""
-    digest = hashlib.sha256()
-    for split, (image, label) in sorted(stored.items()):
-        digest.update(f"{split} {image.shape}".encode() + np.ascontiguousarray(image).tobytes())
-        digest.update(b"" if label is None else np.ascontiguousarray(label).tobytes())
-    return digest.hexdigest()
+    check_agreement(stored, "arrays")
+    return DataSet("arrays", "1", fingerprint(stored), make_own_splits(stored, validation), ())

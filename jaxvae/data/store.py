@@ -51,6 +51,16 @@ def discard(target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raises ValueError where `what` of so many bytes does not fit onto the disk that holds `folder`."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. "
+            "Make room, or set the environment variable JAXVAE_CACHE to a folder on a larger disk."
+        )
+
+
 def _scratch(target: Path) -> Path:
     # A sibling of the target: renaming is atomic only within one file system.
     try:
@@ -59,7 +69,8 @@ def _scratch(target: Path) -> Path:
     except OSError as error:
         raise ValueError(
             f"cannot write into {target.parent} ({error.strerror}); expected a folder for prepared data. "
-            "Set the environment variable JAXVAE_CACHE to a folder that you can write to."
+            "Name one that you can write to: data.data_dir for data sets, the environment variable JAXVAE_CACHE for "
+            "the cache."
         ) from error
 
 

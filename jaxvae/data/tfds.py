@@ -9,9 +9,11 @@ import json
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxvae.data import stock
 from jaxvae.data.store import build_once, cache_folder
 
 if TYPE_CHECKING:
@@ -52,11 +54,18 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str) -> BaseDataSource:
     return builder.as_data_source(split=split)
 
 
-def prepared_folder(name: str, data_dir: str | os.PathLike | None = None) -> Path:
+def prepared_folder(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    manual_dir: str | os.PathLike | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> Path:
     """Find the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
 
     `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
-    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says.
+    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says; the sets
+    of `jaxvae.data.stock` are prepared there where TFDS has not, from the files in `manual_dir` or by download.
     Raises ValueError for a name that is unknown, not prepared, or prepared in a format other than array_record.
     """
     match = _NAME.fullmatch(name)
@@ -67,6 +76,8 @@ def prepared_folder(name: str, data_dir: str | os.PathLike | None = None) -> Pat
         return _digits_folder(version)
     root = _data_folder(data_dir)
     versions = _prepared_versions(root / dataset)
+    if not versions and dataset in stock.FILES and version in (None, stock.VERSIONS[dataset]):
+        return stock.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, log)
     if not versions or version not in (None, *versions):
         raise _not_prepared(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
@@ -148,7 +159,8 @@ def _unknown(name: str) -> ValueError:
     guess = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     return ValueError(
         f"unknown data set {name!r}.{guess} Expected a TFDS name, with a version or not, such as "
-        f"{', '.join(EXAMPLES_OF_NAMES)}, mnist:3.0.1; or one of your own, prepared in data_dir."
+        f"{', '.join(EXAMPLES_OF_NAMES)}, mnist:3.0.1; one of your own, prepared in data_dir; or 'folder:PATH' "
+        "(images in class folders, or a zip of them), 'npz:PATH' or 'npy:PATH'."
     )
 
 
@@ -171,6 +183,9 @@ def _readable_name(folder: Path, root: Path) -> str:
 
 
 def _recipe(name: str, root: Path) -> str:
+    dataset = name.partition(":")[0]
+    if dataset in stock.FILES:
+        return f"  jaxvae data {dataset} --data_dir {root}    # from the internet, or with --manual_dir FOLDER"
     return (
         f"  pip install 'jaxvae[tf]'    # TFDS's own preparation of most sets needs TensorFlow; reading does not\n"
         f'  python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, data_dir={str(root)!r}, '

@@ -1,0 +1,194 @@
+"""A folder or a zip of images as a data set, decoded once; members.py says how folders give splits and classes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvae.data.decoded import Decoded, map_array, open_or_build, write_header
+from jaxvae.data.members import MOST_NAMED, Member, Say, arranged, folder_members, open_zip, stamp, zip_members
+from jaxvae.data.picture import bombs_refused, picture_size, read_picture
+from jaxvae.data.store import cache_folder, require_space
+
+_CONVERSION = 1  # raise it when picture.py makes other pixels of the same files: caches are then built anew
+_CHUNK = 256
+_CHUNKS_PER_LINE = 40
+_MOST_BYTES = 2**30  # of one file: a larger one is no picture
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+def load_folder(name: str, path: Path, size: int | None, channels: int | None, say: Say) -> Decoded:
+    """Memory-map the images of the folder or zip `path`, decoding them first where that has not been done.
+
+    `size`: the central square of each, resized to size x size; None: all must have one size. `channels`: 1, 3, or None
+    for 3 where any image has colour. ValueError, in words, for what cannot be read; `say` gets lines of text.
+
+    The cache is found by the files' names, sizes and times, which costs no reading. The fingerprint is the sha256 of
+    their contents in order, of labels and classes, `size` and `channels`: it survives copying, packing, and other
+    versions of Pillow.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"data.size={size}: expected a positive whole number of pixels.")
+    if channels not in (None, 1, 3):
+        raise ValueError(f"data.channels={channels}: expected 1 (grey), 3 (colour), or None to take what is there.")
+    if not path.exists():
+        raise ValueError(
+            f"data.name={name!r}: there is no folder or zip {path.absolute()}. A relative path starts at "
+            "data.data_dir, or where the program was started."
+        )
+    members = [] if path.is_file() else list(folder_members(path, say))
+    stamps = stamp(path) if path.is_file() else [(member.name, member.stamp) for member in members]
+    key = hashlib.sha256(ascii((_CONVERSION, str(path.resolve()), size, channels, stamps)).encode()).hexdigest()
+    short = re.sub(r"[^\w.-]", "_", path.stem, flags=re.ASCII)[:40]
+
+    def build(folder: Path) -> dict[str, Any]:
+        with ExitStack() as stack:
+            found = list(zip_members(stack.enter_context(open_zip(path)), path, say)) if path.is_file() else members
+            return {"name": name, "version": "1", **decode(folder, found, path, size, channels, say)}
+
+    return open_or_build(cache_folder() / "decoded" / f"folder-{short}-{key[:16]}", build)
+
+
+def decode(
+    folder: Path, members: Sequence[Member], path: Path, size: int | None, channels: int | None, say: Say
+) -> dict[str, Any]:
+    """Writes the splits' images and labels into `folder`; returns fingerprint, class_names and splits."""
+    layout = arranged(members, path)
+    digest = hashlib.sha256(ascii((size, channels, layout.class_names)).encode())
+    coloured = channels == 3
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, bombs_refused():
+        height, width = (size, size) if size is not None else one_size(pool, members, path)
+        depth = 1 if channels == 1 else 3
+        require_space(folder, len(members) * height * width * (depth + (channels is None)), str(path))
+        for split, chosen in layout.splits.items():
+            with open(folder / f"{split}.image.npy", "wb") as file:
+                write_header(file, (len(chosen), height, width, depth))
+                for images, digests in chunks(pool, chosen, (height, width, depth), size, f"{path} {split}", say):
+                    file.write(images.tobytes())
+                    coloured = coloured or has_colour(images)
+                    digest.update(b"".join(digests))
+    if channels is None and not coloured:
+        for split in layout.splits:
+            keep_one_channel(folder / f"{split}.image.npy")
+    for split, labels in layout.labels.items():
+        digest.update(repr((split, len(layout.splits[split]), labels)).encode())
+        if labels is not None:
+            np.save(folder / f"{split}.label.npy", np.asarray(labels, np.int32))
+    sizes = {split: len(chosen) for split, chosen in layout.splits.items()}
+    return {"fingerprint": digest.hexdigest(), "class_names": layout.class_names, "splits": sizes}
+
+
+def one_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) -> tuple[int, int]:
+    """The (height, width) of all images; ValueError says which sizes there are where they differ."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for start in range(0, len(members), _CHUNK):
+        for found in refuse_broken(pool.map(attempt(measure), members[start : start + _CHUNK]), path):
+            sizes[found] += 1
+    if len(sizes) > 1:
+        most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
+        others = ", and others" if len(sizes) > MOST_NAMED else ""
+        raise ValueError(
+            f"{path} holds images of {len(sizes)} sizes, height x width: {most}{others}. "
+            f"Set data.size, such as data.size={min(min(size) for size in sizes)}: "
+            "the central square of each image is then resized to that."
+        )
+    return next(iter(sizes))
+
+
+def chunks(
+    pool: ThreadPoolExecutor,
+    members: Sequence[Member],
+    shape: tuple[int, int, int],
+    size: int | None,
+    title: str,
+    say: Say,
+) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+    """(images uint8 [n, H, W, C], the sha256 of each file and its name), in order, decoded by threads."""
+    job = attempt(partial(pixels_and_digest, shape=shape, size=size))
+    for turn, start in enumerate(range(0, len(members), _CHUNK)):
+        if turn % _CHUNKS_PER_LINE == 0:
+            say(f"decoding {title}: {start:,} of {len(members):,}")
+        some = list(refuse_broken(pool.map(job, members[start : start + _CHUNK]), title))
+        yield np.stack([pixels for pixels, _ in some]), [digest for _, digest in some]
+    say(f"decoding {title}: {len(members):,} of {len(members):,}")
+
+
+def measure(member: Member) -> tuple[int, int]:
+    """(height, width) of the image in a file."""
+    with member.open() as file:
+        return picture_size(file)
+
+
+def pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
+    """The image of a file, uint8 of this shape, and the sha256 of its content."""
+    if member.bytes > _MOST_BYTES:
+        raise ValueError(f"the file has {member.bytes / 1e9:,.1f} GB")
+    with member.open() as file:
+        content = file.read()
+    pixels = read_picture(io.BytesIO(content), "L" if shape[2] == 1 else "RGB", size)
+    if pixels.shape != shape:
+        raise ValueError(f"it decodes to {pixels.shape[:2]}, not to {shape[:2]} as its head says")
+    return pixels, hashlib.sha256(content).digest()
+
+
+def attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
+    """The job with its errors as results: one broken file among thousands shall not hide the others."""
+
+    def tried(member: Member) -> Any:
+        try:
+            return job(member)
+        except Exception as error:  # of a hostile or damaged file Pillow and zipfile raise nearly any kind
+            return Broken(member.name, f"{error}" or type(error).__name__)
+
+    return tried
+
+
+def refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
+    """The results; ValueError names the files that could not be read, once some were found among a chunk's."""
+    broken = []
+    for result in results:
+        if isinstance(result, Broken):
+            broken.append(result)
+        else:
+            yield result
+    if broken:
+        named = "\n".join(f"  {one.name!r}: {one.reason}" for one in broken[:MOST_NAMED])
+        more = f"\n  and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+        raise ValueError(
+            f"{where}: {len(broken)} image files cannot be read, and there may be others after them:\n{named}{more}\n"
+            "Repair them, or take them out; nothing is skipped silently."
+        )
+
+
+def has_colour(images: np.ndarray) -> bool:
+    """Whether any pixel of images [n, H, W, 3] is not grey."""
+    return bool(images.shape[-1] == 3 and (images != images[..., :1]).any())
+
+
+def keep_one_channel(path: Path) -> None:
+    """Rewrites the .npy file of grey images [N, H, W, 3] as [N, H, W, 1]."""
+    images = map_array(path)
+    with open(path.with_suffix(".one"), "wb") as file:
+        write_header(file, (*images.shape[:3], 1))
+        for start in range(0, len(images), _CHUNK):
+            file.write(images[start : start + _CHUNK, ..., :1].tobytes())
+    path.with_suffix(".one").replace(path)

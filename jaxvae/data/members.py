@@ -1,0 +1,181 @@
+"""Which image files a folder or a zip holds, and which split and class each belongs to.
+
+    PATH/cat/1.png  PATH/dog/2.jpg                       classes cat and dog
+    PATH/train/cat/1.png  PATH/test/cat/2.png            splits, too ('validation', 'valid' or 'val' besides)
+    PATH/1.png  PATH/2.png                               no labels
+
+One folder around all of it is tolerated. What is beneath a class folder belongs to the class. Files lie in the order of
+their names, classes too. A zip is read in place: nothing is extracted.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jaxvae.data.picture import SUFFIXES
+
+MOST_NAMED = 5  # files or classes named in one message
+
+_JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+_SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image file: its name relative to the top, what changes when its content does, and how to open it."""
+
+    name: str
+    stamp: tuple[int, ...]
+    bytes: int
+    open: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of each split in order, their labels or None, and the names of the classes."""
+
+    splits: dict[str, list[Member]]
+    labels: dict[str, list[int] | None]
+    class_names: tuple[str, ...]
+
+
+Placed = tuple[tuple[str, ...], Member]  # the folders from the top and the file's name
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file's content does: its size and times (an unpacked archive sets mtime, but never ctime)."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def folder_members(top: Path, say: Say) -> Iterator[Member]:
+    """The image files beneath a folder; says how many others there are. Links are followed, but not in a circle."""
+    other: Counter[str] = Counter()
+
+    def walk(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
+        for path in sorted(folder.iterdir(), key=lambda path: path.name):
+            real = os.path.realpath(path)
+            if is_junk(path.name) or real in above:
+                continue
+            if path.is_dir():
+                yield from walk(path, (*above, real))
+            elif path.suffix.lower() in SUFFIXES:
+                mark = stamp(path)
+                yield Member(path.relative_to(top).as_posix(), mark, mark[0], partial(open, path, "rb"))
+            else:
+                other[path.suffix.lower()] += 1
+
+    yield from walk(top, (os.path.realpath(top),))
+    say_left_out(other, top, say)
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """The zip archive; ValueError where it is none."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{path} is no readable zip ({error}). Unpack it and name the folder instead.") from error
+
+
+def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Member]:
+    """The image files of a zip; ValueError for one that is encrypted or whose names lead elsewhere."""
+    other: Counter[str] = Counter()
+    entries = {info.filename.replace("\\", "/"): info for info in archive.infolist() if not info.is_dir()}
+    for name, info in sorted(entries.items()):
+        parts = name.split("/")
+        if ".." in parts or parts[0] == "" or ":" in parts[0] or (info.external_attr >> 16) & 0o170000 == 0o120000:
+            raise ValueError(
+                f"{path} holds {name!r}, a name or link that leads out of the archive; nothing was read. "
+                "If you trust it, unpack it with a tool of yours and name the folder instead."
+            )
+        if any(map(is_junk, parts)):
+            continue
+        if info.flag_bits & 1:
+            raise ValueError(
+                f"{path} is encrypted ({name!r}). Unpack it with its password and name the folder instead."
+            )
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in SUFFIXES:
+            yield Member(name, (info.CRC,), info.file_size, partial(archive.open, info))
+        else:
+            other[suffix] += 1
+    say_left_out(other, path, say)
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or folder is one that systems leave behind, or hidden."""
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def say_left_out(other: Counter[str], path: Path, say: Say) -> None:
+    """Says how many files are none that picture.py reads."""
+    if other:
+        kinds = ", ".join(f"{suffix or 'no ending'} {count:,}" for suffix, count in other.most_common(MOST_NAMED))
+        say(f"{path}: left out {other.total():,} files that are no images of a known kind ({kinds})")
+
+
+def arranged(members: Sequence[Member], path: Path) -> Layout:
+    """Which split and class each file belongs to, by the folders it lies in; ValueError where that is not clear."""
+    if not members:
+        raise ValueError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+    splits = by_split(without_top(sorted((tuple(member.name.split("/")), member) for member in members)), path)
+    folders = {split: class_folders([parts for parts, _ in placed], path) for split, placed in splits.items()}
+    class_names = tuple(sorted({name for names in folders.values() for name in names or ()}))
+    unknown = sorted(set(class_names) - set(folders["train"] or class_names))
+    if unknown:
+        raise ValueError(f"{path}: the classes {unknown[:MOST_NAMED]} have no folder in train; name the folders alike.")
+    number = {name: label for label, name in enumerate(class_names)}
+    return Layout(
+        {split: [member for _, member in placed] for split, placed in splits.items()},
+        {split: None if names is None else [number[name] for name in names] for split, names in folders.items()},
+        class_names,
+    )
+
+
+def without_top(placed: list[Placed]) -> list[Placed]:
+    """The same files without folders that hold all of them, unless such a folder is a split's."""
+    while len({parts[0] for parts, _ in placed}) == 1 and all(
+        len(parts) > 1 and parts[0].lower() not in _SPLITS for parts, _ in placed
+    ):
+        placed = [(parts[1:], member) for parts, member in placed]
+    return placed
+
+
+def by_split(placed: list[Placed], path: Path) -> dict[str, list[Placed]]:
+    """The files by split; where the topmost folders are not those of splits, all of them are 'train'."""
+    tops = {parts[0] if len(parts) > 1 else "" for parts, _ in placed}
+    found = {top for top in tops if top.lower() in _SPLITS}
+    if not found or (found != tops and len(found) == 1):  # a class may well be called 'train'
+        return {"train": placed}
+    if found != tops or "train" not in {top.lower() for top in found}:
+        beside = sorted(top or "loose images" for top in tops - found)[:MOST_NAMED]
+        raise ValueError(
+            f"{path} has the folders {sorted(found)} of splits and beside them {beside or 'no train'}; "
+            "expected 'train', and 'test' and 'validation' if you have them, and nothing else."
+        )
+    splits: dict[str, list[Placed]] = {}
+    for parts, member in placed:
+        splits.setdefault(_SPLITS[parts[0].lower()], []).append((parts[1:], member))
+    return splits
+
+
+def class_folders(rows: Sequence[tuple[str, ...]], path: Path) -> list[str] | None:
+    """The class folder of each file; None where no file lies in one."""
+    loose = ["/".join(parts) for parts in rows if len(parts) == 1]
+    if not loose:
+        return [parts[0] for parts in rows]
+    if len(loose) < len(rows):
+        raise ValueError(
+            f"{path}: {len(loose)} images lie beside the class folders ({', '.join(loose[:MOST_NAMED])}). "
+            "Move them into class folders, or all images into one folder, without classes."
+        )
+    return None

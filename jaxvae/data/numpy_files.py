@@ -1,0 +1,174 @@
+"""Data sets in numpy files: one .npy array, or a .npz with images and labels, split or not.
+
+Keys of a .npz: 'images' or 'x', and 'labels' or 'y'; for splits 'x_train', 'y_train', 'x_test', 'y_test' or
+'train_images', 'train_labels', 'test_images', ... ('validation', 'valid' or 'val' likewise); a single array of
+any name.
+Pickled objects are refused by what the file's head says: nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from jaxvae.data.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
+from jaxvae.data.decoded import Decoded, Images, map_array, open_or_build, write_header
+from jaxvae.data.store import cache_folder, require_space
+
+_IMAGES = ("images", "image", "imgs", "x", "data")
+_LABELS = ("labels", "label", "y")
+_SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "valid", "val")}
+_PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"), ("images_{}", "labels_{}"))
+_EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_test', 'y_test'; 'train_images', ..."
+
+Say = Callable[[str], None]
+
+
+def load_npy(name: str, path: Path, say: Say) -> Decoded:
+    """Memory-map the images or sequences of a .npy file where they lie; only their fingerprint is kept in the cache."""
+    _require_file(name, path)
+    try:
+        with open(path, "rb") as file:
+            check_head(*read_head(file), str(path))
+        images = with_channels(map_array(path))
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") if str(path) not in str(error) else error from None
+
+    def build(folder: Path) -> dict[str, Any]:
+        say(f"reading {path} once, for its fingerprint")
+        found = fingerprint({"train": (images, None)})
+        return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": {}}
+
+    decoded = open_or_build(_target(path), build)
+    return dataclasses.replace(decoded, splits={"train": Images(images, None)})
+
+
+def load_npz(name: str, path: Path, say: Say) -> Decoded:
+    """Memory-map the arrays of a .npz file, copied into the cache first where that has not been done."""
+    _require_file(name, path)
+
+    def build(folder: Path) -> dict[str, Any]:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                splits = copy_arrays(folder, archive, path, say)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ValueError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
+        stored = {split: stored_arrays(folder, split) for split in splits}
+        check_agreement(stored, str(path))
+        sizes = {split: len(image) for split, (image, _) in stored.items()}
+        found = fingerprint(stored)
+        return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": sizes}
+
+    decoded = open_or_build(_target(path), build)
+    splits = {split: Images(with_channels(some.image), some.label) for split, some in decoded.splits.items()}
+    return dataclasses.replace(decoded, splits=splits)
+
+
+def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -> list[str]:
+    """Writes each split's images, streamed, and its labels into `folder`; returns the splits' names."""
+    keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    chosen = choose_keys(keys, path)
+    left = sorted(set(keys) - {key for pair in chosen.values() for key in pair})
+    if left:
+        say(f"{path}: left out the arrays {', '.join(left)}")
+    for split, (images, labels) in chosen.items():
+        say(f"reading {path} {images}")
+        count = copy_images(folder / f"{split}.image.npy", archive, images, path)
+        if labels is not None:
+            checked = checked_labels(read_array(archive, labels, path), count, f"{path} {labels!r}")
+            np.save(folder / f"{split}.label.npy", checked)
+    return list(chosen)
+
+
+def choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
+    """{split: (key of its images, key of its labels or None)}; ValueError lists the keys where none fit."""
+    known = {key.lower(): key for key in keys}
+    chosen: dict[str, tuple[str, str | None]] = {}
+    for split, aliases in _SPLITS.items():
+        for images, labels in ((x.format(alias), y.format(alias)) for alias in aliases for x, y in _PAIRS):
+            if images in known and split not in chosen:
+                chosen[split] = known[images], known.get(labels)
+    single = [known[name] for name in _IMAGES if name in known] or (list(known.values()) if len(known) == 1 else [])
+    if not chosen and single:
+        return {"train": (single[0], next((known[name] for name in _LABELS if name in known), None))}
+    if "train" not in chosen:
+        raise ValueError(f"{path} holds the arrays {sorted(known.values())}; expected {_EXPECTED}; or a single array.")
+    return chosen
+
+
+def copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -> int:
+    """Streams an array of images from the archive into a .npy file; returns how many there are."""
+    name = f"{path} {key!r}"
+    with archive.open(f"{key}.npy") as source, open(target, "wb") as file:
+        shape, fortran, dtype = read_head(source)
+        check_head(shape, fortran, dtype, name)
+        require_space(target.parent, math.prod(shape), name)
+        write_header(file, shape)
+        begun = file.tell()
+        shutil.copyfileobj(source, file, 2**20)
+        if file.tell() - begun != math.prod(shape):
+            raise ValueError(f"{name} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+    return shape[0]
+
+
+def read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
+    """A small array of the archive, such as labels."""
+    with archive.open(f"{key}.npy") as source:
+        shape, fortran, dtype = read_head(source)
+        if dtype.hasobject:
+            raise ValueError(_pickled(f"{path} {key!r}"))
+        content = source.read()
+    if len(content) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether the first axis is the fastest, dtype) of a .npy file."""
+    version = np.lib.format.read_magic(source)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(source)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(source)
+    raise ValueError(f"it has the .npy format {version}, which plain arrays do not need; save it again with np.save.")
+
+
+def check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
+    """Raises ValueError, in words, unless the array can be read as images or sequences."""
+    if dtype.hasobject:
+        raise ValueError(_pickled(name))
+    check_kind(dtype, shape, name)
+    if fortran:
+        raise ValueError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
+
+
+def stored_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(image, label or None) of a split in the cache."""
+    label = folder / f"{split}.label.npy"
+    return with_channels(map_array(folder / f"{split}.image.npy")), map_array(label) if label.exists() else None
+
+
+def _pickled(name: str) -> str:
+    return f"{name} holds pickled Python objects, which are never loaded: they could run any code. Save plain arrays."
+
+
+def _require_file(name: str, path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(
+            f"data.name={name!r}: there is no file {path.absolute()}. A relative path starts at data.data_dir, "
+            "or where the program was started."
+        )
+
+
+def _target(path: Path) -> Path:
+    status = path.stat()
+    stamp = (str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return cache_folder() / "decoded" / f"arrays-{hashlib.sha256(ascii(stamp).encode()).hexdigest()[:16]}"

@@ -1,0 +1,271 @@
+"""Stock sets prepared without TensorFlow: MNIST, its fashion and kuzushiji kin, and CIFAR-10.
+
+TFDS's own preparation of them needs TensorFlow; reading does not. Here the original files are downloaded by TFDS's
+download manager, or taken from a folder, held against the sha256 that TFDS has registered, and written as TFDS would
+write them: the same builder, version, features, keys and so order, as array_record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import math
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvae.data.store import build_once
+
+IDX = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+CIFAR = "cifar-10-binary.tar.gz"
+CIFAR_FOLDER = "cifar-10-batches-bin"
+CIFAR_NAMES = "batches.meta.txt"
+CIFAR_BATCHES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
+VERSIONS = {"mnist": "3.0.1", "fashion_mnist": "3.0.1", "kmnist": "3.0.1", "cifar10": "3.0.2"}  # known without TFDS
+FILES = {name: (*IDX["train"], *IDX["test"]) for name in ("mnist", "fashion_mnist", "kmnist")} | {"cifar10": (CIFAR,)}
+EXAMPLES = {name: {"train": 60_000, "test": 10_000} for name in FILES} | {"cifar10": {"train": 50_000, "test": 10_000}}
+SHAPES = {name: (28, 28, 1) for name in FILES} | {"cifar10": (32, 32, 3)}
+
+_MOST_BYTES = 2**28  # of one unpacked file: five times the largest of them
+_SECONDS = 10.0  # to wait for a server before all downloads are given up
+
+Say = Callable[[str], None]
+Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (uint8 [N, H, W, C], labels [N])
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What TFDS knows of an original file: where it is, its size in bytes and its sha256 in hex."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
+    """Prepare the stock set in <root>/<name>/<version> unless it is there, from `manual_dir` or by download.
+
+    ValueError, in words, for files that are missing, wrong, or cannot be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    builder_class = tfds.builder_cls(name)
+    target = root / name / VERSIONS[name]
+
+    def build(scratch: Path) -> Path:
+        known = registered(builder_class, name)
+        if manual_dir is None:
+            files = download(name, known, root, say)
+        else:
+            files = {file: found_file(file, known[file], name, manual_dir, say) for file in known}
+        arrays, class_names = read_cifar(files[CIFAR]) if name == "cifar10" else (read_idx_files(files), None)
+        check_arrays(name, arrays)
+        say(f"preparing {name} in {target}: {sum(len(label) for _, label in arrays.values()):,} images")
+        write_records(builder_class, name, arrays, class_names, scratch)
+        return scratch / name / VERSIONS[name]
+
+    build_once(target, build)
+    return target
+
+
+def registered(builder_class: Any, name: str) -> dict[str, Registered]:
+    """{file name: what TFDS has registered of it} of the set's original files."""
+    by_file = {url.rsplit("/", 1)[1]: (url, info) for url, info in builder_class.url_infos.items()}
+    return {
+        file: Registered(by_file[file][0], int(by_file[file][1].size), by_file[file][1].checksum)
+        for file in FILES[name]
+    }
+
+
+def download(name: str, known: Mapping[str, Registered], root: Path, say: Say) -> dict[str, Path]:
+    """{file name: path} of the original files in <root>/downloads, where TFDS fetches and verifies what is missing."""
+    folder = root / "downloads"
+    there = {file: path for file, info in known.items() if (path := downloaded(info, folder))}
+    missing = {file: info for file, info in known.items() if file not in there}
+    if missing:
+        megabytes = sum(info.size for info in missing.values()) / 1e6
+        say(f"{name} is not prepared in {root}: fetching {len(missing)} files ({megabytes:,.1f} MB) into {folder}")
+    try:
+        fetched = fetch(name, missing, folder) if missing else {}
+    except Exception as error:  # TFDS, requests and sockets have no base of their own in common
+        urls = "\n".join(f"  {info.url}" for info in missing.values())
+        raise ValueError(
+            f"cannot download {name}: {type(error).__name__}: {error}\nThe files are\n{urls}\n"
+            "Fetch them elsewhere, put them into a folder, and name that as data.manual_dir (--manual_dir of "
+            f"`jaxvae data {name}`); the set is then prepared from them in {root / name}."
+        ) from error
+    for file, path in fetched.items():
+        check_sum(path, file, known[file], name)
+    return there | fetched
+
+
+def downloaded(known: Registered, folder: Path) -> Path | None:
+    """The file as it was downloaded before, if it was."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == known.size)
+    return next((path for path in sorted(files) if sha256(path) == known.sha256), None)
+
+
+def fetch(name: str, missing: Mapping[str, Registered], folder: Path) -> dict[str, Path]:
+    """What TFDS downloads, after a knock at the first server: without a network TFDS would try again for minutes."""
+    import requests
+    import tensorflow_datasets as tfds
+
+    requests.head(next(iter(missing.values())).url, timeout=_SECONDS, allow_redirects=True)
+    manager = tfds.download.DownloadManager(download_dir=folder, dataset_name=name)
+    paths = manager.download({file: info.url for file, info in missing.items()})
+    return {file: Path(path) for file, path in paths.items()}
+
+
+def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: Say) -> Path:
+    """The original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must fit) or unpacked."""
+    names = spellings(file)
+    places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
+    path = next((path for path in places if path.exists()), None)
+    if path is None:
+        raise ValueError(
+            f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}."
+            f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {known.url} ({known.size:,} bytes)."
+        )
+    if path.suffix != ".gz":
+        say(f"{path} is unpacked, so that no sha256 is known of it: its form and numbers are checked alone")
+    else:
+        check_sum(path, file, known, name)
+    return path
+
+
+def check_sum(path: Path, file: str, known: Registered, name: str) -> None:
+    """Raises ValueError unless the file's sha256 is the registered one."""
+    found = sha256(path)
+    if found != known.sha256:
+        raise ValueError(
+            f"{path} is not the {file} of {name}: expected sha256 {known.sha256} ({known.size:,} bytes), "
+            f"found {found} ({path.stat().st_size:,} bytes). Download it again from {known.url}."
+        )
+
+
+_PYTHON_CIFAR = (
+    " The Python version (cifar-10-python.tar.gz) is pickled, which could run any code, and is never read; "
+    "take the binary one."
+)
+
+
+def spellings(file: str) -> list[str]:
+    """The names under which an original file may lie in a folder: packed and unpacked."""
+    if file == CIFAR:
+        return [CIFAR, CIFAR_FOLDER]
+    plain = file.removesuffix(".gz")
+    return [file, file.replace("-idx", ".idx"), plain, plain.replace("-idx", ".idx")]
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_idx_files(files: Mapping[str, Path]) -> Arrays:
+    """The splits of MNIST and its kin, from their four files."""
+    return {
+        split: (read_idx(files[images])[..., None], read_idx(files[labels])) for split, (images, labels) in IDX.items()
+    }
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array uint8 of an idx file, packed or not (LeCun's format: 0, 0, 8 for bytes, the rank, the lengths)."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(_MOST_BYTES)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}). Download it again.") from error
+    rank = content[3] if content[:3] == b"\0\0\x08" else 0
+    head = 4 + 4 * rank
+    lengths = tuple(np.frombuffer(content[4:head], ">u4").tolist()) if rank in (1, 3) and len(content) >= head else ()
+    if not lengths or len(content) != head + math.prod(lengths):
+        raise ValueError(f"{path} is no idx file of bytes, or not a whole one. Download it again.")
+    return np.frombuffer(content, np.uint8, offset=head).reshape(lengths)
+
+
+def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
+    """(the splits, the names of the classes) of CIFAR-10's binary version, a tar or the folder in it."""
+    read = (lambda name: (path / name).read_bytes()) if path.is_dir() else tar_reader(path)
+    arrays = {}
+    for split, batches in CIFAR_BATCHES.items():
+        content = b"".join(read(batch) for batch in batches)
+        if len(content) % 3073:
+            raise ValueError(f"{path} is damaged: its {split} batches are no whole number of records of 3,073 bytes.")
+        rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+        arrays[split] = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
+    return arrays, tuple(read(CIFAR_NAMES).decode("ascii").split())
+
+
+def tar_reader(path: Path) -> Callable[[str], bytes]:
+    """Reads members of the tar by their known names: nothing is extracted to the disk."""
+    try:
+        with tarfile.open(path) as tar:
+            content = {
+                member.name: file.read(_MOST_BYTES)
+                for member in tar
+                if member.isfile() and (file := tar.extractfile(member)) is not None
+            }
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged ({error}). Download it again.") from error
+
+    def read(name: str) -> bytes:
+        if f"{CIFAR_FOLDER}/{name}" not in content:
+            raise ValueError(f"{path} holds no {CIFAR_FOLDER}/{name}. Download it again.")
+        return content[f"{CIFAR_FOLDER}/{name}"]
+
+    return read
+
+
+def check_arrays(name: str, arrays: Arrays) -> None:
+    """Raises ValueError unless the arrays are those of the set in number, shape and labels."""
+    for split, (images, labels) in arrays.items():
+        count = EXAMPLES[name][split]
+        if images.shape != (count, *SHAPES[name]) or labels.shape != (count,) or labels.max(initial=0) > 9:
+            raise ValueError(
+                f"{name} {split}: expected images {[count, *SHAPES[name]]} and as many labels from 0 to 9, got "
+                f"{list(images.shape)} and {list(labels.shape)} up to {labels.max(initial=0)}. Take the original files."
+            )
+
+
+def write_records(
+    builder_class: Any, name: str, arrays: Arrays, class_names: tuple[str, ...] | None, folder: Path
+) -> None:
+    """Writes the arrays into <folder>/<name>/<version> as TFDS's own builder would."""
+    import tensorflow_datasets as tfds
+
+    class Stock(builder_class, skip_registration=True):  # type: ignore[call-arg]  # mypy cannot see TFDS's lazy base
+        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+            if class_names is not None:
+                self.info.features["label"].names = list(class_names)
+            return {split: self._generate_examples(split, *pair) for split, pair in arrays.items()}
+
+        def _generate_examples(self, split: str, images: np.ndarray, labels: np.ndarray) -> Iterator:
+            for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+                number = {"id": f"{split}_{index:05d}"} if "id" in self.info.features else {}
+                yield index, {**number, "image": png(image), "label": int(label)}
+
+    Stock.name, Stock.__name__ = name, builder_class.__name__
+    # TFDS announces a download and draws bars, although nothing is downloaded any more.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        Stock(data_dir=folder, file_format="array_record").download_and_prepare(download_config=config)
+
+
+def png(image: np.ndarray) -> bytes:
+    """A PNG of an image uint8 [H, W, C]: TFDS encodes arrays with TensorFlow, but takes bytes as they are."""
+    import PIL.Image
+
+    stream = io.BytesIO()
+    PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
+    return stream.getvalue()
