@@ -2,7 +2,7 @@
 
 Command: python train.py --config configs/ae.py
 Claim:    it reconstructs better than the VAE of the same networks, and its samples are worse: nothing holds the codes
-          near the prior that z is drawn from. It has no likelihood; compare its distortion with that of configs/digits.py.
+          near the prior that z is drawn from. It has no likelihood; compare its distortion with configs/digits.py.
 Measured: pending.
 """
 
