@@ -319,8 +319,9 @@ def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest
         bounds(terms)
 
 
-def test_training_lowers_the_distortion_and_evaluation_leaves_the_codebook(case):
-    parts, state, step, *_ = case
+@pytest.mark.parametrize("posterior", [VQ, "fsq((4, 3, 2))"])  # a point's training: see test_baselines.py
+def test_training_lowers_the_distortion_and_evaluation_leaves_the_codebook(posterior):
+    parts, state, step = made(posterior)
     first, batch = None, make_examples(8)
     for _ in range(100):
         state, metrics = step(state, batch)
