@@ -46,6 +46,17 @@ def radial(dim, kappa):
     return angle, density / below[-1], below / below[-1]
 
 
+def midpoints(end, count=4000):
+    """Equidistant angles from 0 to end, and their distance."""
+    return (np.arange(count) + 0.5) * end / count, end / count
+
+
+def log_circles(dim, angle):
+    """The log of the area of all points at these angles from an axis, per angle."""
+    area = np.log(2) + (dim - 1) / 2 * np.log(np.pi) - scipy.special.gammaln((dim - 1) / 2)
+    return area + (dim - 2) * np.log(np.sin(angle))
+
+
 def axis(dim, seed=0):
     loc = np.random.RandomState(seed).normal(size=dim)
     return jnp.asarray(loc / np.linalg.norm(loc), jnp.float32)
@@ -83,10 +94,10 @@ def test_the_normalizer_the_mean_and_the_divergence_are_scipys_with_their_deriva
     np.testing.assert_allclose(divergence_slope, KAPPAS * expected_slope, rtol=2e-5)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+@pytest.mark.parametrize("dim", [2, 64])
 def test_the_divergence_vanishes_with_kappa_and_is_never_negative(dim):
     kappa = jnp.asarray([0.0, 1e-15, 1e-6, 1e-4, 1e-3])
-    value, slope = jax.vmap(jax.value_and_grad(functools.partial(divergence_from_uniform, dim)))(kappa)
+    value, slope = jax.jvp(functools.partial(divergence_from_uniform, dim), (kappa,), (jnp.ones_like(kappa),))
     np.testing.assert_allclose(value, np.float64(kappa) ** 2 / (2 * dim), rtol=1e-5)
     np.testing.assert_allclose(slope, np.float64(kappa) / dim, rtol=1e-5)
 
@@ -111,21 +122,19 @@ def test_the_densities_integrate_to_one_over_the_sphere(dim):
     q = make_density(dim, DRAWN)
     log_prob = jax.jit(VonMisesFisher.log_prob)
     for i, kappa in enumerate(DRAWN):
-        angle = np.linspace(0, min(np.pi, 15 * np.sqrt(dim / kappa)), 4001)[1:-1]
+        angle, step = midpoints(min(np.pi, 15 * np.sqrt(dim / kappa)))
         loc = np.float64(q.loc[0, i])
         across = np.eye(dim)[0] - loc[0] * loc
         across /= np.linalg.norm(across)
         x = np.cos(angle)[:, None] * loc + np.sin(angle)[:, None] * across
-        circles = np.log(2 * np.pi ** ((dim - 1) / 2)) - scipy.special.gammaln((dim - 1) / 2)
-        circles = circles + (dim - 2) * np.log(np.sin(angle))
+        circles = log_circles(dim, angle)
         one = VonMisesFisher(q.loc[:, i : i + 1], q.log_kappa[:, i : i + 1])
-        whole = np.trapezoid(np.exp(log_prob(one, jnp.float32(x)[:, None])[:, 0] + circles), angle)
-        np.testing.assert_allclose(whole, 1, atol=2e-3)
-    angle = np.linspace(0, np.pi, 4001)[1:-1]
-    circles = np.log(2 * np.pi ** ((dim - 1) / 2)) - scipy.special.gammaln((dim - 1) / 2)
+        whole = step * np.exp(log_prob(one, jnp.float32(x)[:, None])[:, 0] + circles).sum()
+        np.testing.assert_allclose(whole, 1, atol=2e-4)
     uniform = np.float64(UniformSphere(dim).log_prob(jnp.zeros((1, dim))))
-    whole = np.trapezoid(np.exp(uniform + circles + (dim - 2) * np.log(np.sin(angle))), angle)
-    np.testing.assert_allclose(whole, 1, atol=1e-3)
+    angle, step = midpoints(np.pi)
+    circles = log_circles(dim, angle)
+    np.testing.assert_allclose(step * np.exp(uniform + circles).sum(), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10, 64])
@@ -137,12 +146,11 @@ def test_draws_lie_on_the_sphere_and_have_the_moments_of_their_law(dim):
     loc = np.float64(q.loc[0])
     assert (np.abs(z.mean(0) - mean[:, None] * loc) < 5 * z.std(0) / np.sqrt(COUNT) + 1e-7).all()
     np.testing.assert_allclose(q.mean()[0], mean[:, None] * loc, rtol=1e-4, atol=1e-6)
-    product = z[..., :, None] * z[..., None, :]
-    along = loc[:, :, None] * loc[:, None, :]
-    around = ((1 - second) / (dim - 1))[:, None, None]
-    expected = second[:, None, None] * along + around * (np.eye(dim) - along)
-    error = product.std(0) / np.sqrt(COUNT)
-    assert (np.abs(product.mean(0) - expected) < (5 if dim < 64 else 6) * error + 1e-7).all()
+    some = np.stack([axis(dim, seed) for seed in range(20)], 1)
+    cosine2 = (loc @ some) ** 2
+    expected = second[:, None] * cosine2 + ((1 - second) / (dim - 1))[:, None] * (1 - cosine2)
+    squares = (z @ some) ** 2
+    assert (np.abs(squares.mean(0) - expected) < 5 * squares.std(0) / np.sqrt(COUNT) + 1e-6).all()
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10, 64])
@@ -179,13 +187,12 @@ def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
         moved = (np.trapezoid(u * density, angle) - u) * density
         places = np.searchsorted(below, quantiles)
         angles.append(angle[places])
-        slopes.append((-scipy.integrate.cumulative_simpson(moved, x=angle, initial=0) / density)[places])
-    kappa = np.broadcast_to(DRAWN[:, None], np.shape(angles))
-    got = jax.jit(functools.partial(angle_slope, dim))(np.float32(angles), kappa)
+        slopes.append(-scipy.integrate.cumulative_simpson(moved, x=angle, initial=0)[places] / density[places])
+    got = angle_slope(dim, np.float32(angles), DRAWN[:, None])
     np.testing.assert_allclose(got, slopes, rtol=2e-4)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10])
+@pytest.mark.parametrize("dim", [2, 10])
 def test_gradients_of_expectations_are_the_expectations_gradients(dim):
     """E[w] and E[w^2] in kappa; E[c.z] and E[(c.z)^2] in loc, across the sphere."""
     q, c = make_density(dim, DRAWN[:4]), axis(dim, 77)
@@ -240,25 +247,24 @@ def test_tangents_are_unit_across_loc_and_keep_their_angles(dim):
     np.testing.assert_allclose((moved * both).sum(-1), 0, atol=3e-7)
     np.testing.assert_allclose((moved**2).sum(-1), 1, atol=1e-6)
     np.testing.assert_allclose((moved[0] * moved[1]).sum(-1), (around[0] * around[1]).sum(-1), atol=1e-6)
-    jacobian = jax.vmap(jax.jacobian(tangent))(locs, around[0])
+    jacobian = jax.jit(jax.vmap(jax.jacobian(tangent)))(locs, around[0])
     assert (np.linalg.norm(jacobian, axis=(-2, -1)) < 3 * np.sqrt(dim)).all()
 
 
 def test_a_key_of_its_own_makes_a_draw_independent_of_its_neighbours():
-    q, keys = make_density(3, DRAWN), random.split(random.key(0), (7, 5))
-    z = q.sample(keys)
+    q, keys, sample = make_density(3, DRAWN), random.split(random.key(0), (7, 5)), jax.jit(VonMisesFisher.sample)
+    z = sample(q, keys)
     assert z.shape == (7, 5, 3)
-    alone = VonMisesFisher(q.loc[:, 2:3], q.log_kappa[:, 2:3]).sample(keys[5:6, 2:3])
-    np.testing.assert_array_equal(alone[0, 0], z[5, 2])
+    alone = sample(VonMisesFisher(q.loc[:, 2:3], q.log_kappa[:, 2:3]), random.clone(keys)[5:6, 2:3])
+    np.testing.assert_allclose(alone[0, 0], z[5, 2], atol=1e-6)
     without_s = jax.tree.map(lambda leaf: leaf[0], q)
-    np.testing.assert_array_equal(without_s.sample(keys[4]), z[4])
+    np.testing.assert_allclose(sample(without_s, random.clone(keys)[4]), z[4], atol=1e-6)
     assert without_s.log_prob(z[4]).shape == (5,)
-    assert q.sample(random.key(3)).shape == (1, 5, 3)
+    assert jax.eval_shape(q.sample, random.key(3)).shape == (1, 5, 3)
 
 
-@pytest.mark.parametrize("dim", [2, 5])
-def test_draws_and_gradients_are_the_same_over_devices(dim):
-    q, keys = make_density(dim, DRAWN[:4]), random.split(random.key(0), (3, 4))
+def test_draws_and_gradients_are_the_same_over_devices():
+    q, keys = make_density(3, DRAWN[:4]), random.split(random.key(0), (3, 4))
 
     def run(q, keys):
         z, back = jax.vjp(lambda q: q.sample(keys), q)
@@ -276,7 +282,7 @@ def test_draws_and_gradients_are_the_same_over_devices(dim):
         np.testing.assert_allclose(one, three, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 64])
+@pytest.mark.parametrize("dim", [2, 64])
 def test_the_head_is_bounded_and_everything_finite_at_extreme_features(dim):
     head = posterior.vmf(latent_dim=dim)
     size = np.float32([0, 1e-20, 1e-7, 1, 30, 1e4])
@@ -285,27 +291,29 @@ def test_the_head_is_bounded_and_everything_finite_at_extreme_features(dim):
     variables = {"params": {"Dense_0": {"kernel": jnp.eye(dim + 1), "bias": jnp.zeros(dim + 1)}}}
     keys = random.split(random.key(0), (2, len(features)))
 
-    def total(features, temperature):
+    def total(features, keys, temperature):
         q = head.apply(variables, features)
-        z, log_q = q.sample_and_log_prob(keys)
-        values = (z, log_q, kl(q, UniformSphere(dim)), q.mean(), q.sample(random.clone(keys), temperature))
+        z = q.sample(keys, temperature)
+        values = (q.log_prob(z), kl(q, UniformSphere(dim)), q.mean(), z)
         return sum(value.sum() for value in values), (q, values)
 
-    (_, (q, values)), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(features, 0.0)
-    assert all(np.isfinite(value).all() for value in values)
-    assert np.isfinite(gradient).all()
+    run = jax.jit(jax.value_and_grad(total, has_aux=True))
+    for temperature in (1.0, 0.5, 0.0):
+        (_, (q, values)), gradient = run(features, random.clone(keys), temperature)
+        assert all(np.isfinite(value).all() for value in values)
+        assert np.isfinite(gradient).all()
     np.testing.assert_allclose(np.linalg.norm(q.loc, axis=-1), 1, atol=1e-6)
     kappa = np.exp(q.log_kappa)
     assert kappa.min() > 0.0099
     assert kappa.max() < 10_001
     np.testing.assert_allclose(kappa.reshape(4, -1)[1], 10, rtol=1e-5)
-    np.testing.assert_allclose(values[-1], np.broadcast_to(q.loc, values[-1].shape), atol=1e-5)
+    np.testing.assert_allclose(values[-1], np.broadcast_to(q.loc, values[-1].shape), atol=3e-5)
 
 
 def test_temperature_divides_kappa_by_its_square():
-    q, keys = make_density(5, DRAWN[2:4]), random.split(random.key(0), (3, 2))
+    q, keys, sample = make_density(5, DRAWN[2:4]), random.split(random.key(0), (3, 2)), jax.jit(VonMisesFisher.sample)
     colder = VonMisesFisher(q.loc, q.log_kappa - 2 * jnp.log(0.5))
-    np.testing.assert_allclose(q.sample(keys, 0.5), colder.sample(random.clone(keys)), atol=1e-5)
+    np.testing.assert_allclose(sample(q, keys, 0.5), sample(colder, random.clone(keys), 1.0), atol=1e-5)
 
 
 def make_sphere_vae(dim=3):
@@ -328,32 +336,30 @@ def made():
 def test_a_vae_on_the_sphere_has_a_finite_bound_and_every_parameter_a_gradient(made):
     model, variables, x, _ = made
 
-    @functools.partial(jax.jit, static_argnums=1)
-    def gradient(variables, exact_kl):
-        def loss(variables):
-            terms = model.apply(variables, example_keys(random.key(1), jnp.arange(6), 4), x)
-            return -(bounds(terms)["elbo"] if exact_kl else terms.log_weight).mean()
+    def losses(variables):
+        terms = model.apply(variables, example_keys(random.key(1), jnp.arange(6), 4), x)
+        values = jnp.stack([bounds(terms)["elbo"].mean(), terms.log_weight.mean()])
+        return values, values
 
-        return jax.value_and_grad(loss)(variables)
-
-    (value, exact_kl), (other, sampled_kl) = gradient(variables, True), gradient(variables, False)
-    assert np.isfinite([value, other]).all()
-    for leaf in jax.tree.leaves((exact_kl, sampled_kl)):
+    gradients, values = jax.jit(jax.jacrev(losses, has_aux=True))(variables)
+    assert np.isfinite(values).all()
+    np.testing.assert_allclose(*values, rtol=0.2)
+    for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
-        assert np.abs(leaf).max() > 0
+        assert (np.abs(leaf).reshape(2, -1).max(1) > 0).all()
 
 
 def test_leaves_have_the_full_rank_and_chunks_of_draws_are_all_draws_at_once(made):
     _, variables, x, apply = made
     index = np.arange(6)
-    whole = apply(variables, example_keys(random.key(2), index, 4), x)
+    whole = apply(variables, example_keys(random.key(2), index, 8), x)
     (level,) = whole.levels
     assert level.q.loc.shape == (1, 6, 3)
     assert level.q.log_kappa.shape == (1, 6, 1)
     assert level.kl.shape == (1, 6)
-    assert level.z.shape == (4, 6, 3)
-    parts = [apply(variables, example_keys(random.key(2), index, 2, first=first), x) for first in (0, 2)]
-    np.testing.assert_array_equal(level.z, np.concatenate([part.levels[0].z for part in parts]))
+    assert level.z.shape == (8, 6, 3)
+    parts = [apply(variables, example_keys(random.key(2), index, 4, first=first), x) for first in (0, 4)]
+    np.testing.assert_allclose(level.z, np.concatenate([part.levels[0].z for part in parts]), atol=1e-6)
     np.testing.assert_allclose(whole.log_weight, np.concatenate([part.log_weight for part in parts]), rtol=1e-5)
 
 

@@ -16,7 +16,7 @@ from jaxvae.distributions.event import draw_each
 
 TRIES = 100  # two of three proposals are accepted at worst, so that this is never reached
 NODES = 32
-COLDEST = 1e-12  # the least square of a temperature
+COLDEST = 1e-14  # the least square of a temperature
 
 
 @jax.tree_util.register_dataclass
@@ -72,7 +72,7 @@ class VonMisesFisher:
         for _ in range(keys.ndim):
             draw = jax.vmap(draw)
         angle, around = draw(keys, jnp.broadcast_to(lax.stop_gradient(kappa), keys.shape))
-        angle = follow(dim, angle, jnp.broadcast_to(kappa, angle.shape))[..., None]
+        angle = follow(dim, angle, kappa)[..., None]
         loc = jnp.broadcast_to(self.loc, (*angle.shape[:-1], dim))
         return jnp.cos(angle) * loc + jnp.sin(angle) * tangent(loc, around)
 
@@ -130,21 +130,19 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     shrink2 = best_shrink2(dim, kappa)
     widest, top = (1 + shrink2) / 2, 2 * shrink2 / (1 + shrink2)
 
-    def propose(key: Array) -> tuple[Array, Array, Array]:
+    def propose(tried: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, key, _, _ = tried
         key, point_key, coin_key = random.split(key, 3)
         near, far = squared_half_angle(random.normal(point_key, (dim,)))
         width = far + shrink2 * near
         log_ratio = (dim - 1) * jnp.log(widest / width) - kappa * (2 * shrink2 * near / width - top)
         accepted = -random.exponential(coin_key) <= log_ratio
-        return key, 2 * jnp.arctan2(jnp.sqrt(shrink2 * near), jnp.sqrt(far)), accepted
+        return count + 1, key, 2 * jnp.arctan2(jnp.sqrt(shrink2 * near), jnp.sqrt(far)), accepted
 
-    def again(tried: tuple[int | Array, tuple[Array, Array, Array]]) -> Array:
-        count, (_, _, accepted) = tried
-        return ~accepted & (count < TRIES)
-
-    # the first try comes before the loop: then what it carries varies over devices from the start, as shard_map asks
-    _, (_, angle, _) = lax.while_loop(again, lambda tried: (tried[0] + 1, propose(tried[1][0])), (1, propose(key)))
-    return angle
+    # made from key and kappa, so that what the loop carries varies over devices from the start, as shard_map asks
+    unset = 0 * (kappa + random.key_data(key)[0].astype(kappa.dtype))
+    tried = (0, key, unset, unset > 0)
+    return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < TRIES), propose, tried)[2]
 
 
 def best_shrink2(dim: int, kappa: Array) -> Array:
@@ -191,9 +189,8 @@ def angle_slope(dim: int, angle: Array, kappa: Array) -> Array:
     near, far = jnp.sin((b + nodes * (end - b)) / 2), jnp.cos((b + nodes * (end - b)) / 2)
     width = far**2 + (shrink * near) ** 2
     u, sin_there = 2 * (shrink * near) ** 2 / width, 2 * shrink * near * far / width
-    log_ratio = (dim - 2) * log(sin_there) - kappa * u + jnp.log(shrink / width)
-    log_ratio -= (dim - 2) * log(2 * sin * cos) - 2 * kappa * sin**2
-    return -(jnp.abs(end - b) * weights * jnp.abs(mean - u) * jnp.exp(log_ratio)).sum(axis=-1)
+    log_ratio = (dim - 2) * (log(sin_there) - log(2 * sin * cos)) + kappa * (2 * sin**2 - u) + jnp.log(shrink / width)
+    return -jnp.abs(end - b)[..., 0] * (weights * (jnp.abs(mean - u) * jnp.exp(log_ratio))).sum(axis=-1)
 
 
 def log(x: Array) -> Array:
