@@ -194,8 +194,8 @@ def coupling(steps: int = 4, hidden: int = 128, layers: int = 1, *, latent_dim: 
     """A Gaussian through affine couplings, one half of z <- z exp(s) + t, s and t of the other half.
 
     Dinh et al. 2016 (arXiv 1605.08803, eq. 4-5); the halves change from step to step. Each step has a dense network of
-    so many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2; offers, as `iaf`,
-    its density at its own draws.
+    so many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2, and
+    knows, as `iaf` does, its density at its own draws alone.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
     require_coordinates("coupling", latent_dim, "model.posterior='diagonal'")

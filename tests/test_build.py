@@ -163,9 +163,9 @@ def test_clipping_comes_before_the_optimizer():
         (
             "model__encoder",
             "mpl(8)",
-            r"model.encoder='mpl\(8\)': 'mpl' is not a known encoder; did you mean 'mlp'\? Known: mlp, conv",
+            r"model.encoder='mpl\(8\)': 'mpl' is not a known encoder; did you mean 'mlp'\? Known: mlp, linear, conv",
         ),
-        ("model__encoder", "zzz", "'zzz' is not a known encoder. Known: mlp, conv"),
+        ("model__encoder", "zzz", "'zzz' is not a known encoder. Known: mlp, linear, conv"),
         ("model__posterior", "diagnal", "model.posterior='diagnal': .*did you mean 'diagonal'"),
         ("model__prior", "standart", "model.prior='standart': .*did you mean 'standard'"),
         ("model__likelihood", "bernouli", "model.likelihood='bernouli': .*did you mean 'bernoulli'"),
