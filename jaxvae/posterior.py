@@ -71,9 +71,9 @@ def iaf(steps: int = 4, hidden: int = 256, layers: int = 1, *, latent_dim: int) 
 def coupling(steps: int = 4, hidden: int = 128, layers: int = 1, *, latent_dim: int) -> FlowPosterior:
     """A Gaussian through affine couplings, one half of z <- z exp(s) + t, s and t of the other half.
 
-    Dinh et al. 2016 (arXiv 1605.08803, eq. 4-5); the halves change from step to step. Each step has a dense network of so
-    many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2; offers, as `iaf`,
-    its density at its own draws.
+    Dinh et al. 2016 (arXiv 1605.08803, eq. 4-5); the halves change from step to step. Each step has a dense network of
+    so many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2, and offers its
+    density at its own draws only, as `iaf`.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
     require_coordinates("coupling", latent_dim, "model.posterior='diagonal'")

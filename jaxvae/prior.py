@@ -55,8 +55,8 @@ def standard(*, latent_dim: int) -> StandardPrior:
 def realnvp(steps: int = 8, hidden: int = 128, layers: int = 2, *, latent_dim: int) -> FlowPrior:
     """The standard Gaussian through affine couplings, one half of z <- z exp(s) + t, s and t of the other half.
 
-    Dinh et al. 2016 (arXiv 1605.08803, eq. 4-5); the halves change from step to step. Each step has a dense network of so
-    many hidden `layers` of width `hidden`; a condition enters all of them. Sampling and scoring cost the same. Needs
+    Dinh et al. 2016 (arXiv 1605.08803, eq. 4-5); the halves change from step to step. Each step has a dense network of
+    so many hidden `layers` of width `hidden`; a condition enters all of them. Sampling and scoring cost the same. Needs
     latent_dim >= 2.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
