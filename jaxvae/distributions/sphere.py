@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,7 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     shrink2 = best_shrink2(dim, kappa)
     widest, top = (1 + shrink2) / 2, 2 * shrink2 / (1 + shrink2)
 
-    def propose(tried: tuple[Array, ...]) -> tuple[Array, ...]:
+    def propose(tried: tuple[Any, ...]) -> tuple[Any, ...]:
         count, key, _, _ = tried
         key, point_key, coin_key = random.split(key, 3)
         near, far = squared_half_angle(random.normal(point_key, (dim,)))
@@ -141,7 +141,7 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
 
     # made from key and kappa, so that what the loop carries varies over devices from the start, as shard_map asks
     unset = 0 * (kappa + random.key_data(key)[0].astype(kappa.dtype))
-    tried = (0, key, unset, unset > 0)
+    tried: tuple[Any, ...] = (0, key, unset, unset > 0)
     return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < TRIES), propose, tried)[2]
 
 
