@@ -137,7 +137,7 @@ def test_the_densities_integrate_to_one_over_the_sphere(dim):
     np.testing.assert_allclose(step * np.exp(uniform + circles).sum(), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+@pytest.mark.parametrize("dim", [2, 3, 32])
 def test_draws_lie_on_the_sphere_and_have_the_moments_of_their_law(dim):
     q, z = drawn(dim)
     z = np.float64(z)
@@ -153,7 +153,7 @@ def test_draws_lie_on_the_sphere_and_have_the_moments_of_their_law(dim):
     assert (np.abs(squares.mean(0) - expected) < 5 * squares.std(0) / np.sqrt(COUNT) + 1e-6).all()
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10, 64])
+@pytest.mark.parametrize("dim", [2, 3, 32])
 def test_the_angles_of_draws_follow_their_law(dim):
     q, z = drawn(dim)
     distance = np.linalg.norm(np.float64(z) - np.float64(q.loc), axis=-1)
@@ -163,7 +163,7 @@ def test_the_angles_of_draws_follow_their_law(dim):
         assert scipy.stats.kstest(drawn_angles, lambda a, x=angle, y=below: np.interp(a, x, y)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10])
+@pytest.mark.parametrize("dim", [2, 5])
 def test_points_of_the_uniform_sphere_are_uniform(dim):
     p = UniformSphere(dim)
     z = np.float64(jax.jit(p.sample)(random.split(random.key(0), (COUNT, 1)), 0.3))
@@ -178,7 +178,7 @@ def test_points_of_the_uniform_sphere_are_uniform(dim):
 
 @pytest.mark.parametrize("dim", [2, 3, 5, 10, 64, 128])
 def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
-    """Against minus the derivative of the distribution function over the density, on a fine grid, in float64."""
+    """Against -(dF/dkappa) / (dF/da), on a fine grid in double precision."""
     quantiles = np.array([1e-3, 0.03, 0.2, 0.5, 0.8, 0.97, 0.999])
     angles, slopes = [], []
     for kappa in np.float64(DRAWN):
@@ -227,7 +227,7 @@ def test_gradients_of_expectations_are_the_expectations_gradients(dim):
         check(got - (got * loc).sum(-1, keepdims=True) * loc, expected)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10])
+@pytest.mark.parametrize("dim", [2, 3, 32])
 def test_the_divergence_is_the_mean_log_ratio(dim):
     q, z = drawn(dim)
     ratio = np.float64(q.log_prob(z) - UniformSphere(dim).log_prob(z))
@@ -235,7 +235,7 @@ def test_the_divergence_is_the_mean_log_ratio(dim):
     assert (np.abs(ratio.mean(0) - kl(q, UniformSphere(dim))[0]) < 5 * error + 1e-6).all()
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10])
+@pytest.mark.parametrize("dim", [2, 5])
 def test_tangents_are_unit_across_loc_and_keep_their_angles(dim):
     first = np.eye(dim)[0]
     near = [first, -first, first + 1e-4, -first + 1e-4, first * 1e-30 + 1e-3, axis(dim, 1), -np.eye(dim)[1]]
@@ -251,35 +251,32 @@ def test_tangents_are_unit_across_loc_and_keep_their_angles(dim):
     assert (np.linalg.norm(jacobian, axis=(-2, -1)) < 3 * np.sqrt(dim)).all()
 
 
-def test_a_key_of_its_own_makes_a_draw_independent_of_its_neighbours():
+def test_a_part_of_the_keys_gives_that_part_of_the_draws_whatever_the_batch():
     q, keys, sample = make_density(3, DRAWN), random.split(random.key(0), (7, 5)), jax.jit(VonMisesFisher.sample)
     z = sample(q, keys)
-    assert z.shape == (7, 5, 3)
-    alone = sample(VonMisesFisher(q.loc[:, 2:3], q.log_kappa[:, 2:3]), random.clone(keys)[5:6, 2:3])
-    np.testing.assert_allclose(alone[0, 0], z[5, 2], atol=1e-6)
-    without_s = jax.tree.map(lambda leaf: leaf[0], q)
-    np.testing.assert_allclose(sample(without_s, random.clone(keys)[4]), z[4], atol=1e-6)
-    assert without_s.log_prob(z[4]).shape == (5,)
+    some = VonMisesFisher(q.loc[:, 1:4], q.log_kappa[:, 1:4])
+    np.testing.assert_allclose(sample(some, random.clone(keys)[5:6, 1:4]), z[5:6, 1:4], atol=1e-6)
+    alone = jax.tree.map(lambda leaf: leaf[0], q)
+    assert jax.eval_shape(alone.sample, random.split(random.key(0), 5)).shape == (5, 3)
     assert jax.eval_shape(q.sample, random.key(3)).shape == (1, 5, 3)
+    assert alone.log_prob(z[4]).shape == (5,)
 
 
-def test_draws_and_gradients_are_the_same_over_devices():
+def test_draws_and_gradients_under_shard_map_are_those_under_pmap():
     q, keys = make_density(3, DRAWN[:4]), random.split(random.key(0), (3, 4))
 
     def run(q, keys):
         z, back = jax.vjp(lambda q: q.sample(keys), q)
         return z, back(z)[0]
 
-    plain = jax.jit(run)(q, random.clone(keys))
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = PartitionSpec(None, "batch")
     sharded = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(spec, spec), out_specs=spec))(q, random.clone(keys))
-    by_pmap = jax.pmap(run, in_axes=1, out_axes=1)
     split = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], 2, 2, *leaf.shape[2:]), (q, random.clone(keys)))
-    joined = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], 4, *leaf.shape[3:]), by_pmap(*split))
-    for one, two, three in zip(*map(jax.tree.leaves, (plain, sharded, joined)), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(one, three, rtol=1e-4, atol=1e-6)
+    joined = jax.pmap(run, in_axes=1, out_axes=1)(*split)
+    joined = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], 4, *leaf.shape[3:]), joined)
+    for one, other in zip(*map(jax.tree.leaves, (sharded, joined)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dim", [2, 64])
@@ -336,38 +333,25 @@ def made():
 def test_a_vae_on_the_sphere_has_a_finite_bound_and_every_parameter_a_gradient(made):
     model, variables, x, _ = made
 
-    def losses(variables):
+    def elbos(variables):
         terms = model.apply(variables, example_keys(random.key(1), jnp.arange(6), 4), x)
-        values = jnp.stack([bounds(terms)["elbo"].mean(), terms.log_weight.mean()])
-        return values, values
+        return bounds(terms)["elbo"].mean(), terms.log_weight.mean()
 
-    gradients, values = jax.jit(jax.jacrev(losses, has_aux=True))(variables)
-    assert np.isfinite(values).all()
-    np.testing.assert_allclose(*values, rtol=0.2)
+    (value, sampled), gradients = jax.jit(jax.value_and_grad(elbos, has_aux=True))(variables)
+    np.testing.assert_allclose(value, sampled, rtol=0.2)
     for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
-        assert (np.abs(leaf).reshape(2, -1).max(1) > 0).all()
+        assert np.abs(leaf).max() > 0
 
 
-def test_leaves_have_the_full_rank_and_chunks_of_draws_are_all_draws_at_once(made):
-    _, variables, x, apply = made
-    index = np.arange(6)
-    whole = apply(variables, example_keys(random.key(2), index, 8), x)
-    (level,) = whole.levels
-    assert level.q.loc.shape == (1, 6, 3)
-    assert level.q.log_kappa.shape == (1, 6, 1)
-    assert level.kl.shape == (1, 6)
-    assert level.z.shape == (8, 6, 3)
-    parts = [apply(variables, example_keys(random.key(2), index, 4, first=first), x) for first in (0, 4)]
-    np.testing.assert_allclose(level.z, np.concatenate([part.levels[0].z for part in parts]), atol=1e-6)
-    np.testing.assert_allclose(whole.log_weight, np.concatenate([part.log_weight for part in parts]), rtol=1e-5)
-
-
-def test_editing_an_example_changes_its_own_terms_only(made):
+def test_leaves_have_the_full_rank_and_editing_an_example_changes_its_own_terms_only(made):
     _, variables, x, apply = made
     edited = np.where(np.arange(6).reshape(6, 1, 1, 1) == 2, 1 - x, x)
     one, other = (apply(variables, example_keys(random.key(2), np.arange(6), 4), data) for data in (x, edited))
-    for before, after in ((one.log_weight, other.log_weight), (one.levels[0].z, other.levels[0].z)):
+    (level,) = one.levels
+    shapes = [leaf.shape for leaf in (level.q.loc, level.q.log_kappa, level.kl, level.z, level.log_p)]
+    assert shapes == [(1, 6, 3), (1, 6, 1), (1, 6), (4, 6, 3), (4, 6)]
+    for before, after in ((one.log_weight, other.log_weight), (level.z, other.levels[0].z)):
         np.testing.assert_array_equal(np.delete(before, 2, axis=1), np.delete(after, 2, axis=1))
         assert (np.asarray(before)[:, 2] != np.asarray(after)[:, 2]).any()
 
