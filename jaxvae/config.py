@@ -57,7 +57,7 @@ class Optimizer:
 
 @dataclass
 class Train:
-    steps: int = may_change(5000)
+    steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
     seed: int = 0
     engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
@@ -67,7 +67,7 @@ class Train:
     # stop after so many validations without a better elbo, and use the best weights; of a model that has no elbo,
     # without a smaller rate + distortion
     patience: int | None = may_change(None)
-    init_from: str | None = None  # a run directory whose weights to start from
+    init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
 
 

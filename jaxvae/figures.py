@@ -31,7 +31,8 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     again = run.reconstruct(keys[1], x, label if run.conditional else None)
     plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(again))
     plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
-    plots.curves(folder / "curves.png", read_metrics(workdir))
+    if records := read_metrics(workdir):
+        plots.curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
         plots.kl_per_dimension(
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import random
 
 from jaxvae import checkpoint, environment, figures, report, results
@@ -24,7 +23,8 @@ from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.interrupt import Interrupted, interruptible
 from jaxvae.logbook import Logbook, read_metrics
 from jaxvae.progress import Progress, describe
-from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, first_state, load, variables_of
+from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, variables_of
+from jaxvae.start import start
 from jaxvae.step import State
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
@@ -142,31 +142,6 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
     if caught:
         raise Interrupted(caught[0], step)
     return best(experiment, folder, state) if config.train.patience else state
-
-
-def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """The state of the latest intact checkpoint, or a fresh one."""
-    config, parts = experiment.config, experiment.parts
-    folder.mkdir(exist_ok=True)
-    state = checkpoint.restore(folder, abstract_state(config, parts))
-    if state is not None:
-        say(f"resuming at step {int(state.step):,}")
-        return state
-    state = first_state(config, parts, experiment.init_key, experiment.train_key)
-    return start_from(config.train.init_from, state) if config.train.init_from else state
-
-
-def start_from(workdir: str, state: State) -> State:
-    """The fresh state with another run's weights and variables, its codebook; ValueError where their shapes differ."""
-    variables = dict(load(workdir).variables)
-    given = {"model": variables.pop("params"), "objective": state.params["objective"]}
-    kept = {"model": variables, "objective": state.variables["objective"]}
-    if jax.tree.map(jnp.shape, (given, kept)) != jax.tree.map(jnp.shape, (state.params, state.variables)):
-        raise ValueError(
-            f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
-            "give it the same model.* fields."
-        )
-    return state.replace(params=given, variables=kept, ema=jax.tree.map(lambda a: a + 0, given) if state.ema else {})
 
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:

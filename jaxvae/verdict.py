@@ -196,7 +196,6 @@ def check_numbers(config: Config) -> None:
     positive = {
         "data.batch_size": data.batch_size,
         "model.latent_dim": config.model.latent_dim,
-        "train.steps": train.steps,
         "train.samples": train.samples,
         "train.log_every": train.log_every,
         "train.validate_every": train.validate_every,
@@ -207,6 +206,7 @@ def check_numbers(config: Config) -> None:
     }
     for name, number in positive.items():
         whole(name, number)
+    whole("train.steps", train.steps, least=0 if train.init_from else 1)
     clip = 1.0 if optimizer.clip is None else optimizer.clip
     for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
         if not isinstance(value, int | float) or not 0 < value < math.inf:

@@ -25,9 +25,10 @@ from jaxvae.distributions.codes import grid
 from jaxvae.evaluate import bounds, coordinates, make_evaluate, make_log_likelihood, perplexity, summarize
 from jaxvae.latent import encode, generate, reconstruct
 from jaxvae.logbook import read_metrics
-from jaxvae.loop import score_of, start_from, train_and_evaluate
+from jaxvae.loop import score_of, train_and_evaluate
 from jaxvae.objective import reconstruction
 from jaxvae.prior import codes
+from jaxvae.start import start_from
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
 

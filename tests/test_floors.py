@@ -50,7 +50,19 @@ FLOORS = [
     ],
     ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
     ["config", "verdict", "build", "catalogue", "engine"],
-    ["interrupt", "run", "experiment", "environment", "results", "figures", "loop", "verbs", "benchmark", "cli"],
+    [
+        "interrupt",
+        "run",
+        "experiment",
+        "start",
+        "environment",
+        "results",
+        "figures",
+        "loop",
+        "verbs",
+        "benchmark",
+        "cli",
+    ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets", "grain", "ml_collections", "absl"}

@@ -1,0 +1,93 @@
+"""The state that a run begins with: its own latest checkpoint, a fresh one, another run's weights, or a closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+
+from jaxvae import baselines, checkpoint
+from jaxvae.data.pipeline import in_order
+from jaxvae.experiment import Experiment
+from jaxvae.run import abstract_state, first_state, load
+from jaxvae.step import State
+from jaxvae.terms import example_keys
+
+CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linear model
+PREPARE = 1  # purpose folded into the key of initialisation
+
+
+def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
+    """The state of the latest intact checkpoint, or a first one, as train.init_from says."""
+    config, parts = experiment.config, experiment.parts
+    folder.mkdir(exist_ok=True)
+    state = checkpoint.restore(folder, abstract_state(config, parts))
+    if state is not None:
+        say(f"resuming at step {int(state.step):,}")
+        return state
+    state = first_state(config, parts, experiment.init_key, experiment.train_key)
+    if config.train.init_from == CLOSED_FORM:
+        say("solving the linear model in closed form")
+        return start_from_closed_form(experiment, state)
+    return start_from(config.train.init_from, state) if config.train.init_from else state
+
+
+def start_from(workdir: str, state: State) -> State:
+    """The fresh state with another run's weights and variables, its codebook; ValueError where their shapes differ."""
+    variables = dict(load(workdir).variables)
+    given = {"model": variables.pop("params"), "objective": state.params["objective"]}
+    kept = {"model": variables, "objective": state.variables["objective"]}
+    if jax.tree.map(jnp.shape, (given, kept)) != jax.tree.map(jnp.shape, (state.params, state.variables)):
+        raise ValueError(
+            f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
+            "give it the same model.* fields."
+        )
+    return with_params(state, given).replace(variables=kept)
+
+
+def start_from_closed_form(experiment: Experiment, state: State) -> State:
+    """The fresh state with the weights of PCA (a point posterior) or probabilistic PCA (a diagonal one).
+
+    Of the training images, prepared once; ValueError where the config's model is not the linear one that they solve.
+    """
+    model = experiment.config.model
+    solve = {"point": baselines.pca, "diagonal": baselines.probabilistic_pca}.get(model.posterior)
+    linear = (model.encoder, model.decoder, model.prior, model.condition) == ("linear", "linear", "standard", "none")
+    if solve is None or not linear or not model.likelihood.startswith("gaussian"):
+        raise ValueError(
+            f"train.init_from={CLOSED_FORM!r} solves the linear Gaussian model: model.encoder='linear', "
+            "model.decoder='linear', model.prior='standard', model.condition='none', and either "
+            "model.posterior='point' with a model.likelihood='gaussian(1.0)', or model.posterior='diagonal' with "
+            f"model.likelihood=\"gaussian('learned')\"; got {model}."
+        )
+    _, variables = solve(training_x(experiment), model.latent_dim)
+    given = {"model": variables["params"], "objective": state.params["objective"]}
+    if jax.tree.map(jnp.shape, given) != jax.tree.map(jnp.shape, state.params):
+        raise ValueError(
+            f"train.init_from={CLOSED_FORM!r} with model.posterior={model.posterior!r} does not fit "
+            f"model.likelihood={model.likelihood!r}: choose 'gaussian(1.0)' for 'point', \"gaussian('learned')\" for "
+            "'diagonal'."
+        )
+    return with_params(state, jax.tree.map(jnp.asarray, given))
+
+
+def with_params(state: State, params: Any) -> State:
+    """The fresh state with these parameters, and their average where one is kept."""
+    return state.replace(params=params, ema=jax.tree.map(jnp.copy, params) if state.ema else {})
+
+
+def training_x(experiment: Experiment) -> np.ndarray:
+    """All training images as the model sees them, [N, *X], prepared once."""
+    split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
+    key = random.fold_in(random.clone(experiment.init_key), PREPARE)
+    size = experiment.config.evaluate.batch_size
+    batches = (
+        (prepare(example_keys(random.clone(key), batch.index)[0], batch).x, real)
+        for batch, real in in_order(split, size)
+    )
+    return np.concatenate([np.asarray(x)[:real] for x, real in batches])
