@@ -34,6 +34,7 @@ def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
 
 
 def constant(*, learning_rate: float) -> optax.Schedule:
+    """optimizer.learning_rate at every step."""
     return optax.constant_schedule(learning_rate)
 
 
@@ -54,20 +55,24 @@ def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: 
 def adam(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
+    """Steps m / (sqrt(v) + eps), m and v running means of the gradient and its square (arXiv 1412.6980, alg. 1)."""
     return optax.adam(schedule, b1, b2, eps)
 
 
 def adamw(
     weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
+    """Adam, and all parameters shrunk by the learning rate times `weight_decay` (arXiv 1711.05101, alg. 2)."""
     return optax.adamw(schedule, b1, b2, weight_decay=weight_decay)
 
 
 def adamax(b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Adam with the largest recent gradient in place of sqrt(v) (arXiv 1412.6980, alg. 2)."""
     return optax.adamax(schedule, b1, b2)
 
 
 def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Steps along the gradient, or along its running sum with `momentum`."""
     return optax.sgd(schedule, momentum or None)
 
 

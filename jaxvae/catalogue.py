@@ -62,7 +62,7 @@ def part(kind: str, text: str) -> Any:
 
 
 def config_of(
-    posterior: str = "diagonal",
+    posterior: str | None = None,
     prior: str | None = None,
     likelihood: str = "bernoulli",
     encoder: str = "mlp",
@@ -71,6 +71,8 @@ def config_of(
     decoder: str | None = None,
 ) -> Config:
     """A small config of these parts, names or calls; what is not given is chosen to fit the rest."""
+    spaces = getattr(part("prior", prior), "spaces", ["real"]) if prior else ["real"]
+    posterior = posterior or USUAL["real" if "real" in spaces else min(spaces)][0]
     q = part("posterior", posterior)
     prior = prior or USUAL[q.space][1]
     p = part("prior", prior)

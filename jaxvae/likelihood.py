@@ -79,7 +79,8 @@ class OptimalGaussianLikelihood(nn.Module):
 
     Called with x, in training, sigma is the batch's own, over samples, examples and pixels alike, and an average of
     the mean squares over batches is renewed in the collection "scale"; called without, sigma is that average's: what
-    is scored is a density fixed beforehand. Untrained, sigma is 1.
+    is scored is a density fixed beforehand. Untrained, sigma is 1. Under pmap and shard_map the batch is a
+    device's share of it, so that training depends a little on their number; the average does not.
     """
 
     support = "real"

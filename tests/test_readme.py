@@ -1,5 +1,6 @@
 """README's promises that a test can keep."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.build import build
+from jaxvae.build import TABLES, build
+from jaxvae.catalogue import catalogue
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
 
@@ -62,3 +64,13 @@ def test_a_part_of_ones_own_works_as_readme_shows(tmp_path, monkeypatch):
     assert type(parts.model.posterior).__name__ == "LaplacePosterior"
     with pytest.raises(ValueError, match="If you trust it, say so: --trust"):
         build(config, (8, 8, 1), trust=False)
+
+
+def test_the_catalogue_is_what_its_command_prints():
+    assert (ROOT / "docs" / "parts.md").read_text() == catalogue(), "python -m jaxvae.catalogue > docs/parts.md"
+
+
+def test_every_part_of_the_catalogue_has_its_words():
+    for kind, parts in TABLES.items():
+        for name, factory in parts.items():
+            assert inspect.getdoc(factory), f"{kind} {name} has no docstring"
