@@ -342,6 +342,7 @@ def test_a_vae_on_the_sphere_has_a_finite_bound_and_every_parameter_a_gradient(m
     for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
+    assert (np.abs(gradients["params"]["posterior"]["Dense_0"]["kernel"]).max(0) > 0).all()  # of loc, and of kappa
 
 
 def test_leaves_have_the_full_rank_and_editing_an_example_changes_its_own_terms_only(made):
