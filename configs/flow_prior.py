@@ -15,13 +15,13 @@ def get_config() -> Config:
         data=Data(name="mnist", prepare="binarize", batch_size=100, validation=5_000),
         model=Model(
             latent_dim=40,
-            encoder="mlp(512, 512)",
+            encoder="mlp(512, 512, activation='gelu')",
             prior="realnvp(steps=8, hidden=128)",
-            decoder="mlp(512, 512)",
+            decoder="mlp(512, 512, activation='gelu')",
             likelihood="bernoulli",
         ),
         objective="elbo(beta=1.0)",
-        optimizer=Optimizer(name="adam", learning_rate=1e-3, schedule="cosine()", ema=0.999),
+        optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule="cosine()", ema=0.999),
         train=Train(
             steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH
         ),

@@ -21,9 +21,13 @@ from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordi
 from jaxvae.layers import smooth_bound
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
+<<<<<<< HEAD
 
 
 LOG_KAPPA_CENTRE, LOG_KAPPA_BOUND = math.log(10), math.log(1000)  # concentrations stay within 0.01 and 10000
+=======
+MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
+>>>>>>> sphere
 
 
 FACTOR_BOUND = 7.0  # what couples two coordinates, in units of the coordinate's own scale: correlations reach 0.99
@@ -55,7 +59,11 @@ class FlowPosterior(nn.Module):
 
 
 class VonMisesFisherPosterior(nn.Module):
-    """q(z|x) = vMF(mu(x), kappa(x)) on the unit sphere of R^latent_dim."""
+    """q(z|x) = vMF(mu(x), kappa(x)) on the unit sphere of R^latent_dim.
+
+    kappa stays above sqrt(latent_dim) / 2, where the KL is an eighth of a nat at most: much nearer to uniform, z says
+    so little of x that no gradient leads back, and training ends with a posterior that ignores x.
+    """
 
     latent_dim: int
     space = "sphere"
@@ -65,7 +73,9 @@ class VonMisesFisherPosterior(nn.Module):
     def __call__(self, features: Array, condition: Array | None = None) -> VonMisesFisher:
         # in float32 whatever the network computes in: at kappa 10000 a coarser loc would be off by many deviations
         out = nn.Dense(self.latent_dim + 1)(features).astype(jnp.float32)
-        log_kappa = LOG_KAPPA_CENTRE + smooth_bound(out[..., -1:], LOG_KAPPA_BOUND)
+        least, most = math.log(self.latent_dim) / 2 - math.log(2), math.log(MOST_KAPPA)
+        half = (most - least) / 2
+        log_kappa = least + half + smooth_bound(out[..., -1:] - half / 2, half)  # starts near 5 sqrt(latent_dim)
         return VonMisesFisher(normalized(out[..., :-1])[None], log_kappa[None])
 
 
@@ -174,8 +184,8 @@ def vmf(*, latent_dim: int) -> VonMisesFisherPosterior:
     """A von Mises-Fisher density on the unit sphere: q(z|x) proportional to exp(kappa(x) mu(x).z), |z| = |mu| = 1.
 
     Hyperspherical VAE (Davidson et al. 2018, arXiv 1804.00891), with prior 'sphere', to which the KL is exact. The
-    sphere has latent_dim - 1 dimensions: latent_dim=2 is the circle. kappa stays within 0.01 and 10000 and starts near
-    10. Not for objectives that look at single coordinates (tc), nor for priors of real vectors.
+    sphere has latent_dim - 1 dimensions: latent_dim=2 is the circle. kappa stays within sqrt(latent_dim) / 2 and 10000.
+    Not for objectives that look at single coordinates (tc), nor for priors of real vectors.
     """
     if latent_dim < 2:
         raise ValueError(f"vmf needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")

@@ -102,7 +102,7 @@ def test_the_divergence_vanishes_with_kappa_and_is_never_negative(dim):
     np.testing.assert_allclose(slope, np.float64(kappa) / dim, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 10, 32])
+@pytest.mark.parametrize("dim", [2, 3, 32])
 def test_log_prob_and_divergence_are_those_of_scipys_von_mises_fisher(dim):
     kappa = np.float32([0.01, 0.7, 5.0, 80.0, 2000.0])
     q = make_density(dim, kappa)
@@ -116,11 +116,10 @@ def test_log_prob_and_divergence_are_those_of_scipys_von_mises_fisher(dim):
         np.testing.assert_allclose(divergence[0, i], log_area(dim) - theirs.entropy(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 10, 64])
+@pytest.mark.parametrize("dim", [2, 3, 64])
 def test_the_densities_integrate_to_one_over_the_sphere(dim):
     """Over the angle from loc, times the area of the circles at that angle."""
     q = make_density(dim, DRAWN)
-    log_prob = jax.jit(VonMisesFisher.log_prob)
     for i, kappa in enumerate(DRAWN):
         angle, step = midpoints(min(np.pi, 15 * np.sqrt(dim / kappa)))
         loc = np.float64(q.loc[0, i])
@@ -129,7 +128,7 @@ def test_the_densities_integrate_to_one_over_the_sphere(dim):
         x = np.cos(angle)[:, None] * loc + np.sin(angle)[:, None] * across
         circles = log_circles(dim, angle)
         one = VonMisesFisher(q.loc[:, i : i + 1], q.log_kappa[:, i : i + 1])
-        whole = step * np.exp(log_prob(one, jnp.float32(x)[:, None])[:, 0] + circles).sum()
+        whole = step * np.exp(one.log_prob(jnp.float32(x)[:, None])[:, 0] + circles).sum()
         np.testing.assert_allclose(whole, 1, atol=2e-4)
     uniform = np.float64(UniformSphere(dim).log_prob(jnp.zeros((1, dim))))
     angle, step = midpoints(np.pi)
@@ -176,7 +175,7 @@ def test_points_of_the_uniform_sphere_are_uniform(dim):
     np.testing.assert_array_equal(p.sample(random.key(1)), p.sample_and_log_prob(random.key(1))[0])
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 10, 64, 128])
+@pytest.mark.parametrize("dim", [2, 3, 10, 128])
 def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
     """Against -(dF/dkappa) / (dF/da), on a fine grid in double precision."""
     quantiles = np.array([1e-3, 0.03, 0.2, 0.5, 0.8, 0.97, 0.999])
@@ -300,10 +299,11 @@ def test_the_head_is_bounded_and_everything_finite_at_extreme_features(dim):
         assert all(np.isfinite(value).all() for value in values)
         assert np.isfinite(gradient).all()
     np.testing.assert_allclose(np.linalg.norm(q.loc, axis=-1), 1, atol=1e-6)
-    kappa = np.exp(q.log_kappa)
-    assert kappa.min() > 0.0099
-    assert kappa.max() < 10_001
-    np.testing.assert_allclose(kappa.reshape(4, -1)[1], 10, rtol=1e-5)
+    kappa = np.exp(np.float64(q.log_kappa)).reshape(4, -1)  # a row for each of its features, -30, 0, 30, 1e4
+    np.testing.assert_allclose(kappa[0], np.sqrt(dim) / 2, rtol=1e-3)
+    np.testing.assert_allclose(kappa[1] / np.sqrt(dim), 5.3, atol=1.3)
+    np.testing.assert_allclose(kappa[2:], 1e4, rtol=1e-3)
+    assert kl(q, UniformSphere(dim)).min() < 1 / 8
     np.testing.assert_allclose(values[-1], np.broadcast_to(q.loc, values[-1].shape), atol=3e-5)
 
 
