@@ -21,13 +21,7 @@ from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordi
 from jaxvae.layers import smooth_bound
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
-<<<<<<< HEAD
-
-
-LOG_KAPPA_CENTRE, LOG_KAPPA_BOUND = math.log(10), math.log(1000)  # concentrations stay within 0.01 and 10000
-=======
 MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
->>>>>>> sphere
 
 
 FACTOR_BOUND = 7.0  # what couples two coordinates, in units of the coordinate's own scale: correlations reach 0.99
