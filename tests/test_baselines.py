@@ -15,7 +15,7 @@ from jaxvae import latent
 from jaxvae.baselines import best_log_likelihood, linear_vae, pca, probabilistic_pca
 from jaxvae.data.prepare import Batch, Examples
 from jaxvae.evaluate import bounds, make_log_likelihood
-from jaxvae.likelihood import GaussianLikelihood, gaussian
+from jaxvae.likelihood import gaussian
 from jaxvae.objective import elbo, reconstruction
 from jaxvae.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.step import init_state, make_train_step
@@ -163,7 +163,7 @@ def test_a_linear_autoencoder_trained_finds_the_principal_subspace():
 
 def test_a_linear_vae_trained_from_a_random_start_reaches_the_best_likelihood():
     x = correlated()
-    model = linear_vae(DiagonalPosterior(LATENTS), GaussianLikelihood(1.0, learned=True), SHAPE)
+    model = linear_vae(DiagonalPosterior(LATENTS), gaussian("learned"), SHAPE)
     variables = trained(model, elbo(), x, steps=3000, rate=0.03, samples=4)
     keys = example_keys(random.key(5), np.arange(COUNT), 1000)
     bound = np.float64(bounds(jax.jit(model.apply)(variables, keys, x))["elbo"]).mean()
