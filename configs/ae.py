@@ -3,7 +3,8 @@
 Command: python train.py --config configs/ae.py
 Claim:    it reconstructs better than the VAE of the same networks, and its samples are worse: nothing holds the codes
           near the prior that z is drawn from. It has no likelihood; compare its distortion with configs/digits.py's.
-Measured: pending.
+Measured: distortion 18.74 +- 0.27 nats on all 360 test images, seed 0, in about 40 s
+          from start to report on 2 shared, busy CPU cores (AMD EPYC, Zen 4).
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Train

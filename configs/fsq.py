@@ -2,7 +2,8 @@
 
 Command: python train.py --config configs/fsq.py
 Claim:    as many codes as configs/vq.py has, and so the same rate, 4 log 64 = 16.6 nats; compare the distortion.
-Measured: pending.
+Measured: rate 16.64 (4 log 64), distortion 14.45 +- 0.25 nats on all 360 test images, code perplexity 45.8 of 64,
+          seed 0, in about 40 s from start to report on 2 shared, busy CPU cores (AMD EPYC, Zen 4).
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Train

