@@ -20,8 +20,8 @@ def get_config() -> Config:
             decoder="mlp(512, 512, activation='gelu')",
             likelihood="bernoulli",
         ),
-        objective="elbo(beta=1.0)",
-        optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule="cosine()", ema=0.999),
+        objective="elbo(beta=linear(0.1, 1, steps=5500))",
+        optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule="cosine(warmup=500)", ema=0.999),
         train=Train(
             steps=60 * STEPS_PER_EPOCH, validate_every=5 * STEPS_PER_EPOCH, checkpoint_every=5 * STEPS_PER_EPOCH
         ),

@@ -11,7 +11,7 @@ from jax import random
 from small import init, make_vae, ones_and_zeros
 
 import jaxvae
-from jaxvae.config import Config, Data, Evaluate, Model, Train
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays
 from jaxvae.terms import example_keys
 
@@ -23,7 +23,8 @@ def conditional_config(kind):
     return Config(
         data=Data(batch_size=12, validation=0.1),
         model=Model(encoder="mlp(8)", decoder="mlp(16)", condition=kind),
-        train=Train(steps=400, engine="scan", validate_every=200, checkpoint_every=200),
+        optimizer=Optimizer(learning_rate=5e-3),
+        train=Train(steps=1000, engine="scan", validate_every=500, checkpoint_every=500),
         evaluate=Evaluate(samples=3),
     )
 

@@ -227,6 +227,7 @@ def test_units_are_active_where_their_means_vary_over_the_data():
     means = random_state.normal(size=(5000, 4)) * spread + 10
     assert active(means.astype(np.float32)).tolist() == [True, True, False, False]
     values = {
+        "elbo": np.zeros(5000),
         "distortion": np.zeros(5000),
         "means": means,
         "kl_per_dimension": np.tile([[2.0, 1.0, 0.5, 0.0]], (5000, 1)),
