@@ -3,7 +3,8 @@
 Command: python train.py --config configs/iaf.py --config.data.data_dir=FOLDER   (where TFDS prepared MNIST)
 Claim:    better than configs/mnist.py, all else equal: -ELBO < 97.75, -log p(x) < 93.10 (IW-5000), nats, all 10,000
           test images, dynamic binarization.
-Measured: (pending)
+Measured: -ELBO 94.76 +- 0.25, IW-100 91.77 +- 0.24 (standard errors over images; seed 0; 60 epochs of 55,000 images,
+          5,000 held out for validation), where mnist has 97.75 and 93.88. On 2 CPU cores (AMD EPYC, Zen 4).
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
