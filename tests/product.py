@@ -25,7 +25,6 @@ from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
 
 KINDS = ("posterior", "prior", "likelihood", "encoder")
 CLASSES, BATCH, STEPS = 3, 16, 60
-FIELDS = {kind: f"model.{kind}=" for kind in KINDS} | {"condition": "model.condition=", "name": "data.name="}
 
 
 VARIANTS = {  # of parts whose options are other mathematics
@@ -127,14 +126,14 @@ def digits(shape):
 
 def pairwise_cover(choices, seed=0):
     """Few of the choices, in which every pair of parts that occurs in any of them occurs."""
-    choices = list(choices)
-    shuffling.Random(seed).shuffle(choices)
-    wanted = {pair for choice in choices for pair in pairs(choice)}
+    found = [(choice, pairs(choice)) for choice in choices]
+    shuffling.Random(seed).shuffle(found)
+    wanted = set().union(*(held for _, held in found))
     cover = []
     while wanted:
-        best = max(choices, key=lambda choice: len(pairs(choice) & wanted))
+        best, held = max(found, key=lambda pair: len(pair[1] & wanted))
         cover.append(best)
-        wanted -= pairs(best)
+        wanted -= held
     return cover
 
 
