@@ -3,7 +3,9 @@
 Command: python train.py --config configs/vamp.py --config.data.data_dir=FOLDER   (where TFDS prepared MNIST)
 Claim:    better than configs/mnist.py, all else equal: -ELBO < 97.75, -log p(x) < 93.10 (IW-5000), nats, all 10,000
           test images, dynamic binarization (Tomczak & Welling 2018, arXiv 1705.07120).
-Measured: (pending)
+Measured: -ELBO 92.23 +- 0.26, IW-100 88.98 +- 0.25 (standard errors over images; seed 0; 60 epochs of 55,000 images,
+          5,000 held out for validation), where mnist has 97.75 and 93.88. 11 min 56 s of one core's time, of the two
+          of an AMD EPYC (Zen 4).
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
