@@ -25,9 +25,8 @@ from jaxvae.distributions import (
     Normal,
     StudentT,
 )
-from jaxvae.layers import smooth_bound
+from jaxvae.layers import LOG_SCALE_BOUND, smooth_bound
 
-LOG_SCALE_BOUND = 7.0
 SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
 SCALE_MEMORY = 0.99  # of the running mean square, a batch
 CODED_SCALE = 0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]

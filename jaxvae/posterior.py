@@ -18,9 +18,8 @@ from jax import Array
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
 from jaxvae.encoder import require_sizes
 from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
-from jaxvae.layers import smooth_bound
+from jaxvae.layers import LOG_SCALE_BOUND, smooth_bound
 
-LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
 MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
 
 

@@ -17,9 +17,7 @@ from jax import Array
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
 from jaxvae.encoder import require_sizes, require_widths
 from jaxvae.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
-from jaxvae.layers import DenseStack, activation_named, smooth_bound
-
-LOG_SCALE_BOUND = 7.0
+from jaxvae.layers import LOG_SCALE_BOUND, DenseStack, activation_named, smooth_bound
 
 
 class StandardPrior(nn.Module):

@@ -48,6 +48,12 @@ USUAL = {  # space of z -> a posterior and a prior of it
     "one-hot": ("relaxed", "categorical"),
     "codes": ("vq", "codes"),
 }
+NAMES = {
+    "real": "real vectors",
+    "sphere": "points of the unit sphere",
+    "one-hot": "one-hot vectors",
+    "codes": "codes of a codebook",
+}
 
 
 def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
@@ -98,14 +104,6 @@ def posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
             f"{both[1]} needs {in_words(missing)} of the posterior, which {both[0]} does not offer. "
             "Choose model.posterior='diagonal', or model.prior='standard'."
         )
-
-
-NAMES = {
-    "real": "real vectors",
-    "sphere": "points of the unit sphere",
-    "one-hot": "one-hot vectors",
-    "codes": "codes of a codebook",
-}
 
 
 def objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
