@@ -18,6 +18,8 @@ from typing import Any
 
 import jax
 
+from jaxvae import cluster
+
 VERSION = 1
 KEEP = 2  # the latest ones, besides the best
 MANIFEST = "manifest.json"
@@ -38,15 +40,15 @@ class Saver:
 
         self.wait()
         target = self.folder / str(step)
-        if target.exists():
-            if damage(target) is None:
-                return
-            shutil.rmtree(target)
+        if cluster.told_by_first(sealed_or_cleared(target) if cluster.first() else 0):
+            return
         response = ocp.save_async(target / "state", state)
         self.pending = self.worker.submit(self._seal, target, step, score, response)
 
     def _seal(self, target: Path, step: int, score: float | None, response: Any) -> None:
         response.result()
+        if not cluster.first():
+            return
         files = {name: fingerprint(target / name) for name in file_names(target)}
         write_durably(target / MANIFEST, {"version": VERSION, "step": step, "score": score, "files": files})
         self._prune(step)
@@ -74,6 +76,16 @@ class Saver:
             self.worker.shutdown()
 
 
+def sealed_or_cleared(target: Path) -> bool:
+    """Whether this checkpoint is there and intact; one that is not is removed, to be written again."""
+    if not target.exists():
+        return False
+    if damage(target) is None:
+        return True
+    shutil.rmtree(target)
+    return False
+
+
 def steps(folder: Path) -> list[int]:
     """The steps of all sealed checkpoints, ascending."""
     return sorted(int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit())
@@ -89,8 +101,9 @@ def best_step(folder: Path) -> int | None:
 def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
     """The latest intact state, or None where there is no checkpoint; `prefer` names a step to try first.
 
-    `abstract` gives shapes and dtypes (jax.eval_shape). A damaged checkpoint is named in a warning, the one before
-    it used; ValueError where every one is damaged: nothing is overwritten then.
+    `abstract` gives shapes, dtypes and, where it is not this process's first device, the places of the leaves. A
+    damaged checkpoint is named in a warning, the one before it used; ValueError where every one is damaged: nothing is
+    overwritten then.
     """
     found = steps(folder)
     order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
@@ -109,12 +122,12 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
 
 
 def read_state(path: Path, abstract: Any) -> Any:
-    """Loads Orbax's files onto this process's first device, whatever devices they were saved from."""
+    """Loads Orbax's files to where `abstract` says, whatever devices they were saved from."""
     from orbax.checkpoint import v1 as ocp
 
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), abstract)
-    return ocp.load(path.resolve(), abstract)
+    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
+    return ocp.load(path.resolve(), placed)
 
 
 def validation_score(manifest: dict[str, Any]) -> float | None:

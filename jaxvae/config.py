@@ -60,7 +60,9 @@ class Train:
     steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
     seed: int = 0
-    engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
+    # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
+    engine: str = "auto"
+    fsdp: bool = may_change(False)  # cut parameters, their average and the optimizer's state over the devices
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)
     checkpoint_every: int = may_change(500)

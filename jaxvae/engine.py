@@ -1,4 +1,4 @@
-"""The one train step, driven by different engines: dispatched, scanned, or under pmap.
+"""The one train step, driven by different engines: dispatched or scanned, on one device or spread over many.
 
 An engine changes how fast steps run and never what they compute: randomness and data order come from the step's number
 and the example's index alone.
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax, random
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
+from jaxvae.layout import AXIS, Layout, copied
 from jaxvae.step import State
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)
@@ -34,30 +34,107 @@ class Engine(NamedTuple):
     collect: Callable[[State], State]
 
 
-def copied(tree: Any) -> Any:
-    """Copies of all arrays: donation deletes what it is given."""
-    return jax.tree.map(jnp.copy, tree)
-
-
-def dispatch(train_step: Callable, pipeline: Resident | Streaming) -> Engine:
-    """One program per step, dispatched from Python ahead of the device."""
+def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+    """One device, one program per step, dispatched from Python ahead of the device."""
     compiled = jax.jit(train_step, donate_argnums=0)
     return Engine("dispatch", in_sequence(compiled, pipeline.batches), place=copied, collect=copied)
 
 
-def scan(train_step: Callable, pipeline: Resident) -> Engine:
-    """Many steps per dispatch, in one compiled loop over batches gathered on the device."""
+def scan(train_step: Callable, pipeline: Resident, layout: Layout) -> Engine:
+    """One device, many steps per dispatch, in one compiled loop over batches gathered on the device."""
+    run = jax.jit(loop_of(train_step, pipeline), donate_argnums=0)
+    return Engine("scan", in_stretches(run, pipeline), place=copied, collect=copied)
 
-    @partial(jax.jit, donate_argnums=0)
+
+def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+    """One program per step over all devices, by jit: the state whole on each or cut (train.fsdp), the batch cut."""
+
+    def over(state: State) -> Callable:
+        where = layout.of_state(state)
+        places = {"in_shardings": (where, layout.batch), "out_shardings": (where, layout.whole)}
+        return jax.jit(train_step, donate_argnums=0, **places)
+
+    compiled = once_known(over)
+    advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
+    return Engine("sharded", advance, place=layout.put_state, collect=copied)
+
+
+def sharded_scan(train_step: Callable, pipeline: Resident, layout: Layout) -> Engine:
+    """Many steps per dispatch over all devices: `scan`, with places as in `sharded`."""
+
+    def over(state: State) -> Callable:
+        where = layout.of_state(state)
+        run = loop_of(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
+        return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.whole))
+
+    return Engine("sharded_scan", in_stretches(once_known(over), pipeline), place=layout.put_state, collect=copied)
+
+
+def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+    """Data-parallel over all devices, each running the step on its own rows, the state whole on each."""
+    spread, whole = PartitionSpec(AXIS), PartitionSpec()
+    on_each = jax.shard_map(
+        partial(train_step, axis_name=AXIS), mesh=layout.mesh, in_specs=(whole, spread), out_specs=(whole, whole)
+    )
+    compiled = jax.jit(on_each, donate_argnums=0)
+    advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
+    return Engine("shard_map", advance, place=layout.put_state, collect=copied)
+
+
+def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+    """Data-parallel over the devices of one process, the state whole on each, in jax's oldest words for it."""
+    # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
+    over_devices = NamedSharding(layout.mesh, PartitionSpec(AXIS))
+    compiled = jax.pmap(
+        partial(train_step, axis_name=AXIS), axis_name=AXIS, donate_argnums=0, devices=list(layout.devices)
+    )
+
+    @partial(jax.jit, out_shardings=over_devices)
+    def share(batch):
+        return jax.tree.map(lambda a: a.reshape(layout.size, -1, *a.shape[1:]), batch)
+
+    @partial(jax.jit, out_shardings=over_devices)
+    def on_every_device(state: State) -> State:
+        return jax.tree.map(lambda a: jnp.broadcast_to(a, (layout.size, *a.shape)), state)
+
+    @partial(jax.jit, out_shardings=layout.whole)
+    def first(tree):
+        return jax.tree.map(lambda a: a[0], tree)
+
+    steps = in_sequence(compiled, lambda step: map(share, pipeline.batches(step)), sync_every=sync_every())
+
+    def advance(state: State, step: int, count: int):
+        state, metrics = steps(state, step, count)
+        return state, first(metrics)
+
+    def place(state: State) -> State:
+        return on_every_device(layout.put_state(state))
+
+    def collect(state: State) -> State:
+        # the steps only fold the key, but jax's check of key reuse takes all that enters pmap as used
+        return first(state.replace(key=random.clone(state.key)))
+
+    return Engine("pmap", advance, place, collect)
+
+
+def loop_of(train_step: Callable, pipeline: Resident, cut: Callable = lambda batch: batch) -> Callable:
+    """run(state, data, permutation, position, count) -> (state, metrics): so many steps in one compiled loop."""
+
     def run(state: State, data, permutation, position, count):
         def one(i, carry):
-            batch = take_batch(data, permutation, position + i, batch_size=pipeline.batch_size)
+            batch = cut(take_batch(data, permutation, position + i, batch_size=pipeline.batch_size))
             return train_step(carry[0], batch)
 
         batch = jax.eval_shape(partial(take_batch, batch_size=pipeline.batch_size), data, permutation, position)
         _, metrics = jax.eval_shape(train_step, state, batch)
         blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
         return lax.fori_loop(0, count, one, (state, blank))
+
+    return run
+
+
+def in_stretches(run: Callable, pipeline: Resident) -> Callable:
+    """An `advance` that calls the compiled loop once for every epoch it touches."""
 
     def advance(state: State, step: int, count: int):
         metrics: dict[str, Any] = {}
@@ -68,37 +145,7 @@ def scan(train_step: Callable, pipeline: Resident) -> Engine:
             step, count = step + stretch, count - stretch
         return state, metrics
 
-    return Engine("scan", advance, place=copied, collect=copied)
-
-
-def pmap(train_step: Callable, pipeline: Resident | Streaming) -> Engine:
-    """Data-parallel over all local devices, the state replicated, gradients averaged."""
-    devices = jax.local_device_count()
-    # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
-    over_devices = NamedSharding(Mesh(np.asarray(jax.local_devices()), ("batch",)), PartitionSpec("batch"))
-    compiled = jax.pmap(partial(train_step, axis_name="batch"), axis_name="batch", donate_argnums=0)
-
-    def share(batch):
-        return jax.tree.map(lambda a: jax.device_put(a.reshape(devices, -1, *a.shape[1:]), over_devices), batch)
-
-    def place(state: State) -> State:
-        return jax.tree.map(lambda a: jax.device_put(jnp.broadcast_to(a, (devices, *a.shape)), over_devices), state)
-
-    def first(tree):
-        return jax.tree.map(lambda a: a[0], tree)
-
-    careful = jax.default_backend() == "cpu"
-    advance = in_sequence(compiled, partial(pipeline.batches, place=share), sync_every=SYNC_EVERY if careful else 0)
-
-    def advance_and_take_first(state: State, step: int, count: int):
-        state, metrics = advance(state, step, count)
-        return state, first(metrics)
-
-    def collect(state: State) -> State:
-        # the steps only fold the key, but jax's check of key reuse takes all that enters pmap as used
-        return copied(first(state.replace(key=random.clone(state.key))))
-
-    return Engine("pmap", advance_and_take_first, place, collect)
+    return advance
 
 
 def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> Callable:
@@ -120,31 +167,80 @@ def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> C
     return advance
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {"dispatch": dispatch, "scan": scan, "pmap": pmap}
+def once_known(make: Callable[[State], Callable]) -> Callable:
+    """The function make(state), made when the first state is there to be looked at."""
+    made: list[Callable] = []
+
+    def call(state: State, *args):
+        if not made:
+            made.append(make(state))
+        return made[0](state, *args)
+
+    return call
 
 
-def choose_engine(name: str, *, pipeline: str, devices: int, batch_size: int, convolutions: bool, platform: str) -> str:
+def sync_every() -> int:
+    """After how many steps to wait for the devices: never, but where they are fake."""
+    return SYNC_EVERY if jax.default_backend() == "cpu" else 0
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {
+    factory.__name__: factory for factory in (dispatch, scan, sharded, sharded_scan, shard_map, pmap)
+}
+ONE_DEVICE = ("dispatch", "scan")
+SCANNED = ("scan", "sharded_scan")
+REPLICATED = ("shard_map", "pmap")  # data-parallel alone: they hold the whole state on every device
+
+
+def choose_engine(
+    name: str,
+    *,
+    pipeline: str,
+    devices: int,
+    batch_size: int,
+    convolutions: bool,
+    platform: str,
+    fsdp: bool = False,
+    processes: int = 1,
+) -> str:
     """The engine's name; ValueError in words where the one asked for cannot work.
 
-    'auto' is pmap on several devices that divide the batch; else scan over resident data, but not over convolutions
-    on a CPU, whose kernels run many times slower inside a compiled loop; else dispatch.
+    'auto' takes all devices where they divide the batch, else one. Over resident data it scans; never over
+    convolutions on a CPU, whose kernels run many times slower inside a compiled loop, nor over a CPU's fake devices.
     """
-    if name == "pmap" and batch_size % devices:
-        raise ValueError(
-            f"train.engine='pmap' shares a batch equally over {devices} devices; "
-            f"data.batch_size={batch_size} is no multiple "
-            f"of that. Choose data.batch_size={batch_size // devices * devices or devices}, or train.engine='dispatch'."
-        )
-    if name == "scan" and pipeline != "resident":
-        raise ValueError(
-            "train.engine='scan' gathers its batches on the device: "
-            "choose data.pipeline='resident' or train.engine='dispatch'."
-        )
+    refuse_engine(name, pipeline, devices, batch_size, fsdp, processes)
     if name != "auto":
         return name
     if devices > 1 and batch_size % devices == 0:
-        return "pmap"
+        return "sharded_scan" if pipeline == "resident" and platform != "cpu" else "sharded"
     return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
+
+
+def refuse_engine(name: str, pipeline: str, devices: int, batch_size: int, fsdp: bool, processes: int) -> None:
+    """Raises ValueError where this engine cannot run on these devices."""
+    whole = batch_size // devices * devices or devices
+    spread = name not in ONE_DEVICE and (name != "auto" or processes > 1 or fsdp)
+    if spread and batch_size % devices:
+        others = "." if processes > 1 else ", or train.engine='dispatch', which takes one device."
+        raise ValueError(
+            f"train.engine={name!r} shares a batch equally over {devices} devices; "
+            f"data.batch_size={batch_size} is no multiple of that. Choose data.batch_size={whole}{others}"
+        )
+    if name in SCANNED and pipeline != "resident":
+        raise ValueError(
+            f"train.engine={name!r} gathers its batches on the device: "
+            "choose data.pipeline='resident' or train.engine='auto'."
+        )
+    if processes > 1 and name in (*ONE_DEVICE, "pmap"):
+        raise ValueError(
+            f"train.engine={name!r} knows the devices of one process; these are {processes}. "
+            "Choose train.engine='auto', 'sharded' or 'shard_map'."
+        )
+    if fsdp and name in (*ONE_DEVICE, *REPLICATED):
+        raise ValueError(
+            f"train.fsdp=True cuts the state over devices, but train.engine={name!r} holds it whole on each. "
+            "Choose train.engine='auto' or 'sharded', or train.fsdp=False."
+        )
 
 
 def has_convolutions(function: Callable, *args) -> bool:

@@ -6,6 +6,7 @@ padded last batch is cut to its real examples and a mean comes with its standard
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -99,22 +100,23 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
         size = min(samples, chunk or max(1, CHUNK_VALUES // x.size))
         inferred = infer_once(variables, x, condition)
         x = x if target is None else target
-        total = jnp.full(x.shape[:1], -jnp.inf)
-        for first in range(0, samples, size):
-            count = min(size, samples - first)
-            total = jnp.logaddexp(total, add_up(variables, key, inferred, x, index, condition, first, count=count))
-        return total - math.log(samples)
+        sums = (
+            add_up(variables, key, inferred, x, index, condition, first, count=min(size, samples - first))
+            for first in range(0, samples, size)
+        )
+        return functools.reduce(jnp.logaddexp, sums) - math.log(samples)
 
     return log_likelihood
 
 
 def make_evaluate(
-    model, prepare: Callable, *, key: Array, chunk: int | None = None
+    model, prepare: Callable, *, key: Array, chunk: int | None = None, fetch: Callable = np.asarray
 ) -> Callable[..., dict[str, np.ndarray]]:
     """Returns evaluate(variables, batches, *, samples=0) -> {name: values of every example, [N] or [N, Z]}.
 
     `batches` yields (uint8 examples, number of real ones). The same `key` binarizes and draws in every call, example by
-    example, so validations compare like with like. With samples > 0 the importance-weighted bound is added.
+    example, so validations compare like with like. With samples > 0 the importance-weighted bound is added. `fetch`
+    brings an array of values to the host, where its batch is spread over devices of other processes.
     """
     prepare_key, model_key, weight_key = random.split(key, 3)
 
@@ -136,8 +138,9 @@ def make_evaluate(
                     *(variables, weight_key, data.x, data.index, data.condition), samples=samples, target=data.target
                 )
                 values = values | {"log_likelihood": weighted}
-            scored.append({name: value[:real] for name, value in values.items()})
-        return {name: np.concatenate([np.asarray(values[name]) for values in scored]) for name in scored[0]}
+            scored.append((values, real))
+        names = scored[0][0]
+        return {name: np.concatenate([fetch(values[name])[:real] for values, real in scored]) for name in names}
 
     return evaluate
 

@@ -11,13 +11,14 @@ from typing import Any
 import jax
 from jax import Array, random
 
-from jaxvae import latent
+from jaxvae import cluster, latent
 from jaxvae.build import Parts, build, check_numbers
 from jaxvae.config import Config
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
-from jaxvae.engine import ENGINES, Engine, choose_engine, has_convolutions
+from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate import make_evaluate
+from jaxvae.layout import Layout, all_devices, one_device
 from jaxvae.run import abstract_batch, abstract_state
 
 
@@ -28,6 +29,7 @@ class Experiment:
     config: Config
     parts: Parts
     data: DataSet
+    layout: Layout
     evaluate: Callable
     generate: Callable
     init_key: Array
@@ -52,22 +54,30 @@ def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = prin
     )
     parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)
+    layout = layout_for(config)
     init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)
     evaluate_key, figure_key = random.split(evaluate_key)
-    evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key)
+    evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
     keys = (init_key, data_key, train_key, figure_key)
-    return Experiment(config, parts, data, evaluate, generate, *keys)
+    return Experiment(config, parts, data, layout, evaluate, generate, *keys)
 
 
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
-    config, parts, data = experiment.config, experiment.parts, experiment.data
+    config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
     engine = engine_for(config, parts, name)
-    pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size)
-    return pipeline, ENGINES[engine](parts.train_step, pipeline)
+    pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
+    return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
+
+
+def layout_for(config: Config) -> Layout:
+    """All devices, where the engine takes them and they divide the batch; else this process's first."""
+    devices = jax.device_count()
+    wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % devices == 0
+    return all_devices(fsdp=config.train.fsdp) if wanted and devices > 1 else one_device()
 
 
 def check_against(config: Config, data: DataSet) -> None:
@@ -103,10 +113,12 @@ def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
     return choose_engine(
         config.train.engine,
         pipeline=pipeline,
-        devices=jax.local_device_count(),
+        devices=jax.device_count(),
         batch_size=config.data.batch_size,
         convolutions=convolutions,
         platform=jax.default_backend(),
+        fsdp=config.train.fsdp,
+        processes=cluster.count(),
     )
 
 

@@ -50,6 +50,21 @@ class Logbook:
         self.events.close()
 
 
+class NoLogbook:
+    """A logbook's silence, for the processes that do not write."""
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None: ...
+
+    def write_timing(self, step: int, values: dict[str, float]) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def __enter__(self) -> NoLogbook:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
 def line(values: dict[str, Any]) -> str:
     """One JSON object and a newline."""
     finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
@@ -74,8 +89,13 @@ def step_of(text: bytes) -> float:
         return math.inf
 
 
-def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, null as NaN."""
+def read_metrics(workdir: Path, last: float = math.inf) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl up to step `last`, null as NaN; a torn one is left out."""
     path = workdir / METRICS
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [{name: math.nan if value is None else value for name, value in json.loads(text).items()} for text in lines]
+    lines = [text for text in path.read_bytes().splitlines(keepends=True)] if path.exists() else []
+    whole = [json.loads(text) for text in lines if step_of(text) < math.inf]
+    return [
+        {name: math.nan if value is None else value for name, value in values.items()}
+        for values in whole
+        if values["step"] <= last
+    ]

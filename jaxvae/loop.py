@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 from jax import random
 
-from jaxvae import checkpoint, environment, figures, report, results
+from jaxvae import checkpoint, cluster, environment, figures, report, results
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -21,7 +22,8 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.interrupt import Interrupted, interruptible
-from jaxvae.logbook import Logbook, read_metrics
+from jaxvae.layout import Layout
+from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.progress import Progress, describe
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, variables_of
 from jaxvae.start import start
@@ -51,19 +53,36 @@ def train_and_evaluate(
     config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = print
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
-    workdir = Path(workdir)
+    workdir, say = Path(workdir), say if cluster.first() else silent
     experiment = set_up(config, arrays, say)
     pipeline, engine = make_engine(experiment)
     claim(workdir, config, experiment.data, say)
     names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-    for warning in environment.record(workdir, **names):
+    for warning in environment.record(workdir, **names) if cluster.first() else ():
         say(warning)
     images = len(experiment.data.splits["train"])
-    say(f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine")
+    say(
+        f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine"
+        + on_devices(experiment.layout)
+    )
     state = take_steps(experiment, engine, workdir, say)
-    run = Run(config, experiment.parts, variables_of(state), int(state.step), workdir)
-    conclude(experiment, run, workdir, say)
+    variables = variables_of(state)
+    run = Run(config, experiment.parts, experiment.layout.here(variables), int(state.step), workdir)
+    conclude(experiment, run, variables, workdir, say)
     return run
+
+
+def on_devices(layout: Layout) -> str:
+    """On what it runs, in words, where there is more than one device."""
+    if jax.device_count() == 1:
+        return ""
+    processes = f" of {cluster.count()} processes" if cluster.count() > 1 else ""
+    cut = ", the state cut over them" if layout.fsdp else ""
+    return f" on {layout.size} of {jax.device_count()} devices{processes}{cut}"
+
+
+def silent(text: str) -> None:
+    """What the processes say that are not the first."""
 
 
 def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], None]) -> None:
@@ -97,27 +116,30 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             )
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
-    workdir.mkdir(parents=True, exist_ok=True)
-    configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
+    if cluster.first():
+        workdir.mkdir(parents=True, exist_ok=True)
+        configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
+    cluster.told_by_first(0)  # the others go on when the folder is there
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
     """Takes the steps that are left; returns the state whose weights count: the last, or with patience the best."""
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
-    step, total = int(state.step), config.train.steps
+    step, total, writes = int(state.step), config.train.steps, cluster.first()
+    patience = Patience(config.train.patience, workdir, step)
     with (
-        Logbook(workdir, step) as logbook,
+        Logbook(workdir, step) if writes else NoLogbook() as logbook,
         Saver(folder) as saver,
-        Progress(total, step, config.data.batch_size) as bar,
+        Progress(total, step, config.data.batch_size, show=writes) as bar,
         interruptible() as caught,
     ):
-        late, patience = LateMetrics(experiment, logbook, bar), Patience(config.train.patience, workdir)
+        late = LateMetrics(experiment, logbook, bar)
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
-        while step < total and not patience.spent and not caught:
-            target = next_stop(step, config, bar.speed)
+        while step < total and not patience.spent and not cluster.anyone(bool(caught)):
+            target = cluster.told_by_first(next_stop(step, config, bar.speed))
             state, metrics = engine.advance(state, step, target - step)
             step, score, better = target, None, False
             late.add(step, metrics)
@@ -139,14 +161,15 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
         logbook.sync()
         state = engine.collect(state)
         saver.save(step, state)
-    if caught:
-        raise Interrupted(caught[0], step)
+    if cluster.anyone(bool(caught)):
+        raise Interrupted(caught[0] if caught else signal.SIGTERM, step)
     return best(experiment, folder, state) if config.train.patience else state
 
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:
     """The state with the best validation score."""
-    abstract = abstract_state(experiment.config, experiment.parts)
+    abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
+    cluster.told_by_first(0)  # whose manifests are all there now
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
 
@@ -165,7 +188,7 @@ def due(step: int, every: int, total: int) -> bool:
 class LateMetrics:
     """Metrics are fetched one line late, when the device is already busy: it never waits for the host."""
 
-    def __init__(self, experiment: Experiment, logbook: Logbook, bar: Progress):
+    def __init__(self, experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress):
         self.experiment, self.logbook, self.bar = experiment, logbook, bar
         self.waiting: tuple[int, dict[str, jax.Array]] | None = None
         self.newest: tuple[int, dict[str, jax.Array]] = (0, {})
@@ -200,12 +223,15 @@ class LateMetrics:
             )
 
 
-def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, bar: Progress) -> float | None:
+def validate(
+    experiment: Experiment, state: State, step: int, logbook: Logbook | NoLogbook, bar: Progress
+) -> float | None:
     """The score on the validation images under the weights that count, logged; None where there are no such images."""
     split = experiment.data.splits.get("validation")
     if split is None:
         return None
-    values = experiment.evaluate(variables_of(state), in_order(split, experiment.config.evaluate.batch_size))
+    batches = in_order(split, experiment.config.evaluate.batch_size, experiment.layout)
+    values = experiment.evaluate(variables_of(state), batches)
     means = {
         name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
     }
@@ -226,18 +252,21 @@ def score_of(means: dict[str, Any]) -> float | None:
 
 def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
     """Keeps samples of the same z at this step: what the model dreams while it learns."""
+    variables = experiment.layout.here(variables_of(state))
+    if not cluster.first():
+        return
     labels = figures.conditions(experiment.parts, experiment.data, FRAME)
     keys = random.split(random.clone(experiment.figure_key), FRAME)
-    _, px = experiment.generate(variables_of(state), keys, experiment.parts.prepare.conditions(labels))
+    _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
     figures.save_frame(workdir, step, figures.pictures(px.mean()))
 
 
 class Patience:
-    """Counts validations without a better score, those of earlier sessions of the run included."""
+    """Counts validations without a better score, those of earlier sessions of the run up to `step` included."""
 
-    def __init__(self, most: int | None, workdir: Path):
+    def __init__(self, most: int | None, workdir: Path, step: int):
         self.most, self.best, self.waited = most, float("-inf"), 0
-        for line in read_metrics(workdir):
+        for line in read_metrics(workdir, step):
             if line["split"] == "validation":
                 self.record(score_of(line))
 
@@ -254,23 +283,29 @@ class Patience:
         return self.most is not None and self.waited >= self.most
 
 
-def conclude(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
-    """The final evaluation, the figures and the report; what an earlier session finished is not done again."""
+def conclude(experiment: Experiment, run: Run, variables: Any, workdir: Path, say: Callable[[str], None]) -> None:
+    """The final evaluation, the figures and the report; what an earlier session finished is not done again.
+
+    `variables` are the run's as they lie on the devices that trained them.
+    """
     page = workdir / report.REPORT
-    if results.covers(results.read(workdir), experiment.config, run.step) and page.exists():
+    finished = results.covers(results.read(workdir), experiment.config, run.step) and page.exists()
+    if cluster.told_by_first(finished):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
-        conclude_anew(experiment, run, workdir, say)
+        conclude_anew(experiment, run, variables, workdir, say)
     for line in results.lines(results.read(workdir)):
         say(line)
     say(f"report: {page}")
 
 
-def conclude_anew(experiment: Experiment, run: Run, workdir: Path, say: Callable[[str], None]) -> None:
-    """Scores, draws and reports."""
+def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Path, say: Callable[[str], None]) -> None:
+    """Scores, draws and reports: all processes score, the first draws."""
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
-    numbers, values = results.score(experiment, run.variables, run.step)
+    numbers, values = results.score(experiment, variables, run.step)
+    if not cluster.first():
+        return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
     results.write(workdir, numbers)
     scored = time.perf_counter()

@@ -8,17 +8,20 @@ from typing import Any
 
 
 class Progress:
-    """`update(step, values)` shows where training is; `say(text)` prints a line without breaking the bar."""
+    """`update(step, values)` shows where training is; `say(text)` prints a line without breaking the bar.
 
-    def __init__(self, total: int, step: int, images_per_step: int):
-        self.total, self.images_per_step = total, images_per_step
+    With show=False nothing is printed: of several processes one speaks.
+    """
+
+    def __init__(self, total: int, step: int, images_per_step: int, *, show: bool = True):
+        self.total, self.images_per_step, self.show = total, images_per_step, show
         self.last = (time.perf_counter(), step)
         self.shown = 0.0
         self.speed: float | None = None  # steps/s
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
-        if sys.stdout.isatty():
+        if self.show and sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (
@@ -49,14 +52,15 @@ class Progress:
         text = f"{speed:,.0f} steps/s  {speed * self.images_per_step:,.0f} images/s  {describe(values)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, description=text)
-        elif now - self.shown > 2.0 or step == self.total:
+        elif self.show and (now - self.shown > 2.0 or step == self.total):
             self.shown = now
             remaining = (self.total - step) / max(speed, 1e-9)
             print(f"step {step:,}/{self.total:,}  {text}  ETA {remaining:,.0f} s", flush=True)
         return {"seconds": seconds, "steps_per_second": speed, "images_per_second": speed * self.images_per_step}
 
     def say(self, text: str) -> None:
-        (self.bar.console.print if self.bar is not None else print)(text)
+        if self.show:
+            (self.bar.console.print if self.bar is not None else print)(text)
 
     def rest(self, step: int) -> None:
         """Counts anew from this step on: what went before it (a validation, a checkpoint) is no part of the speed."""

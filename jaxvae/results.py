@@ -32,7 +32,7 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     values = {}
     for name in config.evaluate.splits:
-        batches = in_order(experiment.data.splits[name], config.evaluate.batch_size)
+        batches = in_order(experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
         values[name] = experiment.evaluate(variables, batches, samples=samples)
         results[name] = summarize(values[name], samples=samples, bits=parts.bits)
     bound = all("elbo" in results[name] for name in config.evaluate.splits)

@@ -173,13 +173,12 @@ def variables_of(state: State) -> Any:
     return {"params": state.weights["model"], **state.variables["model"]}
 
 
-def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array) -> State:
-    """The state before the first step."""
+def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, places: Any = None) -> State:
+    """The state before the first step; made where `places` says, a sharding for every leaf, never whole elsewhere."""
     blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
-    return jax.jit(partial(make, samples=config.train.samples, ema=config.optimizer.ema))(
-        init_key=init_key, train_key=train_key
-    )
+    make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
+    return jax.jit(make, **({"out_shardings": places} if places else {}))(init_key=init_key, train_key=train_key)
 
 
 def abstract_state(config: Config, parts: Parts) -> State:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae import baselines, checkpoint
+from jaxvae import baselines, checkpoint, cluster
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment
 from jaxvae.run import abstract_state, first_state, load
@@ -26,15 +26,29 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
     """The state of the latest intact checkpoint, or a first one, as train.init_from says."""
     config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
-    state = checkpoint.restore(folder, abstract_state(config, parts))
+    abstract = experiment.layout.abstract(abstract_state(config, parts))
+    state = checkpoint.restore(folder, abstract)
+    require_agreement(-1 if state is None else int(state.step), folder)
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
-    state = first_state(config, parts, experiment.init_key, experiment.train_key)
+    places = experiment.layout.of_state(abstract) if experiment.layout.spread else None
+    state = first_state(config, parts, experiment.init_key, experiment.train_key, places)
     if config.train.init_from == CLOSED_FORM:
         say("solving the linear model in closed form")
         return start_from_closed_form(experiment, state)
     return start_from(config.train.init_from, state) if config.train.init_from else state
+
+
+def require_agreement(step: int, folder: Path) -> None:
+    """Raises ValueError where several processes found different checkpoints, -1 for none."""
+    found = cluster.all_of(step)
+    if len(set(found.tolist())) > 1:
+        steps = ", ".join("none" if each < 0 else f"step {each:,}" for each in found)
+        raise ValueError(
+            f"the processes found different checkpoints in {folder}: {steps}. "
+            "They must see one file system: put --workdir on a disk that all of them share."
+        )
 
 
 def start_from(workdir: str, state: State) -> State:

@@ -33,7 +33,7 @@ def evaluate(
         splits=asked.splits if splits is None else tuple(splits),
     )
     experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
-    numbers, _ = results.score(experiment, run.variables, run.step)
+    numbers, _ = results.score(experiment, experiment.layout.put_whole(run.variables), run.step)
     before = results.read(workdir)
     results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
     reports.write_report(workdir)
@@ -84,7 +84,8 @@ def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -
     run = load(workdir, trust=trust)
     experiment = reopened(run.config, data_dir)
     few = dataclasses.replace(experiment.config, evaluate=dataclasses.replace(run.config.evaluate, samples=1))
-    _, values = results.score(dataclasses.replace(experiment, config=few), run.variables, run.step)
+    variables = experiment.layout.put_whole(run.variables)
+    _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
     print(reports.write_report(workdir))
 

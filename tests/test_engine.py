@@ -12,8 +12,9 @@ from small import make_conv_vae, make_split, make_vae
 from jaxvae import likelihood
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import Examples, binarize, grey
-from jaxvae.engine import ENGINES, choose_engine, has_convolutions
+from jaxvae.engine import ENGINES, ONE_DEVICE, choose_engine, has_convolutions
 from jaxvae.layers import ConvTranspose
+from jaxvae.layout import all_devices, one_device
 from jaxvae.objective import elbo
 from jaxvae.step import init_state, make_train_step
 
@@ -44,8 +45,19 @@ def start(pipeline, make=make_vae):
     )
 
 
-def pipelines():
-    return Resident(make_split(N), random.key(2), BATCH), Streaming(make_split(N), random.key(2), BATCH)
+def layout_of(name):
+    return one_device() if name in ONE_DEVICE else all_devices()
+
+
+def pipelines(layout=None):
+    known = (make_split(N), random.key(2), BATCH, layout)
+    return Resident(*known), Streaming(*known)
+
+
+def resident_engine(name, step):
+    """The engine over resident data, where it wants them."""
+    layout = layout_of(name)
+    return ENGINES[name](step, Resident(make_split(N), random.key(2), BATCH, layout), layout)
 
 
 def run(engine, state, counts, first=0):
@@ -78,6 +90,11 @@ def reference():
         ("dispatch", 0, (1,) * 20),
         ("dispatch", 1, (20,)),
         ("scan", 0, (20,)),
+        ("sharded", 0, (1,) * 20),
+        ("sharded", 1, (1,) * 20),
+        ("sharded_scan", 0, (4, 1, 15)),
+        ("shard_map", 0, (1,) * 20),
+        ("shard_map", 1, (1,) * 20),
         ("pmap", 0, (1,) * 20),
         ("pmap", 1, (1,) * 20),
     ],
@@ -85,8 +102,9 @@ def reference():
 def test_every_engine_takes_the_same_twenty_steps(reference, name, which, counts):
     """SGD, whose updates show a gradient too large by the number of devices; Adam's would hide it."""
     expected, expected_metrics = reference
-    pipeline = pipelines()[which]
-    state, metrics = run(ENGINES[name](make_train_step(*parts()), pipeline), start(pipelines()[0]), counts)
+    layout = layout_of(name)
+    engine = ENGINES[name](make_train_step(*parts()), pipelines(layout)[which], layout)
+    state, metrics = run(engine, start(pipelines()[0]), counts)
     moved = optax.tree.norm(jax.tree.map(jnp.subtract, expected.params, start(pipelines()[0]).params))
     assert moved > 1e-2
     chex.assert_trees_all_close(state.params, expected.params, rtol=0, atol=20 * 1e-6)
@@ -100,7 +118,7 @@ def test_every_engine_takes_the_same_twenty_steps(reference, name, which, counts
 
 def test_pmap_gives_every_device_the_same_state():
     resident, _ = pipelines()
-    engine = ENGINES["pmap"](make_train_step(*parts()), resident)
+    engine = resident_engine("pmap", make_train_step(*parts()))
     state = engine.place(start(resident))
     for t in range(3):
         state, metrics = engine.advance(state, t, 1)
@@ -135,7 +153,7 @@ def test_an_epoch_shows_no_example_twice_and_its_own_labels():
 @pytest.mark.parametrize("counts", [(7, 13), (1, 2, 17), (4, 8, 8)])
 def test_the_calls_that_steps_are_grouped_into_do_not_matter(name, counts):
     resident, _ = pipelines()
-    engine = ENGINES[name](make_train_step(*parts()), resident)
+    engine = resident_engine(name, make_train_step(*parts()))
     whole, grouped = run(engine, start(resident), (20,)), run(engine, start(resident), counts)
     assert_same_bits(whole, grouped)
 
@@ -144,9 +162,9 @@ def test_the_calls_that_steps_are_grouped_into_do_not_matter(name, counts):
 def test_a_state_collected_in_the_middle_goes_on_to_the_same_bits(name):
     resident, _ = pipelines()
     step = make_train_step(*parts())
-    straight, _ = run(ENGINES[name](step, resident), start(resident), (5, 4))
-    middle, _ = run(ENGINES[name](step, resident), start(resident), (5,))
-    resumed, _ = run(ENGINES[name](step, resident), middle, (4,), first=5)
+    straight, _ = run(resident_engine(name, step), start(resident), (5, 4))
+    middle, _ = run(resident_engine(name, step), start(resident), (5,))
+    resumed, _ = run(resident_engine(name, step), middle, (4,), first=5)
     assert_same_bits(straight, resumed)
 
 
@@ -154,7 +172,7 @@ def test_a_state_collected_in_the_middle_goes_on_to_the_same_bits(name):
 def test_what_is_placed_and_collected_outlives_the_next_step(name):
     """Donation deletes what an engine is given: never the caller's own arrays."""
     resident, _ = pipelines()
-    engine, state = ENGINES[name](make_train_step(*parts()), resident), start(resident)
+    engine, state = resident_engine(name, make_train_step(*parts())), start(resident)
     placed, _ = engine.advance(engine.place(state), 0, 1)
     collected = engine.collect(placed)
     _, metrics = engine.advance(placed, 1, 1)
@@ -175,7 +193,7 @@ def test_different_counts_compile_once(name):
         traces.append(1)
         return inner(state, batch, **axis)
 
-    engine = ENGINES[name](counted, resident)
+    engine = resident_engine(name, counted)
     state, _ = engine.advance(engine.place(start(resident)), 0, 1)
     once = len(traces)
     for first, count in ((1, 2), (3, 5), (8, 4)):
@@ -192,8 +210,10 @@ def test_different_counts_compile_once(name):
         ("resident", 1, 128, True, "gpu", "scan"),
         ("streaming", 1, 128, False, "cpu", "dispatch"),
         ("streaming", 1, 128, True, "gpu", "dispatch"),
-        ("resident", 4, 128, True, "gpu", "pmap"),
-        ("streaming", 4, 128, False, "cpu", "pmap"),
+        ("resident", 4, 128, True, "gpu", "sharded_scan"),
+        ("resident", 4, 128, False, "cpu", "sharded"),
+        ("streaming", 4, 128, False, "cpu", "sharded"),
+        ("streaming", 4, 128, False, "gpu", "sharded"),
         ("resident", 4, 126, False, "gpu", "scan"),
         ("streaming", 4, 126, False, "gpu", "dispatch"),
     ],
@@ -258,6 +278,6 @@ def test_a_gaussian_over_grey_values_takes_the_same_steps_over_devices():
     chosen = (make_vae(px=likelihood.gaussian("learned")), elbo(), optax.sgd(RATE), grey())
     state = init_state(*chosen, next(resident.batches(0)), init_key=random.key(0), train_key=random.key(1))
     step = make_train_step(*chosen)
-    ends = [run(ENGINES[name](step, resident), state, (1,) * 5)[0] for name in ("dispatch", "pmap")]
+    ends = [run(resident_engine(name, step), state, (1,) * 5)[0] for name in ("dispatch", "pmap")]
     chex.assert_trees_all_close(ends[0].params, ends[1].params, rtol=0, atol=5 * 1e-6)
     assert ends[0].params["model"]["likelihood"]["log_scale"] != 0

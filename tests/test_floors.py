@@ -32,6 +32,8 @@ FLOORS = [
     ["model", "baselines"],
     ["objective", "step", "evaluate", "latent"],
     [
+        "cluster",
+        "layout",
         "data.store",
         "data.decoded",
         "data.arrays",

@@ -18,6 +18,7 @@ from jax import Array, lax
 from jaxvae.data.dataset import Split
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
+from jaxvae.layout import Layout, one_device
 
 AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
 
@@ -27,18 +28,20 @@ class Resident:
 
     name = "resident"
 
-    def __init__(self, split: Split, key: Array, batch_size: int):
+    def __init__(self, split: Split, key: Array, batch_size: int, layout: Layout | None = None):
         self.n, self.key, self.batch_size = len(split), key, batch_size
-        self.data = jax.device_put(Examples(*split.take(np.arange(len(split)))))
+        layout = layout or one_device()
+        self.data = layout.put_whole(Examples(*split.take(np.arange(len(split)))))
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: order(self.key, epoch, self.n))
+        self.permutation = lru_cache(maxsize=2)(lambda epoch: layout.put_whole(order(self.key, epoch, self.n)))
+        places = {"out_shardings": layout.batch} if layout.spread else {}
+        self.take = jax.jit(partial(take_batch, batch_size=batch_size), **places)
 
-    def batches(self, step: int, place: Callable[[Examples], Any] = lambda batch: batch) -> Iterator[Examples]:
+    def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end."""
-        take = jax.jit(partial(take_batch, batch_size=self.batch_size))
         while True:
             epoch, position = divmod(step, self.steps_per_epoch)
-            yield place(take(self.data, self.permutation(epoch), position))
+            yield self.take(self.data, self.permutation(epoch), position)
             step += 1
 
 
@@ -53,24 +56,27 @@ class Streaming:
 
     name = "streaming"
 
-    def __init__(self, split: Split, key: Array, batch_size: int):
+    def __init__(self, split: Split, key: Array, batch_size: int, layout: Layout | None = None):
         self.split, self.n, self.key, self.batch_size = split, len(split), key, batch_size
+        self.layout = layout or one_device()
+        self.rows = self.layout.rows(batch_size)
         self.steps_per_epoch = self.n // batch_size
         self.permutation = lru_cache(maxsize=2)(lambda epoch: np.asarray(order(self.key, epoch, self.n)))
 
     def batch(self, step: int) -> Examples:
-        """The batch of this step, in the host's memory."""
+        """This process's rows of the batch of this step, in the host's memory."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         first = position * self.batch_size
-        return Examples(*self.split.take(self.permutation(epoch)[first : first + self.batch_size]))
+        batch = self.permutation(epoch)[first : first + self.batch_size]
+        return Examples(*self.split.take(batch[self.rows]))
 
-    def batches(self, step: int, place: Callable[[Examples], Any] = jax.device_put) -> Iterator[Examples]:
+    def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end, gathered ahead and put onto the device ahead."""
         import grain  # lazily: it takes a second to import, and accelerator images often lack it
 
         steps = grain.MapDataset.range(step, 2**31 - 1).map(self.batch)
         reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
-        return put_ahead(iter(steps.to_iter_dataset(reading)), place)
+        return put_ahead(iter(steps.to_iter_dataset(reading)), self.layout.put_rows)
 
 
 def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> Iterator[Any]:
@@ -83,11 +89,18 @@ def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> 
     yield from placed
 
 
-def in_order(split: Split, batch_size: int) -> Iterator[tuple[Examples, int]]:
-    """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones."""
+def in_order(split: Split, batch_size: int, layout: Layout | None = None) -> Iterator[tuple[Examples, int]]:
+    """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones.
+
+    Over several devices batches grow to a multiple of their number, and lie where the layout says.
+    """
+    layout = layout or one_device()
+    batch_size = -(-batch_size // layout.size) * layout.size
+    rows = layout.rows(batch_size)
     for first in range(0, len(split), batch_size):
-        positions = np.arange(first, first + batch_size)
-        yield Examples(*split.take(np.minimum(positions, len(split) - 1))), min(batch_size, len(split) - first)
+        positions = np.arange(first, first + batch_size)[rows]
+        batch = Examples(*split.take(np.minimum(positions, len(split) - 1)))
+        yield layout.put_rows(batch) if layout.spread else batch, min(batch_size, len(split) - first)
 
 
 PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Resident, "streaming": Streaming}
