@@ -20,6 +20,8 @@ from typing import Any
 from jaxvae.config import Config, flatten
 from jaxvae.interrupt import Interrupted
 
+FAILED, MISTAKE = 1, 2
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
@@ -30,7 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stray or (overrides and not hasattr(options, "config")):
         parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    return guarded(lambda: options.verb(options, overrides), debug=options.debug)
+    code = guarded(lambda: options.verb(options, overrides), debug=options.debug)
+    return abandon(code) if code in (FAILED, MISTAKE) else code
+
+
+def abandon(code: int) -> int:
+    """Ends a process that failed among several at once; at an orderly end it would wait for the others to end too."""
+    import jax
+
+    if jax.distributed.is_initialized():
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def train() -> int:
@@ -53,7 +66,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
-        return 2 if mistake else 1
+        return MISTAKE if mistake else FAILED
     return 0
 
 
@@ -94,6 +107,13 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="build and trace everything, print sizes, memory and time per epoch, and stop",
     )
+    sub.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="train with other processes, the first of which is there; Slurm, Open MPI, GKE and TPU pods need none",
+    )
+    sub.add_argument("--processes", type=int, metavar="N", help="with --coordinator: how many there are")
+    sub.add_argument("--process", type=int, metavar="I", help="with --coordinator: which one this is, from 0 on")
     sub = verb("evaluate", evaluate_verb, "score a trained run again, with more samples or other splits")
     of_run(sub, 0)
     sub.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
@@ -123,6 +143,10 @@ def make_parser() -> argparse.ArgumentParser:
 def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     config = read_config(options.config, overrides)
     prepare_jax(config)
+    from jaxvae import cluster
+    from jaxvae.watch import watch
+
+    cluster.join(options.coordinator, options.processes, options.process)
     if options.check:
         from jaxvae.benchmark import check
 
@@ -132,7 +156,13 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
-    train_and_evaluate(config, workdir, command=command)
+    leave = watch()
+    try:
+        train_and_evaluate(config, workdir, command=command)
+    except Interrupted:
+        leave()
+        raise
+    leave()
     return None
 
 

@@ -1,11 +1,12 @@
-"""What all tests share: strict JAX, four devices on the CPU, one compilation cache."""
+"""What all tests share: strict JAX, eight devices on the CPU, one compilation cache."""
 
 import os
 from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # less optimised programs compile in a third of the time; newer compilers lack the second flag, and abort on it
-FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+DEVICES = os.environ.get("JAXVAE_TEST_DEVICES", "8")
+FLAGS = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
 if version("jaxlib").startswith("0.10."):
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"

@@ -123,9 +123,8 @@ def test_pmap_gives_every_device_the_same_state():
     for t in range(3):
         state, metrics = engine.advance(state, t, 1)
         jax.block_until_ready(metrics)
-    assert jax.local_device_count() == 4
     for leaf in bits(state):
-        assert leaf.shape[0] == 4
+        assert leaf.shape[0] == jax.local_device_count() > 1
         np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
 
 
@@ -248,7 +247,7 @@ def test_an_engine_asked_for_by_name_is_taken(name):
             "scan",
             "streaming",
             128,
-            "train.engine='scan' gathers .*: choose data.pipeline='resident' or train.engine='dispatch'",
+            "train.engine='scan' gathers .*: choose data.pipeline='resident' or train.engine='auto'",
         ),
     ],
 )

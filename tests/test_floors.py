@@ -33,6 +33,7 @@ FLOORS = [
     ["objective", "step", "evaluate", "latent"],
     [
         "cluster",
+        "watch",
         "layout",
         "data.store",
         "data.decoded",
