@@ -65,7 +65,7 @@ def benchmark(
     compiling = time.perf_counter() - began
     measured = timed_steps(experiment, pipeline, engine, seconds)
     used = peak_memory()
-    devices = jax.local_device_count() if engine.name == "pmap" else 1
+    devices = experiment.layout.size
     peak = devices * matmul_peak()
     batch = config.data.batch_size
     achieved = flops * measured["steps_per_second"]["median"]

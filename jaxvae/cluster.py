@@ -34,13 +34,16 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
     if coordinator is not None and found is None:
         known["cluster_detection_method"] = "deactivate"  # nothing to detect, and nobody to be asked over a network
+    if coordinator is not None and int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)) > 1:
+        known["local_device_ids"] = [int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])]  # a GPU each, as jax does by itself
     try:
         jax.distributed.initialize(coordinator, processes, process, **known)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         where = f"at {coordinator}" if coordinator else f"as {found} says"
         raise ValueError(
             f"the {processes or 'other'} processes did not find each other {where} ({error}). "
-            "See that all were started, and that the first one's host and port can be reached from the others."
+            "See that all were started, and that the first one's host and port can be reached from the others; "
+            "where nothing names it, do so with --coordinator HOST:PORT."
         ) from error
 
 

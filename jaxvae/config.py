@@ -61,7 +61,7 @@ class Train:
     samples: int = 1  # draws of z per image and step
     seed: int = 0
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
-    engine: str = "auto"
+    engine: str = may_change("auto")
     fsdp: bool = may_change(False)  # cut parameters, their average and the optimizer's state over the devices
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)

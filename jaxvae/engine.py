@@ -51,8 +51,12 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Layout
 
     def over(state: State) -> Callable:
         where = layout.of_state(state)
-        places = {"in_shardings": (where, layout.batch), "out_shardings": (where, layout.whole)}
-        return jax.jit(train_step, donate_argnums=0, **places)
+        return jax.jit(
+            train_step,
+            donate_argnums=0,
+            in_shardings=(where, layout.batch),
+            out_shardings=(where, layout.whole),
+        )
 
     compiled = once_known(over)
     advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())

@@ -178,7 +178,7 @@ def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array,
     blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
     make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
-    return jax.jit(make, **({"out_shardings": places} if places else {}))(init_key=init_key, train_key=train_key)
+    return jax.jit(make, out_shardings=places)(init_key=init_key, train_key=train_key)
 
 
 def abstract_state(config: Config, parts: Parts) -> State:

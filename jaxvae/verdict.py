@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxvae.config import Config
 from jaxvae.data.prepare import Prepare
+from jaxvae.engine import ENGINES
 from jaxvae.model import VAE
 from jaxvae.objective import Objective
 from jaxvae.support import LIES_IN
@@ -20,7 +21,7 @@ CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
     "data.corrupt": ("none",),
     "model.condition": ("none", "label", "vector"),
-    "train.engine": ("auto", "dispatch", "scan", "pmap"),
+    "train.engine": ("auto", *ENGINES),
 }
 OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",

@@ -266,7 +266,11 @@ def test_a_wrong_string_is_refused_with_its_field_and_the_next_move(field, value
             for value in (1, 1.5, -0.1, float("nan"), None)
         ),
         *(("train__seed", value, "train.seed=.*: expected a whole number in") for value in (-1, 2**32, 1.5, "3")),
-        ("train__engine", "fast", "train.engine='fast' is not known; choose one of auto, dispatch, scan, pmap"),
+        (
+            "train__engine",
+            "fast",
+            "train.engine='fast' is not known; choose one of auto, dispatch, scan, sharded, sharded_scan",
+        ),
         ("data__pipeline", "fast", "data.pipeline='fast' is not known; choose one of auto, resident, streaming"),
         ("data__corrupt", "noise", "data.corrupt='noise' is not known"),
         ("model__condition", "labels", "model.condition='labels' is not known; choose one of none, label, vector"),

@@ -45,7 +45,7 @@ def start(workdir, count=2, **changed):
     flags = [flag for flag in flags if "device_count" not in flag] + ["--xla_force_host_platform_device_count=2"]
     environment = os.environ | {"XLA_FLAGS": " ".join(flags), "JAX_COMPILATION_CACHE_DIR": str(workdir) + "-compiled"}
     command = [sys.executable, str(ROOT / "train.py"), "--config", DIGITS, "--workdir", str(workdir)]
-    command += overrides(**changed) + ["--coordinator", f"127.0.0.1:{port}", "--processes", str(count)]
+    command += [*overrides(**changed), "--coordinator", f"127.0.0.1:{port}", "--processes", str(count)]
     return [
         subprocess.Popen(
             [*command, "--process", str(number)],
@@ -175,6 +175,10 @@ def test_processes_join_as_the_launcher_or_the_arguments_say():
     assert joined_with(slurm).args == (None, None, None)
     assert joined_with(slurm, "node0:1234").args == ("node0:1234", 8, 3)
     assert "cluster_detection_method" not in joined_with(slurm, "node0:1234").kwargs
+    mpi = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"}
+    local = {"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+    assert joined_with(mpi | local, "node0:1234").args == ("node0:1234", 4, 3)
+    assert joined_with(mpi | local, "node0:1234").kwargs["local_device_ids"] == [1]
     by_hand = joined_with({}, "node0:1234", 4, 2)
     assert by_hand.args == ("node0:1234", 4, 2)
     assert by_hand.kwargs["cluster_detection_method"] == "deactivate"
@@ -196,7 +200,7 @@ def test_arguments_that_name_no_process_are_refused_in_words(arguments, words):
 
 def test_processes_that_do_not_find_each_other_say_so():
     unreachable = mock.patch("jax.distributed.initialize", side_effect=RuntimeError("timed out"))
-    with unreachable, pytest.raises(ValueError, match="the 2 processes did not find each other at a:1 .*timed out"):
+    with unreachable, pytest.raises(ValueError, match=r"the 2 processes did not find each other at a:1 .*timed out"):
         cluster.join("a:1", 2, 0)
 
 
@@ -222,6 +226,6 @@ def test_processes_that_see_different_disks_are_told_so(tmp_path):
     require_agreement(5, tmp_path)
     with (
         mock.patch("jaxvae.cluster.all_of", return_value=np.asarray([20, -1])),
-        pytest.raises(ValueError, match="step 20, none. They must see one file system"),
+        pytest.raises(ValueError, match=r"step 20, none\. They must see one file system"),
     ):
         require_agreement(20, tmp_path)

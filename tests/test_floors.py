@@ -52,7 +52,7 @@ FLOORS = [
         "data.pipeline",
     ],
     ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
-    ["config", "verdict", "build", "catalogue", "engine"],
+    ["engine", "config", "verdict", "build", "catalogue"],
     [
         "interrupt",
         "run",

@@ -34,8 +34,9 @@ class Resident:
         self.data = layout.put_whole(Examples(*split.take(np.arange(len(split)))))
         self.steps_per_epoch = self.n // batch_size
         self.permutation = lru_cache(maxsize=2)(lambda epoch: layout.put_whole(order(self.key, epoch, self.n)))
-        places = {"out_shardings": layout.batch} if layout.spread else {}
-        self.take = jax.jit(partial(take_batch, batch_size=batch_size), **places)
+        self.take = jax.jit(
+            partial(take_batch, batch_size=batch_size), out_shardings=layout.batch if layout.spread else None
+        )
 
     def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end."""
