@@ -27,7 +27,7 @@ STEPS = 60
 def tiny(**train) -> Config:
     train = {"steps": STEPS, "engine": "scan", "log_every": 7, "validate_every": 20, "checkpoint_every": 15} | train
     return Config(
-        data=Data(batch_size=100, pipeline="resident"),
+        data=Data(batch_size=96, pipeline="resident"),
         model=Model(encoder="mlp(32)", decoder="mlp(32)"),
         objective="elbo(beta=linear(0.5, 1, steps=30))",
         optimizer=Optimizer(schedule="warmup(10)", clip=100.0),
