@@ -6,6 +6,7 @@ epoch, position = divmod(t, n // B): a function of the step alone, so a run cont
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -18,6 +19,7 @@ from jax import Array, lax
 from jaxvae.data.dataset import Split
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
+from jaxvae.data.records import Records
 
 AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
 
@@ -49,20 +51,24 @@ def take_batch(data: Examples, permutation: Array, position: Array | int, *, bat
 
 
 class Streaming:
-    """The split stays in its memory-mapped cache; Grain gathers batches ahead and puts them onto the device."""
+    """The split stays in its memory-mapped cache or its records; Grain reads batches and puts them on the device ahead.
+
+    `rows`: which rows of every batch this process reads, and puts onto its devices.
+    """
 
     name = "streaming"
 
-    def __init__(self, split: Split, key: Array, batch_size: int):
-        self.split, self.n, self.key, self.batch_size = split, len(split), key, batch_size
+    def __init__(self, split: Split, key: Array, batch_size: int, rows: slice = slice(None)):
+        self.split, self.n, self.key, self.batch_size, self.rows = split, len(split), key, batch_size, rows
         self.steps_per_epoch = self.n // batch_size
         self.permutation = lru_cache(maxsize=2)(lambda epoch: np.asarray(order(self.key, epoch, self.n)))
 
     def batch(self, step: int) -> Examples:
-        """The batch of this step, in the host's memory."""
+        """The batch of this step, in the host's memory: its `rows`."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         first = position * self.batch_size
-        return Examples(*self.split.take(self.permutation(epoch)[first : first + self.batch_size]))
+        batch = self.permutation(epoch)[first : first + self.batch_size]
+        return Examples(*self.split.take(batch[self.rows]))
 
     def batches(self, step: int, place: Callable[[Examples], Any] = jax.device_put) -> Iterator[Examples]:
         """The batches from this step on, without end, gathered ahead and put onto the device ahead."""
@@ -94,8 +100,18 @@ PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Residen
 
 
 def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
-    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'."""
+    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'.
+
+    What is decoded as it is read can only be streamed: ValueError where 'resident' is asked for.
+    """
+    size = len(split) * math.prod(split.image.shape[1:])
+    if isinstance(split.image, Records):
+        if name == "resident":
+            raise ValueError(
+                f"data.pipeline='resident' keeps all images decoded on the device; these are {size / 1e9:,.2g} GB, "
+                "of a set beyond data.decoded_limit. Choose data.pipeline='streaming' or 'auto', or a larger limit."
+            )
+        return "streaming"
     if name != "auto":
         return name
-    size = len(split) * int(np.prod(split.image.shape[1:]))
     return "resident" if size < (free_bytes or 2**32) / 2 else "streaming"
