@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import jax
@@ -51,7 +53,7 @@ def take_batch(data: Examples, permutation: Array, position: Array | int, *, bat
 
 
 class Streaming:
-    """The split stays in its memory-mapped cache or its records; Grain reads batches and puts them on the device ahead.
+    """The split stays in its memory-mapped cache or its records; batches are read and put onto the device ahead.
 
     `rows`: which rows of every batch this process reads, and puts onto its devices.
     """
@@ -72,11 +74,24 @@ class Streaming:
 
     def batches(self, step: int, place: Callable[[Examples], Any] = jax.device_put) -> Iterator[Examples]:
         """The batches from this step on, without end, gathered ahead and put onto the device ahead."""
-        import grain  # lazily: it takes a second to import, and accelerator images often lack it
+        # a second thread asks for the next batch while the slowest worker is still busy with this one
+        threads = 2 if isinstance(self.split.image, Records) else 1
+        return put_ahead(read_ahead(self.batch, count(step), threads), place)
 
-        steps = grain.MapDataset.range(step, 2**31 - 1).map(self.batch)
-        reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
-        return put_ahead(iter(steps.to_iter_dataset(reading)), place)
+
+def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int = 1) -> Iterator[Any]:
+    """read(number) of each number, in their order, done by threads while the caller computes."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future] = deque()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(read, number))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> Iterator[Any]:
@@ -91,9 +106,12 @@ def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> 
 
 def in_order(split: Split, batch_size: int) -> Iterator[tuple[Examples, int]]:
     """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones."""
-    for first in range(0, len(split), batch_size):
+
+    def read(first: int) -> tuple[Examples, int]:
         positions = np.arange(first, first + batch_size)
-        yield Examples(*split.take(np.minimum(positions, len(split) - 1))), min(batch_size, len(split) - first)
+        return Examples(*split.take(np.minimum(positions, len(split) - 1))), min(batch_size, len(split) - first)
+
+    return read_ahead(read, range(0, len(split), batch_size))
 
 
 PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Resident, "streaming": Streaming}

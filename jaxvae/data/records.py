@@ -61,7 +61,8 @@ def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
         if row is None:
             raise
         raise ValueError(
-            f"cannot read record {row:,} of {source!r}, in {file_of(source, row)}: {error}. "
+            f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in "
+            f"{file_of(source, row)}: {error}. "
             f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
         ) from error
 
