@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.checkpoint import write_durably
+from jaxvae.data.cache import DECODED_LIMIT
 
 VERSION = 1
 
@@ -32,6 +33,10 @@ class Data:
     corrupt: str = "none"
     size: int | None = None  # of a folder's images: the central square of each, resized; None: they have one size
     channels: int | None = None  # of a folder's images: 1 or 3; None: 3 where any has colour
+    # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,
+    decoded_limit: float = may_change(DECODED_LIMIT)
+    # by so many processes that decode them; 0: by this one; None: one less than the cores, at most 8
+    workers: int | None = may_change(None)
     manual_dir: str | None = may_change(None)  # files to prepare a stock set from, where it shall not be downloaded
 
 

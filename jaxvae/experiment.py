@@ -51,6 +51,8 @@ def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = prin
         manual_dir=wanted.manual_dir,
         size=wanted.size,
         channels=wanted.channels,
+        decoded_limit=wanted.decoded_limit,
+        workers=wanted.workers,
     )
     parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)

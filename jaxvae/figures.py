@@ -59,7 +59,7 @@ def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
     """The labels of n training images, sorted, for a conditional model; None for another."""
     if parts.condition_size is None:
         return None
-    label = data.splits["train"].take(np.arange(n) % len(data.splits["train"]))[1]
+    label = data.splits["train"].labels(np.arange(n) % len(data.splits["train"]))
     return label[np.argsort(label if label.ndim == 1 else label[:, 0], kind="stable")]
 
 
@@ -74,9 +74,7 @@ def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
             f"{order} principal component ({share:.0%} of the variance)"
             for order, share in zip(("first", "second"), shares, strict=True)
         )
-    label = split.take(np.arange(len(split)))[1] if split.label is not None and split.label.ndim == 1 else None
-    plots.latent_plane(path, means, label, axes=axes, circles=circles)
-    label = split.take(np.arange(len(split)))[1] if split.label is not None else None
+    label = split.labels(np.arange(len(split))) if split.label is not None and split.label.ndim == 1 else None
     plots.latent_plane(path, means, label, axes=axes, circles=circles)
 
 

@@ -206,6 +206,9 @@ def check_numbers(config: Config) -> None:
     for name, number in positive.items():
         whole(name, number)
     whole("train.steps", train.steps, least=0 if train.init_from else 1)
+    whole("data.workers", 0 if data.workers is None else data.workers, least=0)
+    if not isinstance(data.decoded_limit, int | float) or not data.decoded_limit >= 0:
+        raise ValueError(f"data.decoded_limit={data.decoded_limit!r}: expected GB, from 0 on.")
     clip = 1.0 if optimizer.clip is None else optimizer.clip
     for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
         if not isinstance(value, int | float) or not 0 < value < math.inf:

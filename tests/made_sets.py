@@ -30,8 +30,8 @@ def prepare_stock(name, arrays, data_dir):
     return _prepared(Offline, data_dir)
 
 
-def prepare_own(name, features, splits, data_dir):
-    """Prepare a set of one's own, {split: list of examples} with the given features."""
+def prepare_own(name, features, splits, data_dir, shards=None):
+    """Prepare a set of one's own, {split: list of examples} with the given features, in so many files a split."""
 
     class Own(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
@@ -46,7 +46,7 @@ def prepare_own(name, features, splits, data_dir):
             yield from enumerate(examples)
 
     Own.name = name
-    return _prepared(Own, data_dir)
+    return _prepared(Own, data_dir, num_shards=shards)
 
 
 def noise(count, shape=(28, 28, 1), seed=0):
@@ -55,7 +55,7 @@ def noise(count, shape=(28, 28, 1), seed=0):
     return random.integers(0, 256, (count, *shape), np.uint8), random.integers(0, 10, count)
 
 
-def _prepared(builder_class, data_dir):
+def _prepared(builder_class, data_dir, **options):
     builder = builder_class(data_dir=data_dir, file_format="array_record")
-    builder.download_and_prepare()
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**options))
     return builder

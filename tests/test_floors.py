@@ -41,6 +41,8 @@ FLOORS = [
         "data.digits",
         "data.stock",
         "data.tfds",
+        "data.records",
+        "data.workers",
         "data.cache",
         "data.picture",
         "data.members",

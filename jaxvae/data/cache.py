@@ -1,22 +1,30 @@
-"""A data set decoded once, then memory-mapped: a record costs 50-100 us to decode and half a microsecond to gather."""
+"""A data set decoded once, then memory-mapped: a record costs 50-100 us to decode and half a microsecond to gather.
+
+One that is too large for that is decoded as it is read, and only its labels are kept.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data.decoded import Decoded, open_or_build, write_header
+from jaxvae.data.decoded import Decoded, Images, described, is_whole, labels, open_or_build, write_header
+from jaxvae.data.records import Decode, Records, decoder, fill, has_label, read
 from jaxvae.data.store import cache_folder
 from jaxvae.data.tfds import open_builder, prepared_folder, read_split
+from jaxvae.data.workers import Workers
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
+
+DECODED_LIMIT = 16.0  # GB
 
 _CHUNK = 1000
 _CHUNKS_PER_LINE = 12
@@ -28,20 +36,48 @@ def load(
     *,
     manual_dir: str | os.PathLike | None = None,
     log: Callable[[str], None] | None = None,
+    limit: float = DECODED_LIMIT,
+    workers: int = 0,
 ) -> Decoded:
     """Memory-map the decoded splits of `name`, decoding them first where that has not been done.
 
     `name`, `data_dir` and `manual_dir` as for `jaxvae.data.tfds.prepared_folder`, which also lists the ValueErrors, as
     `open_builder` does; `log` gets a line of text now and then while it decodes. A damaged or interrupted cache is
-    built again; processes may load at once.
+    built again; processes may load at once. Where all images are more than `limit` GB their splits are `Records`,
+    decoded whenever they are indexed, by so many `workers` (0: in this process).
     """
     say = log or (lambda line: None)
     folder = prepared_folder(name, data_dir, manual_dir=manual_dir, log=say)
     fingerprint = folder_fingerprint(folder)
     dataset = name.partition(":")[0]
-    target = cache_folder() / "decoded" / f"{dataset.replace('/', '-')}-{folder.name}-{fingerprint[:12]}"
+    place = f"{dataset.replace('/', '-')}-{folder.name}-{fingerprint[:12]}"
+    target = cache_folder() / "decoded" / place
     head = {"name": dataset, "version": folder.name, "fingerprint": fingerprint}
+    size = _decoded_bytes(target, name, data_dir) / 1e9
+    if size > limit:
+        say(f"{dataset}: {size:,.2g} GB decoded, more than {limit:g} GB: decoding as it is read, {workers} processes")
+        decode = Workers(folder, workers).decode if workers else decoder(folder)
+        return _stream(cache_folder() / "labels" / place, open_builder(name, data_dir), head, decode, say)
     return open_or_build(target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, say))
+
+
+def _decoded_bytes(target: Path, name: str, data_dir: str | os.PathLike | None) -> int:
+    if is_whole(target):  # without TFDS, which takes half a second to import
+        return sum(path.stat().st_size for path in target.glob("*.image.npy"))
+    info = open_builder(name, data_dir).info
+    return math.prod(info.features["image"].shape) * sum(split.num_examples for split in info.splits.values())
+
+
+def _stream(
+    target: Path, builder: tfds.core.DatasetBuilder, head: dict[str, Any], decode: Decode, log: Callable[[str], None]
+) -> Decoded:
+    meta = described(target, lambda scratch: _describe(scratch, builder, head, _write_labels, log))
+    shape = builder.info.features["image"].shape
+    splits = {
+        split: Images(Records(split, (count, *shape), decode), labels(target, meta, split))
+        for split, count in meta["splits"].items()
+    }
+    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -57,24 +93,48 @@ def folder_fingerprint(folder: Path) -> str:
 def _decode(
     folder: Path, builder: tfds.core.DatasetBuilder, head: dict[str, Any], log: Callable[[str], None]
 ) -> dict[str, Any]:
+    return _describe(folder, builder, head, _write_split, log)
+
+
+def _describe(
+    folder: Path,
+    builder: tfds.core.DatasetBuilder,
+    head: dict[str, Any],
+    write: Callable[..., None],
+    log: Callable[[str], None],
+) -> dict[str, Any]:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     for split in splits:
-        _write_split(folder, builder, split, log)
+        write(folder, builder, split, log)
     return {**head, "class_names": _class_names(builder.info.features), "splits": splits}
 
 
 def _write_split(folder: Path, builder: tfds.core.DatasetBuilder, split: str, log: Callable[[str], None]) -> None:
     source = read_split(builder, split)
     shape = (len(source), *builder.info.features["image"].shape)
-    labels: list[int] | None = [] if _has_label(builder.info.features) else None
+    found: list[int] | None = [] if has_label(builder.info.features) else None
     with open(folder / f"{split}.image.npy", "wb") as file:
         write_header(file, shape)
         for records in _chunks(source, f"decoding {builder.name} {split}", log):
-            file.write(_stack_images(records, shape[1:], builder.name).tobytes())
-            if labels is not None:
-                labels.extend(record["label"] for record in records)
-    if labels is not None:
-        np.save(folder / f"{split}.label.npy", np.asarray(labels, np.int32))
+            images = np.empty((len(records), *shape[1:]), np.uint8)
+            fill(images, records, source)
+            file.write(images)
+            if found is not None:
+                found.extend(record["label"] for record in records)
+    if found is not None:
+        np.save(folder / f"{split}.label.npy", np.asarray(found, np.int32))
+
+
+def _write_labels(folder: Path, builder: tfds.core.DatasetBuilder, split: str, log: Callable[[str], None]) -> None:
+    if not has_label(builder.info.features):
+        return
+    source = read_split(builder, split, images=False)
+    found = np.empty(len(source), np.int32)
+    first = 0
+    for records in _chunks(source, f"reading the labels of {builder.name} {split}", log):
+        found[first : first + len(records)] = [record["label"] for record in records]
+        first += len(records)
+    np.save(folder / f"{split}.label.npy", found)
 
 
 def _chunks(source: BaseDataSource, title: str, log: Callable[[str], None]) -> Iterator[list[dict[str, Any]]]:
@@ -82,32 +142,9 @@ def _chunks(source: BaseDataSource, title: str, log: Callable[[str], None]) -> I
     for turn, start in enumerate(range(0, total, _CHUNK)):
         if turn % _CHUNKS_PER_LINE == 0:
             log(f"{title}: {start:,} of {total:,}")
-        yield _read(source, range(start, min(start + _CHUNK, total)))
+        yield read(source, range(start, min(start + _CHUNK, total)))
     log(f"{title}: {total:,} of {total:,}")
 
 
-def _read(source: BaseDataSource, indices: range) -> list[dict[str, Any]]:
-    try:
-        return source.__getitems__(list(indices))
-    except RuntimeError as error:  # array_record's, for a missing or damaged file
-        raise ValueError(
-            f"cannot read records {indices.start:,} to {indices.stop:,} of {source!r}: {error}. "
-            f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
-        ) from error
-
-
-def _stack_images(records: Sequence[dict[str, Any]], shape: tuple[int, ...], name: str) -> np.ndarray:
-    images = [record["image"] for record in records]
-    odd = next((image.shape for image in images if image.shape != shape), None)
-    if odd is not None:
-        raise ValueError(f"{name} holds an image of shape {odd} where its features promise {shape}; prepare it again.")
-    return np.stack(images)
-
-
-def _has_label(features: tfds.features.FeaturesDict) -> bool:
-    label = dict(features.items()).get("label")
-    return label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
-
-
 def _class_names(features: tfds.features.FeaturesDict) -> list[str]:
-    return list(getattr(features["label"], "names", None) or ()) if _has_label(features) else []
+    return list(getattr(features["label"], "names", None) or ()) if has_label(features) else []

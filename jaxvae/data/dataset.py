@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvae.data.arrays import Stored, check_agreement, checked_images, fingerprint
+from jaxvae.data import cache
+from jaxvae.data.arrays import check_agreement, checked_images, fingerprint
+from jaxvae.data.cache import DECODED_LIMIT
+from jaxvae.data.decoded import Pictures
+from jaxvae.data.workers import default_count
 
 # the held out images are the same in every run, whatever train.seed is: they are part of the protocol
 VALIDATION_SEED = 0
 TEST_SEED = 1
+
+Kept = Mapping[str, tuple[Pictures, np.ndarray | None]]  # split -> (uint8 [N, *X], labels or None)
 
 OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
 
@@ -21,10 +27,11 @@ OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data be
 class Split:
     """`rows [n]` of the stored `image` uint8 [N, *X] and `label`: int32 [N], float32 vectors [N, C], or None.
 
+    `image` is an array, or decodes whatever rows it is indexed with (`jaxvae.data.records.Records`).
     An example's `index` is `offset` + row: unique over all splits, so that no two examples share their randomness.
     """
 
-    image: np.ndarray
+    image: Pictures
     label: np.ndarray | None
     rows: np.ndarray
     offset: int
@@ -39,11 +46,15 @@ class Split:
     def take(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(image, label, index) of the examples at these positions of the split."""
         rows = self.rows[positions]
-        label = np.full(len(rows), -1, np.int32) if self.label is None else np.asarray(self.label[rows])
-        return self.image[rows], label, (self.offset + rows).astype(np.int32)
+        return self.image[rows], self.labels(positions), (self.offset + rows).astype(np.int32)
+
+    def labels(self, positions: np.ndarray) -> np.ndarray:
+        """The labels of the examples at these positions, no image read; -1 where there are none."""
+        rows = self.rows[positions]
+        return np.full(len(rows), -1, np.int32) if self.label is None else np.asarray(self.label[rows])
 
 
-def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
+def make_splits(stored: Kept, validation: float) -> dict[str, Split]:
     """Splits the stored 'train' images into train and validation and takes 'test' whole.
 
     `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
@@ -52,12 +63,12 @@ def make_splits(stored: Stored, validation: float) -> dict[str, Split]:
     return hold_out_validation(whole_splits(stored), validation)
 
 
-def make_own_splits(stored: Stored, validation: float) -> dict[str, Split]:
+def make_own_splits(stored: Kept, validation: float) -> dict[str, Split]:
     """As make_splits; where there is no 'test', a tenth of the 'train' images becomes it first."""
     return hold_out_validation(hold_out_test(whole_splits(stored)), validation)
 
 
-def whole_splits(stored: Stored) -> dict[str, Split]:
+def whole_splits(stored: Kept) -> dict[str, Split]:
     """Every stored split with all its rows, numbered apart."""
     if "train" not in stored:
         raise ValueError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
@@ -144,12 +155,16 @@ def open_data(
     manual_dir: str | None = None,
     size: int | None = None,
     channels: int | None = None,
+    decoded_limit: float = DECODED_LIMIT,
+    workers: int | None = None,
 ) -> DataSet:
     """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`).
 
     `name`: 'digits', a TFDS name, 'folder:PATH' (a folder or zip of images), 'npz:PATH' or 'npy:PATH', where a relative
     PATH starts at `data_dir`. `manual_dir` holds files of a set that jaxvae prepares itself; `size` and `channels` are
-    what a folder's images are brought to. ValueError, in words, for all that cannot be read.
+    what a folder's images are brought to. A TFDS set of more than `decoded_limit` GB is not cached, but decoded as it
+    is read, by so many `workers` (None: one less than the cores, at most 8; 0: in this process). ValueError, in words,
+    for all that cannot be read.
     """
     kind, _, path = name.partition(":")
     if (size, channels) != (None, None) and (kind != "folder" or arrays is not None):
@@ -170,9 +185,8 @@ def open_data(
 
         decoded = {"npz": numpy_files.load_npz, "npy": numpy_files.load_npy}[kind](name, where, say)
     else:
-        from jaxvae.data import cache
-
-        decoded = cache.load(name, data_dir, manual_dir=manual_dir, log=log)
+        count = default_count() if workers is None else workers
+        decoded = cache.load(name, data_dir, manual_dir=manual_dir, log=log, limit=decoded_limit, workers=count)
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
     splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
     return DataSet(

@@ -6,20 +6,32 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from jaxvae.data.store import build_once, discard
 
 _FORMAT = 1  # of these files: raise it when they change, and old ones are built again
+_META = "meta.json"
+
+
+class Pictures(Protocol):
+    """What is asked of stored images: an array uint8 [N, *X], or what decodes the rows it is indexed with."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Images:
     """One split in file order: image uint8 [N, *X] and label int32 [N], float32 [N, C] or None, mapped read-only."""
 
-    image: np.ndarray
+    image: Pictures
     label: np.ndarray | None
 
 
@@ -40,10 +52,26 @@ def open_or_build(target: Path, build: Callable[[Path], dict[str, Any]]) -> Deco
     `build(folder)` writes {split}.image.npy and {split}.label.npy into `folder` and returns name, version, fingerprint,
     class_names and splits (their names, with their sizes). Processes may build at once.
     """
-    if target.exists() and not _is_whole(target):  # in this order: another process may finish it in between
+    meta = described(target, build)
+    splits = {
+        split: Images(image=map_array(target / f"{split}.image.npy"), label=labels(target, meta, split))
+        for split in meta["splits"]
+    }
+    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+
+def described(target: Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What `build` returned, with the files it wrote, whatever they are; else as `open_or_build`."""
+    if target.exists() and not is_whole(target):  # in this order: another process may finish it in between
         discard(target)
     build_once(target, lambda scratch: _built(scratch, build))
-    return _open(target)
+    return json.loads((target / _META).read_text())
+
+
+def labels(folder: Path, meta: dict[str, Any], split: str) -> np.ndarray | None:
+    """The labels of a split, mapped; None where there are none."""
+    name = f"{split}.label.npy"
+    return map_array(folder / name) if name in meta["files"] else None
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -66,26 +94,15 @@ def _built(scratch: Path, build: Callable[[Path], dict[str, Any]]) -> Path:
     described = build(folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     meta = {"format": _FORMAT, **described, "files": files}
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+    (folder / _META).write_text(json.dumps(meta, indent=1))
     return folder
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether all that the folder describes is there."""
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / _META).read_text())
         sizes = {name: (folder / name).stat().st_size for name in meta["files"]}
         return meta["format"] == _FORMAT and sizes == meta["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _open(folder: Path) -> Decoded:
-    meta = json.loads((folder / "meta.json").read_text())
-    splits = {
-        split: Images(
-            image=map_array(folder / f"{split}.image.npy"),
-            label=map_array(folder / f"{split}.label.npy") if f"{split}.label.npy" in meta["files"] else None,
-        )
-        for split in meta["splits"]
-    }
-    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))

@@ -68,7 +68,9 @@ def load_npz(name: str, path: Path, say: Say) -> Decoded:
         return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": sizes}
 
     decoded = open_or_build(_target(path), build)
-    splits = {split: Images(with_channels(some.image), some.label) for split, some in decoded.splits.items()}
+    splits = {
+        split: Images(with_channels(np.asarray(some.image)), some.label) for split, some in decoded.splits.items()
+    }
     return dataclasses.replace(decoded, splits=splits)
 
 

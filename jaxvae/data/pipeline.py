@@ -6,9 +6,12 @@ epoch, position = divmod(t, n // B): a function of the step alone, so a run cont
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import jax
@@ -18,6 +21,7 @@ from jax import Array, lax
 from jaxvae.data.dataset import Split
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
+from jaxvae.data.records import Records
 from jaxvae.layout import Layout, one_device
 
 AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
@@ -53,7 +57,10 @@ def take_batch(data: Examples, permutation: Array, position: Array | int, *, bat
 
 
 class Streaming:
-    """The split stays in its memory-mapped cache; Grain gathers batches ahead and puts them onto the device."""
+    """The split stays in its memory-mapped cache or its records; batches are read and put onto the device ahead.
+
+    Of several processes each reads the `rows` of every batch that its own devices hold.
+    """
 
     name = "streaming"
 
@@ -73,11 +80,24 @@ class Streaming:
 
     def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end, gathered ahead and put onto the device ahead."""
-        import grain  # lazily: it takes a second to import, and accelerator images often lack it
+        # a second thread asks for the next batch while the slowest worker is still busy with this one
+        threads = 2 if isinstance(self.split.image, Records) else 1
+        return put_ahead(read_ahead(self.batch, count(step), threads), self.layout.put_rows)
 
-        steps = grain.MapDataset.range(step, 2**31 - 1).map(self.batch)
-        reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
-        return put_ahead(iter(steps.to_iter_dataset(reading)), self.layout.put_rows)
+
+def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int = 1) -> Iterator[Any]:
+    """read(number) of each number, in their order, done by threads while the caller computes."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future] = deque()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(read, number))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> Iterator[Any]:
@@ -98,9 +118,13 @@ def in_order(split: Split, batch_size: int, layout: Layout | None = None) -> Ite
     layout = layout or one_device()
     batch_size = -(-batch_size // layout.size) * layout.size
     rows = layout.rows(batch_size)
-    for first in range(0, len(split), batch_size):
+
+    def read(first: int) -> Examples:
         positions = np.arange(first, first + batch_size)[rows]
-        batch = Examples(*split.take(np.minimum(positions, len(split) - 1)))
+        return Examples(*split.take(np.minimum(positions, len(split) - 1)))
+
+    firsts = range(0, len(split), batch_size)
+    for first, batch in zip(firsts, read_ahead(read, firsts), strict=True):
         yield layout.put_rows(batch) if layout.spread else batch, min(batch_size, len(split) - first)
 
 
@@ -108,8 +132,18 @@ PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Residen
 
 
 def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
-    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'."""
+    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'.
+
+    What is decoded as it is read can only be streamed: ValueError where 'resident' is asked for.
+    """
+    size = len(split) * math.prod(split.image.shape[1:])
+    if isinstance(split.image, Records):
+        if name == "resident":
+            raise ValueError(
+                f"data.pipeline='resident' keeps all images decoded on the device; these are {size / 1e9:,.2g} GB, "
+                "of a set beyond data.decoded_limit. Choose data.pipeline='streaming' or 'auto', or a larger limit."
+            )
+        return "streaming"
     if name != "auto":
         return name
-    size = len(split) * int(np.prod(split.image.shape[1:]))
     return "resident" if size < (free_bytes or 2**32) / 2 else "streaming"

@@ -33,25 +33,34 @@ def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
     `name` and `data_dir` as for `prepared_folder`. Raises ValueError where it does, and for a data set without a
     feature 'image', with images of another type or of varying size.
     """
-    folder = prepared_folder(name, data_dir)
-    import tensorflow_datasets as tfds
-
-    # From the files alone: the builder's own code may be another version, or a package that is not installed here.
-    builder = tfds.builder_from_directory(folder)
+    builder = open_folder(prepared_folder(name, data_dir))
     _check_image(name, builder.info.features)
-    logging.getLogger("absl").addFilter(_worth_saying)
     return builder
 
 
-def read_split(builder: tfds.core.DatasetBuilder, split: str) -> BaseDataSource:
+def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
+    """Open a prepared folder as a TFDS builder."""
+    import tensorflow_datasets as tfds
+
+    logging.getLogger("absl").addFilter(_worth_saying)
+    # From the files alone: the builder's own code may be another version, or a package that is not installed here.
+    return tfds.builder_from_directory(folder)
+
+
+def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = True) -> BaseDataSource:
     """Open one split as a random-access source of {'image': uint8 [H,W,C], 'label': int, ...}, in file order.
 
-    `split` is a name or a slice of one, such as 'train[:90%]'. Raises ValueError for a split that is not there.
+    `split` is a name or a slice of one, such as 'train[:90%]'; with images=False the images stay encoded.
+    Raises ValueError for a split that is not there.
     """
     name = split.partition("[")[0]
     if name not in builder.info.splits:
         raise ValueError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
-    return builder.as_data_source(split=split)
+    if images:
+        return builder.as_data_source(split=split)
+    from tensorflow_datasets.core.decode import SkipDecoding
+
+    return builder.as_data_source(split=split, decoders={"image": SkipDecoding()})
 
 
 def prepared_folder(
@@ -86,7 +95,7 @@ def prepared_folder(
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
-    # Each record is decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
+    # Most records are decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
     return "OpenCV is not installed" not in record.getMessage()
 
 

@@ -1,0 +1,99 @@
+"""The records of a prepared set, read in any order: for the cache, or decoded anew whenever they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxvae.data.tfds import open_folder, read_split
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.data_sources.base import BaseDataSource
+
+Decode = Callable[[str, np.ndarray, np.ndarray], None]  # (split, rows int [n], out uint8 [n, *X]), which it fills
+
+
+class Records:
+    """The images of one prepared split, uint8 [N, H, W, C]: an array that is decoded where it is indexed.
+
+    `records[rows]`, of rows int [n] or a slice, is uint8 [n, H, W, C] in the host's memory and holds nothing more.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, split: str, shape: tuple[int, ...], decode: Decode):
+        self.split, self.shape, self.decode = split, shape, decode
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)} images of {self.split}")
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        self.decode(self.split, rows, images)
+        return images
+
+
+def decoder(folder: Path) -> Decode:
+    """Decodes records of the prepared folder in this process, which imports TFDS at the first; ValueError as `read`."""
+    sources: dict[str, BaseDataSource] = {}
+
+    def decode(split: str, rows: np.ndarray, out: np.ndarray) -> None:
+        if split not in sources:
+            sources[split] = read_split(open_folder(folder), split)
+        fill(out, read(sources[split], rows.tolist()), sources[split])
+
+    return decode
+
+
+def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """The records in these rows; ValueError names the file of one that is missing or damaged."""
+    try:
+        return source.__getitems__(list(rows))
+    except Exception as error:  # array_record, the parser and each image format raise errors of their own
+        row = next((row for row in rows if not readable(source, row)), None)
+        if row is None:
+            raise
+        raise ValueError(
+            f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in "
+            f"{file_of(source, row)}: {error}. "
+            f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
+        ) from error
+
+
+def readable(source: BaseDataSource, row: int) -> bool:
+    try:
+        source.__getitems__([row])
+    except Exception:  # as in `read`
+        return False
+    return True
+
+
+def file_of(source: BaseDataSource, row: int) -> str:
+    """The file that holds this row."""
+    files = source.dataset_info.splits[source.split].file_instructions
+    ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
+    return files[int(np.searchsorted(ends, row, side="right"))].filename
+
+
+def fill(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSource) -> None:
+    """Copies the records' images into out, uint8 [n, H, W, C]; ValueError for one of another shape."""
+    for image, record in zip(out, records, strict=True):
+        if record["image"].shape != image.shape:
+            raise ValueError(
+                f"{source.dataset_info.name} holds an image of shape {record['image'].shape} where its features "
+                f"promise {image.shape}; prepare it again."
+            )
+        image[...] = record["image"]
+
+
+def has_label(features: tfds.features.FeaturesDict) -> bool:
+    """Whether there are labels that name classes."""
+    label = dict(features.items()).get("label")
+    return label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
