@@ -16,7 +16,7 @@ from jaxvae.checkpoint import write_durably
 
 VERSION = 1
 ENVIRONMENT = "environment.json"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 SHAPE = ("versions", "platform", "devices", "threads", "flags", "engine", "pipeline")  # on another one, other last bits
 
 
