@@ -203,7 +203,12 @@ def build(config: Config, shape: tuple[int, ...], *, condition: int | None = Non
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
-    step = make_train_step(vae, loss, optimizer, prepared, samples=train.samples, ema=config.optimizer.ema)
+    step = make_train_step(
+        *(vae, loss, optimizer, prepared),
+        samples=train.samples,
+        ema=config.optimizer.ema,
+        accumulate=train.accumulate,
+    )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
     return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
 

@@ -59,6 +59,7 @@ class Optimizer:
 class Train:
     steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
+    accumulate: int = 1  # equal parts of the batch, gone through one after the other to save memory; one update
     seed: int = 0
     engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl

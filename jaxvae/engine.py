@@ -123,17 +123,28 @@ def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> C
 ENGINES: dict[str, Callable[..., Engine]] = {"dispatch": dispatch, "scan": scan, "pmap": pmap}
 
 
-def choose_engine(name: str, *, pipeline: str, devices: int, batch_size: int, convolutions: bool, platform: str) -> str:
+def choose_engine(
+    name: str,
+    *,
+    pipeline: str,
+    devices: int,
+    batch_size: int,
+    convolutions: bool,
+    platform: str,
+    accumulate: int = 1,
+) -> str:
     """The engine's name; ValueError in words where the one asked for cannot work.
 
-    'auto' is pmap on several devices that divide the batch; else scan over resident data, but not over convolutions
-    on a CPU, whose kernels run many times slower inside a compiled loop; else dispatch.
+    'auto' is pmap on several devices that divide the batch, and each part of it; else scan over resident data, but not
+    over convolutions on a CPU, whose kernels run many times slower inside a compiled loop; else dispatch.
     """
-    if name == "pmap" and batch_size % devices:
+    shares = devices * accumulate
+    if name == "pmap" and batch_size % shares:
+        parts = f", and each share over train.accumulate={accumulate} parts" if accumulate > 1 else ""
         raise ValueError(
-            f"train.engine='pmap' shares a batch equally over {devices} devices; "
+            f"train.engine='pmap' shares a batch equally over {devices} devices{parts}; "
             f"data.batch_size={batch_size} is no multiple "
-            f"of that. Choose data.batch_size={batch_size // devices * devices or devices}, or train.engine='dispatch'."
+            f"of that. Choose data.batch_size={batch_size // shares * shares or shares}, or train.engine='dispatch'."
         )
     if name == "scan" and pipeline != "resident":
         raise ValueError(
@@ -142,7 +153,7 @@ def choose_engine(name: str, *, pipeline: str, devices: int, batch_size: int, co
         )
     if name != "auto":
         return name
-    if devices > 1 and batch_size % devices == 0:
+    if devices > 1 and batch_size % shares == 0:
         return "pmap"
     return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
 

@@ -107,6 +107,7 @@ def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
         batch_size=config.data.batch_size,
         convolutions=convolutions,
         platform=jax.default_backend(),
+        accumulate=config.train.accumulate,
     )
 
 
