@@ -44,6 +44,7 @@ class Model:
     decoder: str = "mlp(400)"
     likelihood: str = "bernoulli"
     condition: str = "none"
+    precision: str = "float32"  # | bfloat16: of the products inside encoder and decoder; all else stays float32
 
 
 @dataclass

@@ -19,6 +19,7 @@ from jaxvae.support import LIES_IN
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
     "data.corrupt": ("none",),
+    "model.precision": ("float32", "bfloat16"),
     "model.condition": ("none", "label", "vector"),
     "train.engine": ("auto", "dispatch", "scan", "pmap"),
 }
