@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior
@@ -155,9 +156,10 @@ def register(kind: str, name: str, factory: Callable) -> None:
     """Makes `name(...)` a choice of that kind: encoder, posterior, prior, decoder, likelihood, objective, ...
 
     `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in:
-    `latent_dim`; a decoder's output `shape`; `data_shape`, of x, for a prior; `schedule`, `learning_rate`, `steps` for
-    optimizers and schedules. A part is what the files named after its kind show: a Linen module, which says of itself
-    what verdict.py asks, or is taken for the simplest.
+    `latent_dim`; a decoder's output `shape`; the `dtype` that an encoder or a decoder shall compute in (one without it
+    computes in float32, whatever model.precision is); `data_shape`, of x, for a prior; `schedule`, `learning_rate`,
+    `steps` for optimizers and schedules. A part is what the files named after its kind show: a Linen module, which says
+    of itself what verdict.py asks, or is taken for the simplest.
     """
     if kind not in TABLES:
         raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
@@ -187,12 +189,12 @@ def build(config: Config, shape: tuple[int, ...], *, condition: int | None = Non
             f"model.likelihood={model.likelihood!r}: a {type(px).__name__} is no likelihood; it needs "
             f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
         )
-    features = (*shape[:-1], px.features(shape[-1]))
+    features, dtype = (*shape[:-1], px.features(shape[-1])), jnp.dtype(model.precision)
     vae = VAE(
-        encoder=part("encoder", model.encoder),
+        encoder=part("encoder", model.encoder, dtype=dtype),
         posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),
         latent_prior=part("prior", model.prior, latent_dim=model.latent_dim, data_shape=shape),
-        decoder=part("decoder", model.decoder, shape=features),
+        decoder=part("decoder", model.decoder, shape=features, dtype=dtype),
         likelihood=px,
     )
     loss = part("objective", config.objective)
@@ -203,7 +205,12 @@ def build(config: Config, shape: tuple[int, ...], *, condition: int | None = Non
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
-    step = make_train_step(vae, loss, optimizer, prepared, samples=train.samples, ema=config.optimizer.ema)
+    step = make_train_step(
+        *(vae, loss, optimizer, prepared),
+        samples=train.samples,
+        ema=config.optimizer.ema,
+        accumulate=train.accumulate,
+    )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
     return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
 

@@ -49,6 +49,7 @@ class Model:
     decoder: str = "mlp(400)"
     likelihood: str = "bernoulli"
     condition: str = "none"
+    precision: str = "float32"  # | bfloat16: of the products inside encoder and decoder; all else stays float32
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Optimizer:
 class Train:
     steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
+    accumulate: int = 1  # equal parts of the batch, gone through one after the other to save memory; one update
     seed: int = 0
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
     engine: str = may_change("auto")

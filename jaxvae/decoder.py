@@ -1,7 +1,8 @@
 """Decoders: z (and a condition) -> features of p(x|z), [N, *Z] -> [N, *shape].
 
 `shape` is (H, W, features per pixel) or (L, features): the likelihood says how many features a pixel needs, build.py
-passes it in. Called as network(z, condition, keys), as encoders are; the condition is appended to the flattened z.
+passes it in. Called as network(z, condition, keys), as encoders are; the condition is appended to the flattened z. The
+last layer gives float32 whatever `dtype` the others compute in: a likelihood is no place to round.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import math
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxvae.encoder import require_attention, require_rate, require_sizes, require_widths
 from jaxvae.layers import (
@@ -24,6 +27,7 @@ from jaxvae.layers import (
     halved,
     layer_keys,
     patch_grid,
+    wide_product,
     with_condition,
 )
 
@@ -32,13 +36,14 @@ class LinearDecoder(nn.Module):
     """One affine map."""
 
     shape: tuple[int, ...]
+    dtype: DTypeLike = jnp.float32
     takes = "any"
     dropout = 0.0
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None) -> Array:
         z = with_condition(z.reshape(len(z), -1), condition)
-        return nn.Dense(math.prod(self.shape))(z).reshape(-1, *self.shape)
+        return wide_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
 
 
 class MLPDecoder(nn.Module):
@@ -48,13 +53,14 @@ class MLPDecoder(nn.Module):
     shape: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "any"
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         z = with_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack(self.widths, self.activation, self.dropout)(z, keys)
-        return nn.Dense(math.prod(self.shape))(hidden).reshape(-1, *self.shape)
+        hidden = DenseStack(self.widths, self.activation, self.dropout, self.dtype)(z, keys)
+        return wide_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
 
 
 class ConvDecoder(nn.Module):
@@ -66,6 +72,7 @@ class ConvDecoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
@@ -73,10 +80,10 @@ class ConvDecoder(nn.Module):
         smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
         widths = (self.dense, math.prod(smallest) * self.channels[0])
         z = with_condition(z.reshape(len(z), -1), condition)
-        x = DenseStack(widths, self.activation, self.dropout)(z, layer_keys(keys, 0))
+        x = DenseStack(widths, self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
         x = x.reshape(-1, *smallest, self.channels[0])
         for layer, (channels, size) in enumerate(zip(self.channels[1:], larger, strict=False), start=1):
-            x = activation_named(self.activation)(ConvTranspose(channels, size, self.kernel)(x))
+            x = activation_named(self.activation)(ConvTranspose(channels, size, self.kernel, dtype=self.dtype)(x))
             x = dropout(layer_keys(keys, layer), x, self.dropout)
         return ConvTranspose(self.shape[-1], larger[-1], self.kernel)(x)
 
@@ -106,18 +113,21 @@ class ResNetDecoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
         z = with_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack((self.dense,), self.activation, self.dropout)(z, layer_keys(keys, 0))
-        x = nn.Dense(math.prod(smallest) * self.channels[0])(hidden).reshape(-1, *smallest, self.channels[0])
+        hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
+        x = nn.Dense(math.prod(smallest) * self.channels[0], dtype=self.dtype)(hidden)
+        x = x.reshape(-1, *smallest, self.channels[0])
         after = (*self.channels[1:], self.shape[-1])
         for layer, (features, size) in enumerate(zip(after, larger, strict=True), start=1):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout)
-            x = ConvTranspose(features, size)(level(x, layer_keys(keys, layer)))
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype)
+            dtype = self.dtype if layer < len(after) else jnp.float32
+            x = ConvTranspose(features, size, dtype=dtype)(level(x, layer_keys(keys, layer)))
         return x
 
 
@@ -132,27 +142,40 @@ class AttentionDecoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         tokens = math.prod(patch_grid(self.shape, self.patch))
         z = with_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack((self.dense,), self.activation, self.dropout)(z, layer_keys(keys, 0))
-        x = nn.Dense(tokens * self.width)(hidden).reshape(-1, tokens, self.width)
-        x = Transformer(self.blocks, self.heads, self.activation, self.dropout)(x, layer_keys(keys, 1))
-        return from_patches(nn.Dense(self.patch**2 * self.shape[-1])(x), self.shape[:2], self.patch)
+        hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
+        x = nn.Dense(tokens * self.width, dtype=self.dtype)(hidden).reshape(-1, tokens, self.width)
+        x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype)(x, layer_keys(keys, 1))
+        patches = wide_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
+        return from_patches(patches, self.shape[:2], self.patch)
 
 
-def linear(*, shape: tuple[int, ...]) -> LinearDecoder:
+def wide_dense(features: int, dtype: DTypeLike) -> nn.Dense:
+    """A decoder's last affine map: operands in `dtype`, outputs in float32."""
+    return nn.Dense(features, dtype=dtype, dot_general=wide_product)
+
+
+def linear(*, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LinearDecoder:
     """One affine map from z to all features, no hidden layer: features = W z + b.
 
     With gaussian('learned') the model is probabilistic PCA (Tipping & Bishop 1999). Goes with any data.
     """
-    return LinearDecoder(shape)
+    return LinearDecoder(shape, dtype)
 
 
-def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu", dropout: float = 0.0) -> MLPDecoder:
+def mlp(
+    *widths: int,
+    shape: tuple[int, ...],
+    activation: str = "relu",
+    dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
+) -> MLPDecoder:
     """Dense layers of these widths, then one linear layer to the features of every pixel.
 
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
@@ -160,7 +183,7 @@ def mlp(*widths: int, shape: tuple[int, ...], activation: str = "relu", dropout:
     """
     activation_named(activation)
     require_rate(dropout=dropout)
-    return MLPDecoder(require_widths("mlp", widths), shape, activation, dropout)
+    return MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype)
 
 
 def conv(
@@ -170,6 +193,7 @@ def conv(
     dense: int = 256,
     activation: str = "relu",
     dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> ConvDecoder:
     """Dense layers to a small image of channels[0], then one doubling transpose convolution per entry of `channels`.
 
@@ -180,7 +204,7 @@ def conv(
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
-    return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout)
+    return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
 
 
 def conv1d(
@@ -190,6 +214,7 @@ def conv1d(
     dense: int = 256,
     activation: str = "relu",
     dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> SequenceDecoder:
     """Dense layers to a short sequence of channels[0], then one doubling transpose convolution per entry of `channels`.
 
@@ -199,7 +224,7 @@ def conv1d(
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
     flat = (math.prod(shape[:-1]), shape[-1])
-    network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout)
+    network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout, dtype)
     return SequenceDecoder(network, shape)
 
 
@@ -211,6 +236,7 @@ def resnet(
     dense: int = 256,
     activation: str = "silu",
     dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> ResNetDecoder:
     """A small image of channels[0]; per entry of `channels`, `blocks` residual blocks, x + f(x), and a doubling.
 
@@ -221,7 +247,7 @@ def resnet(
     activation_named(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
-    return ResNetDecoder(require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout)
+    return ResNetDecoder(require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout, dtype)
 
 
 def attention(
@@ -234,6 +260,7 @@ def attention(
     dense: int = 256,
     activation: str = "gelu",
     dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> AttentionDecoder:
     """A small transformer, softmax(q k' / sqrt(d)) v, over one token a patch; each becomes its patch's pixels.
 
@@ -243,4 +270,4 @@ def attention(
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     activation_named(activation)
     require_rate(dropout=dropout)
-    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout)
+    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype)

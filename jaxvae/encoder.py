@@ -2,7 +2,8 @@
 
 A factory takes what a config's string holds, `conv(32, 64, dense=256)`, and returns a Linen module. Called as
 network(x, condition, keys): `condition` [N, C] is a one-hot class or a vector, or None; `keys` [N] are for dropout, in
-training alone. Each says what it `takes` ('any', 'images', 'sequences') and its rate of `dropout`.
+training alone. Each says what it `takes` ('any', 'images', 'sequences') and its rate of `dropout`. What it computes in
+is a factory's keyword-only `dtype`, which build.py fills in; a network without one computes in float32.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxvae.layers import (
     DenseStack,
@@ -40,12 +43,13 @@ class MLPEncoder(nn.Module):
     widths: Sequence[int]
     activation: str = "relu"
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "any"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         x = with_condition(x.reshape(len(x), -1), condition)
-        return DenseStack(self.widths, self.activation, self.dropout)(x, keys)
+        return DenseStack(self.widths, self.activation, self.dropout, self.dtype)(x, keys)
 
 
 class ConvEncoder(nn.Module):
@@ -56,15 +60,16 @@ class ConvEncoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         x, places = with_condition(x, condition), x.ndim - 2
         for layer, channels in enumerate(self.channels):
-            x = nn.Conv(channels, (self.kernel,) * places, strides=(2,) * places, padding="SAME")(x)
+            x = nn.Conv(channels, (self.kernel,) * places, strides=(2,) * places, dtype=self.dtype)(x)
             x = dropout(layer_keys(keys, layer), activation_named(self.activation)(x), self.dropout)
-        head = DenseStack((self.dense,), self.activation, self.dropout)
+        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
 
 
@@ -91,15 +96,16 @@ class ResNetEncoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         x = with_condition(x, condition)
         for layer, channels in enumerate(self.channels):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout)
-            x = level(nn.Conv(channels, (4, 4), strides=(2, 2), padding="SAME")(x), layer_keys(keys, layer))
-        head = DenseStack((self.dense,), self.activation, self.dropout)
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype)
+            x = level(nn.Conv(channels, (4, 4), strides=(2, 2), dtype=self.dtype)(x), layer_keys(keys, layer))
+        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
 
 
@@ -113,14 +119,15 @@ class AttentionEncoder(nn.Module):
     dense: int
     activation: str
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
     takes = "images"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        tokens = nn.Dense(self.width)(with_condition(to_patches(x, self.patch), condition))
-        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout)
+        tokens = nn.Dense(self.width, dtype=self.dtype)(with_condition(to_patches(x, self.patch), condition))
+        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype)
         tokens = transformer(tokens, layer_keys(keys, 0))
-        head = DenseStack((self.dense,), self.activation, self.dropout)
+        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(tokens.reshape(len(x), -1), layer_keys(keys, 1))
 
 
@@ -133,7 +140,7 @@ def linear() -> LinearEncoder:
     return LinearEncoder()
 
 
-def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0) -> MLPEncoder:
+def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTypeLike = jnp.float32) -> MLPEncoder:
     """Dense layers of these widths on the flattened x: h <- act(W h + b).
 
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
@@ -141,11 +148,16 @@ def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0) -> MLPEnco
     """
     activation_named(activation)
     require_rate(dropout=dropout)
-    return MLPEncoder(require_widths("mlp", widths), activation, dropout)
+    return MLPEncoder(require_widths("mlp", widths), activation, dropout, dtype)
 
 
 def conv(
-    *channels: int, kernel: int = 4, dense: int = 256, activation: str = "relu", dropout: float = 0.0
+    *channels: int,
+    kernel: int = 4,
+    dense: int = 256,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> ConvEncoder:
     """One stride-2 convolution per entry of `channels`, each halving the image (rounding up), then a dense layer.
 
@@ -155,11 +167,16 @@ def conv(
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
-    return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout)
+    return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout, dtype)
 
 
 def conv1d(
-    *channels: int, kernel: int = 5, dense: int = 256, activation: str = "relu", dropout: float = 0.0
+    *channels: int,
+    kernel: int = 5,
+    dense: int = 256,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> SequenceEncoder:
     """One stride-2 convolution along the sequence per entry of `channels`, each halving it, then a dense layer.
 
@@ -168,11 +185,17 @@ def conv1d(
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
-    return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout))
+    return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout, dtype))
 
 
 def resnet(
-    *channels: int, blocks: int = 1, groups: int = 8, dense: int = 256, activation: str = "silu", dropout: float = 0.0
+    *channels: int,
+    blocks: int = 1,
+    groups: int = 8,
+    dense: int = 256,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> ResNetEncoder:
     """Per entry of `channels` a stride-2 convolution and `blocks` residual blocks, x + f(x), then a dense layer.
 
@@ -183,7 +206,7 @@ def resnet(
     activation_named(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
-    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout)
+    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout, dtype)
 
 
 def attention(
@@ -195,6 +218,7 @@ def attention(
     dense: int = 256,
     activation: str = "gelu",
     dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
 ) -> AttentionEncoder:
     """A small transformer over patches of the image, softmax(q k' / sqrt(d)) v between them, then a dense layer.
 
@@ -205,7 +229,7 @@ def attention(
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     activation_named(activation)
     require_rate(dropout=dropout)
-    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout)
+    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype)
 
 
 def require_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:

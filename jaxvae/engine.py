@@ -204,30 +204,36 @@ def choose_engine(
     batch_size: int,
     convolutions: bool,
     platform: str,
+    accumulate: int = 1,
     fsdp: bool = False,
     processes: int = 1,
 ) -> str:
     """The engine's name; ValueError in words where the one asked for cannot work.
 
-    'auto' takes all devices where they divide the batch, else one. Over resident data it scans; never over
-    convolutions on a CPU, whose kernels run many times slower inside a compiled loop, nor over a CPU's fake devices.
+    'auto' takes all devices where they divide the batch, and each part of it, else one. Over resident data it scans;
+    never over convolutions on a CPU, whose kernels run many times slower inside a compiled loop, nor over a CPU's fake
+    devices.
     """
-    refuse_engine(name, pipeline, devices, batch_size, fsdp, processes)
+    shares = devices * accumulate
+    refuse_engine(name, pipeline, devices, batch_size, shares, fsdp, processes)
     if name != "auto":
         return name
-    if devices > 1 and batch_size % devices == 0:
+    if devices > 1 and batch_size % shares == 0:
         return "sharded_scan" if pipeline == "resident" and platform != "cpu" else "sharded"
     return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
 
 
-def refuse_engine(name: str, pipeline: str, devices: int, batch_size: int, fsdp: bool, processes: int) -> None:
-    """Raises ValueError where this engine cannot run on these devices."""
-    whole = batch_size // devices * devices or devices
+def refuse_engine(
+    name: str, pipeline: str, devices: int, batch_size: int, shares: int, fsdp: bool, processes: int
+) -> None:
+    """Raises ValueError where this engine cannot run on these devices, or not cut a batch into so many shares."""
+    whole = batch_size // shares * shares or shares
     spread = name not in ONE_DEVICE and (name != "auto" or processes > 1 or fsdp)
-    if spread and batch_size % devices:
+    if spread and batch_size % shares:
+        parts = f", and each share over train.accumulate={shares // devices} parts" if shares > devices else ""
         others = "." if processes > 1 else ", or train.engine='dispatch', which takes one device."
         raise ValueError(
-            f"train.engine={name!r} shares a batch equally over {devices} devices; "
+            f"train.engine={name!r} shares a batch equally over {devices} devices{parts}; "
             f"data.batch_size={batch_size} is no multiple of that. Choose data.batch_size={whole}{others}"
         )
     if name in SCANNED and pipeline != "resident":

@@ -78,7 +78,8 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
 def layout_for(config: Config) -> Layout:
     """All devices, where the engine takes them and they divide the batch; else this process's first."""
     devices = jax.device_count()
-    wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % devices == 0
+    shares = devices * config.train.accumulate
+    wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
     return all_devices(fsdp=config.train.fsdp) if wanted and devices > 1 else one_device()
 
 
@@ -121,6 +122,7 @@ def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
         platform=jax.default_backend(),
         fsdp=config.train.fsdp,
         processes=cluster.count(),
+        accumulate=config.train.accumulate,
     )
 
 

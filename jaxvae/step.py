@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -76,22 +76,30 @@ def init_state(
 
 
 def make_train_step(
-    model, objective: Objective, optimizer: optax.GradientTransformation, prepare: Callable, *, samples=1, ema=0.999
+    model,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    prepare: Callable,
+    *,
+    samples=1,
+    ema=0.999,
+    accumulate=1,
 ) -> Callable:
     """Returns train_step(state, batch, *, axis_name=None) -> (state, metrics), pure: one step for every engine.
 
     `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
-    it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices.
-    A model with a field `training` is trained with that set.
+    it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
+    device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
+    nothing else. A model with a field `training` is trained with that set.
     """
     model = model.clone(training=True) if hasattr(model, "training") else model
 
     def train_step(state: State, batch, *, axis_name: str | None = None) -> tuple[State, dict[str, Array]]:
-        key = random.fold_in(state.key, state.step)
-        data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
-        keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
+        key, params = random.fold_in(state.key, state.step), varying(state.params, axis_name)
 
-        def loss(params):
+        def loss(params, batch):
+            data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
+            keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
             variables, memory = state.variables["model"], state.variables["objective"]
             terms, variables = model.apply(
                 {"params": params["model"], **variables},
@@ -108,11 +116,43 @@ def make_train_step(
             metrics = jax.tree.map(jnp.mean, {"loss": out.value, **out.metrics})
             return jnp.mean(out.value), ({"model": variables, "objective": out.memory}, metrics)
 
-        (_, (variables, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(varying(state.params, axis_name))
-        grads, variables, metrics = mean_over(axis_name, (grads, variables, metrics))
+        found = mean_over_parts(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
+        grads, (variables, metrics) = mean_over(axis_name, found)
         return update(state, optimizer, grads, variables, metrics, ema)
 
     return train_step
+
+
+def mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
+    """The mean of function(part) over so many equal parts of the batch, taken one after the other.
+
+    Part j holds rows j, j + parts, ...: of a batch in blocks over devices each part has rows of every block, so that
+    none changes its device. ValueError where the rows are no multiple of `parts`.
+    """
+    if parts == 1:
+        return function(batch)
+    rows = len(batch.index)
+    if rows % parts:
+        raise ValueError(
+            f"train.accumulate={parts} cuts a batch into equal parts, but {rows} examples (of one device, where each "
+            f"has its share) are no multiple of {parts}. Choose another data.batch_size, or train.accumulate."
+        )
+    rows_apart = jax.tree.map(lambda a: a.reshape(rows // parts, parts, *a.shape[1:]), batch)
+
+    def add(part: Array | int, total: Any) -> Any:
+        taken = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, part, axis=1, keepdims=False), rows_apart)
+        return jax.tree.map(jnp.add, total, function(taken))
+
+    first = jax.tree.map(lambda a: a[:, 0], rows_apart)
+    shapes = jax.eval_shape(function, first)
+    blank = varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
+    total = lax.platform_dependent(
+        blank,
+        # a CPU convolves ten times slower inside a loop, and keeps no part's memory longer than it must outside one
+        cpu=lambda total: reduce(lambda total, part: add(part, total), range(parts), total),
+        default=partial(lax.fori_loop, 0, parts, add),
+    )
+    return jax.tree.map(lambda a: a / parts, total)
 
 
 def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:

@@ -20,6 +20,7 @@ from jaxvae.support import LIES_IN
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
     "data.corrupt": ("none",),
+    "model.precision": ("float32", "bfloat16"),
     "model.condition": ("none", "label", "vector"),
     "train.engine": ("auto", *ENGINES),
 }
@@ -66,6 +67,7 @@ def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare,
         objective_and_prior(config, vae, loss),
         condition_and_prior(config, vae),
         networks_and_data(config, shape, vae),
+        accumulation(config, vae, loss),
     )
     for refusals in rules:
         for refusal in refusals:
@@ -163,6 +165,23 @@ def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE) -> Itera
             )
 
 
+def accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+    parts = config.train.accumulate
+    if parts == 1:
+        return
+    if "batch" in loss.needs:
+        yield (
+            f"objective={config.objective!r} compares the examples of a batch with one another, but "
+            f"train.accumulate={parts} shows it one part of the batch at a time. Choose train.accumulate=1."
+        )
+    if getattr(vae.likelihood, "fits", False):
+        yield (
+            f"model.likelihood={config.model.likelihood!r} fits its scale to the whole batch before any gradient, but "
+            f"train.accumulate={parts} shows it one part of the batch at a time. Choose train.accumulate=1, or "
+            "model.likelihood='gaussian(\"learned\")'."
+        )
+
+
 def space_of(posterior: Any) -> str:
     return getattr(posterior, "space", "real")
 
@@ -189,6 +208,11 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return value
 
 
+def multiple(number: int, of: int) -> int:
+    """The largest multiple up to the number; where there is none, the smallest."""
+    return max(number // of, 1) * of
+
+
 def check_numbers(config: Config) -> None:
     """Raises ValueError for the first number or choice outside its range, naming the field."""
     train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
@@ -196,6 +220,7 @@ def check_numbers(config: Config) -> None:
         "data.batch_size": data.batch_size,
         "model.latent_dim": config.model.latent_dim,
         "train.samples": train.samples,
+        "train.accumulate": train.accumulate,
         "train.log_every": train.log_every,
         "train.validate_every": train.validate_every,
         "train.checkpoint_every": train.checkpoint_every,
@@ -209,6 +234,11 @@ def check_numbers(config: Config) -> None:
     whole("data.workers", 0 if data.workers is None else data.workers, least=0)
     if not isinstance(data.decoded_limit, int | float) or not data.decoded_limit >= 0:
         raise ValueError(f"data.decoded_limit={data.decoded_limit!r}: expected GB, from 0 on.")
+    if data.batch_size % train.accumulate:
+        raise ValueError(
+            f"train.accumulate={train.accumulate} cuts a batch into equal parts, but data.batch_size={data.batch_size} "
+            f"is no multiple of it. Choose data.batch_size={multiple(data.batch_size, train.accumulate)}."
+        )
     clip = 1.0 if optimizer.clip is None else optimizer.clip
     for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
         if not isinstance(value, int | float) or not 0 < value < math.inf:
