@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.config import Config, flatten
+from jaxvae.config import Config, flatten, several
 from jaxvae.interrupt import Interrupted
 
 
@@ -127,12 +127,17 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
         from jaxvae.benchmark import check
 
         return check(config)
-    from jaxvae.loop import train_and_evaluate
-
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
-    train_and_evaluate(config, workdir, command=command)
+    if several(config):
+        from jaxvae.ensemble import train_and_evaluate_members
+
+        train_and_evaluate_members(config, workdir, command=command)
+    else:
+        from jaxvae.loop import train_and_evaluate
+
+        train_and_evaluate(config, workdir, command=command)
     return None
 
 

@@ -81,7 +81,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         identity["condition_size"] = size
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
-    if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
+    if (workdir / CONFIG).exists() and is_trained(workdir):
         old, old_data = configs.load(workdir / CONFIG)
         differences = configs.differences(old, config)
         differences += [
@@ -99,6 +99,12 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     workdir.mkdir(parents=True, exist_ok=True)
     configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
+
+
+def is_trained(workdir: Path) -> bool:
+    """Whether the run, or a member of it, has a checkpoint."""
+    folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
+    return any(checkpoint.steps(folder) for folder in folders)
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
@@ -202,16 +208,23 @@ class LateMetrics:
 
 def validate(experiment: Experiment, state: State, step: int, logbook: Logbook, bar: Progress) -> float | None:
     """The score on the validation images under the weights that count, logged; None where there are no such images."""
-    split = experiment.data.splits.get("validation")
-    if split is None:
+    means = validation(experiment, state)
+    if not means:
         return None
-    values = experiment.evaluate(variables_of(state), in_order(split, experiment.config.evaluate.batch_size))
-    means = {
-        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
-    }
     logbook.write(step, "validation", means)
     bar.say(f"step {step:,}  validation: {describe(means)}")
     return score_of(means)
+
+
+def validation(experiment: Experiment, state: State) -> dict[str, float]:
+    """The bound and its parts, means over the validation images; {} where there are none."""
+    split = experiment.data.splits.get("validation")
+    if split is None:
+        return {}
+    values = experiment.evaluate(variables_of(state), in_order(split, experiment.config.evaluate.batch_size))
+    return {
+        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
+    }
 
 
 def score_of(means: dict[str, Any]) -> float | None:
