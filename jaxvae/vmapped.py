@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array, lax, random
 
 from jaxvae.build import build
 from jaxvae.data.order import order
@@ -88,7 +89,7 @@ def scan(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
     def stretch(states, permutations, position: int, count: int):
         return run(states, permutations, pipeline.data, position, count)
 
-    return Engine("vmapped scan", by_epoch(stretch, pipeline, keys), place=stacked, collect=parted(len(keys)))
+    return Engine("vmapped scan", by_epoch(stretch, pipeline, keys), place=place, collect=collect)
 
 
 def dispatch(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
@@ -101,7 +102,7 @@ def dispatch(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engin
             states, metrics = every(states, permutations, pipeline.data, position + i)
         return states, metrics
 
-    return Engine("vmapped dispatch", by_epoch(stretch, pipeline, keys), place=stacked, collect=parted(len(keys)))
+    return Engine("vmapped dispatch", by_epoch(stretch, pipeline, keys), place=place, collect=collect)
 
 
 def in_turn(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
@@ -109,7 +110,7 @@ def in_turn(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine
 
     Under vmap each member's kernels make a group of one big convolution, and a CPU has no fast one of these.
     """
-    one = jax.jit(on_own_batch(step, pipeline), donate_argnums=0)
+    one, together = jax.jit(on_own_batch(step, pipeline), donate_argnums=0), jax.jit(stacked)
 
     def stretch(states: list[State], permutations, position: int, count: int):
         states, rows = list(states), list(permutations)
@@ -117,7 +118,7 @@ def in_turn(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine
         for i in range(count):
             for member, row in enumerate(rows):
                 states[member], metrics[member] = one(states[member], row, member, pipeline.data, position + i)
-        return states, stacked(metrics)
+        return states, together(metrics)
 
     return Engine("in turn", by_epoch(stretch, pipeline, keys), place=copied, collect=copied)
 
@@ -160,16 +161,20 @@ def by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Ca
     return advance
 
 
-@jax.jit
 def stacked(trees: list[Any]) -> Any:
     """One tree whose leaves lead with the axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def parted(count: int) -> Callable[[Any], list[Any]]:
-    """The function that takes such a tree apart again."""
+# the steps only fold their keys, but jax's check of key reuse takes one that was stacked, sliced or mapped over as used
+@jax.jit
+def place(states: list[State]) -> State:
+    """The members' states as one, whose leaves lead with the axis of members."""
+    return stacked([state.replace(key=random.clone(state.key)) for state in states])
 
-    def of(member: int, tree: Any) -> Any:
-        return jax.tree.map(lambda a: a[member], tree)
 
-    return jax.jit(lambda tree: [of(member, tree) for member in range(count)])
+@jax.jit
+def collect(states: State) -> list[State]:
+    """Such a state taken apart again, into copies."""
+    states = states.replace(key=random.clone(states.key))
+    return [jax.tree.map(itemgetter(member), states) for member in range(len(states.step))]
