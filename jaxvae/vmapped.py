@@ -1,4 +1,4 @@
-"""The engines of several members: every step of all of them in one program, each with its own state and examples.
+"""The engines of several members: one program takes all their steps, each on its own state and examples.
 
 The data are on the device once; a member gathers its batches by its own order, draws by its own key and, in a sweep,
 has its own beta or learning rate: what it computes is what it computes alone, to the rounding of a batched product.
@@ -6,6 +6,7 @@ has its own beta or learning rate: what it computes is what it computes alone, t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -23,6 +24,8 @@ from jaxvae.experiment import Experiment
 from jaxvae.members import Member
 from jaxvae.run import abstract_batch, abstract_state
 from jaxvae.step import State
+
+CACHED = 400_000  # parameters of all members that a CPU steps through at once no slower than in turn (docs/seeds.md)
 
 
 class Engine(NamedTuple):
@@ -43,13 +46,32 @@ def make_engine(members: Sequence[Member], experiments: Sequence[Experiment]) ->
     config, training = first.config, first.data.splits["train"]
     step = make_step(members, experiments)
     pipeline = Resident(training, first.data_key, config.data.batch_size)
-    batch = abstract_batch(config, first.parts, config.data.batch_size)
+    state, batch = abstract_state(config, first.parts), abstract_batch(config, first.parts, config.data.batch_size)
     # traced under any engine: a sweep that some part cannot take is refused here
-    convolutions = has_convolutions(step, abstract_state(config, first.parts), batch, jnp.zeros((), jnp.int32))
-    name = config.train.engine
-    if name == "auto":
-        name = "in turn" if convolutions and jax.default_backend() == "cpu" else "scan"
+    convolutions = has_convolutions(step, state, batch, jnp.zeros((), jnp.int32))
+    numbers = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
+    name = choose(
+        config.train.engine,
+        convolutions=convolutions,
+        parameters=numbers * len(members),
+        platform=jax.default_backend(),
+    )
     return ENGINES[name](step, pipeline, [experiment.data_key for experiment in experiments])
+
+
+def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
+    """The engine's name; `parameters` are those of all members.
+
+    'auto' is one vmapped loop, but on a CPU for small nets alone: there it would draw the states of large ones through
+    the cache at every step, and vmap makes of every member's convolution a group of one that no fast kernel knows.
+    """
+    if name != "auto":
+        return f"vmapped {name}"
+    if platform != "cpu":
+        return "vmapped scan"
+    if convolutions:
+        return "dispatch in turn"
+    return "vmapped scan" if parameters <= CACHED else "scan in turn"
 
 
 def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> Callable:
@@ -76,54 +98,72 @@ def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> C
     return {None: same, "beta": of_beta, "learning_rate": of_learning_rate}[swept]
 
 
-def scan(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
-    """Many steps of all members per dispatch, in one compiled loop."""
-    every = all_members(step, pipeline)
+def at_once(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+    """(advance, place, collect) of all members' steps in one vmapped program."""
+    run = drive(jax.vmap(on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
+    numbers = jnp.arange(len(keys))
 
-    @partial(jax.jit, donate_argnums=0)
-    def run(states: State, permutations, data, position, count):
-        _, metrics = jax.eval_shape(every, states, permutations, data, position)
-        blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-        return lax.fori_loop(0, count, lambda i, now: every(now[0], permutations, data, position + i), (states, blank))
+    def stretch(states: State, permutations, position: int, count: int):
+        return run(states, permutations, numbers, pipeline.data, position, count)
 
-    def stretch(states, permutations, position: int, count: int):
-        return run(states, permutations, pipeline.data, position, count)
-
-    return Engine("vmapped scan", by_epoch(stretch, pipeline, keys), place=place, collect=collect)
+    return by_epoch(stretch, pipeline, keys), place, collect
 
 
-def dispatch(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
-    """One program per step of all members, dispatched from Python ahead of the device."""
-    every = jax.jit(all_members(step, pipeline), donate_argnums=0)
-
-    def stretch(states, permutations, position: int, count: int):
-        metrics: dict[str, Array] = {}
-        for i in range(count):
-            states, metrics = every(states, permutations, pipeline.data, position + i)
-        return states, metrics
-
-    return Engine("vmapped dispatch", by_epoch(stretch, pipeline, keys), place=place, collect=collect)
-
-
-def in_turn(step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
-    """One member's step after another's, by one program: for convolutions on a CPU, which vmap makes many times slower.
-
-    Under vmap each member's kernels make a group of one big convolution, and a CPU has no fast one of these.
-    """
-    one, together = jax.jit(on_own_batch(step, pipeline), donate_argnums=0), jax.jit(stacked)
+def in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+    """(advance, place, collect) of a stretch of one member's steps after another's, by one program for all."""
+    run, together = drive(on_own_batch(step, pipeline)), jax.jit(stacked)
 
     def stretch(states: list[State], permutations, position: int, count: int):
-        states, rows = list(states), list(permutations)
-        metrics: list[dict[str, Array]] = [{}] * len(states)
+        ends = [
+            run(state, permutations[member], member, pipeline.data, position, count)
+            for member, state in enumerate(states)
+        ]
+        return [state for state, _ in ends], together([metrics for _, metrics in ends])
+
+    return by_epoch(stretch, pipeline, keys), copied, copied
+
+
+def scan(one: Callable) -> Callable:
+    """Many steps per dispatch, in one compiled loop."""
+
+    @partial(jax.jit, donate_argnums=0)
+    def run(state: State, permutation, member, data, position, count):
+        _, metrics = jax.eval_shape(one, state, permutation, member, data, position)
+        blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+        return lax.fori_loop(
+            0, count, lambda i, now: one(now[0], permutation, member, data, position + i), (state, blank)
+        )
+
+    return run
+
+
+def dispatch(one: Callable) -> Callable:
+    """One program per step, dispatched from Python ahead of the device."""
+    compiled = jax.jit(one, donate_argnums=0)
+
+    def run(state: State, permutation, member, data, position: int, count: int):
+        metrics: dict[str, Array] = {}
         for i in range(count):
-            for member, row in enumerate(rows):
-                states[member], metrics[member] = one(states[member], row, member, pipeline.data, position + i)
-        return states, together(metrics)
+            state, metrics = compiled(state, permutation, member, data, position + i)
+        return state, metrics
 
-    return Engine("in turn", by_epoch(stretch, pipeline, keys), place=copied, collect=copied)
+    return run
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {"scan": scan, "dispatch": dispatch, "in turn": in_turn}
+def engine(name: str, members: Callable, drive: Callable) -> Callable[..., Engine]:
+    """The factory of an engine of that name."""
+    return lambda step, pipeline, keys: Engine(name, *members(drive, step, pipeline, keys))
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {
+    name: engine(name, members, drive)
+    for name, members, drive in (
+        ("vmapped scan", at_once, scan),
+        ("vmapped dispatch", at_once, dispatch),
+        ("scan in turn", in_turn, scan),
+        ("dispatch in turn", in_turn, dispatch),
+    )
+}
 
 
 def on_own_batch(step: Callable, pipeline: Resident) -> Callable:
@@ -133,16 +173,6 @@ def on_own_batch(step: Callable, pipeline: Resident) -> Callable:
         return step(state, take_batch(data, permutation, position, batch_size=pipeline.batch_size), member)
 
     return one
-
-
-def all_members(step: Callable, pipeline: Resident) -> Callable:
-    """The step of all members at once: states and permutations lead with the axis of members."""
-    every = jax.vmap(on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None))
-
-    def taken(states: State, permutations, data, position):
-        return every(states, permutations, jnp.arange(len(permutations)), data, position)
-
-    return taken
 
 
 def by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:

@@ -113,7 +113,7 @@ def test_a_member_begins_with_the_bits_it_has_alone(tmp_path):
     assert [seat.member.name for seat in seats] == ["seed-0", "seed-1"]
 
 
-@pytest.mark.parametrize("name", ["scan", "dispatch", "in turn"])
+@pytest.mark.parametrize("name", vmapped.ENGINES)
 def test_a_member_sees_its_own_batches_and_noise(name, tmp_path):
     """To the bit, over the end of an epoch."""
     config = tiny(seeds=2)
@@ -197,12 +197,39 @@ def test_a_member_without_a_finite_loss_is_skipped_alone(tmp_path):
     np.testing.assert_array_equal(metrics["streak"], [6, 0])
 
 
+def test_members_in_turn_take_the_steps_of_members_at_once(tmp_path):
+    seats, engine, states = seated(tiny(seeds=2, seed=3), tmp_path)
+    experiment = seats[0].experiment
+    pipeline = Resident(experiment.data.splits["train"], experiment.data_key, 12)
+    step = vmapped.make_step([seat.member for seat in seats], [seat.experiment for seat in seats])
+    turns = vmapped.ENGINES["scan in turn"](step, pipeline, [seat.experiment.data_key for seat in seats])
+    (ends, metrics), (expected, expected_metrics) = advance(turns, states, 6), advance(engine, states, 6)
+    chex.assert_trees_all_close([end.params for end in ends], [end.params for end in expected], rtol=0, atol=1e-5)
+    for name, values in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], values, rtol=1e-4, err_msg=name)
+
+
 def test_convolutions_on_a_cpu_take_turns(tmp_path):
     config = tiny(seeds=2, engine="auto")
     config.model.encoder = "conv(4, kernel=3)"
     seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
     engine = vmapped.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
-    assert engine.name == "in turn"
+    assert engine.name == "dispatch in turn"
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "parameters", "platform", "expected"),
+    [
+        ("auto", True, 10**9, "gpu", "vmapped scan"),
+        ("auto", False, 10**4, "cpu", "vmapped scan"),
+        ("auto", False, 10**7, "cpu", "scan in turn"),
+        ("scan", False, 10**7, "cpu", "vmapped scan"),
+        ("dispatch", True, 10**4, "cpu", "vmapped dispatch"),
+    ],
+)
+def test_the_fastest_engine_of_members_is_chosen(name, convolutions, parameters, platform, expected):
+    known = {"convolutions": convolutions, "parameters": parameters, "platform": platform}
+    assert vmapped.choose(name, **known) == expected
 
 
 # the members' directories and their summary
