@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxvae.build import register
     from jaxvae.config import Config
+    from jaxvae.ensemble import train_members
     from jaxvae.loop import train
     from jaxvae.run import load
 
 __version__ = "0.1.0"
-__all__ = ["Config", "load", "register", "train"]
-_HOMES = {"Config": "jaxvae.config", "load": "jaxvae.run", "register": "jaxvae.build", "train": "jaxvae.loop"}
+__all__ = ["Config", "load", "register", "train", "train_members"]
+_HOMES = {
+    "Config": "jaxvae.config",
+    "load": "jaxvae.run",
+    "register": "jaxvae.build",
+    "train": "jaxvae.loop",
+    "train_members": "jaxvae.ensemble",
+}
 
 
 def __getattr__(name: str) -> Any:

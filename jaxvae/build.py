@@ -13,14 +13,16 @@ import difflib
 import importlib.util
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
 import optax
+from jax import Array
 
-from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior
+from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior, sweep
 from jaxvae.config import Config
 from jaxvae.data import prepare
 from jaxvae.model import VAE
@@ -125,12 +127,14 @@ TABLES: dict[str, dict[str, Callable]] = {
     "optimizer": by_name(adam, adamw, adamax, sgd),
     "schedule": by_name(constant, warmup, cosine),
     "weight": by_name(linear),
+    "sweep": by_name(sweep.beta, sweep.learning_rate),
 }
 FIELDS = {
     "prepare": "data.prepare",
     "objective": "objective",
     "optimizer": "optimizer.name",
     "schedule": "optimizer.schedule",
+    "sweep": "train.sweep",
 }
 
 
@@ -170,11 +174,20 @@ def register(kind: str, name: str, factory: Callable) -> None:
     TABLES[kind][name] = factory
 
 
-def build(config: Config, shape: tuple[int, ...], *, condition: int | None = None, trust: bool = True) -> Parts:
+def build(
+    config: Config,
+    shape: tuple[int, ...],
+    *,
+    condition: int | None = None,
+    trust: bool = True,
+    beta: Array | None = None,
+    schedule: optax.Schedule | None = None,
+) -> Parts:
     """Builds what the config says for examples of this shape, (H, W, C); ValueError, in words, before any array exists.
 
     `condition`: the number of classes, or the length of the vectors, that the data can condition a model on.
     With trust=False no part is imported from a file ('my_file.py:mine(3)'): for somebody else's config.
+    `beta` and `schedule` stand in place of the config's: a traced value, where one program trains several members.
     """
     check_numbers(config)
     model, train = config.model, config.train
@@ -197,9 +210,9 @@ def build(config: Config, shape: tuple[int, ...], *, condition: int | None = Non
         decoder=part("decoder", model.decoder, shape=features, dtype=dtype),
         likelihood=px,
     )
-    loss = part("objective", config.objective)
+    loss = read("objective", config.objective, {}, trust=trust, instead={} if beta is None else {"beta": beta})
     refuse_impossible(config, shape, prepared, vae, loss)
-    schedule = part(
+    schedule = schedule or part(
         "schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps
     )
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
@@ -238,19 +251,55 @@ def bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tuple
     return (math.prod(shape), 8.0) if prepared.support == "open" else None
 
 
-def read(kind: str, text: str, known: dict[str, Any], *, trust: bool = True) -> Any:
-    """Builds the part that `text` names; `known` fills the factory's keyword-only parameters of those names."""
+def read(
+    kind: str, text: str, known: dict[str, Any], *, trust: bool = True, instead: Mapping[str, Any] | None = None
+) -> Any:
+    """Builds the part that `text` names; `known` fills the factory's keyword-only parameters of those names.
+
+    `instead` are values that stand in place of the text's own keyword arguments.
+    """
+    tree, table, where = parsed(kind, text, trust)
+    return construct(tree, kind, table, known, where, instead or {})
+
+
+def parsed(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str, Callable], str]:
+    """(the text's syntax tree, the factories it may name, how to name the field in a refusal)."""
     where = f"{FIELDS.get(kind, 'model.' + kind)}={text!r}"
     file, _, call = text.rpartition(".py:") if isinstance(text, str) and ".py:" in text else ("", "", text)
     try:
         tree = ast.parse(call, mode="eval").body
     except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({error}).") from None
-    table = imported(file + ".py", where, trust) if file else TABLES[kind]
-    return construct(tree, kind, table, known, where)
+    return tree, imported(file + ".py", where, trust) if file else TABLES[kind], where
 
 
-def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict[str, Any], where: str) -> Any:
+def with_number(kind: str, text: str, name: str, number: float) -> str:
+    """The text with `number` as its argument `name`, all arguments by keyword.
+
+    ValueError where the factory has no such argument, or the text gives it a schedule.
+    """
+    tree, table, where = parsed(kind, text, trust=True)
+    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+    factory = table.get(call.func.id) if isinstance(call.func, ast.Name) else None
+    names = list(inspect.signature(factory).parameters) if factory else []
+    given = dict(zip(names, call.args, strict=False)) | {keyword.arg: keyword.value for keyword in call.keywords}
+    if name not in names or isinstance(given.get(name), ast.Call):
+        what = "is a schedule there" if name in names else "is no argument of it"
+        raise ValueError(f"{where}: {name} {what}; only a number can be swept over, as in 'elbo(beta=1.0)'.")
+    given[name] = ast.Constant(number)
+    call = ast.Call(call.func, [], [ast.keyword(each, node) for each, node in given.items()])
+    file, colon, _ = text.rpartition(".py:") if ".py:" in text else ("", "", text)
+    return f"{file}{colon}{ast.unparse(call)}"
+
+
+def construct(
+    tree: ast.expr,
+    kind: str,
+    table: dict[str, Callable],
+    known: dict[str, Any],
+    where: str,
+    instead: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Calls the factory that the syntax tree names, with its literals; a call among them is a weight's schedule."""
     call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
     if not isinstance(call.func, ast.Name):
@@ -282,7 +331,7 @@ def construct(tree: ast.expr, kind: str, table: dict[str, Callable], known: dict
     kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
     if len(kwargs) < len(call.keywords):
         raise ValueError(f"{where}: an argument is given twice.")
-    return call_factory(table[name], name, args, kwargs, known, where)
+    return call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
 
 
 def call_factory(

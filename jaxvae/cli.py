@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.config import Config, flatten
+from jaxvae.config import Config, flatten, several
 from jaxvae.interrupt import Interrupted
 
 FAILED, MISTAKE = 1, 2
@@ -151,19 +151,29 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
         from jaxvae.benchmark import check
 
         return check(config)
-    from jaxvae.loop import train_and_evaluate
-
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
     leave = watch()
     try:
-        train_and_evaluate(config, workdir, command=command)
+        train_as_told(config, workdir, command)
     except Interrupted:
         leave()
         raise
     leave()
     return None
+
+
+def train_as_told(config: Config, workdir: Path, command: str) -> None:
+    """Trains one run, or the members of train.seeds and train.sweep."""
+    if several(config):
+        from jaxvae.ensemble import train_and_evaluate_members
+
+        train_and_evaluate_members(config, workdir, command=command)
+    else:
+        from jaxvae.loop import train_and_evaluate
+
+        train_and_evaluate(config, workdir, command=command)
 
 
 def benchmark_verb(options: argparse.Namespace, overrides: list[str]) -> None:

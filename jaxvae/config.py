@@ -77,6 +77,8 @@ class Train:
     # without a smaller rate + distortion
     patience: int | None = may_change(None)
     init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
+    seeds: int = 1  # so many members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
+    sweep: str = "none"  # none | beta(0.5, 1.0, 4.0) | learning_rate(1e-4, 1e-3): a member for each value (and seed)
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
 
 
@@ -95,6 +97,11 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
     evaluate: Evaluate = field(default_factory=Evaluate)
+
+
+def several(config: Config) -> bool:
+    """Whether the config stands for several members, trained in one program."""
+    return config.train.seeds != 1 or config.train.sweep != "none"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:

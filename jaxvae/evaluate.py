@@ -112,16 +112,15 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
 def make_evaluate(
     model, prepare: Callable, *, key: Array, chunk: int | None = None, fetch: Callable = np.asarray
 ) -> Callable[..., dict[str, np.ndarray]]:
-    """Returns evaluate(variables, batches, *, samples=0) -> {name: values of every example, [N] or [N, Z]}.
+    """Returns evaluate(variables, batches, *, samples=0, key=key) -> {name: values of every example, [N] or [N, Z]}.
 
     `batches` yields (uint8 examples, number of real ones). The same `key` binarizes and draws in every call, example by
     example, so validations compare like with like. With samples > 0 the importance-weighted bound is added. `fetch`
     brings an array of values to the host, where its batch is spread over devices of other processes.
     """
-    prepare_key, model_key, weight_key = random.split(key, 3)
 
     @jax.jit
-    def score(variables, batch) -> tuple[Any, dict[str, Array]]:
+    def score(variables, batch, prepare_key, model_key) -> tuple[Any, dict[str, Array]]:
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
@@ -129,10 +128,11 @@ def make_evaluate(
 
     log_likelihood = make_log_likelihood(model, chunk)
 
-    def evaluate(variables, batches: Iterable, *, samples: int = 0) -> dict[str, np.ndarray]:
+    def evaluate(variables, batches: Iterable, *, samples: int = 0, key: Array = key) -> dict[str, np.ndarray]:
+        prepare_key, model_key, weight_key = random.split(random.clone(key), 3)
         scored = []
         for batch, real in batches:
-            data, values = score(variables, batch)
+            data, values = score(variables, batch, prepare_key, model_key)
             if samples and "elbo" in values:
                 weighted = log_likelihood(
                     *(variables, weight_key, data.x, data.index, data.condition), samples=samples, target=data.target

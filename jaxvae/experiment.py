@@ -13,7 +13,7 @@ from jax import Array, random
 
 from jaxvae import cluster, latent
 from jaxvae.build import Parts, build, check_numbers
-from jaxvae.config import Config
+from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
@@ -38,8 +38,13 @@ class Experiment:
     figure_key: Array
 
 
-def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = print) -> Experiment:
-    """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`."""
+def set_up(
+    config: Config, arrays: Any = None, say: Callable[[str], None] = print, layout: Layout | None = None
+) -> Experiment:
+    """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`.
+
+    `layout`: the devices to use, where it is not the config that says.
+    """
     check_numbers(config)
     wanted = config.data
     data = open_data(
@@ -56,18 +61,37 @@ def set_up(config: Config, arrays: Any = None, say: Callable[[str], None] = prin
     )
     parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
     check_against(config, data)
-    layout = layout_for(config)
-    init_key, data_key, train_key, evaluate_key = random.split(random.key(config.train.seed), 4)
-    evaluate_key, figure_key = random.split(evaluate_key)
+    layout = layout or layout_for(config)
+    keys, evaluate_key = keys_of(config.train.seed)
     evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
-    keys = (init_key, data_key, train_key, figure_key)
-    return Experiment(config, parts, data, layout, evaluate, generate, *keys)
+    return Experiment(config, parts, data, layout, evaluate, generate, **keys)
+
+
+def set_up_member(config: Config, other: Experiment) -> Experiment:
+    """The experiment of another member: its own config and keys; data, model and compiled functions are shared."""
+    parts = build(config, other.data.shape, condition=other.parts.condition_size)
+    keys, evaluate_key = keys_of(config.train.seed)
+    evaluate = partial(other.evaluate, key=evaluate_key)
+    return dataclasses.replace(other, config=config, parts=parts, evaluate=evaluate, **keys)
+
+
+def keys_of(seed: int) -> tuple[dict[str, Any], Array]:
+    """({init_key, data_key, train_key, figure_key}, the key of evaluations)."""
+    init_key, data_key, train_key, evaluate_key = random.split(random.key(seed), 4)
+    evaluate_key, figure_key = random.split(evaluate_key)
+    keys = {"init_key": init_key, "data_key": data_key, "train_key": train_key, "figure_key": figure_key}
+    return keys, evaluate_key
 
 
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
     config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
+    if several(config):
+        raise ValueError(
+            f"train.seeds={config.train.seeds}, train.sweep={config.train.sweep!r} make several members: "
+            "they are trained by the command line, or by jaxvae.train_members(config)."
+        )
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
     engine = engine_for(config, parts, name)

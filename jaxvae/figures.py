@@ -93,7 +93,7 @@ def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
     """Keeps what the model dreams at this step, uint8 [N, H, W, C]: samples from the same z throughout training."""
     folder = workdir / FRAMES
     folder.mkdir(exist_ok=True)
-    np.save(folder / "new.npy", np.round(255 * means).astype(np.uint8))
+    np.save(folder / "new.npy", np.round(255 * np.nan_to_num(means)).astype(np.uint8))
     (folder / "new.npy").replace(folder / f"{step:09d}.npy")
 
 

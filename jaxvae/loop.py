@@ -82,7 +82,7 @@ def on_devices(layout: Layout) -> str:
 
 
 def silent(text: str) -> None:
-    """What the processes say that are not the first."""
+    """Says nothing: of several processes or members one speaks."""
 
 
 def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], None]) -> None:
@@ -100,7 +100,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         identity["condition_size"] = size
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
-    if (workdir / CONFIG).exists() and checkpoint.steps(workdir / CHECKPOINTS):
+    if (workdir / CONFIG).exists() and is_trained(workdir):
         old, old_data = configs.load(workdir / CONFIG)
         differences = configs.differences(old, config)
         differences += [
@@ -120,6 +120,12 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         workdir.mkdir(parents=True, exist_ok=True)
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     cluster.told_by_first(0)  # the others go on when the folder is there
+
+
+def is_trained(workdir: Path) -> bool:
+    """Whether the run, or a member of it, has a checkpoint."""
+    folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
+    return any(checkpoint.steps(folder) for folder in folders)
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
@@ -227,17 +233,24 @@ def validate(
     experiment: Experiment, state: State, step: int, logbook: Logbook | NoLogbook, bar: Progress
 ) -> float | None:
     """The score on the validation images under the weights that count, logged; None where there are no such images."""
-    split = experiment.data.splits.get("validation")
-    if split is None:
+    means = validation(experiment, state)
+    if not means:
         return None
-    batches = in_order(split, experiment.config.evaluate.batch_size, experiment.layout)
-    values = experiment.evaluate(variables_of(state), batches)
-    means = {
-        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
-    }
     logbook.write(step, "validation", means)
     bar.say(f"step {step:,}  validation: {describe(means)}")
     return score_of(means)
+
+
+def validation(experiment: Experiment, state: State) -> dict[str, float]:
+    """The bound and its parts, means over the validation images; {} where there are none."""
+    split = experiment.data.splits.get("validation")
+    if split is None:
+        return {}
+    batches = in_order(split, experiment.config.evaluate.batch_size, experiment.layout)
+    values = experiment.evaluate(variables_of(state), batches)
+    return {
+        name: float(values[name].mean(dtype="float64")) for name in ("elbo", "rate", "distortion") if name in values
+    }
 
 
 def score_of(means: dict[str, Any]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,9 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
             f"{folder} is no run directory: it has no {CONFIG}. Train one: python train.py --config configs/digits.py"
         )
     config, data = configs.load(folder / CONFIG)
+    if configs.several(config):
+        found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
+        raise ValueError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
     parts = build(config, tuple(data["shape"]), condition=data.get("condition_size"), trust=trust)
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
@@ -174,11 +178,19 @@ def variables_of(state: State) -> Any:
 
 
 def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, places: Any = None) -> State:
-    """The state before the first step; made where `places` says, a sharding for every leaf, never whole elsewhere."""
+    """The state before the first step; `places` as for `make_first_state`."""
+    return make_first_state(config, parts, places)(init_key=init_key, train_key=train_key)
+
+
+def make_first_state(config: Config, parts: Parts, places: Any = None) -> Callable[..., State]:
+    """The jitted function of `init_key` and `train_key` that gives the state before the first step.
+
+    Made where `places` says, a sharding for every leaf, never whole elsewhere.
+    """
     blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
     make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
-    return jax.jit(make, out_shardings=places)(init_key=init_key, train_key=train_key)
+    return jax.jit(make, out_shardings=places)
 
 
 def abstract_state(config: Config, parts: Parts) -> State:

@@ -1,0 +1,320 @@
+"""The story of several members: trained in one program, each in a run directory of its own; and their summary.
+
+A member's directory is that of an ordinary run: it loads, is evaluated and goes on alone. What all have in common, the
+mean and standard deviation over members, stands in the parent's summary.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from jaxvae import checkpoint, environment, summary
+from jaxvae.checkpoint import Saver
+from jaxvae.config import Config
+from jaxvae.data.pipeline import choose_pipeline
+from jaxvae.experiment import Experiment, free_memory, set_up, set_up_member
+from jaxvae.interrupt import Interrupted, interruptible
+from jaxvae.layout import one_device
+from jaxvae.logbook import Logbook
+from jaxvae.loop import (
+    EARLY_FRAMES,
+    MOST_SKIPS,
+    claim,
+    conclude,
+    due,
+    keep_frame,
+    next_stop,
+    score_of,
+    silent,
+    validation,
+)
+from jaxvae.members import Member, members_of
+from jaxvae.progress import Progress, describe
+from jaxvae.run import CHECKPOINTS, Run, abstract_state, make_first_state, variables_of
+from jaxvae.start import start_from
+from jaxvae.step import State
+from jaxvae.vmapped import Engine, make_engine
+
+log = logging.getLogger("jaxvae")
+
+
+class Seat(NamedTuple):
+    """A member with its experiment and its run directory."""
+
+    member: Member
+    experiment: Experiment
+    workdir: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.workdir / CHECKPOINTS
+
+
+def train_members(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> list[Run]:
+    """Trains the members of train.seeds and train.sweep in a notebook or a script; arguments as of `jaxvae.train`.
+
+    Returns the members' runs, without those that met no finite loss any more.
+    """
+    if arrays is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name="arrays"))
+    return train_and_evaluate_members(
+        config, workdir or tempfile.mkdtemp(prefix="jaxvae-"), arrays=arrays, command="jaxvae.train_members(config)"
+    )
+
+
+def train_and_evaluate_members(
+    config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = print
+) -> list[Run]:
+    """Trains all members, or goes on where this workdir stopped; scores, draws and reports each; sums them up."""
+    workdir = Path(workdir)
+    seats = take_seats(members_of(config), workdir, arrays, say)
+    engine = make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    data = seats[0].experiment.data
+    claim(workdir, config, data, say)
+    for seat in seats:
+        claim(seat.workdir, seat.member.config, data, silent)
+    record_environments(seats, workdir, engine, command, say)
+    images, names = len(data.splits["train"]), ", ".join(seat.member.name for seat in seats)
+    say(f"{data.name}: {images:,} training images, {len(seats)} members ({names}), {engine.name} engine")
+    states = take_steps(seats, engine, say)
+    return conclude_members(seats, states, workdir, say)
+
+
+def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Callable[[str], None]) -> list[Seat]:
+    """The members with their experiments, which share data and compiled functions; ValueError where they cannot."""
+    first = set_up(members[0].config, arrays, say, one_device())
+    config = first.config
+    pipeline = choose_pipeline(config.data.pipeline, first.data.splits["train"], free_bytes=free_memory())
+    if pipeline != "resident":
+        raise ValueError(
+            f"several members gather their batches on the device, but {first.data.name} does not fit into its memory. "
+            "Train them one by one: train.seeds=1."
+        )
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"several members train in one process, and there are {jax.process_count()}: "
+            "give each process a train.seed of its own, with train.seeds=1."
+        )
+    if jax.local_device_count() > 1:
+        say(f"the members train on the first of {jax.local_device_count()} devices.")
+    experiments = [first, *(set_up_member(member.config, first) for member in members[1:])]
+    return [Seat(each, one, workdir / each.name) for each, one in zip(members, experiments, strict=True)]
+
+
+def record_environments(
+    seats: Sequence[Seat], workdir: Path, engine: Engine, command: str, say: Callable[[str], None]
+) -> None:
+    """Writes environment.json of all members and of the parent; says once what has changed."""
+    name = f"{engine.name} of {len(seats)} members"
+    for folder, seed in [(workdir, seats[0].member.config.train.seed)] + [
+        (seat.workdir, seat.member.config.train.seed) for seat in seats
+    ]:
+        changed = environment.record(folder, engine=name, pipeline="resident", seed=seed, command=command)
+        for warning in changed if folder == workdir else []:
+            say(warning)
+
+
+def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]) -> list[State]:
+    """Takes the steps that are left, of all members together; returns their last states."""
+    config = seats[0].member.config
+    states = start(seats, say)
+    step, total = int(states[0].step), config.train.steps
+    with contextlib.ExitStack() as opened:
+        logbooks = [opened.enter_context(Logbook(seat.workdir, step)) for seat in seats]
+        savers = [opened.enter_context(Saver(seat.checkpoints)) for seat in seats]
+        bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
+        caught = opened.enter_context(interruptible())
+        late = LateLines(seats, logbooks, bar)
+        if step == 0:
+            keep_frames(seats, states, 0)
+        now = engine.place(states)
+        while step < total and not caught:
+            target = next_stop(step, config, bar.speed)
+            now, metrics = engine.advance(now, step, target - step)
+            step = target
+            late.add(step, metrics)
+            validating, saving = (
+                due(step, every, total) for every in (config.train.validate_every, config.train.checkpoint_every)
+            )
+            if not (validating or saving or step in EARLY_FRAMES):
+                continue
+            states = engine.collect(now)
+            if validating or step in EARLY_FRAMES:
+                keep_frames(seats, states, step)
+            late.write_all()
+            scores = validate(seats, states, step, logbooks, bar) if validating else [None] * len(seats)
+            if saving:
+                save(step, states, scores, logbooks, savers)
+            bar.rest(step)
+        late.write_all()
+        states = engine.collect(now)
+        save(step, states, [None] * len(seats), logbooks, savers)
+    if caught:
+        raise Interrupted(caught[0], step)
+    return states
+
+
+def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
+    """The members' states at the largest step that all of them have sealed, or their first ones."""
+    config, parts = seats[0].member.config, seats[0].experiment.parts
+    for seat in seats:
+        seat.checkpoints.mkdir(exist_ok=True)
+    step = common_step([seat.checkpoints for seat in seats], config.train.steps)
+    if step is not None:
+        say(f"resuming at step {step:,}")
+        abstract = abstract_state(config, parts)
+        return [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
+    first = make_first_state(config, parts)
+    keys = [(seat.experiment.init_key, seat.experiment.train_key) for seat in seats]
+    states = [first(init_key=init, train_key=train) for init, train in keys]
+    source = config.train.init_from
+    return [start_from(source, state) for state in states] if source else states
+
+
+def common_step(folders: Sequence[Path], total: int) -> int | None:
+    """The largest step of which every folder has an intact checkpoint; None where a folder has none yet.
+
+    All save at the same steps, and none begins to before all have sealed the one before: such a step is there unless
+    files were damaged, or a member was trained on alone. ValueError says so.
+    """
+    found = [checkpoint.steps(folder) for folder in folders]
+    if not all(found):
+        return None
+    for step in sorted(set(found[0]).intersection(*found), reverse=True):
+        damaged = [(folder, reason) for folder in folders if (reason := checkpoint.damage(folder / str(step)))]
+        for folder, reason in damaged:
+            log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
+        if not damaged and max(map(max, found)) <= max(step, total):
+            return step
+    names = [folder.parent.name for folder in folders]
+    held = "; ".join(f"{name}: {', '.join(map(str, steps))}" for name, steps in zip(names, found, strict=True))
+    raise ValueError(
+        f"the members cannot go on together: they have no intact checkpoint of one step to go on from ({held}), "
+        f"or one of them went beyond train.steps={total:,}. Nothing was overwritten. "
+        "Train each on alone, by its own config.json, or train anew in another --workdir."
+    )
+
+
+def keep_frames(seats: Sequence[Seat], states: Sequence[State], step: int) -> None:
+    for seat, state in zip(seats, states, strict=True):
+        keep_frame(seat.experiment, state, seat.workdir, step)
+
+
+def validate(
+    seats: Sequence[Seat], states: Sequence[State], step: int, logbooks: Sequence[Logbook], bar: Progress
+) -> list[float | None]:
+    """The members' scores on the validation images, each logged; their means are shown."""
+    each = [validation(seat.experiment, state) for seat, state in zip(seats, states, strict=True)]
+    if not each[0]:
+        return [None] * len(seats)
+    for logbook, means in zip(logbooks, each, strict=True):
+        logbook.write(step, "validation", means)
+    bar.say(f"step {step:,}  validation, mean over members: {describe(mean(each))}")
+    return [score_of(means) for means in each]
+
+
+def mean(each: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean over members of every value."""
+    return {name: float(np.mean([values[name] for values in each])) for name in each[0]}
+
+
+def save(
+    step: int,
+    states: Sequence[State],
+    scores: Sequence[float | None],
+    logbooks: Sequence[Logbook],
+    savers: Sequence[Saver],
+) -> None:
+    """Saves all members, after their lines are on the disk and what they saved before is sealed."""
+    for logbook, saver in zip(logbooks, savers, strict=True):
+        logbook.sync()
+        saver.wait()
+    for saver, state, score in zip(savers, states, scores, strict=True):
+        saver.save(step, state, score)
+
+
+class LateLines:
+    """The members' metrics, fetched together and one line late, when the device is already busy."""
+
+    def __init__(self, seats: Sequence[Seat], logbooks: Sequence[Logbook], bar: Progress):
+        self.seats, self.logbooks, self.bar = seats, logbooks, bar
+        self.waiting: tuple[int, dict[str, Array]] | None = None
+        self.newest: tuple[int, dict[str, Array]] = (0, {})
+        self.stuck: set[str] = set()
+
+    def add(self, step: int, metrics: dict[str, Array]) -> None:
+        """Keeps this step's metrics, [members] each, if they are due, and writes those that waited."""
+        self.newest = (step, metrics)
+        train = self.seats[0].member.config.train
+        if due(step, train.log_every, train.steps):
+            self.write_waiting()
+            self.waiting = (step, metrics)
+
+    def write_all(self) -> None:
+        """Waits for the device and writes what is waiting."""
+        jax.block_until_ready(self.newest[1])
+        self.write_waiting()
+
+    def write_waiting(self) -> None:
+        if self.waiting is None:
+            return
+        (step, metrics), self.waiting = self.waiting, None
+        fetched = sorted(jax.device_get(metrics).items())
+        each = [{name: float(values[i]) for name, values in fetched} for i in range(len(self.seats))]
+        done, latest = self.newest
+        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
+        clock = self.bar.update(reached, mean(each))
+        clock["images_per_second"] /= len(each)  # a member's own share
+        for seat, logbook, values in zip(self.seats, self.logbooks, each, strict=True):
+            values["learning_rate"] = float(seat.experiment.parts.schedule(step - 1))
+            logbook.write(step, "train", values)
+            logbook.write_timing(step, clock)
+        self.look_for_stuck(step, each)
+
+    def look_for_stuck(self, step: int, each: Sequence[dict[str, float]]) -> None:
+        """Says which member's steps are all skipped by now; FloatingPointError once that is every member."""
+        stuck = {
+            seat.member.name for seat, values in zip(self.seats, each, strict=True) if values["streak"] >= MOST_SKIPS
+        }
+        for name in sorted(stuck - self.stuck):
+            self.bar.say(f"step {step:,}  {name}: no finite loss or gradient in {MOST_SKIPS} steps; it stands still.")
+        self.stuck = stuck
+        if len(stuck) == len(self.seats):
+            raise FloatingPointError(
+                f"the last {MOST_SKIPS} steps up to {step:,} of all members had no finite loss or gradient: they were "
+                "skipped, training is stopped and the last good checkpoints kept. "
+                "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
+            )
+
+
+def conclude_members(
+    seats: Sequence[Seat], states: Sequence[State], workdir: Path, say: Callable[[str], None]
+) -> list[Run]:
+    """Scores, draws and reports every member that did not fail; writes and says what they have in common."""
+    runs, failed = [], []
+    for seat, state in zip(seats, states, strict=True):
+        if int(state.guard.streak) >= MOST_SKIPS:
+            say(f"{seat.member.name}: its last steps had no finite loss or gradient; it is not scored.")
+            failed.append(seat.member.name)
+            continue
+        experiment = seat.experiment
+        run = Run(seat.member.config, experiment.parts, variables_of(state), int(state.step), seat.workdir)
+        conclude(experiment, run, run.variables, seat.workdir, silent)
+        say(f"{seat.member.name}: scored, drawn and reported")
+        runs.append(run)
+    found = summary.summarize(workdir, [seat.member for seat in seats], failed)
+    summary.write(workdir, found)
+    for line in summary.lines(found):
+        say(line)
+    say(f"summary: {workdir / summary.SUMMARY}; a report in each member's directory")
+    return runs

@@ -1,0 +1,78 @@
+"""The members that a config with train.seeds or train.sweep stands for: each the config of an ordinary run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from jaxvae.build import read, with_number
+from jaxvae.config import Config
+from jaxvae.start import CLOSED_FORM
+from jaxvae.sweep import Sweep
+from jaxvae.verdict import check_numbers, whole
+
+ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
+
+
+class Member(NamedTuple):
+    """`name` is that of its run directory, `value` what it has of what is swept: {} or {'beta': 0.5}."""
+
+    name: str
+    config: Config
+    value: dict[str, float]
+
+
+def members_of(config: Config) -> list[Member]:
+    """The members, swept values first, then seeds; ValueError where the config cannot be trained so."""
+    check_numbers(config)
+    seeds = whole("train.seeds", config.train.seeds)
+    if config.train.seed + seeds > 2**32:
+        raise ValueError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
+    refuse_unfit(config)
+    values = [{}] if config.train.sweep == "none" else values_of(read("sweep", config.train.sweep, {}))
+    return [
+        Member(name_of(value, seed), member_config(config, value, seed), value)
+        for value in values
+        for seed in range(config.train.seed, config.train.seed + seeds)
+    ]
+
+
+def values_of(sweep: Sweep) -> list[dict[str, float]]:
+    """[{'beta': 0.5}, {'beta': 1.0}]."""
+    return [{sweep.name: value} for value in sweep.values]
+
+
+def name_of(value: dict[str, float], seed: int) -> str:
+    """'seed-0', or 'beta-0.5-seed-0'."""
+    return "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
+
+
+def member_config(config: Config, value: dict[str, float], seed: int) -> Config:
+    """The config that trains this member alone."""
+    train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
+    objective, optimizer = config.objective, config.optimizer
+    if "beta" in value:
+        objective = with_number("objective", objective, "beta", value["beta"])
+    if "learning_rate" in value:
+        optimizer = dataclasses.replace(optimizer, learning_rate=value["learning_rate"])
+    return dataclasses.replace(config, objective=objective, optimizer=optimizer, train=train)
+
+
+def refuse_unfit(config: Config) -> None:
+    """Raises ValueError for a choice that several members in one program do not have."""
+    train = config.train
+    both = f"train.seeds={train.seeds} and train.sweep={train.sweep!r} train several members in one program"
+
+    def refuse(field: str, value: Any, why: str) -> None:
+        raise ValueError(f"{both}; {field}={value!r} {why}.")
+
+    if train.engine not in ENGINES:
+        refuse("train.engine", train.engine, f"is not for them: choose one of {', '.join(ENGINES)}")
+    if config.data.pipeline == "streaming":
+        refuse("data.pipeline", "streaming", "cannot feed them, as each gathers its own batches on the device: 'auto'")
+    if train.patience is not None:
+        refuse("train.patience", train.patience, "would stop them at different steps: leave it None")
+    if train.init_from == CLOSED_FORM:
+        refuse("train.init_from", train.init_from, "is one solution, the same for all: train one member, train.seeds=1")
+    if train.steps == 0:
+        refuse("train.steps", 0, "trains none of them: choose at least 1")

@@ -1,0 +1,97 @@
+"""summary.json: the numbers of all members of an ensemble, their mean and standard deviation over members."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxvae import results
+from jaxvae.checkpoint import write_durably
+from jaxvae.members import Member
+
+VERSION = 1
+SUMMARY = "summary.json"
+KEEP = ("samples", "of")  # what a number says of its protocol
+
+
+def summarize(workdir: Path, members: Sequence[Member], failed: Sequence[str]) -> dict[str, Any]:
+    """The content of summary.json, of the members' results.json as they are now.
+
+    A group for every swept value, or one; in it, by split and number, `mean`, `std` (n - 1 in the denominator, None of
+    one member) and `n` over the members that did not fail.
+    """
+    found = {each.name: results.read(workdir / each.name) for each in members if each.name not in failed}
+    values = [dict(value) for value in dict.fromkeys(tuple(each.value.items()) for each in members)]
+    groups = [[each.name for each in members if each.value == value and each.name in found] for value in values]
+    protocol = next(iter(found.values()), {}).get("protocol", {})
+    return {
+        "version": VERSION,
+        "step": max((one["step"] for one in found.values()), default=None),
+        "members": [
+            {"name": each.name, "seed": each.config.train.seed, **each.value, "failed": each.name in failed}
+            for each in members
+        ],
+        "protocol": {name: text for name, text in protocol.items() if name != "seed"},
+        "groups": [
+            {"value": value, "members": names, **over_members([found[name] for name in names])}
+            for value, names in zip(values, groups, strict=True)
+        ],
+    }
+
+
+def over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """{split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
+    splits = [name for name, numbers in each[0].items() if is_split(numbers)] if each else []
+    return {split: spread([one[split] for one in each if split in one]) for split in splits}
+
+
+def is_split(numbers: Any) -> bool:
+    return isinstance(numbers, dict) and "examples" in numbers
+
+
+def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over members of every number of one split."""
+    summary: dict[str, Any] = {"examples": numbers[0]["examples"]}
+    for name, number in numbers[0].items():
+        if not isinstance(number, dict) or not isinstance(number["value"], int | float):
+            continue
+        values = [float(one[name]["value"]) for one in numbers if name in one]
+        summary[name] = {
+            "mean": statistics.fmean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else None,
+            "n": len(values),
+            **{key: number[key] for key in KEEP if key in number},
+        }
+    return summary
+
+
+def write(workdir: Path, summary: dict[str, Any]) -> None:
+    """Writes summary.json."""
+    write_durably(workdir / SUMMARY, summary)
+
+
+def read(workdir: Path) -> dict[str, Any]:
+    """The content of summary.json; {} where there is none."""
+    path = workdir / SUMMARY
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def lines(summary: dict[str, Any]) -> list[str]:
+    """The summary as a table for the screen: a block for every group and split."""
+    text = []
+    for group in summary["groups"]:
+        value = ", ".join(f"{name} {number:g}" for name, number in group["value"].items())
+        for split, numbers in group.items():
+            if not is_split(numbers):
+                continue
+            head = f"{value}; {split}" if value else split
+            text.append(f"{head}, mean and standard deviation over {len(group['members'])} members, in nats:")
+            for name, number in numbers.items():
+                if isinstance(number, dict):
+                    spread = "" if number["std"] is None else f" +- {number['std']:.3f}"
+                    detail = f"  (K={number['samples']})" if "samples" in number else ""
+                    text.append(f"  {name:<16}{number['mean']:.3f}{spread}{detail}")
+    return text

@@ -1,0 +1,211 @@
+"""The engines of several members: one program takes all their steps, each on its own state and examples.
+
+The data are on the device once; a member gathers its batches by its own order, draws by its own key and, in a sweep,
+has its own beta or learning rate: what it computes is what it computes alone, to the rounding of a batched product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from jaxvae.build import build
+from jaxvae.data.order import order
+from jaxvae.data.pipeline import Resident, take_batch
+from jaxvae.engine import has_convolutions
+from jaxvae.experiment import Experiment
+from jaxvae.layout import copied
+from jaxvae.members import Member
+from jaxvae.run import abstract_batch, abstract_state
+from jaxvae.step import State
+
+CACHED = 400_000  # parameters of all members that a CPU steps through at once no slower than in turn (docs/seeds.md)
+
+
+class Engine(NamedTuple):
+    """As engine.Engine, of several members: `advance`'s metrics are [members] each.
+
+    `place` takes a list of the members' states, `collect` returns copies as one.
+    """
+
+    name: str
+    advance: Callable[[Any, int, int], tuple[Any, dict[str, Array]]]
+    place: Callable[[list[State]], Any]
+    collect: Callable[[Any], list[State]]
+
+
+def make_engine(members: Sequence[Member], experiments: Sequence[Experiment]) -> Engine:
+    """The engine that trains these members, by config, backend and model."""
+    first = experiments[0]
+    config, training = first.config, first.data.splits["train"]
+    step = make_step(members, experiments)
+    pipeline = Resident(training, first.data_key, config.data.batch_size)
+    state, batch = abstract_state(config, first.parts), abstract_batch(config, first.parts, config.data.batch_size)
+    # traced under any engine: a sweep that some part cannot take is refused here
+    convolutions = has_convolutions(step, state, batch, jnp.zeros((), jnp.int32))
+    numbers = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
+    name = choose(
+        config.train.engine,
+        convolutions=convolutions,
+        parameters=numbers * len(members),
+        platform=jax.default_backend(),
+    )
+    return ENGINES[name](step, pipeline, [experiment.data_key for experiment in experiments])
+
+
+def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
+    """The engine's name; `parameters` are those of all members.
+
+    'auto' is one vmapped loop, but on a CPU for small nets alone: there it would draw the states of large ones through
+    the cache at every step, and vmap makes of every member's convolution a group of one that no fast kernel knows.
+    """
+    if name != "auto":
+        return f"vmapped {name}"
+    if platform != "cpu":
+        return "vmapped scan"
+    if convolutions:
+        return "dispatch in turn"
+    return "vmapped scan" if parameters <= CACHED else "scan in turn"
+
+
+def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> Callable:
+    """Returns step(state, batch, member) -> (state, metrics): the train step of the member of that number, traced."""
+    first, swept = experiments[0], next(iter(members[0].value), None)
+    rebuild = partial(build, first.config, first.data.shape, condition=first.parts.condition_size)
+
+    def same(state: State, batch, member: Array):
+        return first.parts.train_step(state, batch)
+
+    def of_beta(state: State, batch, member: Array):
+        betas = jnp.asarray([each.value["beta"] for each in members], jnp.float32)
+        return rebuild(beta=betas[member]).train_step(state, batch)
+
+    def of_learning_rate(state: State, batch, member: Array):
+        schedules = [experiment.parts.schedule for experiment in experiments]
+
+        def own(count):
+            # all are computed, one is taken: a schedule may be anything, and need not know of traced learning rates
+            return jnp.stack([jnp.asarray(schedule(count), jnp.float32) for schedule in schedules])[member]
+
+        return rebuild(schedule=own).train_step(state, batch)
+
+    return {None: same, "beta": of_beta, "learning_rate": of_learning_rate}[swept]
+
+
+def at_once(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+    """(advance, place, collect) of all members' steps in one vmapped program."""
+    run = drive(jax.vmap(on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
+    numbers = jnp.arange(len(keys))
+
+    def stretch(states: State, permutations, position: int, count: int):
+        return run(states, permutations, numbers, pipeline.data, position, count)
+
+    return by_epoch(stretch, pipeline, keys), place, collect
+
+
+def in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+    """(advance, place, collect) of a stretch of one member's steps after another's, by one program for all."""
+    run, together = drive(on_own_batch(step, pipeline)), jax.jit(stacked)
+
+    def stretch(states: list[State], permutations, position: int, count: int):
+        ends = [
+            run(state, permutations[member], member, pipeline.data, position, count)
+            for member, state in enumerate(states)
+        ]
+        return [state for state, _ in ends], together([metrics for _, metrics in ends])
+
+    return by_epoch(stretch, pipeline, keys), copied, copied
+
+
+def scan(one: Callable) -> Callable:
+    """Many steps per dispatch, in one compiled loop."""
+
+    @partial(jax.jit, donate_argnums=0)
+    def run(state: State, permutation, member, data, position, count):
+        _, metrics = jax.eval_shape(one, state, permutation, member, data, position)
+        blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+        return lax.fori_loop(
+            0, count, lambda i, now: one(now[0], permutation, member, data, position + i), (state, blank)
+        )
+
+    return run
+
+
+def dispatch(one: Callable) -> Callable:
+    """One program per step, dispatched from Python ahead of the device."""
+    compiled = jax.jit(one, donate_argnums=0)
+
+    def run(state: State, permutation, member, data, position: int, count: int):
+        metrics: dict[str, Array] = {}
+        for i in range(count):
+            state, metrics = compiled(state, permutation, member, data, position + i)
+        return state, metrics
+
+    return run
+
+
+def engine(name: str, members: Callable, drive: Callable) -> Callable[..., Engine]:
+    """The factory of an engine of that name."""
+    return lambda step, pipeline, keys: Engine(name, *members(drive, step, pipeline, keys))
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {
+    name: engine(name, members, drive)
+    for name, members, drive in (
+        ("vmapped scan", at_once, scan),
+        ("vmapped dispatch", at_once, dispatch),
+        ("scan in turn", in_turn, scan),
+        ("dispatch in turn", in_turn, dispatch),
+    )
+}
+
+
+def on_own_batch(step: Callable, pipeline: Resident) -> Callable:
+    """The step of one member on the batch that its permutation has at a position."""
+
+    def one(state: State, permutation, member, data, position):
+        return step(state, take_batch(data, permutation, position, batch_size=pipeline.batch_size), member)
+
+    return one
+
+
+def by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:
+    """An `advance` that takes the steps epoch by epoch, each with every member's permutation, [members, N]."""
+    permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([order(key, epoch, pipeline.n) for key in keys]))
+
+    def advance(states, step: int, count: int):
+        metrics: dict[str, Any] = {}
+        while count > 0:
+            epoch, position = divmod(step, pipeline.steps_per_epoch)
+            taken = min(count, pipeline.steps_per_epoch - position)
+            states, metrics = stretch(states, permutations(epoch), position, taken)
+            step, count = step + taken, count - taken
+        return states, metrics
+
+    return advance
+
+
+def stacked(trees: list[Any]) -> Any:
+    """One tree whose leaves lead with the axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+# the steps only fold their keys, but jax's check of key reuse takes one that was stacked, sliced or mapped over as used
+@jax.jit
+def place(states: list[State]) -> State:
+    """The members' states as one, whose leaves lead with the axis of members."""
+    return stacked([state.replace(key=random.clone(state.key)) for state in states])
+
+
+@jax.jit
+def collect(states: State) -> list[State]:
+    """Such a state taken apart again, into copies."""
+    states = states.replace(key=random.clone(states.key))
+    return [jax.tree.map(itemgetter(member), states) for member in range(len(states.step))]
