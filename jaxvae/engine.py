@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxvae.data.pipeline import Resident, Streaming, take_batch
+from jaxvae.data.pipeline import Resident, Streaming, on_device, take_batch
 from jaxvae.step import State
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)
@@ -64,7 +64,9 @@ def scan(train_step: Callable, pipeline: Resident) -> Engine:
         while count > 0:
             epoch, position = divmod(step, pipeline.steps_per_epoch)
             stretch = min(count, pipeline.steps_per_epoch - position)
-            state, metrics = run(state, pipeline.data, pipeline.permutation(epoch), position, stretch)
+            state, metrics = run(
+                *(state, pipeline.data, pipeline.permutation(epoch)), on_device(position), on_device(stretch)
+            )
             step, count = step + stretch, count - stretch
         return state, metrics
 

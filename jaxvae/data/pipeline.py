@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -31,15 +31,27 @@ class Resident:
         self.n, self.key, self.batch_size = len(split), key, batch_size
         self.data = jax.device_put(Examples(*split.take(np.arange(len(split)))))
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: order(self.key, epoch, self.n))
+        self.permutation = lru_cache(maxsize=2)(lambda epoch: order(self.key, on_device(epoch), self.n))
 
     def batches(self, step: int, place: Callable[[Examples], Any] = lambda batch: batch) -> Iterator[Examples]:
-        """The batches from this step on, without end."""
-        take = jax.jit(partial(take_batch, batch_size=self.batch_size))
+        """The batches from this step on, without end; within an epoch the device counts, and nothing is sent to it."""
+
+        @jax.jit
+        def take(data, permutation, position):
+            return take_batch(data, permutation, position, batch_size=self.batch_size), position + 1
+
         while True:
-            epoch, position = divmod(step, self.steps_per_epoch)
-            yield place(take(self.data, self.permutation(epoch), position))
-            step += 1
+            epoch, first = divmod(step, self.steps_per_epoch)
+            permutation, position = self.permutation(epoch), on_device(first)
+            for _ in range(first, self.steps_per_epoch):
+                batch, position = take(self.data, permutation, position)
+                yield place(batch)
+            step += self.steps_per_epoch - first
+
+
+def on_device(number: int) -> Array:
+    """The number as an int32 scalar, put onto the device by name: what is passed as an int crosses unseen."""
+    return jax.device_put(np.int32(number))
 
 
 def take_batch(data: Examples, permutation: Array, position: Array | int, *, batch_size: int) -> Examples:
@@ -56,7 +68,7 @@ class Streaming:
     def __init__(self, split: Split, key: Array, batch_size: int):
         self.split, self.n, self.key, self.batch_size = split, len(split), key, batch_size
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: np.asarray(order(self.key, epoch, self.n)))
+        self.permutation = lru_cache(maxsize=2)(lambda epoch: jax.device_get(order(self.key, on_device(epoch), self.n)))
 
     def batch(self, step: int) -> Examples:
         """The batch of this step, in the host's memory."""
