@@ -145,7 +145,8 @@ def in_stretches(run: Callable, pipeline: Resident) -> Callable:
         while count > 0:
             epoch, position = divmod(step, pipeline.steps_per_epoch)
             stretch = min(count, pipeline.steps_per_epoch - position)
-            state, metrics = run(state, pipeline.data, pipeline.permutation(epoch), position, stretch)
+            numbers = pipeline.number(position), pipeline.number(stretch)
+            state, metrics = run(state, pipeline.data, pipeline.permutation(epoch), *numbers)
             step, count = step + stretch, count - stretch
         return state, metrics
 

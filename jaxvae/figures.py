@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
-from jaxvae import latent, plots
+from jaxvae import latent
 from jaxvae.build import Parts
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.prepare import unit
@@ -21,6 +21,8 @@ MANIFOLD = 20  # pictures along each side
 
 def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array) -> None:
     """Writes all figures of the run; `scored` are every example's values by split, as `results.score` returned them."""
+    from jaxvae import plots  # not atop: matplotlib takes a third of a second, and the first step waits for all above
+
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
     name = "test" if "test" in scored else next(iter(scored))
@@ -65,6 +67,8 @@ def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
 
 def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
     """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
+    from jaxvae import plots
+
     axes: tuple[str, ...] = ("z1", "z2")
     if means.shape[1] == 1:
         means, axes = np.concatenate([means, np.zeros_like(means)], 1), ("z1", "(the latent has one dimension)")

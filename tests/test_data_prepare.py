@@ -11,7 +11,7 @@ from small import SHAPE, grey_images, make_examples, make_split
 from jaxvae.data.dataset import from_arrays, make_splits
 from jaxvae.data.order import order
 from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, put_ahead
-from jaxvae.data.prepare import Examples, binarize, dequantize, grey, static
+from jaxvae.data.prepare import Examples, binarize, coins, dequantize, grey, static
 from jaxvae.terms import example_keys
 
 
@@ -55,6 +55,14 @@ def test_a_black_pixel_is_never_one_even_where_the_uniform_draw_is_zero(prepare,
     monkeypatch.setattr("jaxvae.data.prepare.draw_each", lambda sampler, keys, shape, event: jnp.zeros(shape))
     black = dataclasses.replace(make_examples(3), image=np.zeros((3, *SHAPE), np.uint8))
     assert (prepared(prepare, black) == 0).all()
+
+
+def test_a_pixel_is_one_for_as_many_of_65536_draws_as_round_to_its_brightness(monkeypatch):
+    every = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (1, 256, 1))
+    for draw in (0, 256, 257, 258, 20_000, 32_895, 32_896, 65_279, 65_535):
+        monkeypatch.setattr("jaxvae.data.prepare.sixteen_bits", lambda keys, shape, draw=draw: jnp.full(shape, draw))
+        ones = np.asarray(coins(None, every))[0, :, 0]
+        np.testing.assert_array_equal(ones, (2**16 * np.arange(256) + 127) // 255 > draw)
 
 
 def test_binarize_draws_anew_with_other_keys_and_the_same_with_the_same():

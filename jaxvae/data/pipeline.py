@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -37,17 +37,30 @@ class Resident:
         layout = layout or one_device()
         self.data = layout.put_whole(Examples(*split.take(np.arange(len(split)))))
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: layout.put_whole(order(self.key, epoch, self.n)))
-        self.take = jax.jit(
-            partial(take_batch, batch_size=batch_size), out_shardings=layout.batch if layout.spread else None
+        self.number = lambda number: layout.put_whole(np.int32(number))
+        self.permutation = lru_cache(maxsize=2)(
+            lambda epoch: layout.put_whole(order(self.key, on_device(epoch), self.n))
         )
 
+        def take(data, permutation, position):
+            return take_batch(data, permutation, position, batch_size=batch_size), position + 1
+
+        self.take = jax.jit(take, out_shardings=(layout.batch, layout.whole) if layout.spread else None)
+
     def batches(self, step: int) -> Iterator[Examples]:
-        """The batches from this step on, without end."""
+        """The batches from this step on, without end; within an epoch the device counts, and nothing is sent to it."""
         while True:
-            epoch, position = divmod(step, self.steps_per_epoch)
-            yield self.take(self.data, self.permutation(epoch), position)
-            step += 1
+            epoch, first = divmod(step, self.steps_per_epoch)
+            permutation, position = self.permutation(epoch), self.number(first)
+            for _ in range(first, self.steps_per_epoch):
+                batch, position = self.take(self.data, permutation, position)
+                yield batch
+            step += self.steps_per_epoch - first
+
+
+def on_device(number: int) -> Array:
+    """The number as an int32 scalar, put onto the device by name: what is passed as an int crosses unseen."""
+    return jax.device_put(np.int32(number))
 
 
 def take_batch(data: Examples, permutation: Array, position: Array | int, *, batch_size: int) -> Examples:
@@ -69,7 +82,7 @@ class Streaming:
         self.layout = layout or one_device()
         self.rows = self.layout.rows(batch_size)
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: np.asarray(order(self.key, epoch, self.n)))
+        self.permutation = lru_cache(maxsize=2)(lambda epoch: jax.device_get(order(self.key, on_device(epoch), self.n)))
 
     def batch(self, step: int) -> Examples:
         """This process's rows of the batch of this step, in the host's memory."""

@@ -109,7 +109,8 @@ def unit(image: Array) -> Array:
 
 def coins(keys: Array, image: Array) -> Array:
     """0. or 1. for every pixel, 1 with probability image / 255 to within 2^-17, exactly at 0 and 255; keys [B]."""
-    threshold = (image.astype(jnp.int32) * 2**16 + 127) // 255
+    wide = image.astype(jnp.int32)
+    threshold = 257 * wide + (wide >> 7)  # the same as (2^16 wide + 127) // 255, which took half of the time of this
     return (sixteen_bits(keys, image.shape) < threshold).astype(jnp.float32)
 
 
