@@ -120,8 +120,10 @@ def put(array: Any, where: NamedSharding) -> jax.Array:
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         bits = put(random.key_data(array), NamedSharding(where.mesh, PartitionSpec()))
         return random.wrap_key_data(bits, impl=random.key_impl(array))
-    values = np.asarray(array)
-    return jax.make_array_from_callback(values.shape, where, lambda index: values[index])
+    values = np.asarray(jax.device_get(array))
+    places = where.addressable_devices_indices_map(values.shape).items()
+    parts = [jax.device_put(values[index], device) for device, index in places]
+    return jax.make_array_from_single_device_arrays(values.shape, where, parts)
 
 
 @jax.jit
