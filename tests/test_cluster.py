@@ -127,6 +127,9 @@ def test_two_processes_come_to_an_end_and_write_once(expected, tmp_path):
         assert (run / "report.html").exists()
         if not changed:
             assert_same_metrics(run, expected, 50)
+        whole = {"train.steps": 60, "train.engine": "dispatch", "train.fsdp": "False"}
+        alone(run, **changed | whole)  # one process, one device: what lay cut over four is whole again
+        assert read_metrics(run)[-1]["step"] == 60
 
 
 @pytest.mark.soak
