@@ -81,9 +81,7 @@ def make_set(name: str, gigabytes: float, folder: Path) -> None:
             yield from ((i, {"image": encoded[i % DISTINCT], "label": i % 10}) for i in range(n))
 
     Made.name = name
-    tfds.core.shuffle.MAX_MEM_BUFFER_SIZE = (
-        2**35
-    )  # beyond 1 GB TFDS shuffles on the disk, for which it needs TensorFlow
+    shuffle.MAX_MEM_BUFFER_SIZE = 2**35  # beyond its 1 GB TFDS shuffles on the disk, with TensorFlow
     Made(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
@@ -138,7 +136,8 @@ def in_child(what: str, name: str, options) -> str:
         str(options.gb),
     ]
     command += ["--images", str(options.images), "--workers", str(options.workers)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return lines[-1] if lines else ""
 
 
 def speeds(options) -> dict:
@@ -258,7 +257,7 @@ def traced(options, steps: int = 60) -> dict:
     from jaxvae.run import first_state
 
     images = np.random.default_rng(0).integers(0, 256, (10_000, SIDE, SIDE, 3), np.uint8)
-    model = Model(latent_dim=16, encoder="mlp(256)", decoder="mlp(256)", likelihood="gaussian('learned')")
+    model = Model(latent_dim=16, encoder="mlp(64)", decoder="mlp(64)", likelihood="gaussian('learned')")
     config = Config(data=Data(prepare="grey", validation=0.0), model=model)
     experiment = set_up(config, images, say=lambda line: None)
     pipeline = Streaming(experiment.data.splits["train"], experiment.data_key, config.data.batch_size)
@@ -308,10 +307,10 @@ def overlap(folder: Path) -> dict[str, float]:
     threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e.get("name") == "thread_name"}
     spans: dict[str, list] = {"gather": [], "copy": [], "compute": []}
     for e in (e for e in events if e.get("ph") == "X"):
-        thread = threads.get((e["pid"], e["tid"]), "")
-        # XLA's own threads run the step, and the copies that the host asked for
-        kind = e["name"] if e["name"] in spans else "copy" if e["name"].startswith("H2D") else "compute"
-        if e["name"] in spans or thread.startswith("tf_XLA"):
+        # XLA's own threads run the programs, and the copies that the host asked for
+        xla = threads.get((e["pid"], e["tid"]), "").startswith("tf_XLA")
+        kinds = {"H2D Dispatch": "copy", "ThunkExecutor::Execute (wait for completion)": "compute"} if xla else {}
+        if (kind := kinds.get(e["name"], e["name"])) in spans:
             spans[kind].append((e["ts"], e["ts"] + e["dur"]))
     merged = {kind: union(some) for kind, some in spans.items()}
     ready, compute = union(spans["gather"] + spans["copy"]), merged["compute"]

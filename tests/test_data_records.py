@@ -70,8 +70,8 @@ def test_a_set_that_is_not_cached_is_the_same_set(cached, streamed):
 def test_batches_are_the_same_wherever_they_start(cached, streamed, first):
     """80 steps an epoch: the first batches, those across the end of an epoch, and later ones."""
     one, other = (Streaming(data.splits["train"], random.key(3), BATCH) for data in (cached, streamed))
-    for a, b in itertools.islice(zip(one.batches(first), other.batches(first), strict=True), 6):
-        assert_same(a, b)
+    for later, batch in enumerate(itertools.islice(other.batches(first), 6)):
+        assert_same(batch, one.batch(first + later))
 
 
 def test_evaluation_sees_the_same_batches(cached, streamed):
