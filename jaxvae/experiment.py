@@ -16,6 +16,7 @@ from jaxvae.build import Parts, build, check_numbers
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
+from jaxvae.data.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate import make_evaluate
 from jaxvae.layout import Layout, all_devices, one_device
@@ -113,6 +114,11 @@ def check_against(config: Config, data: DataSet) -> None:
     if size > n:
         raise ValueError(
             f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}."
+        )
+    if config.train.init_from == "pca" and isinstance(data.splits["train"].image, Records):
+        raise ValueError(
+            f"train.init_from='pca' needs all training images at once, but {data.name} is larger than "
+            f"data.decoded_limit={config.data.decoded_limit:g} GB. Raise that if they fit into memory as float32."
         )
     for split in config.evaluate.splits:
         if split not in data.splits:

@@ -1,5 +1,7 @@
 import dataclasses
 import itertools
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from small import SHAPE, grey_images, make_examples, make_split
 
 from jaxvae.data.dataset import from_arrays, make_splits
 from jaxvae.data.order import order
-from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, put_ahead
+from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, read_ahead
 from jaxvae.data.prepare import Examples, binarize, coins, dequantize, grey, static
 from jaxvae.terms import example_keys
 
@@ -197,13 +199,31 @@ def test_arrays_of_another_kind_are_refused_in_words(arrays, words):
         from_arrays(arrays, 0.1)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, AHEAD, AHEAD + 1, 20])
-def test_put_ahead_keeps_the_order_and_runs_ahead(count):
-    placed = []
-    out = put_ahead(iter(range(count)), lambda batch: placed.append(batch) or -batch)
-    first = list(itertools.islice(out, 1))
-    assert len(placed) == min(count, AHEAD + 1)
-    assert first + list(out) == [-batch for batch in range(count)]
+def test_reading_ahead_keeps_the_order(count, threads):
+    def read(number):
+        time.sleep(0.002 * (number % 2))
+        return -number
+
+    assert list(read_ahead(read, range(count), threads)) == [-number for number in range(count)]
+
+
+def test_reading_runs_ahead_and_ends_with_its_caller():
+    begun = []
+    out = read_ahead(lambda number: begun.append(number) or number, itertools.count())
+    assert begun == []
+    assert [next(out), next(out)] == [0, 1]
+    out.close()
+    assert 2 <= len(begun) <= AHEAD + 2
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+
+
+def test_an_error_is_told_when_its_turn_comes():
+    out = read_ahead(lambda number: 1 / (3 - number), range(10))
+    assert list(itertools.islice(out, 3)) == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(out)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 5), (11, 4), (3, 8)])

@@ -14,13 +14,16 @@ import tensorflow_datasets as tfds
 from jax import random
 from made_sets import noise, png, prepare_own
 
+from jaxvae.config import Config, Data, Train
 from jaxvae.data import pipeline, workers
 from jaxvae.data.dataset import open_data
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
 from jaxvae.data.prepare import Examples
 from jaxvae.data.records import Records, decoder
 from jaxvae.data.tfds import prepared_folder
+from jaxvae.experiment import check_against
 from jaxvae.layout import Layout
+from jaxvae.verdict import check_numbers
 
 COUNT = 60
 BATCH = 16
@@ -73,8 +76,8 @@ def test_a_set_that_is_not_cached_is_the_same_set(cached, streamed):
 def test_batches_are_the_same_wherever_they_start(cached, streamed, first):
     """80 steps an epoch: the first batches, those across the end of an epoch, and later ones."""
     one, other = (Streaming(data.splits["train"], random.key(3), BATCH) for data in (cached, streamed))
-    for a, b in itertools.islice(zip(one.batches(first), other.batches(first), strict=True), 6):
-        assert_same(a, b)
+    for later, batch in enumerate(itertools.islice(other.batches(first), 6)):
+        assert_same(batch, one.batch(first + later))
 
 
 def test_evaluation_sees_the_same_batches(cached, streamed):
@@ -117,6 +120,18 @@ def test_the_size_decides(cached, streamed):
     assert choose_pipeline("streaming", streamed.splits["train"], free_bytes=None) == "streaming"
     with pytest.raises(ValueError, match=r"data.pipeline='resident' .* Choose data.pipeline='streaming' or 'auto'"):
         choose_pipeline("resident", streamed.splits["train"], free_bytes=None)
+
+
+def test_what_needs_all_images_at_once_is_refused(streamed):
+    config = Config(data=Data(decoded_limit=0.0), train=Train(init_from="pca"))
+    with pytest.raises(ValueError, match=r"init_from='pca' needs all .* digits is larger than data.decoded_limit=0 GB"):
+        check_against(config, streamed)
+
+
+@pytest.mark.parametrize(("limit", "count"), [(-1.0, None), (float("nan"), None), (16.0, -1), (16.0, 1.5)])
+def test_a_limit_or_number_of_workers_that_is_none_is_refused(limit, count):
+    with pytest.raises(ValueError, match=r"data\.(decoded_limit|workers)=.*: expected"):
+        check_numbers(Config(data=Data(decoded_limit=limit, workers=count)))
 
 
 def test_processes_decode_their_shares_alone_and_together_the_batch(cached):

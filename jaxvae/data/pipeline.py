@@ -24,7 +24,7 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.records import Records
 from jaxvae.layout import Layout, one_device
 
-AHEAD = 4  # batches gathered ahead of the step, on the host and again on the device
+AHEAD = 4  # batches made ready before the step that asks for one
 
 
 class Resident:
@@ -82,20 +82,28 @@ class Streaming:
         self.layout = layout or one_device()
         self.rows = self.layout.rows(batch_size)
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=2)(lambda epoch: jax.device_get(order(self.key, on_device(epoch), self.n)))
+        self.permutation = lru_cache(maxsize=3)(lambda epoch: order(self.key, on_device(epoch), self.n))
 
     def batch(self, step: int) -> Examples:
         """This process's rows of the batch of this step, in the host's memory."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         first = position * self.batch_size
-        batch = self.permutation(epoch)[first : first + self.batch_size]
+        batch = jax.device_get(self.permutation(epoch))[first : first + self.batch_size]
+        if 2 * position >= self.steps_per_epoch:
+            self.permutation(epoch + 1)  # begun early: the device sorts it behind all the steps that it was given
         return Examples(*self.split.take(batch[self.rows]))
 
     def batches(self, step: int) -> Iterator[Examples]:
-        """The batches from this step on, without end, gathered ahead and put onto the device ahead."""
+        """The batches from this step on, without end: read, and put onto the device, while steps before it compute."""
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]  # of this thread: others do not know it
+
+        def ready(step: int) -> Any:
+            with jax.default_device(device):
+                return self.layout.put_rows(self.batch(step))
+
         # a second thread asks for the next batch while the slowest worker is still busy with this one
         threads = 2 if isinstance(self.split.image, Records) else 1
-        return put_ahead(read_ahead(self.batch, count(step), threads), self.layout.put_rows)
+        return read_ahead(ready, count(step), threads)
 
 
 def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int = 1) -> Iterator[Any]:
@@ -111,16 +119,6 @@ def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def put_ahead(batches: Iterator[Examples], place: Callable[[Examples], Any]) -> Iterator[Any]:
-    """Starts each batch's way to the device while the steps before it still compute."""
-    placed: deque[Any] = deque()
-    for batch in batches:
-        placed.append(place(batch))
-        if len(placed) > AHEAD:
-            yield placed.popleft()
-    yield from placed
 
 
 def in_order(split: Split, batch_size: int, layout: Layout | None = None) -> Iterator[tuple[Examples, int]]:
