@@ -63,6 +63,9 @@ class Train:
     accumulate: int = 1  # equal parts of the batch, gone through one after the other to save memory; one update
     seed: int = 0
     engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
+    remat: bool = (
+        False  # keep no activations inside networks' blocks, compute them again: less memory, a third more work
+    )
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)
     checkpoint_every: int = may_change(500)
