@@ -161,8 +161,9 @@ def register(kind: str, name: str, factory: Callable) -> None:
 
     `factory` takes the string's literals; keyword-only parameters named like what build knows are filled in:
     `latent_dim`; a decoder's output `shape`; the `dtype` that an encoder or a decoder shall compute in (one without it
-    computes in float32, whatever model.precision is); `data_shape`, of x, for a prior; `schedule`, `learning_rate`,
-    `steps` for optimizers and schedules. A part is what the files named after its kind show: a Linen module, which says
+    computes in float32, whatever model.precision is), and `remat`, whether it shall have its blocks recomputed (one
+    without it is, as a whole); `data_shape`, of x, for a prior; `schedule`, `learning_rate`, `steps` for optimizers and
+    schedules. A part is what the files named after its kind show: a Linen module, which says
     of itself what verdict.py asks, or is taken for the simplest.
     """
     if kind not in TABLES:
@@ -204,11 +205,12 @@ def build(
         )
     features, dtype = (*shape[:-1], px.features(shape[-1])), jnp.dtype(model.precision)
     vae = VAE(
-        encoder=part("encoder", model.encoder, dtype=dtype),
+        encoder=part("encoder", model.encoder, dtype=dtype, remat=train.remat),
         posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),
         latent_prior=part("prior", model.prior, latent_dim=model.latent_dim, data_shape=shape),
-        decoder=part("decoder", model.decoder, shape=features, dtype=dtype),
+        decoder=part("decoder", model.decoder, shape=features, dtype=dtype, remat=train.remat),
         likelihood=px,
+        remat=train.remat,
     )
     loss = read("objective", config.objective, {}, trust=trust, instead={} if beta is None else {"beta": beta})
     refuse_impossible(config, shape, prepared, vae, loss)

@@ -138,7 +138,7 @@ def entry(kind: str, name: str) -> Iterator[str]:
 
 def signature(factory) -> str:
     """The arguments that a string may give."""
-    known = {"latent_dim", "shape", "data_shape", "dtype", "schedule", "learning_rate"}
+    known = {"latent_dim", "shape", "data_shape", "dtype", "remat", "schedule", "learning_rate"}
     if factory in TABLES["schedule"].values():
         known |= {"steps"}
     parameters = inspect.signature(factory).parameters

@@ -114,6 +114,7 @@ class ResNetDecoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
     takes = "images"
 
     @nn.compact
@@ -125,7 +126,7 @@ class ResNetDecoder(nn.Module):
         x = x.reshape(-1, *smallest, self.channels[0])
         after = (*self.channels[1:], self.shape[-1])
         for layer, (features, size) in enumerate(zip(after, larger, strict=True), start=1):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype)
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype, self.remat)
             dtype = self.dtype if layer < len(after) else jnp.float32
             x = ConvTranspose(features, size, dtype=dtype)(level(x, layer_keys(keys, layer)))
         return x
@@ -143,6 +144,7 @@ class AttentionDecoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
     takes = "images"
 
     @nn.compact
@@ -151,7 +153,9 @@ class AttentionDecoder(nn.Module):
         z = with_condition(z.reshape(len(z), -1), condition)
         hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
         x = nn.Dense(tokens * self.width, dtype=self.dtype)(hidden).reshape(-1, tokens, self.width)
-        x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype)(x, layer_keys(keys, 1))
+        x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)(
+            x, layer_keys(keys, 1)
+        )
         patches = wide_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
         return from_patches(patches, self.shape[:2], self.patch)
 
@@ -237,6 +241,7 @@ def resnet(
     activation: str = "silu",
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> ResNetDecoder:
     """A small image of channels[0]; per entry of `channels`, `blocks` residual blocks, x + f(x), and a doubling.
 
@@ -247,7 +252,9 @@ def resnet(
     activation_named(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
-    return ResNetDecoder(require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout, dtype)
+    return ResNetDecoder(
+        require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout, dtype, remat
+    )
 
 
 def attention(
@@ -261,6 +268,7 @@ def attention(
     activation: str = "gelu",
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> AttentionDecoder:
     """A small transformer, softmax(q k' / sqrt(d)) v, over one token a patch; each becomes its patch's pixels.
 
@@ -270,4 +278,4 @@ def attention(
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     activation_named(activation)
     require_rate(dropout=dropout)
-    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype)
+    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype, remat)

@@ -97,13 +97,14 @@ class ResNetEncoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
     takes = "images"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         x = with_condition(x, condition)
         for layer, channels in enumerate(self.channels):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype)
+            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype, self.remat)
             x = level(nn.Conv(channels, (4, 4), strides=(2, 2), dtype=self.dtype)(x), layer_keys(keys, layer))
         head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
@@ -120,12 +121,13 @@ class AttentionEncoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
     takes = "images"
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         tokens = nn.Dense(self.width, dtype=self.dtype)(with_condition(to_patches(x, self.patch), condition))
-        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype)
+        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)
         tokens = transformer(tokens, layer_keys(keys, 0))
         head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(tokens.reshape(len(x), -1), layer_keys(keys, 1))
@@ -196,6 +198,7 @@ def resnet(
     activation: str = "silu",
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> ResNetEncoder:
     """Per entry of `channels` a stride-2 convolution and `blocks` residual blocks, x + f(x), then a dense layer.
 
@@ -206,7 +209,7 @@ def resnet(
     activation_named(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
-    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout, dtype)
+    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout, dtype, remat)
 
 
 def attention(
@@ -219,6 +222,7 @@ def attention(
     activation: str = "gelu",
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> AttentionEncoder:
     """A small transformer over patches of the image, softmax(q k' / sqrt(d)) v between them, then a dense layer.
 
@@ -229,7 +233,7 @@ def attention(
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     activation_named(activation)
     require_rate(dropout=dropout)
-    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype)
+    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
 
 
 def require_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:

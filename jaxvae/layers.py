@@ -133,6 +133,19 @@ class ResidualBlock(nn.Module):
         return x + conv(kernel_init=small)(hidden)
 
 
+def recomputed(remat: bool, function: Callable[..., Array]) -> Callable[..., Array]:
+    """function(module, *args), modules among the args too; where `remat`, the backward pass computes it again.
+
+    So its activations are not kept (Chen et al. 2016, arXiv 1604.06174, section 3); parameters keep their names.
+    """
+    return nn.remat(function) if remat else function
+
+
+def applied(network: nn.Module, *args: Array | None) -> Array:
+    """network(*args)."""
+    return network(*args)
+
+
 class ResidualLevel(nn.Module):
     """So many residual blocks at one resolution, then norm and activation, [N, H, W, C] -> the same."""
 
@@ -141,12 +154,13 @@ class ResidualLevel(nn.Module):
     activation: str
     dropout: float
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         for number in range(self.blocks):
             block = ResidualBlock(self.groups, self.activation, self.dropout, self.blocks, self.dtype)
-            x = block(x, layer_keys(keys, number))
+            x = recomputed(self.remat, applied)(block, x, layer_keys(keys, number))
         return activation_named(self.activation)(GroupNorm(self.groups, self.dtype)(x))
 
 
@@ -179,18 +193,24 @@ class Transformer(nn.Module):
     activation: str
     dropout: float
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         width, dense = x.shape[-1], partial(nn.Dense, dtype=self.dtype)
         norm = partial(nn.LayerNorm, use_fast_variance=False, dtype=self.dtype)
         x = x + self.param("positions", nn.initializers.normal(0.02), x.shape[1:])[None].astype(x.dtype)
-        for block in range(self.blocks):
-            hidden = SelfAttention(self.heads, self.dtype)(norm()(x))
-            x = x + dropout(layer_keys(keys, 2 * block), hidden, self.dropout)
-            hidden = activation_named(self.activation)(dense(4 * width)(norm()(x)))
-            hidden = dense(width)(hidden)
-            x = x + dropout(layer_keys(keys, 2 * block + 1), hidden, self.dropout)
+
+        def block(attention, norms, layers, x, keys_of_two):
+            hidden = attention(norms[0](x))
+            x = x + dropout(keys_of_two[0], hidden, self.dropout)
+            hidden = layers[1](activation_named(self.activation)(layers[0](norms[1](x))))
+            return x + dropout(keys_of_two[1], hidden, self.dropout)
+
+        for number in range(self.blocks):
+            layers = SelfAttention(self.heads, self.dtype), (norm(), norm()), (dense(4 * width), dense(width))
+            of_block = [layer_keys(keys, 2 * number), layer_keys(keys, 2 * number + 1)]
+            x = recomputed(self.remat, block)(*layers, x, of_block)
         return norm()(x)
 
 

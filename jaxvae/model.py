@@ -8,6 +8,7 @@ p(x|z). `terms` names the pieces of the bound; what is done with them is an obje
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae.draw import draw, draw_relaxed
-from jaxvae.layers import folded
+from jaxvae.layers import applied, folded, recomputed
 from jaxvae.terms import Terms
 
 ENCODER, DECODER = 1, 2  # purposes folded into a key that draws z, for the noise of dropout
@@ -26,7 +27,8 @@ class VAE(nn.Module):
     """A VAE with one latent variable; shapes as in terms.py. Use through `init` and `apply`, as any Linen module.
 
     `training` is set by the train step alone: dropout is on, a discrete z is drawn such that gradients pass, and
-    variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters.
+    variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters. With `remat` the
+    backward pass computes a network's activations again: block by block where the network knows how, else all of them.
     """
 
     encoder: nn.Module
@@ -35,6 +37,7 @@ class VAE(nn.Module):
     decoder: nn.Module
     likelihood: nn.Module
     training: bool = False
+    remat: bool = False
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
@@ -47,7 +50,8 @@ class VAE(nn.Module):
         `condition` [B, C] is a one-hot class or a vector; `keys [B]` are for dropout in training.
         """
         dropout = (keys,) if self._drops_out(self.encoder) and keys is not None else ()
-        return self.posterior(self.encoder(x, condition, *dropout), condition)
+        features = recomputed(self._remat(self.encoder), applied)(self.encoder, x, condition, *dropout)
+        return self.posterior(features, condition)
 
     def terms(self, keys: Array, inferred: Any, x: Array, condition: Array | None = None) -> Terms:
         """Draws z ~ q with keys [S, B] and scores x [B, *X] under it."""
@@ -82,7 +86,8 @@ class VAE(nn.Module):
         if condition is not None:
             condition = jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
-        features = folded(self.decoder, z, condition, *dropout)
+        network = partial(recomputed(self._remat(self.decoder), applied), self.decoder)
+        features = folded(network, z, condition, *dropout)
         if x is not None and self.training and getattr(self.likelihood, "fits", False):
             return self.likelihood(features, x[None])
         return self.likelihood(features)
@@ -103,6 +108,10 @@ class VAE(nn.Module):
         """(zs, p(x|z)) of z ~ p(z) with keys [N], its spread times `temperature`; or of z `given`, [1, N, *Z]."""
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)
+
+    def _remat(self, network: nn.Module) -> bool:
+        """Whether the network is recomputed from outside: one with a field `remat` sees to its own blocks."""
+        return self.remat and not hasattr(network, "remat")
 
     def _drops_out(self, network: nn.Module) -> bool:
         return self.training and getattr(network, "dropout", 0.0) > 0

@@ -247,6 +247,8 @@ def check_numbers(config: Config) -> None:
         raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
     if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
         raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
+    if not isinstance(train.remat, bool):
+        raise ValueError(f"train.remat={train.remat!r}: expected True or False.")
     for name, known in CHOICES.items():
         section, attribute = name.split(".")
         value = getattr(getattr(config, section), attribute)
