@@ -4,9 +4,9 @@
 
 Three sizes: a tiny net on 8x8 digits (mlp(32), batch 32), configs/digits.py, and configs/mnist.py (784-400-20, batch
 128). Both sides take the trainer's own steps; the members' steps are added up. They are timed in alternating windows,
-so that whatever else the machine does meets both, and the ratio is of neighbouring windows. Images per CPU-second are
-given beside, which other programs disturb less but which know nothing of idle cores.
-Start-up and compilation, which members share and runs repeat, are timed apart: from the parts to the first steps done.
+so that whatever else the machine does meets both, and the ratio is of neighbouring windows. Steps per CPU-second are
+given beside, which other programs disturb less but which know nothing of idle cores. The same of members in turn, which
+is what a CPU is given for larger nets. The first step, compiled, is timed apart: runs repeat it, members share it.
 """
 
 from __future__ import annotations
@@ -78,32 +78,44 @@ class Side:
 
 
 def compare(config: Config, members: int, seconds: float, rounds: int) -> dict:
-    """The speeds of both sides on this config, and their ratios window by window."""
+    """The speeds of all sides on this config, and the ratios to a run alone, window by window."""
     config.train.seeds = members
     with tempfile.TemporaryDirectory() as folder:
         seats = take_seats(members_of(config), Path(folder), None, print)
-        alone, together = sides(seats)
-    windows = [(alone.window(seconds), together.window(seconds)) for _ in range(rounds + 1)][1:]
-    ratios = sorted(b[0] / a[0] for a, b in windows)
+        contenders = sides(seats)
+    windows = [[side.window(seconds) for side in contenders] for _ in range(rounds + 1)][1:]
     return {
-        "batch_size": config.data.batch_size,
-        "engines": [alone.engine.name, together.engine.name],
-        "steps_per_second": [statistics.median(pair[i][0] for pair in windows) for i in (0, 1)],
-        "steps_per_cpu_second": [statistics.median(pair[i][1] for pair in windows) for i in (0, 1)],
-        "ratio": {"median": statistics.median(ratios), "least": ratios[0], "most": ratios[-1]},
-        "cpu_ratio": statistics.median(b[1] / a[1] for a, b in windows),
-        "first_step_seconds": [alone.first, together.first],
+        side.engine.name: {
+            "steps_per_second": statistics.median(window[i][0] for window in windows),
+            "steps_per_cpu_second": statistics.median(window[i][1] for window in windows),
+            "ratio": quartiles([window[i][0] / window[0][0] for window in windows]),
+            "cpu_ratio": quartiles([window[i][1] / window[0][1] for window in windows]),
+            "first_step_seconds": side.first,
+        }
+        for i, side in enumerate(contenders)
     }
 
 
-def sides(seats: list[Seat]) -> tuple[Side, Side]:
-    """(a run alone, all members together), each with its program compiled."""
-    first = seats[0].experiment
+def quartiles(values: list[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def sides(seats: list[Seat]) -> list[Side]:
+    """A run alone, all members in one vmapped program, and in turn, each with its program compiled."""
+    first, members = seats[0].experiment, [seat.member for seat in seats]
     for seat in seats:
         seat.workdir.mkdir()
+    experiments = [seat.experiment for seat in seats]
+    step = vmapped.make_step(members, experiments)
+    pipeline, alone = make_engine(first)
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
-    engine = vmapped.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
-    return Side(make_engine(first)[1], state, 1), Side(engine, start(seats, print), len(seats))
+    states = start(seats, print)
+    engines = [
+        vmapped.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
+        for name in ("vmapped scan", "scan in turn")
+    ]
+    return [Side(alone, state, 1), *(Side(engine, states, len(seats)) for engine in engines)]
 
 
 if __name__ == "__main__":
@@ -115,14 +127,15 @@ if __name__ == "__main__":
     found = {}
     for name, chosen in sizes.items():
         load = os.getloadavg()[0]
-        found[name] = compare(chosen, options.members, options.seconds, options.rounds) | {"load": load}
-        one, ratio = found[name], found[name]["ratio"]
-        print(
-            f"{name:<7} one after another {one['steps_per_second'][0]:8,.0f} steps/s, "
-            f"{options.members} together {one['steps_per_second'][1]:8,.0f}; ratio {ratio['median']:.2f} "
-            f"({ratio['least']:.2f} to {ratio['most']:.2f}), per CPU-second {one['cpu_ratio']:.2f}; "
-            f"first step {one['first_step_seconds'][0]:.1f} s each and {one['first_step_seconds'][1]:.1f} s; "
-            f"load {load:.1f}"
-        )
+        sides_found = compare(chosen, options.members, options.seconds, options.rounds)
+        found[name] = {"load": load, "sides": sides_found}
+        print(f"{name}, batch {chosen.data.batch_size}, {options.members} members, load {load:.1f}")
+        for side, numbers in sides_found.items():
+            ratio, cpu = numbers["ratio"], numbers["cpu_ratio"]
+            print(
+                f"  {side:<14}{numbers['steps_per_second']:8,.0f} steps/s  {ratio['median']:.2f} times a run alone "
+                f"({ratio['least']:.2f} to {ratio['most']:.2f}); per CPU-second {cpu['median']:.2f} "
+                f"({cpu['least']:.2f} to {cpu['most']:.2f}); first step {numbers['first_step_seconds']:.1f} s"
+            )
     if options.out is not None:
         options.out.write_text(json.dumps({"cores": cores, "members": options.members, "sizes": found}, indent=1))

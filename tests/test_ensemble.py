@@ -197,18 +197,6 @@ def test_a_member_without_a_finite_loss_is_skipped_alone(tmp_path):
     np.testing.assert_array_equal(metrics["streak"], [6, 0])
 
 
-def test_members_in_turn_take_the_steps_of_members_at_once(tmp_path):
-    seats, engine, states = seated(tiny(seeds=2, seed=3), tmp_path)
-    experiment = seats[0].experiment
-    pipeline = Resident(experiment.data.splits["train"], experiment.data_key, 12)
-    step = vmapped.make_step([seat.member for seat in seats], [seat.experiment for seat in seats])
-    turns = vmapped.ENGINES["scan in turn"](step, pipeline, [seat.experiment.data_key for seat in seats])
-    (ends, metrics), (expected, expected_metrics) = advance(turns, states, 6), advance(engine, states, 6)
-    chex.assert_trees_all_close([end.params for end in ends], [end.params for end in expected], rtol=0, atol=1e-5)
-    for name, values in expected_metrics.items():
-        np.testing.assert_allclose(metrics[name], values, rtol=1e-4, err_msg=name)
-
-
 def test_convolutions_on_a_cpu_take_turns(tmp_path):
     config = tiny(seeds=2, engine="auto")
     config.model.encoder = "conv(4, kernel=3)"
