@@ -60,6 +60,7 @@ FLOORS = [
         "figures",
         "loop",
         "verbs",
+        "limits",
         "benchmark",
         "cli",
     ],
