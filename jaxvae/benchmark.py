@@ -6,6 +6,7 @@ Nothing here is timed in a test: machines differ. What is measured is printed wi
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import time
@@ -16,7 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 
+from jaxvae import limits
 from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.engine import Engine
@@ -32,8 +35,9 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
     flops, memory = compiled_cost(experiment)
-    measured = timed_steps(experiment, pipeline, engine, seconds=3.0)
-    speed = measured["steps_per_second"]["median"]
+    first = first_state(config, experiment.parts, experiment.init_key, experiment.train_key)
+    measured = limits.interleaved({"step": limits.steps_of(engine, first)}, seconds=3.0, windows=WINDOWS)
+    speed = 1 / measured["step"].seconds
     shape = " x ".join(map(str, experiment.data.shape))
     say(
         f"data        {experiment.data.name} {experiment.data.version}: "
@@ -62,29 +66,31 @@ def benchmark(
     pipeline, engine = make_engine(experiment)
     began = time.perf_counter()
     flops, memory = compiled_cost(experiment)
-    compiling = time.perf_counter() - began
-    measured = timed_steps(experiment, pipeline, engine, seconds)
-    used = peak_memory()
+    compiling, load = time.perf_counter() - began, os.getloadavg()[0]
+    timings, limit_flops, square_flops = against_limits(experiment, pipeline, engine, seconds)
     devices = experiment.layout.size
-    peak = devices * matmul_peak()
-    batch = config.data.batch_size
-    achieved = flops * measured["steps_per_second"]["median"]
+    step, limit = timings["step"], timings["products"]
+    batch, peak = config.data.batch_size, devices * square_flops / timings["square"].seconds
     numbers = {
         "config": {"data": config.data.name, "model": vars(config.model), "batch_size": batch},
         "step_compile_seconds": compiling,
-        **measured,
-        "images_per_second": {name: value * batch for name, value in measured["steps_per_second"].items()},
+        "windows": WINDOWS,
+        "steps_per_second": spread(step, 1),
+        "images_per_second": spread(step, batch),
+        "images_per_cpu_second": batch / step.cpu_seconds,
         "flops_per_image": flops / batch,
-        "achieved_flops_per_second": achieved,
+        "products_flops_per_image": limit_flops / batch,
         "matmul_peak_flops_per_second": peak,
-        "share_of_matmul_peak": achieved / peak,
+        "share_of_matmul_peak": limit_flops / step.seconds / peak,
+        "share_of_products": limit.seconds / devices / step.seconds,
+        "share_of_products_cpu": limit.cpu_seconds / step.cpu_seconds,
+        "step_seconds": breakdown({name: timing.seconds for name, timing in timings.items()}),
+        "step_cpu_seconds": breakdown({name: timing.cpu_seconds for name, timing in timings.items()}),
         "step_memory_bytes": memory,
-        "peak_memory_bytes": used,
+        "peak_memory_bytes": peak_memory(),
+        "load_average": [load, os.getloadavg()[0]],
         "environment": describe(
-            engine=engine.name,
-            pipeline=pipeline.name,
-            seed=config.train.seed,
-            command="jaxvae benchmark",
+            engine=engine.name, pipeline=pipeline.name, seed=config.train.seed, command="jaxvae benchmark"
         ),
     }
     for line in table(numbers):
@@ -94,49 +100,74 @@ def benchmark(
     return numbers
 
 
+def against_limits(
+    experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
+) -> tuple[dict[str, limits.Timing], float, float]:
+    """(timings, FLOPs of the step's products, of the square one): the step, its limits and the step without parts."""
+    config, parts = experiment.config, experiment.parts
+    first = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
+    products, limit_flops = limits.products_of(experiment)
+    square, square_flops = limits.square_product()
+    runs = {
+        "step": limits.steps_of(engine, first),
+        "products": products,
+        "square": square,
+        "without prepare": limits.varied(limits.without_prepare(experiment), pipeline, engine.name),
+        "without update": limits.varied(limits.without_update(experiment), pipeline, engine.name),
+    }
+    return limits.interleaved(runs, seconds, WINDOWS), limit_flops, square_flops
+
+
+def breakdown(seconds: dict[str, float]) -> dict[str, float]:
+    """Where a step's time goes, by what it takes without one part or another; below 0: within the noise."""
+    prepare, update = (seconds["step"] - seconds[f"without {part}"] for part in ("prepare", "update"))
+    rest = seconds["step"] - seconds["products"] - prepare - update
+    return {
+        "step": seconds["step"],
+        "products": seconds["products"],
+        "prepare": prepare,
+        "update": update,
+        "rest": rest,
+    }
+
+
+def spread(timing: limits.Timing, times: float) -> dict[str, float]:
+    """Median, least and most of so many a step, per second, over the windows."""
+    speeds = [times / seconds for seconds in timing.windows]
+    return {"median": statistics.median(speeds), "least": min(speeds), "most": max(speeds)}
+
+
 def table(numbers: dict[str, Any]) -> list[str]:
     """The numbers as lines."""
-    environment, speed = numbers["environment"], numbers["images_per_second"]
+    environment, speed, parts = numbers["environment"], numbers["images_per_second"], numbers["step_seconds"]
+    named = {
+        "products": "matrix products and convolutions alone",
+        "update": "optimizer, average and guard",
+        "prepare": "binarize, or what else data.prepare does",
+        "rest": "activations, likelihood, noise, norm of the gradient, gathering the batch, dispatch",
+    }
     return [
         f"device            {environment['platform']}, {len(environment['devices'])} device(s), "
-        f"{environment['threads']} threads, jax {environment['versions']['jax']}",
+        f"{environment['threads']} threads, jax {environment['versions']['jax']}, "
+        "load average {:.1f} to {:.1f}".format(*numbers["load_average"]),
         f"engine            {environment['engine']}, {environment['pipeline']} data",
-        f"compile           {numbers['step_compile_seconds']:.2f} s for one step; "
-        f"first {numbers['first_steps']} steps with it {numbers['first_seconds']:.2f} s",
+        f"compile           {numbers['step_compile_seconds']:.2f} s for one step",
         f"steps/s           {numbers['steps_per_second']['median']:,.1f}",
         f"images/s          {speed['median']:,.0f}  "
-        f"(median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f})",
-        f"FLOPs per image   {numbers['flops_per_image'] / 1e6:,.3f} million, of the compiled step",
+        f"(median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f}), "
+        f"{numbers['images_per_cpu_second']:,.0f} per CPU-second",
+        f"FLOPs per image   {numbers['flops_per_image'] / 1e6:,.3f} million, of the compiled step; "
+        f"{numbers['products_flops_per_image'] / 1e6:,.3f} in products",
+        f"share of limit    {numbers['share_of_products']:.0%} of the step's own products alone "
+        f"({numbers['share_of_products_cpu']:.0%} in CPU-seconds)",
         f"share of peak     {numbers['share_of_matmul_peak']:.0%} of the "
-        f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s of a float32 matmul here",
+        f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s of a square float32 product here",
+        *(
+            f"  {parts[name] * 1e3:8.3f} ms     {parts[name] / parts['step']:4.0%}  {text}"
+            for name, text in named.items()
+        ),
         f"peak memory       {numbers['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
-
-
-def timed_steps(
-    experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
-) -> dict[str, Any]:
-    """Steps per second: median, least and most over windows, the first call apart."""
-    config, parts = experiment.config, experiment.parts
-    state = engine.place(first_state(config, parts, experiment.init_key, experiment.train_key))
-    step, first = 0, min(10, pipeline.steps_per_epoch)
-    state, step, first_seconds = timed(engine, state, step, first)
-    state, step, again = timed(engine, state, step, first)
-    count = max(1, round(first * seconds / WINDOWS / max(again, 1e-6)))
-    speeds = []
-    for _ in range(WINDOWS):
-        state, step, taken = timed(engine, state, step, count)
-        speeds.append(count / taken)
-    spread = {"median": statistics.median(speeds), "least": min(speeds), "most": max(speeds)}
-    return {"first_steps": first, "first_seconds": first_seconds, "steps_per_second": spread, "steps_per_window": count}
-
-
-def timed(engine, state, step: int, count: int) -> tuple[Any, int, float]:
-    """(state, step, seconds) after `count` more steps, waited for."""
-    began = time.perf_counter()
-    state, metrics = engine.advance(state, step, count)
-    jax.block_until_ready(metrics)
-    return state, step + count, time.perf_counter() - began
 
 
 def compiled_cost(experiment: Experiment) -> tuple[float, int]:
@@ -177,20 +208,6 @@ def parameters(experiment: Experiment) -> dict[str, int]:
     """How many parameters each part of the model has."""
     params = abstract_state(experiment.config, experiment.parts).params["model"]
     return {name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part)) for name, part in params.items()}
-
-
-def matmul_peak(repeats: int = 8) -> float:
-    """The most FLOP/s that a product of two square float32 matrices reached on one device, at JAX's precision."""
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    a = jnp.ones((size, size))
-    product = jax.jit(lambda a, b: a @ b)
-    jax.block_until_ready(product(a, a))
-    best = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(product(a, a))
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
 
 
 def peak_memory() -> int:

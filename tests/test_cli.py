@@ -79,7 +79,10 @@ def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
     numbers = json.loads(out.read_text())
     gemms = 3 * 2 * (64 * 16 + 16 * 4 + 2 * 16 + 16 * 64)  # forward and twice backward
     assert 0.6 * gemms < numbers["flops_per_image"] < 3 * gemms + 64 * 60
+    assert numbers["products_flops_per_image"] == gemms - 2 * 64 * 16  # nobody asks for the images' gradient
     assert numbers["share_of_matmul_peak"] > 0
+    parts = dict(numbers["step_seconds"])
+    np.testing.assert_allclose(parts.pop("step"), sum(parts.values()))
     assert (
         numbers["images_per_second"]["least"]
         <= numbers["images_per_second"]["median"]

@@ -69,6 +69,7 @@ FLOORS = [
         "loop",
         "ensemble",
         "verbs",
+        "limits",
         "benchmark",
         "cli",
     ],

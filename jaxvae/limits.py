@@ -1,0 +1,149 @@
+"""What bounds a train step: its matrix products and convolutions alone, a square product, and the step without parts.
+
+All are timed in turns, window by window, so that whatever else the machine does meets each of them alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import optax
+from jax import random
+
+from jaxvae.data.pipeline import Resident, Streaming
+from jaxvae.data.prepare import unit
+from jaxvae.engine import ENGINES, Engine
+from jaxvae.experiment import Experiment
+from jaxvae.run import abstract_batch, abstract_state, first_state
+from jaxvae.step import make_train_step
+
+PRODUCTS = ("dot_general", "conv_general_dilated")
+AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
+Run = Callable[[int], None]  # takes so many steps, and waits for them
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Medians over windows: seconds and CPU-seconds (of all threads) a step; and the seconds of every window."""
+
+    seconds: float
+    cpu_seconds: float
+    windows: tuple[float, ...]
+
+
+def interleaved(runs: dict[str, Run], seconds: float, windows: int) -> dict[str, Timing]:
+    """Times each in so many windows, in turns, for about so many seconds together."""
+    counts = {}
+    for name, run in runs.items():
+        run(1)  # compiles
+        began = time.perf_counter()
+        run(2)
+        each = max((time.perf_counter() - began) / 2, 1e-6)
+        counts[name] = max(1, math.ceil(AT_ONCE / each), round(seconds / len(runs) / windows / each))
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    cpu: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(windows):
+        for name, run in runs.items():
+            began, used = time.perf_counter(), time.process_time()
+            run(counts[name])
+            wall[name].append((time.perf_counter() - began) / counts[name])
+            cpu[name].append((time.process_time() - used) / counts[name])
+    return {
+        name: Timing(statistics.median(wall[name]), statistics.median(cpu[name]), tuple(wall[name])) for name in runs
+    }
+
+
+def steps_of(engine: Engine, state: Any) -> Run:
+    """Takes steps with the engine, one window after where the last one ended."""
+    state, done = engine.place(state), 0
+
+    def run(count: int) -> None:
+        nonlocal state, done
+        state, metrics = engine.advance(state, done, count)
+        jax.block_until_ready(metrics)
+        done += count
+
+    return run
+
+
+def without_prepare(experiment: Experiment) -> Experiment:
+    """The experiment on images as they are stored: nothing is binarized or dequantized."""
+    parts = experiment.parts
+    prepare = dataclasses.replace(parts.prepare, image=lambda keys, image, index: unit(image))
+    return dataclasses.replace(experiment, parts=dataclasses.replace(parts, prepare=prepare))
+
+
+def without_update(experiment: Experiment) -> Experiment:
+    """The experiment without optimizer and average: gradients and their norm are computed, parameters stay."""
+    config = experiment.config
+    return dataclasses.replace(
+        experiment,
+        config=dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, ema=0.0)),
+        parts=dataclasses.replace(experiment.parts, optimizer=optax.set_to_zero()),
+    )
+
+
+def varied(experiment: Experiment, pipeline: Resident | Streaming, engine: str) -> Run:
+    """Steps of an experiment whose parts were replaced, with an engine of that name."""
+    config, parts = experiment.config, experiment.parts
+    chosen = parts.model, parts.objective, parts.optimizer, parts.prepare
+    known = {"samples": config.train.samples, "ema": config.optimizer.ema, "accumulate": config.train.accumulate}
+    step = make_train_step(*chosen, **known)
+    state = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
+    return steps_of(ENGINES[engine](step, pipeline, experiment.layout), state)
+
+
+def products_of(experiment: Experiment) -> tuple[Run, float]:
+    """The step's own matrix products and convolutions, alone in one program of random arrays; and their FLOPs."""
+    config, parts = experiment.config, experiment.parts
+    state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
+    found = list(products_in(jax.make_jaxpr(parts.train_step)(state, batch).jaxpr))
+    keys = random.split(random.key(0), max(1, len(found)))
+    operands = [
+        [
+            random.normal(key, given.aval.shape, given.aval.dtype)
+            for key, given in zip(random.split(key), each.invars, strict=True)
+        ]
+        for key, each in zip(keys, found, strict=False)
+    ]
+
+    @jax.jit
+    def program(operands):
+        return [each.primitive.bind(*two, **each.params) for each, two in zip(found, operands, strict=True)]
+
+    flops = float((program.lower(operands).compile().cost_analysis() or {}).get("flops", math.nan))
+    return repeated(lambda: program(operands)), flops
+
+
+def products_in(jaxpr: Any) -> Iterator[Any]:
+    """Every equation of a jaxpr, and of those inside it, that multiplies matrices or convolves; of a loop one turn."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in PRODUCTS:
+            yield equation
+        for inner in jax.tree.leaves(tuple(equation.params.values()), is_leaf=lambda value: hasattr(value, "eqns")):
+            if hasattr(inner, "eqns"):
+                yield from products_in(inner)
+
+
+def square_product() -> tuple[Run, float]:
+    """A product of two square float32 matrices of random numbers, at JAX's default precision; and its FLOPs."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    a, product = random.normal(random.key(0), (size, size)), jax.jit(lambda a, b: a @ b)
+    return repeated(lambda: product(a, a)), 2.0 * size**3
+
+
+def repeated(call: Callable[[], Any]) -> Run:
+    """Calls so often, and waits for the last."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            out = call()
+        jax.block_until_ready(out)
+
+    return run
