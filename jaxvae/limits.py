@@ -93,7 +93,11 @@ def varied(experiment: Experiment, pipeline: Resident | Streaming, engine: str) 
     """Steps of an experiment whose parts were replaced, with an engine of that name."""
     config, parts = experiment.config, experiment.parts
     chosen = parts.model, parts.objective, parts.optimizer, parts.prepare
-    known = {"samples": config.train.samples, "ema": config.optimizer.ema, "accumulate": config.train.accumulate}
+    known: dict[str, Any] = {
+        "samples": config.train.samples,
+        "ema": config.optimizer.ema,
+        "accumulate": config.train.accumulate,
+    }
     step = make_train_step(*chosen, **known)
     state = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
     return steps_of(ENGINES[engine](step, pipeline, experiment.layout), state)
