@@ -60,12 +60,10 @@ class Optimizer:
 class Train:
     steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
-    accumulate: int = 1  # equal parts of the batch, gone through one after the other to save memory; one update
+    accumulate: int = 1  # equal parts of the batch, one after the other for an accelerator's memory, then one update
     seed: int = 0
     engine: str = "auto"  # dispatch | scan | pmap | auto: by backend, devices and model
-    remat: bool = (
-        False  # keep no activations inside networks' blocks, compute them again: less memory, a third more work
-    )
+    remat: bool = False  # compute networks' activations again in the backward pass: an accelerator's memory for work
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)
     checkpoint_every: int = may_change(500)
