@@ -65,13 +65,13 @@ class Optimizer:
 class Train:
     steps: int = may_change(5000)  # 0: none, of weights that train.init_from gives
     samples: int = 1  # draws of z per image and step
-    # equal parts of the batch, gone through one after the other to save memory; one update
+    # equal parts of the batch, one after the other for an accelerator's memory, then one update
     accumulate: int = may_change(1)
     seed: int = 0
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
     engine: str = may_change("auto")
     fsdp: bool = may_change(False)  # cut parameters, their average and the optimizer's state over the devices
-    # keep no activations inside networks' blocks, compute them again: less memory, a third more work
+    # compute networks' activations again in the backward pass: an accelerator's memory for work
     remat: bool = may_change(False)
     log_every: int = may_change(100)  # steps between lines of metrics.jsonl
     validate_every: int = may_change(500)

@@ -273,7 +273,7 @@ def test_a_network_says_what_it_takes_and_its_convolutions_are_seen(name, takes,
 )
 def test_a_wrong_argument_is_refused_in_words(kind, text, words):
     with pytest.raises(ValueError, match=words):
-        read(kind, text, {"shape": (4, 4, 1)})
+        read(kind, text, {"shape": (4, 4, 1), "dtype": "float32", "remat": False})
 
 
 @pytest.mark.parametrize(
