@@ -147,6 +147,7 @@ def speeds(options) -> dict:
     from jaxvae.experiment import make_engine
     from jaxvae.run import first_state
 
+    steps = 20
     cases = {f"records, {n} processes": (0.0, n, "streaming") for n in sorted({0, 1, options.workers})}
     cases |= {"cache": (1e9, 0, "streaming"), "resident": (1e9, 0, "resident")}
     ready, found = {}, {name: [] for name in cases}
@@ -157,7 +158,6 @@ def speeds(options) -> dict:
         ready[name] = [engine, engine.advance(engine.place(first), 0, 10)[0], 10]
     for _ in range(options.windows):
         for name, (engine, state, step) in ready.items():
-            steps = 60 if name.startswith("records") else 300
             began = time.perf_counter()
             state, metrics = engine.advance(state, step, steps)
             jax.block_until_ready(metrics)

@@ -55,9 +55,7 @@ def load(
     head = {"name": dataset, "version": folder.name, "fingerprint": fingerprint}
     size = _decoded_bytes(target, name, data_dir) / 1e9
     if size > limit:
-        say(
-            f"{dataset}: {size:,.2g} GB decoded, of which {limit:g} may be cached: decoded anew by {workers or 'no'} workers"
-        )
+        say(f"{dataset}: {size:,.2g} GB decoded, more than {limit:g}: not cached, but decoded anew, {workers} workers")
         decode = Workers(folder, workers).decode if workers else decoder(folder)
         return _stream(cache_folder() / "labels" / place, open_builder(name, data_dir), head, decode, say)
     return open_or_build(target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, say))
