@@ -26,7 +26,7 @@ from jaxvae.members import Member
 from jaxvae.run import abstract_batch, abstract_state
 from jaxvae.step import State
 
-CACHED = 400_000  # parameters of all members that a CPU steps through at once no slower than in turn (docs/seeds.md)
+CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
 
 
 class Engine(NamedTuple):
