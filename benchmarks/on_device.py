@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,10 @@ HAS_PRECISION = any(part.name == "precision" for part in dataclasses.fields(Mode
 NO_PRECISION = "skipped: this jaxvae has no model.precision"
 
 
+def out_of_time(signum: int, frame: Any) -> None:
+    raise TimeoutError("this part's time was used up")
+
+
 class Session:
     """The options, the clock that all parts share, and what was found so far."""
 
@@ -81,9 +86,12 @@ class Session:
             rows[name] = "skipped: this part's time was used up"
         else:
             try:
+                signal.alarm(max(1, round(self.part_ends - time.perf_counter()) + 1))
                 rows[name] = measure()
             except Exception as error:  # one row that fails must not lose the others
                 rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
+            finally:
+                signal.alarm(0)
         print(f"  {name}: {json.dumps(rows[name])}", flush=True)
 
     def experiment(self, net: str, batch: int, engine: str = "dispatch", optimizer: str = "adam", **more: Any):
@@ -329,6 +337,7 @@ PARTS = (
 def main() -> None:
     options = parser.parse_args()
     session = Session(options)
+    signal.signal(signal.SIGALRM, out_of_time)
     if options.fingerprint:
         print(fingerprint(session))
         return
