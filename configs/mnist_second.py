@@ -4,10 +4,10 @@ Command: python benchmarks/on_device.py --only second --out FOLDER --data_dir FO
 Goal:     -ELBO <= 99 nats, all 10,000 test images, dynamic binarization, within one second of wall time of the compiled
           training on a GPU. That second: not measured.
 Measured: -ELBO 97.33 after 2,900 steps of 1,024 images (50 epochs; averaged weights, one draw of z an image, one seed)
-          on 2 busy CPU cores (AMD EPYC, Zen 4), 144 CPU-seconds; 97.56 after 2,175 steps, the cosine not yet at its end.
-          Half as many steps at 4e-3, which end their own cosine: 101.37; so, and with relu in place of gelu: 102.55.
-          5,265 steps of 512 images at 4e-3: 96.86. One run of each, and 99 was passed somewhere between 1,450 and
-          2,175 steps: the fewest that reach it were not looked for.
+          on 2 busy CPU cores (AMD EPYC, Zen 4), 144 CPU-seconds; 97.56 after 2,175 of them.
+          Others, one run each: 1,450 steps of 1,024 at 4e-3 end at 101.37, with relu in place of gelu at 102.55;
+          5,265 steps of 512 at 4e-3 end at 96.86. What of the 4 nats is the steps' and what the learning rate's was not
+          separated, nor the fewest steps to 99 looked for.
 """
 
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
