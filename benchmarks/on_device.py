@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,10 @@ HAS_PRECISION = any(part.name == "precision" for part in dataclasses.fields(Mode
 NO_PRECISION = "skipped: this jaxvae has no model.precision"
 
 
+def out_of_time(signum: int, frame: Any) -> None:
+    raise TimeoutError("this part's time was used up")
+
+
 class Session:
     """The options, the clock that all parts share, and what was found so far."""
 
@@ -81,9 +86,12 @@ class Session:
             rows[name] = "skipped: this part's time was used up"
         else:
             try:
+                signal.alarm(max(1, round(self.part_ends - time.perf_counter()) + 1))
                 rows[name] = measure()
             except Exception as error:  # one row that fails must not lose the others
                 rows[name] = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
+            finally:
+                signal.alarm(0)
         print(f"  {name}: {json.dumps(rows[name])}", flush=True)
 
     def experiment(self, net: str, batch: int, engine: str = "dispatch", optimizer: str = "adam", **more: Any):
@@ -298,8 +306,7 @@ def second(session: Session) -> dict:
 
     config = mnist_second.get_config()
     config.data.data_dir, config.train.engine = session.options.data_dir, "scan"
-    if session.options.quick:
-        config.train.steps = 2
+    steps = 2 if session.options.quick else config.train.steps
     experiment = set_up(config, say=lambda text: None)
     _, engine = make_engine(experiment)
     seconds = []
@@ -307,11 +314,11 @@ def second(session: Session) -> dict:
         keys = random.clone(experiment.init_key), random.clone(experiment.train_key)
         state = jax.block_until_ready(engine.place(first_state(config, experiment.parts, *keys)))
         began = time.perf_counter()
-        state, metrics = engine.advance(state, 0, config.train.steps)
+        state, metrics = engine.advance(state, 0, steps)
         jax.block_until_ready((state, metrics))
         seconds.append(time.perf_counter() - began)
     values = experiment.evaluate(variables_of(engine.collect(state)), in_order(experiment.data.splits["test"], 250))
-    return {"steps": config.train.steps, "seconds": seconds, "minus_elbo": -float(values["elbo"].mean(dtype="float64"))}
+    return {"steps": steps, "seconds": seconds, "minus_elbo": -float(values["elbo"].mean(dtype="float64"))}
 
 
 # name, and the share of the time that is left when its turn comes
@@ -329,6 +336,7 @@ PARTS = (
 def main() -> None:
     options = parser.parse_args()
     session = Session(options)
+    signal.signal(signal.SIGALRM, out_of_time)
     if options.fingerprint:
         print(fingerprint(session))
         return
