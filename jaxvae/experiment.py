@@ -20,7 +20,7 @@ from jaxvae.data.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate import make_evaluate
 from jaxvae.layout import Layout, all_devices, one_device
-from jaxvae.run import abstract_batch, abstract_state
+from jaxvae.run import first_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +140,10 @@ def check_against(config: Config, data: DataSet) -> None:
 
 def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
     """The engine's name, by config, backend, devices and model."""
-    convolutions = config.train.engine == "auto" and has_convolutions(
-        parts.train_step, abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
-    )
+    # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
+    looked_for = config.train.engine == "auto" and jax.default_backend() == "cpu"
+    key = random.key(0)
+    convolutions = looked_for and has_convolutions(partial(first_state, config, parts), key, key)
     return choose_engine(
         config.train.engine,
         pipeline=pipeline,
