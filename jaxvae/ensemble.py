@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array
 
 from jaxvae import checkpoint, environment, summary
 from jaxvae.checkpoint import Saver
@@ -24,6 +23,7 @@ from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
 from jaxvae.experiment import Experiment, free_memory, set_up, set_up_member
 from jaxvae.interrupt import Interrupted, interruptible
+from jaxvae.late import LateMetrics, due
 from jaxvae.layout import one_device
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
@@ -31,7 +31,6 @@ from jaxvae.loop import (
     MOST_SKIPS,
     claim,
     conclude,
-    due,
     keep_frame,
     next_stop,
     score_of,
@@ -134,7 +133,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
         savers = [opened.enter_context(Saver(seat.checkpoints)) for seat in seats]
         bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
         caught = opened.enter_context(interruptible())
-        late = LateLines(seats, logbooks, bar)
+        late = LateMetrics(config.train, LinesOfMembers(seats, logbooks, bar))
         if step == 0:
             keep_frames(seats, states, 0)
         now = engine.place(states)
@@ -243,41 +242,20 @@ def save(
         saver.save(step, state, score)
 
 
-class LateLines:
-    """The members' metrics, fetched together and one line late, when the device is already busy."""
+class LinesOfMembers:
+    """What writes a step's lines, one to each member's logbook, for LateMetrics, whose values are [members] each."""
 
     def __init__(self, seats: Sequence[Seat], logbooks: Sequence[Logbook], bar: Progress):
         self.seats, self.logbooks, self.bar = seats, logbooks, bar
-        self.waiting: tuple[int, dict[str, Array]] | None = None
-        self.newest: tuple[int, dict[str, Array]] = (0, {})
         self.stuck: set[str] = set()
 
-    def add(self, step: int, metrics: dict[str, Array]) -> None:
-        """Keeps this step's metrics, [members] each, if they are due, and writes those that waited."""
-        self.newest = (step, metrics)
-        train = self.seats[0].member.config.train
-        if due(step, train.log_every, train.steps):
-            self.write_waiting()
-            self.waiting = (step, metrics)
-
-    def write_all(self) -> None:
-        """Waits for the device and writes what is waiting."""
-        jax.block_until_ready(self.newest[1])
-        self.write_waiting()
-
-    def write_waiting(self) -> None:
-        if self.waiting is None:
-            return
-        (step, metrics), self.waiting = self.waiting, None
-        fetched = sorted(jax.device_get(metrics).items())
-        each = [{name: float(values[i]) for name, values in fetched} for i in range(len(self.seats))]
-        done, latest = self.newest
-        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
+    def __call__(self, step: int, values: dict[str, Any], reached: int) -> None:
+        each = [{name: float(of_all[i]) for name, of_all in values.items()} for i in range(len(self.seats))]
         clock = self.bar.update(reached, mean(each))
         clock["images_per_second"] /= len(each)  # a member's own share
-        for seat, logbook, values in zip(self.seats, self.logbooks, each, strict=True):
-            values["learning_rate"] = float(seat.experiment.parts.schedule(step - 1))
-            logbook.write(step, "train", values)
+        for seat, logbook, numbers in zip(self.seats, self.logbooks, each, strict=True):
+            numbers["learning_rate"] = float(seat.experiment.parts.schedule(step - 1))
+            logbook.write(step, "train", numbers)
             logbook.write_timing(step, clock)
         self.look_for_stuck(step, each)
 

@@ -22,6 +22,7 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.interrupt import Interrupted, interruptible
+from jaxvae.late import LateMetrics, due
 from jaxvae.layout import Layout
 from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.progress import Progress, describe
@@ -140,7 +141,7 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
         Progress(total, step, config.data.batch_size, show=writes) as bar,
         interruptible() as caught,
     ):
-        late = LateMetrics(experiment, logbook, bar)
+        late = LateMetrics(config.train, line_writer(experiment, logbook, bar))
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
@@ -187,46 +188,24 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
     return min([step + stretch, config.train.steps, *frames, *((step // n + 1) * n for n in every)])
 
 
-def due(step: int, every: int, total: int) -> bool:
-    return step % every == 0 or step == total
+def line_writer(
+    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress
+) -> Callable[[int, dict[str, Any], int], None]:
+    """What writes a step's line, for LateMetrics; it raises FloatingPointError where nothing is finite any more."""
 
-
-class LateMetrics:
-    """Metrics are fetched one line late, when the device is already busy: it never waits for the host."""
-
-    def __init__(self, experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress):
-        self.experiment, self.logbook, self.bar = experiment, logbook, bar
-        self.waiting: tuple[int, dict[str, jax.Array]] | None = None
-        self.newest: tuple[int, dict[str, jax.Array]] = (0, {})
-
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Keeps this step's metrics if they are due, and writes those that waited."""
-        self.newest = (step, metrics)
-        if due(step, self.experiment.config.train.log_every, self.experiment.config.train.steps):
-            self.write_one()
-            self.waiting = (step, metrics)
-
-    def write_all(self) -> None:
-        """Waits for the device and writes what is waiting."""
-        jax.block_until_ready(self.newest[1])
-        self.write_one()
-
-    def write_one(self) -> None:
-        if self.waiting is None:
-            return
-        (step, metrics), self.waiting = self.waiting, None
-        values = {name: float(value) for name, value in sorted(jax.device_get(metrics).items())}
-        values["learning_rate"] = float(self.experiment.parts.schedule(step - 1))
-        self.logbook.write(step, "train", values)
-        done, latest = self.newest
-        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
-        self.logbook.write_timing(step, self.bar.update(reached, values))
-        if values["streak"] >= MOST_SKIPS:
+    def write(step: int, values: dict[str, Any], reached: int) -> None:
+        numbers = {name: float(value) for name, value in values.items()}
+        numbers["learning_rate"] = float(experiment.parts.schedule(step - 1))
+        logbook.write(step, "train", numbers)
+        logbook.write_timing(step, bar.update(reached, numbers))
+        if numbers["streak"] >= MOST_SKIPS:
             raise FloatingPointError(
-                f"the last {values['streak']:.0f} steps up to {step:,} had no finite loss or gradient: "
+                f"the last {numbers['streak']:.0f} steps up to {step:,} had no finite loss or gradient: "
                 "they were skipped, the run is stopped and its last good checkpoint kept. "
                 "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
             )
+
+    return write
 
 
 def validate(

@@ -63,6 +63,7 @@ FLOORS = [
         "members",
         "vmapped",
         "environment",
+        "late",
         "results",
         "summary",
         "figures",
