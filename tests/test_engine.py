@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import chex
@@ -37,12 +38,15 @@ def parts(make=make_vae):
     return make(), elbo(optax.linear_schedule(0.5, 1.0, 10)), optax.sgd(RATE), binarize()
 
 
+@functools.cache
+def first_of(make):
+    """The jitted function of a batch that gives the state before the first step."""
+    return jax.jit(lambda batch: init_state(*parts(make), batch, init_key=random.key(0), train_key=random.key(1)))
+
+
 def start(pipeline, make=make_vae):
     """The state before the first step."""
-    batch = next(pipeline.batches(0))
-    return jax.jit(lambda batch: init_state(*parts(make), batch, init_key=random.key(0), train_key=random.key(1)))(
-        batch
-    )
+    return first_of(make)(next(pipeline.batches(0)))
 
 
 def layout_of(name):
@@ -58,6 +62,12 @@ def resident_engine(name, step):
     """The engine over resident data, where it wants them."""
     layout = layout_of(name)
     return ENGINES[name](step, Resident(make_split(N), random.key(2), BATCH, layout), layout)
+
+
+@functools.cache
+def usual_engine(name):
+    """That engine with the usual step: compiled once for all tests, as an engine remembers no state."""
+    return resident_engine(name, make_train_step(*parts()))
 
 
 def run(engine, state, counts, first=0):
@@ -118,7 +128,7 @@ def test_every_engine_takes_the_same_twenty_steps(reference, name, which, counts
 
 def test_pmap_gives_every_device_the_same_state():
     resident, _ = pipelines()
-    engine = resident_engine("pmap", make_train_step(*parts()))
+    engine = usual_engine("pmap")
     state = engine.place(start(resident))
     for t in range(3):
         state, metrics = engine.advance(state, t, 1)
@@ -152,7 +162,7 @@ def test_an_epoch_shows_no_example_twice_and_its_own_labels():
 @pytest.mark.parametrize("counts", [(7, 13), (1, 2, 17), (4, 8, 8)])
 def test_the_calls_that_steps_are_grouped_into_do_not_matter(name, counts):
     resident, _ = pipelines()
-    engine = resident_engine(name, make_train_step(*parts()))
+    engine = usual_engine(name)
     whole, grouped = run(engine, start(resident), (20,)), run(engine, start(resident), counts)
     assert_same_bits(whole, grouped)
 
@@ -160,10 +170,9 @@ def test_the_calls_that_steps_are_grouped_into_do_not_matter(name, counts):
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_state_collected_in_the_middle_goes_on_to_the_same_bits(name):
     resident, _ = pipelines()
-    step = make_train_step(*parts())
-    straight, _ = run(resident_engine(name, step), start(resident), (5, 4))
-    middle, _ = run(resident_engine(name, step), start(resident), (5,))
-    resumed, _ = run(resident_engine(name, step), middle, (4,), first=5)
+    straight, _ = run(usual_engine(name), start(resident), (5, 4))
+    middle, _ = run(usual_engine(name), start(resident), (5,))
+    resumed, _ = run(resident_engine(name, make_train_step(*parts())), middle, (4,), first=5)
     assert_same_bits(straight, resumed)
 
 
@@ -171,7 +180,7 @@ def test_a_state_collected_in_the_middle_goes_on_to_the_same_bits(name):
 def test_what_is_placed_and_collected_outlives_the_next_step(name):
     """Donation deletes what an engine is given: never the caller's own arrays."""
     resident, _ = pipelines()
-    engine, state = resident_engine(name, make_train_step(*parts())), start(resident)
+    engine, state = usual_engine(name), start(resident)
     placed, _ = engine.advance(engine.place(state), 0, 1)
     collected = engine.collect(placed)
     _, metrics = engine.advance(placed, 1, 1)
