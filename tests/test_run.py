@@ -146,8 +146,8 @@ def test_stopped_and_continued_is_never_stopped(engine, pipeline, tmp_path):
     assert_same_bits(*stopped_and_continued(tmp_path, engine, pipeline))
 
 
-def test_stopped_and_continued_under_pmap_is_never_stopped_to_rounding(tmp_path):
-    runs = stopped_and_continued(tmp_path, "pmap", "resident")
+def test_stopped_and_continued_over_devices_is_never_stopped_to_rounding(tmp_path):
+    runs = stopped_and_continued(tmp_path, "sharded", "resident")
     tables = [read_metrics(run.workdir) for run in runs]
     assert [line["step"] for line in tables[0]] == [line["step"] for line in tables[1]]
     for one, other in zip(*tables, strict=True):
