@@ -63,8 +63,8 @@ def make_engine(members: Sequence[Member], experiments: Sequence[Experiment]) ->
 def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
     """The engine's name; `parameters` are those of all members.
 
-    'auto' is one vmapped loop, but on a CPU for small nets alone: large ones, and convolutions, were slower there at once
-    than in turn (docs/seeds.md).
+    'auto' is one vmapped loop, but on a CPU for small nets alone: large ones, and convolutions, were slower there at
+    once than in turn (docs/seeds.md).
     """
     if name != "auto":
         return f"vmapped {name}"
