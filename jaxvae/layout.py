@@ -102,15 +102,18 @@ class Layout:
     def fetch(self, array: jax.Array) -> np.ndarray:
         """An array's values on the host, in every process."""
         if jax.process_count() > 1 and not array.is_fully_replicated:
-            array = jax.jit(lambda a: a, out_shardings=self.whole)(array)
+            array = self._gathered(array)
         return np.asarray(array)
 
     def here(self, tree: Any) -> Any:
         """Arrays whole on this process's first device, to work with alone."""
         if not self.spread:
             return tree
-        whole = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=self.whole)(tree)
-        return jax.tree.map(lambda a: a.addressable_data(0), whole)
+        return jax.tree.map(lambda a: a.addressable_data(0), self._gathered(tree))
+
+    def _gathered(self, tree: Any) -> Any:
+        """Copies of arrays, whole on every device; compiled once for arrays of the same shapes and places."""
+        return jax.jit(copies, out_shardings=self.whole)(tree)
 
 
 def put(array: Any, where: NamedSharding) -> jax.Array:
@@ -126,10 +129,12 @@ def put(array: Any, where: NamedSharding) -> jax.Array:
     return jax.make_array_from_single_device_arrays(values.shape, where, parts)
 
 
-@jax.jit
-def copied(tree: Any) -> Any:
+def copies(tree: Any) -> Any:
     """Copies of all arrays: donation deletes what it is given."""
     return jax.tree.map(jnp.copy, tree)
+
+
+copied = jax.jit(copies)
 
 
 def one_device() -> Layout:

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from unittest import mock
 
 import chex
@@ -147,6 +148,22 @@ def test_a_cut_state_lies_in_parts_on_the_devices(cut):
             assert len({str(shard.index) for shard in shards}) == devices
             assert {shard.data.size for shard in shards} == {leaf.size // devices}
     assert state.step.is_fully_replicated
+
+
+def test_what_is_gathered_again_is_not_compiled_again(cut, caplog):
+    """At every frame and validation: a program made anew for each would take longer than the steps between."""
+    _, state, _ = cut
+    layout = all_devices(fsdp=True)
+    with caplog.at_level(logging.WARNING), jax.log_compiles():
+        first = layout.here(state.params)
+        assert any("Compiling" in record.message for record in caplog.records)
+        caplog.clear()
+        again = layout.here(state.params)
+    assert not any("Compiling" in record.message for record in caplog.records)
+    for one, other, leaf in zip(*map(jax.tree.leaves, (first, again, state.params)), strict=True):
+        assert len(one.devices()) == 1
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(leaf))
+        np.testing.assert_array_equal(np.asarray(other), np.asarray(leaf))
 
 
 def test_a_cut_state_is_saved_and_restored_onto_other_devices(cut, tmp_path):
