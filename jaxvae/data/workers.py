@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -17,6 +17,7 @@ import threading
 import traceback
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Worker:
         """Sends a question, once the one before is answered; `answer` must follow."""
         self.free.acquire()
         try:
-            pickle.dump((split, rows, shape), self.process.stdin)  # type: ignore[arg-type]
+            self.process.stdin.write(line((split, rows.tolist(), shape)))  # type: ignore[union-attr]
             self.process.stdin.flush()  # type: ignore[union-attr]
         except (BrokenPipeError, ValueError):  # its end of the pipe is closed, or ours
             self.free.release()
@@ -90,15 +91,15 @@ class Worker:
     def answer(self, out: np.ndarray) -> Exception | None:
         """Fills out with the images last asked for, or returns what went wrong."""
         try:
-            failure = pickle.load(self.process.stdout)  # type: ignore[arg-type]
+            failure = json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
             size = out.nbytes if failure else self.process.stdout.readinto(memoryview(out).cast("B"))  # type: ignore[union-attr]
-        except (EOFError, ValueError, pickle.UnpicklingError):
+        except ValueError:  # the line is not whole, or our end of the pipe is closed
             raise self.ended() from None
         finally:
             self.free.release()
         if size != out.nbytes:
             raise self.ended()
-        return failure
+        return (ValueError if failure["expected"] else RuntimeError)(failure["text"]) if failure else None
 
     def ended(self) -> ChildProcessError:
         code = self.process.wait()
@@ -107,6 +108,11 @@ class Worker:
             f"{', perhaps for want of memory' if code == -signal.SIGKILL else ''}; what it said stands above. "
             "The same command goes on from the last checkpoint; data.workers sets their number, 0 decodes without."
         )
+
+
+def line(content: Any) -> bytes:
+    """Questions and answers are lines of JSON, an answer's images its bytes: nothing that could run when it is read."""
+    return json.dumps(content).encode() + b"\n"
 
 
 def end(workers: list[Worker]) -> None:
@@ -131,16 +137,17 @@ def serve(folder: Path) -> None:
     decode = decoder(folder)
     while True:
         try:
-            split, rows, shape = pickle.load(questions)
-        except EOFError:
+            split, rows, shape = json.loads(questions.readline())
+        except ValueError:  # nothing, or a torn line: nobody is left to ask
             return
         images, failure = np.empty((len(rows), *shape), np.uint8), None
         try:
-            decode(split, rows, images)
-        except Exception as error:  # all are told to whoever asked; but not every exception can be pickled
-            failure = ValueError(str(error)) if isinstance(error, ValueError) else RuntimeError(traceback.format_exc())
+            decode(split, np.asarray(rows), images)
+        except Exception as error:  # all are told to whoever asked
+            expected = isinstance(error, ValueError)
+            failure = {"expected": expected, "text": str(error) if expected else traceback.format_exc()}
         try:
-            pickle.dump(failure, answers)
+            answers.write(line(failure))
             answers.write(b"" if failure else images)
             answers.flush()
         except BrokenPipeError:
