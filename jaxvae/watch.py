@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -19,7 +20,9 @@ import numpy as np
 
 GRACE = 3.0  # seconds: where all fail for the same reason, each has the time to say why
 BYE = b"."
-LONGEST = 64  # bytes of an address as text
+WORD = 32  # letters of the word by which the processes know each other
+LONGEST = 96  # bytes of an address and the word as text
+PATIENCE = 10.0  # seconds for all to connect
 
 
 def watch() -> Callable[[], None]:
@@ -31,8 +34,10 @@ def watch() -> Callable[[], None]:
         return lambda: None
     first = jax.process_index() == 0
     listener = socket.create_server(("", 0), backlog=jax.process_count()) if first else None
-    address = exchanged(f"{own_address()}:{listener.getsockname()[1]}" if listener else "")
-    connections = accepted(listener, jax.process_count() - 1) if listener else connected(address)
+    invitation = f"{own_address()}:{listener.getsockname()[1]} {secrets.token_hex(WORD // 2)}" if listener else ""
+    address, word = exchanged(invitation).split()
+    known = word.encode()
+    connections = accepted(listener, jax.process_count(), known) if listener else connected(address, known)
     for peer, connection in connections.items():
         threading.Thread(target=wait_for, args=(connection, peer), name=f"watch {peer}", daemon=True).start()
 
@@ -60,26 +65,43 @@ def own_address() -> str:
         return "127.0.0.1"
 
 
-def accepted(listener: socket.socket, count: int) -> dict[int, socket.socket]:
-    """The connections of the other processes, by their numbers; of those that come within a few seconds."""
+def accepted(listener: socket.socket, processes: int, word: bytes) -> dict[int, socket.socket]:
+    """The connections of the other processes, by their numbers; of those that come within a few seconds.
+
+    Whoever does not know the word that the processes exchanged is turned away: a stranger who came and went would end
+    the run.
+    """
     connections: dict[int, socket.socket] = {}
-    listener.settimeout(10.0)
-    with contextlib.suppress(OSError):
-        while len(connections) < count:
+    listener.settimeout(PATIENCE)
+    with contextlib.suppress(TimeoutError):
+        while len(connections) < processes - 1:
             connection, _ = listener.accept()
-            connection.settimeout(10.0)
-            connections[int.from_bytes(connection.recv(4), "big")] = connection
-            connection.settimeout(None)
+            number = number_said(connection, word)
+            if number is not None and 0 < number < processes:
+                connections[number] = connection
+            else:
+                connection.close()
     listener.close()
     return connections
 
 
-def connected(address: str) -> dict[int, socket.socket]:
+def number_said(connection: socket.socket, word: bytes) -> int | None:
+    """The number that a process says of itself after the word; None of a stranger."""
+    connection.settimeout(PATIENCE / 10)
+    with contextlib.suppress(OSError):
+        said = connection.recv(len(word) + 4, socket.MSG_WAITALL)
+        connection.settimeout(None)
+        if len(said) == len(word) + 4 and secrets.compare_digest(said[:-4], word):
+            return int.from_bytes(said[-4:], "big")
+    return None
+
+
+def connected(address: str, word: bytes) -> dict[int, socket.socket]:
     """The connection to the first process; none where it cannot be reached."""
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError):
-        connection = socket.create_connection((host, int(port)), timeout=10.0)
-        connection.sendall(jax.process_index().to_bytes(4, "big"))
+        connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
+        connection.sendall(word + jax.process_index().to_bytes(4, "big"))
         connection.settimeout(None)
         return {0: connection}
     return {}

@@ -218,6 +218,25 @@ def test_a_connection_that_closes_without_a_farewell_ends_the_process(last, exit
     here.close()
 
 
+def test_strangers_are_turned_away_and_the_others_known_by_the_word():
+    """One says nothing and goes, one guesses, one names a number that there is not; then come the two that belong."""
+    word, listener = b"w" * watch.WORD, socket.create_server(("127.0.0.1", 0))
+    visitors = []
+    for said in (b"", b"x" * watch.WORD + b"\0\0\0\1", word + b"\0\0\0\7", word + b"\0\0\0\2", word + b"\0\0\0\1"):
+        visitors.append(socket.create_connection(listener.getsockname()))
+        visitors[-1].sendall(said)
+    visitors[0].close()
+    connections = watch.accepted(listener, 3, word)
+    assert sorted(connections) == [1, 2]
+    for visitor, answer in zip(visitors[1:], (b"", b"", b"!", b"!"), strict=True):
+        if answer:
+            next(c for c in connections.values() if c.getpeername() == visitor.getsockname()).sendall(answer)
+        visitor.settimeout(5)
+        assert visitor.recv(1) == answer
+    for connection in (*visitors, *connections.values()):
+        connection.close()
+
+
 def test_one_process_alone_needs_no_others():
     assert (cluster.count(), cluster.first(), cluster.told_by_first(7), cluster.anyone(False)) == (1, True, 7, False)
     watch.watch()()
