@@ -244,6 +244,35 @@ def numbers(options) -> None:
         (options.out / "streaming.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+class NotedSplit:
+    """A split whose gathering stands in a trace under that name."""
+
+    def __init__(self, split):
+        self.split, self.image = split, split.image
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def take(self, positions: np.ndarray):
+        import jax
+
+        with jax.profiler.TraceAnnotation("gather"):
+            return self.split.take(positions)
+
+
+class NotedLayout:
+    """A layout whose copying stands in a trace under that name."""
+
+    def __init__(self, layout):
+        self.layout, self.rows = layout, layout.rows
+
+    def put_rows(self, batch):
+        import jax
+
+        with jax.profiler.TraceAnnotation("copy"):
+            return self.layout.put_rows(batch)
+
+
 def traced(options, steps: int = 60) -> dict:
     """How much of making batches ready the steps' computation covers, and what share of the time they compute.
 
@@ -260,26 +289,21 @@ def traced(options, steps: int = 60) -> dict:
     model = Model(latent_dim=16, encoder="mlp(64)", decoder="mlp(64)", likelihood="gaussian('learned')")
     config = Config(data=Data(prepare="grey", validation=0.0), model=model)
     experiment = set_up(config, images, say=lambda line: None)
-    pipeline = Streaming(experiment.data.splits["train"], experiment.data_key, config.data.batch_size)
-    make = pipeline.batch
-
-    def noted(step: int):
-        with jax.profiler.TraceAnnotation("gather"):
-            return make(step)
-
-    def place(batch):
-        with jax.profiler.TraceAnnotation("copy"):
-            return jax.device_put(batch)
+    pipeline = Streaming(
+        NotedSplit(experiment.data.splits["train"]),
+        experiment.data_key,
+        config.data.batch_size,
+        NotedLayout(experiment.layout),
+    )
 
     def in_sequence(step: int) -> Iterator:
-        return (place(noted(number)) for number in count(step))
+        return (pipeline.layout.put_rows(pipeline.batch(number)) for number in count(step))
 
-    pipeline.batch = noted  # type: ignore[method-assign]
     compiled = jax.jit(experiment.parts.train_step, donate_argnums=0)
     state = first_state(experiment.config, experiment.parts, experiment.init_key, experiment.train_key)
     found = {}
     for name in ("waited for", "in sequence", "ahead"):
-        batches = (lambda step: pipeline.batches(step, place)) if name == "ahead" else in_sequence
+        batches = pipeline.batches if name == "ahead" else in_sequence
         feed, folder = batches(0), options.trace / name.replace(" ", "_")
         for _ in range(10):
             state, metrics = compiled(state, next(feed))
@@ -294,7 +318,7 @@ def traced(options, steps: int = 60) -> dict:
                     jax.block_until_ready(metrics)
             jax.block_until_ready(metrics)
             taken = time.perf_counter() - began
-        feed.close()  # type: ignore[attr-defined]
+        feed.close()
         found[name] = {"steps_per_second": steps / taken, **overlap(folder)}
     return found
 
