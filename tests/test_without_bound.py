@@ -28,7 +28,7 @@ from jaxvae.start import start_from
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
 
-SLOTS, DIM, K = 3, 2, 5
+SLOTS = 3
 VQ = "vq(codes=5, dim=2, decay=0.9)"
 POSTERIORS = {  # string -> (prior, rate, shape of z)
     VQ: ("codes", SLOTS * math.log(5), (SLOTS, 2)),
