@@ -7,7 +7,6 @@ mean and standard deviation over members, stands in the parent's summary.json.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,6 +32,7 @@ from jaxvae.loop import (
     conclude,
     keep_frame,
     next_stop,
+    of_arrays,
     score_of,
     silent,
     validation,
@@ -64,11 +64,8 @@ def train_members(config: Config, workdir: str | Path | None = None, arrays: Any
 
     Returns the members' runs, without those that met no finite loss any more.
     """
-    if arrays is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name="arrays"))
-    return train_and_evaluate_members(
-        config, workdir or tempfile.mkdtemp(prefix="jaxvae-"), arrays=arrays, command="jaxvae.train_members(config)"
-    )
+    where, command = workdir or tempfile.mkdtemp(prefix="jaxvae-"), "jaxvae.train_members(config)"
+    return train_and_evaluate_members(of_arrays(config, arrays), where, arrays=arrays, command=command)
 
 
 def train_and_evaluate_members(

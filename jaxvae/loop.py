@@ -43,11 +43,15 @@ def train(config: Config, workdir: str | Path | None = None, arrays: Any = None)
     `arrays`: uint8 images [N, H, W, C], (images, labels), or {'train': ..., 'test': ...} of them, instead of data.name.
     Without a workdir a temporary folder is used. ValueError says what is wrong with the config or the arrays.
     """
-    if arrays is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name="arrays"))
-    return train_and_evaluate(
-        config, workdir or tempfile.mkdtemp(prefix="jaxvae-"), arrays=arrays, command="jaxvae.train(config)"
-    )
+    where = workdir or tempfile.mkdtemp(prefix="jaxvae-")
+    return train_and_evaluate(of_arrays(config, arrays), where, arrays=arrays, command="jaxvae.train(config)")
+
+
+def of_arrays(config: Config, arrays: Any) -> Config:
+    """The config, which names no data set where a program passes arrays."""
+    if arrays is None:
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, name="arrays"))
 
 
 def train_and_evaluate(
