@@ -2,15 +2,14 @@
 
 checkpoints/<step>/state/       Orbax's files
 checkpoints/<step>/manifest.json   step, validation score, and size and sha256 of every file: no manifest, no checkpoint
+                                   besides, a copy of the run's config.json, and the fingerprint of its metrics.jsonl
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
-import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,24 +17,31 @@ from typing import Any
 
 import jax
 
-from jaxvae import cluster
+from jaxvae import cluster, sealed
 
 VERSION = 1
 KEEP = 2  # the latest ones, besides the best
 MANIFEST = "manifest.json"
+RESULTS = "results.json"  # beside the checkpoints, once one was evaluated
 log = logging.getLogger("jaxvae")
 
 
 class Saver:
-    """Saves states in the background, at most one at a time; `close` (or leaving the `with`) waits for the last."""
+    """Saves states in the background, at most one at a time; `close` (or leaving the `with`) waits for the last.
 
-    def __init__(self, folder: Path):
-        self.folder = folder.resolve()
+    `config`, the content of the run's config.json, is kept in every manifest, should that file be lost.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any] | None = None):
+        self.folder, self.config = folder.resolve(), config or {}
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.pending: Future | None = None
 
-    def save(self, step: int, state: Any, score: float | None = None) -> None:
-        """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone."""
+    def save(self, step: int, state: Any, score: float | None = None, lines: dict[str, Any] | None = None) -> None:
+        """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone.
+
+        `lines`: the fingerprint of metrics.jsonl as it lies on the disk now, all lines up to this step.
+        """
         from orbax.checkpoint import v1 as ocp
 
         self.wait()
@@ -43,15 +49,21 @@ class Saver:
         if cluster.told_by_first(sealed_or_cleared(target) if cluster.first() else 0):
             return
         response = ocp.save_async(target / "state", state)
-        self.pending = self.worker.submit(self._seal, target, step, score, response)
+        about = {"version": VERSION, "step": step, "score": score, "lines": lines, "config": self.config}
+        self.pending = self.worker.submit(self._seal, target, about, response)
 
-    def _seal(self, target: Path, step: int, score: float | None, response: Any) -> None:
-        response.result()
+    def _seal(self, target: Path, about: dict[str, Any], response: Any) -> None:
+        try:
+            response.result()
+        except Exception:
+            if cluster.first():
+                shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
+            raise
         if not cluster.first():
             return
         files = {name: fingerprint(target / name) for name in file_names(target)}
-        write_durably(target / MANIFEST, {"version": VERSION, "step": step, "score": score, "files": files})
-        self._prune(step)
+        sealed.write(target / MANIFEST, about | {"files": files})
+        self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:
         """Removes all but the latest and the best; and what a killed process left half-written."""
@@ -91,6 +103,21 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit())
 
 
+def unsealed(folder: Path) -> list[int]:
+    """The steps of the folders without a manifest, ascending: what was killed while it was saved, at most one."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit() and not (path / MANIFEST).exists())
+
+
+def holds_some(folder: Path) -> bool:
+    """Whether there is a checkpoint, be it damaged.
+
+    The first one may have been killed while it was saved; of two without a manifest, or of one that was evaluated, the
+    manifests were lost.
+    """
+    lost = len(unsealed(folder)) > 1 or (bool(unsealed(folder)) and (folder.parent / RESULTS).exists())
+    return bool(steps(folder)) or lost
+
+
 def best_step(folder: Path) -> int | None:
     """The step of the checkpoint with the largest validation score, the earliest of equals; None without any."""
     scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in steps(folder)]
@@ -107,16 +134,21 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
     """
     found = steps(folder)
     order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
+    for step in reversed(unsealed(folder)):
+        if not found or step > found[-1]:
+            log.warning("checkpoint %s was not finished: it has no %s.", folder / str(step), MANIFEST)
+    for path in [folder / str(step) for step in found if prefer is not None]:
+        if not read_manifest(path):
+            log.warning("checkpoint %s may have been the best: its %s is damaged.", path, MANIFEST)
     for step in order:
         reason = damage(folder / str(step))
         if reason is None:
             return read_state(folder / str(step) / "state", abstract)
         log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
-    if found:
+    if holds_some(folder):
         raise ValueError(
-            f"All {len(found)} checkpoints in {folder} are damaged; nothing was overwritten. "
-            "Restore one of them from a copy, "
-            "or start again in another --workdir."
+            f"All {len(found) or len(unsealed(folder))} checkpoints in {folder} are damaged; nothing was overwritten. "
+            "Restore one of them from a copy, or start again in another --workdir."
         )
     return None
 
@@ -130,6 +162,17 @@ def read_state(path: Path, abstract: Any) -> Any:
     return ocp.load(path.resolve(), placed)
 
 
+def kept_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json as the newest checkpoint with a readable manifest keeps it; {} where none does."""
+    kept = (read_manifest(folder / str(step)).get("config") for step in reversed(steps(folder)))
+    return next((config for config in kept if config), {})
+
+
+def lines_of(folder: Path, step: int) -> dict[str, Any] | None:
+    """The fingerprint that metrics.jsonl had when this step was saved; None where it is not known."""
+    return read_manifest(folder / str(step)).get("lines")
+
+
 def validation_score(manifest: dict[str, Any]) -> float | None:
     """The score that a manifest holds, None without a validation; 0.1 knew the elbo alone, and called it so."""
     return manifest.get("score", manifest.get("elbo"))
@@ -137,10 +180,15 @@ def validation_score(manifest: dict[str, Any]) -> float | None:
 
 def damage(path: Path) -> str | None:
     """What is wrong with the checkpoint in this folder, in words; None where every file is as its manifest says."""
-    manifest = read_manifest(path)
-    if "files" not in manifest:
-        return f"{MANIFEST} is missing or unreadable"
-    for name, expected in manifest["files"].items():
+    try:
+        files = sealed.read(path / MANIFEST)["files"]
+    except OSError as error:
+        return f"{MANIFEST}: {error.strerror}"
+    except (sealed.Damaged, KeyError) as reason:
+        return f"{MANIFEST}: {reason}"
+    if not isinstance(files, dict):
+        return f"{MANIFEST}: 'files' are no names with sizes and digests"
+    for name, expected in files.items():
         if not (path / name).is_file():
             return f"{name} is missing"
         if fingerprint(path / name) != expected:
@@ -149,12 +197,11 @@ def damage(path: Path) -> str | None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the checkpoint in this folder; {} where it cannot be read."""
+    """The manifest of the checkpoint in this folder; {} where it is not there, or damaged."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError):
+        return sealed.read(path / MANIFEST)
+    except (OSError, sealed.Damaged):
         return {}
-    return manifest if isinstance(manifest, dict) else {}
 
 
 def file_names(path: Path) -> list[str]:
@@ -166,25 +213,3 @@ def fingerprint(path: Path) -> dict[str, Any]:
     """{"size": bytes, "sha256": hex}."""
     with path.open("rb") as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def write_durably(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON so that after a crash the file is either all there or not there."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        json.dump(finite(content), file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-
-
-def finite(content: Any) -> Any:
-    """The content with null in place of numbers that JSON does not have: NaN and the infinities."""
-    if isinstance(content, dict):
-        return {name: finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.config import Config, flatten, several
-from jaxvae.interrupt import Interrupted
+from jaxvae.interrupt import Interrupted, Stopped, heard_again, noticed, stoppable
 
 FAILED, MISTAKE = 1, 2
 
@@ -32,15 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stray or (overrides and not hasattr(options, "config")):
         parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    code = guarded(lambda: options.verb(options, overrides), debug=options.debug)
-    return abandon(code) if code in (FAILED, MISTAKE) else code
+    with stoppable():
+        code, together = guarded(lambda: options.verb(options, overrides), debug=options.debug)
+    return code if together else abandon(code)
 
 
 def abandon(code: int) -> int:
-    """Ends a process that failed among several at once; at an orderly end it would wait for the others to end too."""
-    import jax
-
-    if jax.distributed.is_initialized():
+    """Ends a process that ends alone among several at once; in order it would wait for the others to end too."""
+    if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
         sys.stderr.flush()
         os._exit(code)
     return code
@@ -51,23 +50,21 @@ def train() -> int:
     return main(["train", *sys.argv[1:]])
 
 
-def guarded(action: Callable[[], None], *, debug: bool) -> int:
-    """Runs the action and turns what went wrong into one message and an exit code."""
+def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
+    """Runs the action and turns what went wrong into one message; returns (exit code, whether all processes end so)."""
     try:
         action()
-    except Interrupted as stopped:
+    except (Interrupted, Stopped) as stopped:
+        noticed.set()
         print(stopped, file=sys.stderr)
-        return 128 + stopped.signum
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+        return 128 + stopped.signum, isinstance(stopped, Interrupted)
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
-        return MISTAKE if mistake else FAILED
-    return 0
+        return MISTAKE if mistake else FAILED, False
+    return 0, True
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -147,6 +144,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     from jaxvae.watch import watch
 
     cluster.join(options.coordinator, options.processes, options.process)
+    heard_again()
     if options.check:
         from jaxvae.benchmark import check
 

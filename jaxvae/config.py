@@ -6,12 +6,11 @@
 # no `from __future__ import annotations` here: config_flags types overrides by the fields' annotations, as classes
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxvae.checkpoint import write_durably
+from jaxvae import sealed
 from jaxvae.data.cache import DECODED_LIMIT
 
 VERSION = 1
@@ -131,22 +130,34 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def save(path: Path, config: Config, data: dict[str, Any]) -> None:
-    """Writes config.json atomically: the strings, and what of the `data` the model is built with, such as its shape."""
-    write_durably(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
+    """Writes config.json: the strings, and what of the `data` the model is built with, such as its shape."""
+    sealed.write(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
 
 
 def load(path: Path) -> tuple[Config, dict[str, Any]]:
-    """Reads config.json: (config, data) as saved; ValueError in words where it is not one of ours."""
+    """Reads config.json: (config, data) as saved; ValueError in words where it is damaged or not one of ours."""
     try:
-        stored = json.loads(path.read_text())
-        version, data, values = stored["version"], stored["data"], stored["config"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        content = sealed.read(path)
+    except sealed.Damaged as reason:
         raise ValueError(
-            f"{path} is not a jaxvae config ({error}). Restore the file, or train into another --workdir."
-        ) from error
-    if version > VERSION:
-        raise ValueError(f"{path} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
-    return from_dict(Config, values, str(path)), data
+            f"{path} is not a jaxvae config ({reason}). Restore it, or train into another --workdir."
+        ) from reason
+    return read(content, str(path))
+
+
+def read(content: dict[str, Any], where: str) -> tuple[Config, dict[str, Any]]:
+    """(config, data) of the content of config.json; ValueError in words where it is not one of ours."""
+    missing = [name for name in ("version", "data", "config") if name not in content]
+    if missing or not isinstance(content["data"], dict) or not isinstance(content["config"], dict):
+        reason = f"it has no {missing[0]!r}" if missing else "its 'data' and 'config' hold no fields"
+        raise ValueError(f"{where} is not a jaxvae config: {reason}. Restore it, or train into another --workdir.")
+    version = content["version"]
+    if version != VERSION:
+        raise ValueError(
+            f"{where} has version {version!r}; this jaxvae reads up to {VERSION}. "
+            "Install a newer jaxvae, or restore the file."
+        )
+    return from_dict(Config, content["config"], where), content["data"]
 
 
 def from_dict(kind: type, values: dict[str, Any], where: str) -> Any:

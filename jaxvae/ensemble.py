@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import checkpoint, environment, summary
+from jaxvae import checkpoint, disk, environment, sealed, summary
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
 from jaxvae.experiment import Experiment, free_memory, set_up, set_up_member
-from jaxvae.interrupt import Interrupted, interruptible
+from jaxvae.interrupt import Interrupted, interruptible, noticed
 from jaxvae.late import LateMetrics, due
 from jaxvae.layout import one_device
+from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
     EARLY_FRAMES,
@@ -39,7 +40,7 @@ from jaxvae.loop import (
 )
 from jaxvae.members import Member, members_of
 from jaxvae.progress import Progress, describe
-from jaxvae.run import CHECKPOINTS, Run, abstract_state, make_first_state, variables_of
+from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
 from jaxvae.start import start_from
 from jaxvae.step import State
 from jaxvae.vmapped import Engine, make_engine
@@ -58,6 +59,10 @@ class Seat(NamedTuple):
     def checkpoints(self) -> Path:
         return self.workdir / CHECKPOINTS
 
+    def lines(self, step: int) -> dict[str, Any] | None:
+        """The fingerprint of the member's metrics.jsonl when this step was saved."""
+        return checkpoint.lines_of(self.checkpoints, step)
+
 
 def train_members(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> list[Run]:
     """Trains the members of train.seeds and train.sweep in a notebook or a script; arguments as of `jaxvae.train`.
@@ -72,18 +77,22 @@ def train_and_evaluate_members(
     config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = print
 ) -> list[Run]:
     """Trains all members, or goes on where this workdir stopped; scores, draws and reports each; sums them up."""
-    workdir = Path(workdir)
-    seats = take_seats(members_of(config), workdir, arrays, say)
-    engine = make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
-    data = seats[0].experiment.data
-    claim(workdir, config, data, say)
-    for seat in seats:
-        claim(seat.workdir, seat.member.config, data, silent)
-    record_environments(seats, workdir, engine, command, say)
-    images, names = len(data.splits["train"]), ", ".join(seat.member.name for seat in seats)
-    say(f"{data.name}: {images:,} training images, {len(seats)} members ({names}), {engine.name} engine")
-    states = take_steps(seats, engine, say)
-    return conclude_members(seats, states, workdir, say)
+    workdir, members = Path(workdir), members_of(config)
+    with contextlib.ExitStack() as held:
+        for folder in (workdir, *(workdir / member.name for member in members)):
+            held.enter_context(alone_in(folder, say))
+        held.enter_context(disk.in_words(workdir))
+        seats = take_seats(members, workdir, arrays, say)
+        engine = make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+        data = seats[0].experiment.data
+        claim(workdir, config, data, say)
+        for seat in seats:
+            claim(seat.workdir, seat.member.config, data, silent)
+        record_environments(seats, workdir, engine, command, say)
+        images, names = len(data.splits["train"]), ", ".join(seat.member.name for seat in seats)
+        say(f"{data.name}: {images:,} training images, {len(seats)} members ({names}), {engine.name} engine")
+        states = take_steps(seats, engine, say)
+        return conclude_members(seats, states, workdir, say)
 
 
 def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Callable[[str], None]) -> list[Seat]:
@@ -126,8 +135,8 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
     states = start(seats, say)
     step, total = int(states[0].step), config.train.steps
     with contextlib.ExitStack() as opened:
-        logbooks = [opened.enter_context(Logbook(seat.workdir, step)) for seat in seats]
-        savers = [opened.enter_context(Saver(seat.checkpoints)) for seat in seats]
+        logbooks = [opened.enter_context(Logbook(seat.workdir, step, seat.lines(step))) for seat in seats]
+        savers = [opened.enter_context(Saver(seat.checkpoints, sealed.read(seat.workdir / CONFIG))) for seat in seats]
         bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
         caught = opened.enter_context(interruptible())
         late = LateMetrics(config.train, LinesOfMembers(seats, logbooks, bar))
@@ -152,6 +161,8 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
             if saving:
                 save(step, states, scores, logbooks, savers)
             bar.rest(step)
+        if caught:
+            noticed.set()
         late.write_all()
         states = engine.collect(now)
         save(step, states, [None] * len(seats), logbooks, savers)
@@ -232,11 +243,11 @@ def save(
     savers: Sequence[Saver],
 ) -> None:
     """Saves all members, after their lines are on the disk and what they saved before is sealed."""
-    for logbook, saver in zip(logbooks, savers, strict=True):
-        logbook.sync()
+    lines = [logbook.sync() for logbook in logbooks]
+    for saver in savers:
         saver.wait()
-    for saver, state, score in zip(savers, states, scores, strict=True):
-        saver.save(step, state, score)
+    for saver, *saved in zip(savers, states, scores, lines, strict=True):
+        saver.save(step, *saved)
 
 
 class LinesOfMembers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -12,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxvae.checkpoint import write_durably
+from jaxvae import sealed
 
 VERSION = 1
 ENVIRONMENT = "environment.json"
@@ -45,10 +44,10 @@ def record(workdir: Path, **now: Any) -> list[str]:
     path = workdir / ENVIRONMENT
     described = describe(**now)
     try:
-        before = json.loads(path.read_text())
+        before = sealed.read(path)
     except (OSError, ValueError):
         before = {}
-    write_durably(path, described)
+    sealed.write(path, described)
     changed = [
         f"{name} {before[name]} -> {described[name]}"
         for name in SHAPE

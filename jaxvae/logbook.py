@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import logging
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 METRICS, TIMING, EVENTS = "metrics.jsonl", "timing.jsonl", "tensorboard"
+log = logging.getLogger("jaxvae")
 
 
 class Logbook:
-    """Appends to the run directory's logs; opened at a step, it first cuts every line after that step."""
+    """Appends to the run directory's logs; opened at a step, it first cuts every line after that step.
 
-    def __init__(self, workdir: Path, step: int):
+    `lines`: the fingerprint of metrics.jsonl when that step was saved, where it is known. Where the file has another,
+    a warning says so, the damaged file is kept beside it, and what can be read goes on.
+    """
+
+    def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
         from tensorboardX import SummaryWriter
 
+        look_for_damage(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             cut_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
         self.events = SummaryWriter(str(workdir / EVENTS), purge_step=step + 1)
+        content = (workdir / METRICS).read_bytes()
+        self.size, self.digest = len(content), hashlib.sha256(content)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One line of metrics.jsonl: {"step": ..., "split": ..., name: value}; what is not finite becomes null."""
-        self.metrics.write(line({"step": step, "split": split, **values}))
+        text = line({"step": step, "split": split, **values})
+        self.metrics.write(text)
+        self.size += len(text)  # JSON is ASCII: a letter is a byte
+        self.digest.update(text.encode())
         for name, value in values.items():
             self.events.add_scalar(f"{split}/{name}", value, step)
 
@@ -34,20 +49,23 @@ class Logbook:
         self.timing.write(line({"step": step, **values}))
         self.timing.flush()
 
-    def sync(self) -> None:
-        """Brings every line to the disk: called before a checkpoint claims that its step is done."""
+    def sync(self) -> dict[str, Any]:
+        """Brings every line to the disk: called before a checkpoint claims that its step is done.
+
+        Returns the fingerprint of metrics.jsonl, {"size": bytes, "sha256": hex}.
+        """
         self.metrics.flush()
         os.fsync(self.metrics.fileno())
         self.events.flush()
+        return {"size": self.size, "sha256": self.digest.hexdigest()}
 
     def __enter__(self) -> Logbook:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.sync()
-        self.metrics.close()
-        self.timing.close()
-        self.events.close()
+        with contextlib.ExitStack() as closing:  # each, though another's disk is full
+            for file in (self.events, self.timing, self.metrics):
+                closing.callback(file.close)
 
 
 class NoLogbook:
@@ -57,7 +75,8 @@ class NoLogbook:
 
     def write_timing(self, step: int, values: dict[str, float]) -> None: ...
 
-    def sync(self) -> None: ...
+    def sync(self) -> dict[str, Any]:
+        return {}
 
     def __enter__(self) -> NoLogbook:
         return self
@@ -71,13 +90,33 @@ def line(values: dict[str, Any]) -> str:
     return json.dumps(finite) + "\n"
 
 
+def look_for_damage(path: Path, lines: dict[str, Any] | None) -> None:
+    """Warns where the file does not begin with the lines that were saved, and keeps it as it is beside what goes on."""
+    if not lines:
+        return
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]:
+        return
+    kept = path.with_name(path.name + ".damaged")
+    if path.exists() and not kept.exists():
+        shutil.copyfile(path, kept)
+    where = f"what was found first is {kept}" if kept.exists() else "it is gone"
+    log.warning("%s is damaged: lines of it are lost (%s). Training goes on with those that can be read.", path, where)
+
+
 def cut_after(path: Path, step: int) -> None:
     """Drops every line after `step`, and a torn last one; the lines before keep their bytes."""
     if not path.exists():
         return
-    kept = [text for text in path.read_bytes().splitlines(keepends=True) if step_of(text) <= step]
+    content = path.read_bytes()
+    kept = b"".join(text for text in content.splitlines(keepends=True) if step_of(text) <= step)
+    if kept == content:
+        return
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(b"".join(kept))
+    with temporary.open("wb") as file:
+        file.write(kept)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax import random
 
-from jaxvae import checkpoint, cluster, environment, figures, report, results
+from jaxvae import checkpoint, cluster, disk, environment, figures, report, results, sealed
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -21,12 +21,13 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
-from jaxvae.interrupt import Interrupted, interruptible
+from jaxvae.interrupt import Interrupted, interruptible, noticed
 from jaxvae.late import LateMetrics, due
 from jaxvae.layout import Layout
+from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.progress import Progress, describe
-from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, variables_of
+from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
 from jaxvae.start import start
 from jaxvae.step import State
 
@@ -59,22 +60,23 @@ def train_and_evaluate(
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir, say = Path(workdir), say if cluster.first() else silent
-    experiment = set_up(config, arrays, say)
-    pipeline, engine = make_engine(experiment)
-    claim(workdir, config, experiment.data, say)
-    names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-    for warning in environment.record(workdir, **names) if cluster.first() else ():
-        say(warning)
-    images = len(experiment.data.splits["train"])
-    say(
-        f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine"
-        + on_devices(experiment.layout)
-    )
-    state = take_steps(experiment, engine, workdir, say)
-    variables = variables_of(state)
-    run = Run(config, experiment.parts, experiment.layout.here(variables), int(state.step), workdir)
-    conclude(experiment, run, variables, workdir, say)
-    return run
+    with alone_in(workdir, say), disk.in_words(workdir):
+        experiment = set_up(config, arrays, say)
+        pipeline, engine = make_engine(experiment)
+        claim(workdir, config, experiment.data, say)
+        names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
+        for warning in environment.record(workdir, **names) if cluster.first() else ():
+            say(warning)
+        images = len(experiment.data.splits["train"])
+        say(
+            f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine"
+            + on_devices(experiment.layout)
+        )
+        state = take_steps(experiment, engine, workdir, say)
+        variables = variables_of(state)
+        run = Run(config, experiment.parts, experiment.layout.here(variables), int(state.step), workdir)
+        conclude(experiment, run, variables, workdir, say)
+        return run
 
 
 def on_devices(layout: Layout) -> str:
@@ -105,8 +107,8 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         identity["condition_size"] = size
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
-    if (workdir / CONFIG).exists() and is_trained(workdir):
-        old, old_data = configs.load(workdir / CONFIG)
+    if is_trained(workdir):
+        old, old_data = stored_config(workdir)
         differences = configs.differences(old, config)
         differences += [
             f"{name} of the data: {old_data.get(name)} -> {value}"
@@ -122,7 +124,6 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if cluster.first():
-        workdir.mkdir(parents=True, exist_ok=True)
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     cluster.told_by_first(0)  # the others go on when the folder is there
 
@@ -130,18 +131,19 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
 def is_trained(workdir: Path) -> bool:
     """Whether the run, or a member of it, has a checkpoint."""
     folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
-    return any(checkpoint.steps(folder) for folder in folders)
+    return any(checkpoint.holds_some(folder) for folder in folders)
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
     """Takes the steps that are left; returns the state whose weights count: the last, or with patience the best."""
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
+    disk.require_room(folder, state)
     step, total, writes = int(state.step), config.train.steps, cluster.first()
     patience = Patience(config.train.patience, workdir, step)
     with (
-        Logbook(workdir, step) if writes else NoLogbook() as logbook,
-        Saver(folder) as saver,
+        Logbook(workdir, step, checkpoint.lines_of(folder, step)) if writes else NoLogbook() as logbook,
+        Saver(folder, sealed.read(workdir / CONFIG)) as saver,
         Progress(total, step, config.data.batch_size, show=writes) as bar,
         interruptible() as caught,
     ):
@@ -165,13 +167,13 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
                 keep_frame(experiment, engine.collect(state), workdir, step)
             if due(step, config.train.checkpoint_every, total) or better:
                 late.write_all()
-                logbook.sync()
-                saver.save(step, engine.collect(state), score)
+                saver.save(step, engine.collect(state), score, logbook.sync())
                 bar.rest(step)
+        if caught:
+            noticed.set()
         late.write_all()
-        logbook.sync()
         state = engine.collect(state)
-        saver.save(step, state)
+        saver.save(step, state, lines=logbook.sync())
     if cluster.anyone(bool(caught)):
         raise Interrupted(caught[0] if caught else signal.SIGTERM, step)
     return best(experiment, folder, state) if config.train.patience else state

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxvae.checkpoint import write_durably
+from jaxvae import sealed
+from jaxvae.checkpoint import RESULTS
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate import summarize
 from jaxvae.experiment import Experiment
 
 VERSION = 1
-RESULTS = "results.json"
+log = logging.getLogger("jaxvae")
 NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
     "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "
     "where a VAE's draws from a density",
@@ -71,15 +72,18 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
 
 def write(workdir: Path, results: dict[str, Any]) -> None:
     """Writes results.json."""
-    write_durably(workdir / RESULTS, results)
+    sealed.write(workdir / RESULTS, results)
 
 
 def read(workdir: Path) -> dict[str, Any]:
-    """The content of results.json; {} where there is none yet."""
+    """The content of results.json; {} where there is none yet, or, with a warning, where it is damaged."""
     path = workdir / RESULTS
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
+        return sealed.read(path) if path.exists() else {}
+    except sealed.Damaged as reason:
+        log.warning(
+            "%s is damaged (%s): its numbers are not used, and measured again when they are asked for.", path, reason
+        )
         return {}
 
 

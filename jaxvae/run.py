@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from jaxvae.step import State, init_state
 from jaxvae.support import check_support
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
+log = logging.getLogger("jaxvae")
 
 
 class Run:
@@ -154,11 +156,7 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     ValueError says what is missing. No code of the directory runs; with trust=True its config may name parts in files.
     """
     folder = Path(workdir)
-    if not (folder / CONFIG).is_file():
-        raise ValueError(
-            f"{folder} is no run directory: it has no {CONFIG}. Train one: python train.py --config configs/digits.py"
-        )
-    config, data = configs.load(folder / CONFIG)
+    config, data = stored_config(folder)
     if configs.several(config):
         found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
         raise ValueError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
@@ -170,6 +168,26 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
             f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
+
+
+def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:
+    """(config, data) of the run; where config.json is gone or damaged, with a warning, as its checkpoints keep it."""
+    path, kept = workdir / CONFIG, checkpoint.kept_config(workdir / CHECKPOINTS)
+    try:
+        return configs.load(path)
+    except FileNotFoundError as error:
+        if not kept:
+            raise ValueError(
+                f"{workdir} is no run directory: it has no {CONFIG}. "
+                "Train one: python train.py --config configs/digits.py"
+            ) from error
+        reason = "it is gone"
+    except ValueError as error:
+        if not kept:
+            raise
+        reason = str(error)
+    log.warning("%s: %s. The copy in the checkpoints is used.", path, reason)
+    return configs.read(kept, f"the copy of {path} in its checkpoints")
 
 
 def variables_of(state: State) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae import results
-from jaxvae.checkpoint import write_durably
+from jaxvae import results, sealed
 from jaxvae.members import Member
 
 VERSION = 1
@@ -70,13 +68,13 @@ def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def write(workdir: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
-    write_durably(workdir / SUMMARY, summary)
+    sealed.write(workdir / SUMMARY, summary)
 
 
 def read(workdir: Path) -> dict[str, Any]:
     """The content of summary.json; {} where there is none."""
     path = workdir / SUMMARY
-    return json.loads(path.read_text()) if path.exists() else {}
+    return sealed.read(path) if path.exists() else {}
 
 
 def lines(summary: dict[str, Any]) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import figures, plots, results
+from jaxvae import disk, figures, plots, results
 from jaxvae import report as reports
 from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
+from jaxvae.lock import alone_in
 from jaxvae.run import load
 
 
@@ -33,10 +34,11 @@ def evaluate(
         splits=asked.splits if splits is None else tuple(splits),
     )
     experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
-    numbers, _ = results.score(experiment, experiment.layout.put_whole(run.variables), run.step)
-    before = results.read(workdir)
-    results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
-    reports.write_report(workdir)
+    with alone_in(workdir, print), disk.in_words(workdir):
+        numbers, _ = results.score(experiment, experiment.layout.put_whole(run.variables), run.step)
+        before = results.read(workdir)
+        results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
+        reports.write_report(workdir)
     print("\n".join(results.lines(numbers)))
 
 
@@ -85,9 +87,10 @@ def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -
     experiment = reopened(run.config, data_dir)
     few = dataclasses.replace(experiment.config, evaluate=dataclasses.replace(run.config.evaluate, samples=1))
     variables = experiment.layout.put_whole(run.variables)
-    _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
-    figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
-    print(reports.write_report(workdir))
+    with alone_in(workdir, print), disk.in_words(workdir):
+        _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
+        figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
+        print(reports.write_report(workdir))
 
 
 def reopened(config: Config, data_dir: str | None) -> Experiment:

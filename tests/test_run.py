@@ -13,7 +13,7 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import checkpoint
+from jaxvae import checkpoint, results
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays
 from jaxvae.logbook import read_metrics
@@ -172,12 +172,11 @@ def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_agai
 
 def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
     shutil.copytree(whole.workdir, tmp_path / "run")
-    stale = json.loads((tmp_path / "run" / "results.json").read_text()) | {"step": 7}
-    (tmp_path / "run" / "results.json").write_text(json.dumps(stale))
+    results.write(tmp_path / "run", results.read(tmp_path / "run") | {"step": 7})
     evaluate(tmp_path / "run", samples=2, splits=["validation"])
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["step"] == STEPS
-    assert "test" not in results
+    renewed = results.read(tmp_path / "run")
+    assert renewed["step"] == STEPS
+    assert "test" not in renewed
 
 
 def test_several_splits_are_scored_and_the_figures_are_the_tests(tmp_path):

@@ -1,0 +1,60 @@
+"""A disk that is full, or that refuses: said in words, with what is kept and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from jaxvae import checkpoint
+from jaxvae.run import CHECKPOINTS
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM = 1_000_000  # bytes that a run's logs take at least
+
+
+@contextlib.contextmanager
+def in_words(workdir: Path) -> Iterator[None]:
+    """Turns the error of a disk that is full, however deep it arose, into an OSError that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error):
+            raise
+        steps = checkpoint.steps(workdir / CHECKPOINTS)
+        kept = f"The checkpoint of step {steps[-1]:,} is kept" if steps else "Checkpoints saved before are kept"
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk is full ({free(workdir) / 1e6:,.1f} MB free where {workdir} lies). {kept}: "
+            "make room, and the same command goes on from there",
+        ) from error
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the error, or one that led to it, is of a full disk; libraries wrap it in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        if any(text in str(error) for text in ("No space left on device", "Disk quota exceeded")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def require_room(folder: Path, state: object) -> None:
+    """Raises ValueError, before any step is taken, where a checkpoint of this state would not fit onto the disk."""
+    needed = ROOM + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    if needed > free(folder):
+        raise ValueError(
+            f"a checkpoint takes {needed / 1e6:,.1f} MB, but the disk of {folder} has {free(folder) / 1e6:,.1f} MB "
+            "free. Make room, or name a run directory on a larger disk with --workdir."
+        )
+
+
+def free(folder: Path) -> int:
+    """Bytes that are free for this user on the folder's disk."""
+    return shutil.disk_usage(folder).free

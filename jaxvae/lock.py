@@ -1,0 +1,116 @@
+"""One process trains in a run directory at a time: the lock that says who it is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from jaxvae import cluster
+
+LOCK = "lock"
+WITHOUT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # a file system that has no locks
+
+
+@contextlib.contextmanager
+def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the run directory, made where it is not there; ValueError names the process that holds it already.
+
+    The lock is the operating system's, on a file that names its owner: it ends with the process, however that ends, and
+    whoever comes next takes over. Of several processes the first holds it for all. ValueError, too, where nothing can
+    be written there.
+    """
+    if cluster.first():
+        with contextlib.ExitStack() as held:
+            taken = None
+            try:
+                taken = held.enter_context(locked(workdir, say))
+            finally:
+                cluster.told_by_first(int(taken is not None))
+            yield
+    elif cluster.told_by_first(0):
+        yield
+    else:
+        raise ValueError(f"the first process cannot use {workdir}: see its message.")
+
+
+@contextlib.contextmanager
+def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """`alone_in`, of one process; gives the lock's file."""
+    path, made = workdir / LOCK, [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
+    file = taken(workdir)
+    try:
+        if before := file.read():
+            say(f"{workdir}: took over from {named(before)}, which ended without giving it back.")
+        file.seek(0)
+        file.truncate()
+        json.dump(owner(), file)
+        file.flush()
+        yield path
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: nobody else's can be taken away
+        file.close()
+        with contextlib.suppress(OSError):  # which hold something, unless the run was refused before it began
+            for folder in made:
+                folder.rmdir()
+
+
+def taken(workdir: Path) -> IO[str]:
+    """The lock file, opened and held."""
+    path = workdir / LOCK
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = path.open("a+")
+            file.seek(0)
+            hold(file, workdir)
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+            file.close()  # its owner gave it back between our opening it and holding it
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"cannot write into {workdir} ({reason}); a run directory is needed that can be written to. "
+            "Name another one with --workdir, or mend its permissions."
+        ) from error
+
+
+def hold(file: IO[str], workdir: Path) -> None:
+    """Takes the operating system's lock on the file, or raises ValueError."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, whose locks would keep the owner's name from being read
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        by = named(file.read())
+        file.close()
+        raise ValueError(
+            f"{workdir} is in use by {by}. Wait until it has ended, or stop it; or name another run directory."
+        ) from None
+    except OSError as error:
+        if error.errno not in WITHOUT:
+            raise
+
+
+def owner() -> dict[str, Any]:
+    """Who this is, for whoever finds the lock held."""
+    began = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return {"process": os.getpid(), "host": platform.node(), "since": began, "command": " ".join(sys.argv)}
+
+
+def named(text: str) -> str:
+    """The owner in words, as far as it can be read."""
+    try:
+        about = json.loads(text)
+        return f"process {about['process']} on {about['host']} (since {about['since']}: {about['command']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

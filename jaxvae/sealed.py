@@ -1,0 +1,76 @@
+"""JSON files that are there whole or not at all, and that know whether they still are what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+DIGEST = "sha256"  # the key under which a file holds the digest of the rest of its content
+
+
+class Damaged(ValueError):
+    """A file that is not what was written: torn, zeroed, flipped, or edited by hand."""
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON with the digest of its content, so that after a crash the file is either all there or not there.
+
+    NaN and the infinities, which JSON does not have, become null.
+    """
+    content = finite(content)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w") as file:
+            json.dump(content | {DIGEST: digest(content)}, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)  # of a full disk it would take the last bytes
+        raise
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a file that `write` wrote; Damaged says what is wrong with it, OSError why it cannot be read.
+
+    A file without a digest, as 0.1 wrote them, is taken as it is.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"it is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise Damaged(f"it holds a {type(content).__name__}, not the fields that were written")
+    expected = content.pop(DIGEST, None)
+    if expected is not None and expected != digest(content):
+        raise Damaged("its content is not what was written: a damaged disk, or an edit by hand")
+    return content
+
+
+def digest(content: dict[str, Any]) -> str:
+    """The sha256 of the content's values, in hex, however the file is laid out."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings the folder's names to the disk, where files were made, renamed or removed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def finite(content: Any) -> Any:
+    """The content with null in place of numbers that JSON does not have: NaN and the infinities."""
+    if isinstance(content, dict):
+        return {str(name): finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
