@@ -134,12 +134,9 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
     """
     found = steps(folder)
     order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
-    for step in reversed(unsealed(folder)):
-        if not found or step > found[-1]:
-            log.warning("checkpoint %s was not finished: it has no %s.", folder / str(step), MANIFEST)
-    for path in [folder / str(step) for step in found if prefer is not None]:
-        if not read_manifest(path):
-            log.warning("checkpoint %s may have been the best: its %s is damaged.", path, MANIFEST)
+    warn_of_unfinished(folder)
+    if prefer is not None:
+        warn_of_unscored(folder)
     for step in order:
         reason = damage(folder / str(step))
         if reason is None:
@@ -151,6 +148,20 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
             "Restore one of them from a copy, or start again in another --workdir."
         )
     return None
+
+
+def warn_of_unfinished(folder: Path) -> None:
+    """Names what is newer than the latest checkpoint and is none: it was killed while saved, or lost its manifest."""
+    for step in unsealed(folder):
+        if step > max(steps(folder), default=-1):
+            log.warning("checkpoint %s was not finished: it has no %s.", folder / str(step), MANIFEST)
+
+
+def warn_of_unscored(folder: Path) -> None:
+    """Names the checkpoints whose score cannot be read: one of them may have been the best."""
+    for step in steps(folder):
+        if not read_manifest(folder / str(step)):
+            log.warning("checkpoint %s may have been the best: its %s is damaged.", folder / str(step), MANIFEST)
 
 
 def read_state(path: Path, abstract: Any) -> Any:

@@ -246,8 +246,8 @@ def save(
     lines = [logbook.sync() for logbook in logbooks]
     for saver in savers:
         saver.wait()
-    for saver, *saved in zip(savers, states, scores, lines, strict=True):
-        saver.save(step, *saved)
+    for saver, state, score, written in zip(savers, states, scores, lines, strict=True):
+        saver.save(step, state, score, written)
 
 
 class LinesOfMembers:

@@ -107,7 +107,8 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         identity["condition_size"] = size
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
-    if is_trained(workdir):
+    known = (workdir / CONFIG).exists() or checkpoint.holds_some(workdir / CHECKPOINTS)
+    if known and is_trained(workdir):
         old, old_data = stored_config(workdir)
         differences = configs.differences(old, config)
         differences += [
