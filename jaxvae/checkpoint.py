@@ -55,15 +55,15 @@ class Saver:
     def _seal(self, target: Path, about: dict[str, Any], response: Any) -> None:
         try:
             response.result()
+            if cluster.first():
+                files = {name: fingerprint(target / name) for name in file_names(target)}
+                sealed.write(target / MANIFEST, about | {"files": files})
         except Exception:
             if cluster.first():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
             raise
-        if not cluster.first():
-            return
-        files = {name: fingerprint(target / name) for name in file_names(target)}
-        sealed.write(target / MANIFEST, about | {"files": files})
-        self._prune(about["step"])
+        if cluster.first():
+            self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:
         """Removes all but the latest and the best; and what a killed process left half-written."""

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stray or (overrides and not hasattr(options, "config")):
         parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if not options.debug:
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it raises besides, with the traceback
     with stoppable():
         code, together = guarded(lambda: options.verb(options, overrides), debug=options.debug)
     return code if together else abandon(code)

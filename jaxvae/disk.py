@@ -28,9 +28,8 @@ def in_words(workdir: Path) -> Iterator[None]:
         steps = checkpoint.steps(workdir / CHECKPOINTS)
         kept = f"The checkpoint of step {steps[-1]:,} is kept" if steps else "Checkpoints saved before are kept"
         raise OSError(
-            errno.ENOSPC,
             f"the disk is full ({free(workdir) / 1e6:,.1f} MB free where {workdir} lies). {kept}: "
-            "make room, and the same command goes on from there",
+            "make room, and the same command goes on from there."
         ) from error
 
 

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,12 @@ class Logbook:
     """
 
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
-        from tensorboardX import SummaryWriter
-
         look_for_damage(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             cut_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
-        self.events = SummaryWriter(str(workdir / EVENTS), purge_step=step + 1)
+        self.events = Events(workdir / EVENTS, step)
         content = (workdir / METRICS).read_bytes()
         self.size, self.digest = len(content), hashlib.sha256(content)
 
@@ -41,8 +40,7 @@ class Logbook:
         self.metrics.write(text)
         self.size += len(text)  # JSON is ASCII: a letter is a byte
         self.digest.update(text.encode())
-        for name, value in values.items():
-            self.events.add_scalar(f"{split}/{name}", value, step)
+        self.events.write(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def write_timing(self, step: int, values: dict[str, float]) -> None:
         """One line of timing.jsonl, in seconds and images per second."""
@@ -66,6 +64,35 @@ class Logbook:
         with contextlib.ExitStack() as closing:  # each, though another's disk is full
             for file in (self.events, self.timing, self.metrics):
                 closing.callback(file.close)
+
+
+class Events:
+    """A file of TensorBoard events; what earlier ones hold after `step` is hidden.
+
+    Written in the caller's thread: tensorboardX's SummaryWriter has one of its own, which dies of a full disk and is
+    then waited for without end.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        folder.mkdir(exist_ok=True)
+        self.file = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        self.file.write_event(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        self.file.write_event(Event(step=step, wall_time=time.time(), summary=summary))
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class NoLogbook:
