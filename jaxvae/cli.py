@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.config import Config, flatten, several
-from jaxvae.interrupt import Interrupted, Stopped, heard_again, noticed, stoppable
+from jaxvae.interrupt import Interrupted, heard_again, stoppable
 
 FAILED, MISTAKE = 1, 2
 
@@ -56,10 +56,9 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
     """Runs the action and turns what went wrong into one message; returns (exit code, whether all processes end so)."""
     try:
         action()
-    except (Interrupted, Stopped) as stopped:
-        noticed.set()
+    except Interrupted as stopped:
         print(stopped, file=sys.stderr)
-        return 128 + stopped.signum, isinstance(stopped, Interrupted)
+        return 128 + stopped.signum, True
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM: training notices, saves and stops; anywhere else the program ends in words; and soon.
 
-No line of Python runs while a program compiles or a device is waited for. So the command line has a second thread
-listening for signals: it ends the program where the first one does not come to answer.
+Nothing is raised where a signal happens to arrive: inside a callback it would be lost, inside an extension's import it
+crashes the process (jaxlib 0.10; both seen). A run can be killed anywhere, so outside training it simply ends. And no
+line of Python runs while a program compiles: a second thread listens, and ends what does not come to answer.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LATEST = 8.0  # seconds from a signal to the moment at which training begins to save; saving takes what it takes
 END = b"\0"  # no signal has this number
 noticed = threading.Event()  # set once the signal has been answered: what follows is an orderly end
+farewells: list[Callable[[], None]] = []  # what is still to be done when the program ends at once
 
 
 class Interrupted(Exception):
@@ -27,15 +30,6 @@ class Interrupted(Exception):
     def __init__(self, signum: int, step: int):
         name = signal.Signals(signum).name
         super().__init__(f"{name}: stopped and saved at step {step:,}. The same command goes on from there.")
-        self.signum = signum
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal arrived where nothing is to be saved: before the first step, while scoring, while drawing."""
-
-    def __init__(self, signum: int):
-        name = signal.Signals(signum).name
-        super().__init__(f"{name}: stopped. What was saved before is kept; the same command goes on from there.")
         self.signum = signum
 
 
@@ -60,13 +54,14 @@ def interruptible() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it a signal raises Stopped, and ends the program if nobody has `noticed` it after LATEST seconds."""
+    """Within it a signal ends the program: at once, or, where training could not notice it, after LATEST seconds."""
+    noticed.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise Stopped(signum)
+        end(signum, "stopped. What was saved before is kept")
 
     restore, silence = handled_by(stop), listened()
     try:
@@ -77,8 +72,8 @@ def stoppable() -> Iterator[None]:
 
 
 def handled_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Sets the handler of both signals; returns what restores those that were there."""
-    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    """Sets the handler of both signals, unless the program was told to ignore them; returns what restores the old."""
+    before = {signum: old for signum in SIGNALS if (old := signal.getsignal(signum)) != signal.SIG_IGN}
 
     def restore() -> None:
         for signum, old in before.items():
@@ -116,28 +111,27 @@ def listened() -> Callable[[], None]:
 
 
 def listen(hears: socket.socket) -> None:
-    """Waits for signals; ends the program LATEST seconds after one that nobody noticed."""
+    """Waits for signals; ends the program LATEST seconds after one that nobody noticed, and after a second one."""
+    count = 0
     while (heard := hears.recv(1)) not in (END, b""):
         if heard[0] not in SIGNALS:
             continue
-        noticed.clear()
+        count += 1
         hears.settimeout(LATEST)
         try:
-            if hears.recv(1, socket.MSG_PEEK) in (END, b""):
-                return
+            hears.recv(1, socket.MSG_PEEK)
         except TimeoutError:
-            if not noticed.is_set():
-                end(heard[0])
+            if count > 1 or not noticed.is_set():
+                end(heard[0], f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept")
         hears.settimeout(None)
 
 
-def end(signum: int) -> None:
-    """Ends the program at once."""
-    name = signal.Signals(signum).name
-    print(
-        f"{name}: ended, since no step came to its end within {LATEST:.0f} s. "
-        "The last checkpoint is kept; the same command goes on from there.",
-        file=sys.stderr,
-        flush=True,
-    )
+def end(signum: int, how: str) -> NoReturn:
+    """Ends the program at once, saying how, after the farewells."""
+    for farewell in reversed(farewells):
+        farewell()
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a progress bar hides
+    print(f"{show_cursor}{signal.Signals(signum).name}: {how}; the same command goes on from there.", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(128 + signum)

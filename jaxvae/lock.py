@@ -10,10 +10,12 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from jaxvae import cluster
+from jaxvae.interrupt import farewells
 
 LOCK = "lock"
 WITHOUT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # a file system that has no locks
@@ -46,6 +48,8 @@ def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """`alone_in`, of one process; gives the lock's file."""
     path, made = workdir / LOCK, [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     file = taken(workdir)
+    give_back = partial(path.unlink, missing_ok=True)
+    farewells.append(give_back)
     try:
         if before := file.read():
             say(f"{workdir}: took over from {named(before)}, which ended without giving it back.")
@@ -55,7 +59,8 @@ def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
         file.flush()
         yield path
     finally:
-        path.unlink(missing_ok=True)  # while it is held: nobody else's can be taken away
+        give_back()  # while it is held: nobody else's can be taken away
+        farewells.remove(give_back)
         file.close()
         with contextlib.suppress(OSError):  # which hold something, unless the run was refused before it began
             for folder in made:

@@ -1,6 +1,5 @@
 """A signal is answered wherever it arrives: while training, before and after it, and where Python cannot run."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import threading
 import pytest
 
 from jaxvae import interrupt
-from jaxvae.interrupt import Stopped, interruptible, stoppable
+from jaxvae.interrupt import interruptible, stoppable
 
 STUCK = """
 import ctypes, os, signal, sys, threading
@@ -30,10 +29,30 @@ with interrupt.stoppable(), interrupt.interruptible() as caught:
     time.sleep(1.0)  # saving takes what it takes
     print(caught)
 """
+OUTSIDE = """
+import os, sys
+from pathlib import Path
+from jaxvae import interrupt
+from jaxvae.lock import alone_in
+with interrupt.stoppable(), alone_in(Path(sys.argv[2]), print):
+    print("begun")
+    os.kill(os.getpid(), int(sys.argv[1]))
+"""
+TWICE = """
+import os, sys
+from jaxvae import interrupt
+with interrupt.stoppable(), interrupt.interruptible() as caught:
+    os.kill(os.getpid(), int(sys.argv[1]))
+    print(caught)
+    interrupt.noticed.set()
+    os.kill(os.getpid(), int(sys.argv[1]))
+"""
 
 
-def ran(text, signum):
-    return subprocess.run([sys.executable, "-c", text, str(int(signum))], capture_output=True, text=True, timeout=60)
+def ran(text, signum, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", text, str(int(signum)), *arguments], capture_output=True, text=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -50,32 +69,29 @@ def test_one_that_has_noticed_is_left_to_save():
     assert (done.returncode, done.stdout) == (0, f"[{int(signal.SIGTERM)}]\n")
 
 
-@pytest.mark.parametrize("signum", interrupt.SIGNALS)
-def test_outside_training_a_signal_raises_stopped_and_the_old_handlers_come_back(signum):
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_outside_training_a_signal_ends_the_program_in_words_and_gives_the_lock_back(signum, code, tmp_path):
+    done = ran(OUTSIDE, signum, str(tmp_path / "run"))
+    assert done.returncode == code
+    assert done.stdout == "begun\n"
+    assert done.stderr == (
+        f"{signum.name}: stopped. What was saved before is kept; the same command goes on from there.\n"
+    )
+    assert not any((tmp_path / "run").iterdir())
+
+
+def test_a_second_signal_while_saving_ends_at_once():
+    done = ran(TWICE, signal.SIGTERM)
+    assert (done.returncode, done.stdout) == (143, "[15]\n")
+
+
+def test_the_old_handlers_come_back_and_no_thread_stays():
     before = [signal.getsignal(each) for each in interrupt.SIGNALS]
     threads = threading.active_count()
-    with (
-        pytest.raises(Stopped, match=rf"{signum.name}: stopped\. What was saved before is kept") as caught,
-        stoppable(),
-    ):
-        signal.raise_signal(signum)
-    assert caught.value.signum == signum
+    with stoppable(), interruptible() as noted:
+        interrupt.heard_again()
+        signal.raise_signal(signal.SIGTERM)
+        interrupt.noticed.set()
+    assert noted == [signal.SIGTERM]
     assert [signal.getsignal(each) for each in interrupt.SIGNALS] == before
     assert threading.active_count() == threads
-
-
-def test_within_training_the_first_signal_is_noted_and_the_second_stops():
-    with stoppable(), interruptible() as noted:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert noted == [signal.SIGTERM]
-        with pytest.raises(Stopped):
-            os.kill(os.getpid(), signal.SIGTERM)
-        interrupt.noticed.set()
-
-
-def test_a_signal_that_a_library_took_is_heard_again():
-    with stoppable():
-        os.kill(os.getpid(), signal.SIGWINCH)  # of no interest
-        interrupt.heard_again()
-        with pytest.raises(Stopped):
-            signal.raise_signal(signal.SIGTERM)
