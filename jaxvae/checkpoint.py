@@ -11,6 +11,7 @@ import hashlib
 import logging
 import math
 import shutil
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jaxvae import cluster, sealed
 
 VERSION = 1
 KEEP = 2  # the latest ones, besides the best
+SETTLE = 2.0  # seconds that what is left of a failed save may still write
 MANIFEST = "manifest.json"
 RESULTS = "results.json"  # beside the checkpoints, once one was evaluated
 log = logging.getLogger("jaxvae")
@@ -97,6 +99,7 @@ def finish(target: Path, state: Any, response: Any) -> None:
     except TimeoutError:
         if cluster.count() > 1:
             raise
+        time.sleep(SETTLE)
         shutil.rmtree(target, ignore_errors=True)
         ocp.save(target / "state", state)
 
