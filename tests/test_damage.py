@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -190,3 +191,15 @@ def test_a_checkpoint_of_other_bytes_is_replaced_when_its_step_comes_again(workd
         saver.save(20, state(20))
     assert restored(workdir) == 20
     np.testing.assert_array_equal(checkpoint.steps(workdir / CHECKPOINTS), [10, 20])
+
+
+def test_a_save_that_times_out_as_when_the_clock_jumps_ahead_is_made_again(workdir):
+    """Orbax measures its patience by the clock on the wall."""
+    timed_out = mock.Mock(result=mock.Mock(side_effect=TimeoutError("Overall save timeout exceeded.")))
+    with (
+        mock.patch("orbax.checkpoint.v1.save_async", return_value=timed_out),
+        mock.patch.object(checkpoint, "SETTLE", 0),
+        Saver(workdir / CHECKPOINTS) as saver,
+    ):
+        saver.save(30, state(30))
+    assert restored(workdir) == 30
