@@ -1,4 +1,4 @@
-"""A run that is killed where it hurts ends with the bits of one that never was; hundreds of kills: tests/soak/kills.py."""
+"""A run that is killed where it hurts ends with the bits of one that never was; hundreds: tests/soak/kills.py."""
 
 import os
 import random

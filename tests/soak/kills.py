@@ -2,8 +2,8 @@
 
     python tests/soak/kills.py --kills 100 [--seed S] [--minutes M] [--variant resident ...] [--signal KILL TERM INT]
 
-Prints how many signals hit each phase of each variant, and how many runs ended with the same bits; exit code 1 where
-one did not, or where a process did not end as promised. A run that differs is kept, the others are removed.
+Prints how many signals hit each phase of each variant, how many processes ended as promised (exit code, time, words),
+and how many runs came to the same bits; exit code 1 where one did not. A run that differs is kept.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def main() -> int:
     print(table(rows, options.variant))
     if options.json:
         options.json.write_text(json.dumps({"seed": options.seed, "runs": rows}, indent=1))
-    return int(any(row["wrong"] for row in rows))
+    return int(any(row["lost"] or row["rude"] for row in rows))
 
 
 def arguments() -> argparse.Namespace:
@@ -123,15 +123,15 @@ def one_run(name: str, folder: Path, number: int, usual: Any, signals: list, dra
     stops: list[Stop] = []
     try:
         stops = break_run(VARIANTS[name], workdir, folder / "compiled", aims, signals, usual, draw)
-        wrong = differences(workdir, folder / name)
+        lost = differences(workdir, folder / name)
     except (RuntimeError, ValueError, OSError) as error:
-        wrong = [f"{type(error).__name__}: {error}"]
-    wrong += [f"{signal.Signals(each.signum).name} in {each.hit}: {each.wrong}" for each in stops if each.wrong]
+        lost = [f"{type(error).__name__}: {error}"]
+    rude = [f"{signal.Signals(each.signum).name} in {each.hit}: {each.wrong}" for each in stops if each.wrong]
     hits = " ".join(each.hit for each in stops)
-    print(f"{name} {number}: stopped in {hits}: {'; '.join(wrong) or 'the same'}", flush=True)
-    if not wrong:
+    print(f"{name} {number}: stopped in {hits}: {'; '.join(lost + rude) or 'the same'}", flush=True)
+    if not lost:
         shutil.rmtree(workdir)
-    return {"variant": name, "stops": [vars(each) for each in stops], "wrong": wrong}
+    return {"variant": name, "stops": [vars(each) for each in stops], "lost": lost, "rude": rude}
 
 
 def stopped(rows: list[dict[str, Any]]) -> int:
@@ -141,14 +141,17 @@ def stopped(rows: list[dict[str, Any]]) -> int:
 
 def table(rows: list[dict[str, Any]], names: list[str]) -> str:
     """Markdown: the hits by variant and phase, and the runs that ended as if never stopped."""
-    lines = [f"| variant | {' | '.join(PHASES)} | stops | runs | the same | slowest answer |", "|---" * 11 + "|"]
+    lines = [
+        f"| variant | {' | '.join(PHASES)} | stops | as promised | runs | same bits | slowest answer |",
+        "|---" * 12 + "|",
+    ]
     for name in [*names, "all"]:
         chosen = [row for row in rows if name in (row["variant"], "all")]
         hits = Counter(each["hit"] for row in chosen for each in row["stops"])
         slowest = max((each["seconds"] for row in chosen for each in row["stops"]), default=0.0)
-        same = sum(not row["wrong"] for row in chosen)
-        counts = " | ".join(str(hits[phase]) for phase in PHASES)
-        lines.append(f"| {name} | {counts} | {stopped(chosen)} | {len(chosen)} | {same} | {slowest:.1f} s |")
+        same, rude = sum(not row["lost"] for row in chosen), sum(len(row["rude"]) for row in chosen)
+        cells = [name, *(hits[phase] for phase in PHASES), stopped(chosen), stopped(chosen) - rude, len(chosen), same]
+        lines.append(f"| {' | '.join(map(str, cells))} | {slowest:.1f} s |")
     return "\n".join(lines)
 
 
