@@ -198,6 +198,8 @@ def stop(sessions: Sequence[Session], signum: int, aimed: str, turn: int = 1, de
     seconds = time.monotonic() - sent
     if codes[to] == 0:
         return Stop(signum, aimed, ENDED, seconds)
+    if hit == ENDED:  # all was written; the interpreter itself was stopped
+        return Stop(signum, aimed, hit, seconds)
     wrong = complaint(signum, codes[to], seconds, victim.errors)
     for session, code in zip(sessions, codes, strict=True):
         if session is not victim:
@@ -225,7 +227,7 @@ def complaint(signum: int, code: int, seconds: float, errors: str) -> str:
     wrong = [] if code == CODES[signum] else [f"exit code {code}, expected {CODES[signum]}"]
     if signum != signal.SIGKILL:
         wrong += [f"took {seconds:.1f} s"] * (seconds > ANSWER)
-        wrong += ["said no line that it stopped"] * ("stopped" not in errors)
+        wrong += ["said no line that it stopped"] * (not re.search("stopped|ended", errors))
         lines = [line for line in errors.splitlines() if not any(known in line for known in HOMELESS)]
         wrong += ["more than one line"] * (len(lines) > 1)
     wrong += ["a traceback"] * ("Traceback" in errors)

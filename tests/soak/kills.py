@@ -41,7 +41,7 @@ OFTEN = {
     "evaluate.samples": 200,
     "evaluate.batch_size": 8,  # many small batches, so that a validation takes long enough to be met
 }
-TINY = {"model.encoder": "mlp(32)", "model.decoder": "mlp(32)", "train.steps": 1200, **OFTEN}
+TINY = {"model.encoder": "mlp(32)", "model.decoder": "mlp(32)", "train.steps": 600, **OFTEN}
 VARIANTS = {
     "resident": Variant(
         "digits",
@@ -49,7 +49,7 @@ VARIANTS = {
         | {
             "train.engine": "scan",
             "data.pipeline": "resident",
-            "objective": "elbo(beta=linear(0.5, 1, steps=800))",
+            "objective": "elbo(beta=linear(0.5, 1, steps=400))",
             "optimizer.schedule": "cosine(warmup=50)",
             "optimizer.clip": 100.0,
             "optimizer.ema": 0.99,
