@@ -231,7 +231,7 @@ def complaint(signum: int, code: int, seconds: float, errors: str) -> str:
         lines = [line for line in errors.splitlines() if not any(known in line for known in HOMELESS)]
         wrong += ["more than one line"] * (len(lines) > 1)
     wrong += ["a traceback"] * ("Traceback" in errors)
-    return "; ".join(wrong) + (f": {errors[-3000:]}" if wrong else "")
+    return "; ".join(wrong) + (f": {errors[-1000:]}" if wrong else "")
 
 
 def bystander(signum: int, code: int, seconds: float, errors: str) -> str:
@@ -241,7 +241,7 @@ def bystander(signum: int, code: int, seconds: float, errors: str) -> str:
     wrong = [] if code == 1 else [f"the other ended with code {code}, expected 1"]
     wrong += [f"the other took {seconds:.1f} s"] * (seconds > HEARTBEAT)
     wrong += ["the other did not say why"] * ("has ended, so this one cannot go on" not in errors)
-    return "; ".join(wrong) + (f": {errors[-3000:]}" if wrong else "")
+    return "; ".join(wrong) + (f": {errors[-1000:]}" if wrong else "")
 
 
 def plan(draw: random.Random, count: int) -> list[str]:

@@ -195,7 +195,7 @@ def run_programme(python: Path, place: Path, setting: Setting, environment: dict
 def failures(python: Path, environment: dict[str, str], compiled: Path) -> list[str]:
     """The tests that fail, a few files of them."""
     files = [str(ROOT / "tests" / f"{name}.py") for name in TESTS]
-    command = [str(python), "-m", "pytest", "-q", "-x", *files]
+    command = [str(python), "-m", "pytest", "-q", "-W", "default", *files]
     done = subprocess.run(
         command, env=environment | {"JAXVAE_TEST_COMPILED": str(compiled)}, capture_output=True, text=True, cwd=ROOT
     )
