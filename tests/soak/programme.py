@@ -32,7 +32,7 @@ from jaxvae.cli import main
 from jaxvae.evaluate import make_evaluate
 from jaxvae.run import first_state, variables_of
 
-TINY = {"model.encoder": "mlp(16)", "model.decoder": "mlp(16)", "evaluate.samples": 3}
+TINY = {"model.encoder": "mlp(16)", "model.decoder": "mlp(16)", "model.latent_dim": 3, "evaluate.samples": 3}
 OFTEN = {"train.log_every": 10, "train.validate_every": 60, "train.checkpoint_every": 30, "train.steps": 300}
 DIGITS = Variant("digits", TINY | OFTEN | {"objective": "elbo(beta=linear(0.5, 1, steps=200))"})
 MODELS = {
