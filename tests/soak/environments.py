@@ -163,7 +163,9 @@ def in_environment(
         return None
     began, inside = time.monotonic(), make(folder, python, age)
     environment = environment_for(folder / f"compiled-{version_of(python)}-{age}", setting)
-    results = run_programme(inside, folder / "work" / f"{version_of(python)}-{age}" / setting.place, setting, environment)
+    results = run_programme(
+        inside, folder / "work" / f"{version_of(python)}-{age}" / setting.place, setting, environment
+    )
     wrong = [f"{part}: {said['wrong']}" for part, said in results.items() if part != "digest" and said["wrong"]]
     if name == "plain":
         wrong += failures(inside, environment, folder / f"compiled-{version_of(python)}-{age}-tests")
