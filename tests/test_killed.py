@@ -3,9 +3,10 @@
 import os
 import random
 import signal
+from pathlib import Path
 
 import jax
-from stopped_runs import PHASES, Variant, break_run, differences, finish, spans, start
+from stopped_runs import LAST, Variant, break_run, differences, finish, spans, start
 
 # every schedule that a state could forget; three dimensions, of which there are few figures to draw
 SCHEDULED = Variant(
@@ -28,17 +29,16 @@ SCHEDULED = Variant(
 )
 
 
-def test_killed_in_many_phases_it_ends_as_if_never_killed(tmp_path, monkeypatch):
+def test_killed_in_three_phases_it_ends_as_if_never_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")  # one device, and the compiler that users have
-    compiled, seed = tmp_path / "compiled", int.from_bytes(os.urandom(2), "big")
-    if os.environ.get("JAXVAE_TEST_COMPILED"):
-        compiled = jax.config.jax_compilation_cache_dir
+    seed = int.from_bytes(os.urandom(2), "big")
+    compiled, draw = Path(jax.config.jax_compilation_cache_dir), random.Random(seed)
     sessions = start(SCHEDULED, tmp_path / "whole", compiled)
     usual = spans(sessions)
     finish(sessions)
-    aims = ("start", "save", "validation", "evaluation", "report")
-    stops = break_run(SCHEDULED, tmp_path / "run", compiled, aims, [signal.SIGKILL], usual, random.Random(seed))
+    aims = ("start", draw.choice(("step", "save", "validation")), draw.choice(LAST))
+    stops = break_run(SCHEDULED, tmp_path / "run", compiled, aims, [signal.SIGKILL], usual, draw)
     assert not [stop for stop in stops if stop.wrong], f"moments from seed {seed}"
-    assert {stop.hit for stop in stops} <= {*PHASES, "ended"}
-    assert len(stops) >= 4
+    assert stops[0].hit == "start"
+    assert len(stops) > 1
     assert not differences(tmp_path / "run", tmp_path / "whole"), f"moments from seed {seed}: {stops}"
