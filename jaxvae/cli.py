@@ -21,6 +21,7 @@ from jaxvae.config import Config, flatten, several
 from jaxvae.interrupt import Interrupted, heard_again, stoppable
 
 FAILED, MISTAKE = 1, 2
+log = logging.getLogger("jaxvae")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,7 +143,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     config = read_config(options.config, overrides)
     prepare_jax(config)
     from jaxvae import cluster
-    from jaxvae.watch import watch
+    from jaxvae.watch import hear, watch
 
     cluster.join(options.coordinator, options.processes, options.process)
     heard_again()
@@ -158,6 +159,9 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
         train_as_told(config, workdir, command)
     except Interrupted:
         leave()
+        raise
+    except (ValueError, RuntimeError) as error:
+        hear(error)
         raise
     leave()
     return None
@@ -243,13 +247,17 @@ def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     import jax
 
-    from jaxvae.data.store import cache_folder
+    from jaxvae.data.store import cache_folder, writable
 
     if not cache:
         jax.config.update("jax_enable_compilation_cache", False)
-    elif not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    elif os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    elif writable(folder := cache_folder() / "compiled"):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    else:
+        log.warning("%s cannot be written: compiling anew. JAXVAE_CACHE names another folder.", folder.parent)
 
 
 def read_config(path: str, overrides: Sequence[str]) -> Config:

@@ -40,9 +40,10 @@ class Book(NamedTuple):
 
 def blank_book(key: Array, codes: int, dim: int) -> Book:
     """Codes at random places, that nothing has been averaged into yet."""
-    counts = jnp.full(codes, START / codes)
-    errors = jnp.zeros((codes, dim))
-    return Book(counts, counts[:, None] * random.normal(key, (codes, dim)), errors, jnp.zeros(()))
+    counts = jnp.full(codes, START / codes, jnp.float32)
+    errors = jnp.zeros((codes, dim), jnp.float32)
+    places = random.normal(key, (codes, dim), jnp.float32)
+    return Book(counts, counts[:, None] * places, errors, jnp.zeros((), jnp.float32))
 
 
 def positions(book: Book) -> Array:
@@ -77,7 +78,7 @@ def revived(book: Book) -> Book:
     count, errors = book.counts[donor], book.errors[donor]
     unused = book.counts[dead] < DEAD * book.counts.mean()
     split = unused & (dead != donor) & (errors.sum() > 0)
-    widest = jax.nn.one_hot(jnp.argmax(errors), len(errors))
+    widest = jax.nn.one_hot(jnp.argmax(errors), len(errors), dtype=errors.dtype)
     step = widest * jnp.sqrt(2 / math.pi * errors / count)
     middle = book.sums[donor] / count
     left = errors * (1 - 2 / math.pi * widest) / 2

@@ -271,10 +271,12 @@ class MADE(nn.Module):
         sizes = [self.dim, *[self.hidden] * self.layers, 2 * self.dim]
         initializers = [nn.initializers.lecun_normal()] * self.layers + [NEAR_IDENTITY]
         self.kernels = [
-            self.param(f"kernel_{i}", initializers[i], (sizes[i], sizes[i + 1])) for i in range(self.layers + 1)
+            self.param(f"kernel_{i}", initializers[i], (sizes[i], sizes[i + 1]), jnp.float32)
+            for i in range(self.layers + 1)
         ]
         self.biases = [
-            self.param(f"bias_{i}", nn.initializers.zeros_init(), (sizes[i + 1],)) for i in range(self.layers + 1)
+            self.param(f"bias_{i}", nn.initializers.zeros_init(), (sizes[i + 1],), jnp.float32)
+            for i in range(self.layers + 1)
         ]
 
     def masked(self) -> list[tuple[Array, Array]]:

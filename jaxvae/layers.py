@@ -87,8 +87,8 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         channels, groups = x.shape[-1], groups_of(x.shape[-1], self.most)
-        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
-        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        scale = self.param("scale", nn.initializers.ones_init(), (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
 
         def group_means(of_channels: Array) -> Array:
             means = of_channels.reshape(-1, groups, channels // groups).mean(axis=-1)
@@ -199,7 +199,7 @@ class Transformer(nn.Module):
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         width, dense = x.shape[-1], partial(nn.Dense, dtype=self.dtype)
         norm = partial(nn.LayerNorm, use_fast_variance=False, dtype=self.dtype)
-        x = x + self.param("positions", nn.initializers.normal(0.02), x.shape[1:])[None].astype(x.dtype)
+        x = x + self.param("positions", nn.initializers.normal(0.02), x.shape[1:], jnp.float32)[None].astype(x.dtype)
 
         def block(attention, norms, layers, x, keys_of_two):
             hidden = attention(norms[0](x))
@@ -255,8 +255,8 @@ class ConvTranspose(nn.Module):
         initializer = nn.initializers.variance_scaling(
             self.stride**places, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
         )
-        kernel = self.param("kernel", initializer, shape)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
+        kernel = self.param("kernel", initializer, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,), jnp.float32)
         x, kernel, bias = (each.astype(self.dtype) for each in (x, kernel, bias))
         return transpose_convolution(x, kernel, self.size, self.stride) + bias[(None,) * (places + 1)]
 

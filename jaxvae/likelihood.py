@@ -93,8 +93,8 @@ class OptimalGaussianLikelihood(nn.Module):
     def __call__(self, features: Array, x: Array | None = None) -> Normal:
         loc = features.astype(jnp.float32)
         # sums of weights and of weighted values: their ratio has forgotten that both began at 0
-        total = self.variable("scale", "mean_square", jnp.zeros, ())
-        weight = self.variable("scale", "weight", jnp.zeros, ())
+        total = self.variable("scale", "mean_square", jnp.zeros, (), jnp.float32)
+        weight = self.variable("scale", "weight", jnp.zeros, (), jnp.float32)
         if x is None:
             mean_square = jnp.where(weight.value > 0, total.value / jnp.maximum(weight.value, 1e-6), 1.0)
         else:
@@ -222,7 +222,7 @@ def location_and_scale(head: nn.Module, scale: float | str, features: Array, sta
         loc, free = jnp.split(features, 2, axis=-1)
         return loc, math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
     if scale == "learned":
-        free = head.param("log_scale", nn.initializers.zeros_init(), ())
+        free = head.param("log_scale", nn.initializers.zeros_init(), (), jnp.float32)
         log_scale = math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
     else:
         log_scale = jnp.full((), math.log(float(scale)))

@@ -86,8 +86,8 @@ class GaussianPrior(nn.Module):
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:
-        loc = self.param("loc", nn.initializers.zeros_init(), (self.latent_dim,))
-        log_scale = self.param("log_scale", nn.initializers.zeros_init(), (self.latent_dim,))
+        loc = self.param("loc", nn.initializers.zeros_init(), (self.latent_dim,), jnp.float32)
+        log_scale = self.param("log_scale", nn.initializers.zeros_init(), (self.latent_dim,), jnp.float32)
         return Normal(loc[None, None], smooth_bound(log_scale, LOG_SCALE_BOUND)[None, None])
 
 
@@ -103,9 +103,11 @@ class MixturePrior(nn.Module):
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Mixture:
         shape = (self.components, self.latent_dim)
-        loc = self.param("loc", nn.initializers.normal(1.0), shape)  # as far apart as draws of the standard prior
-        log_scale = self.param("log_scale", nn.initializers.zeros_init(), shape)
-        logits = self.param("logits", nn.initializers.zeros_init(), (self.components,))
+        loc = self.param(
+            "loc", nn.initializers.normal(1.0), shape, jnp.float32
+        )  # as far apart as draws of the standard prior
+        log_scale = self.param("log_scale", nn.initializers.zeros_init(), shape, jnp.float32)
+        logits = self.param("logits", nn.initializers.zeros_init(), (self.components,), jnp.float32)
         components = Normal(loc[None, None], smooth_bound(log_scale, LOG_SCALE_BOUND)[None, None])
         return Mixture(components, logits[None, None])
 
@@ -122,7 +124,9 @@ class VampPrior(nn.Module):
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Mixture:
-        free = self.param("pseudo_inputs", nn.initializers.normal(1.0), (self.components, *self.data_shape))
+        free = self.param(
+            "pseudo_inputs", nn.initializers.normal(1.0), (self.components, *self.data_shape), jnp.float32
+        )
         components = jax.tree.map(lambda leaf: leaf[:, None], infer(nn.sigmoid(free)))  # [1, K, *Z] -> [1, 1, K, *Z]
         return Mixture(components, jnp.zeros((1, 1, self.components)))
 
@@ -142,7 +146,7 @@ class CategoricalPrior(nn.Module):
         shape = infer(jnp.zeros((1, *self.data_shape)), blank).logits.shape[2:]
         if not self.learned:
             return OneHot(jnp.zeros((1, 1, *shape)))
-        return OneHot(self.param("logits", nn.initializers.zeros_init(), shape)[None, None])
+        return OneHot(self.param("logits", nn.initializers.zeros_init(), shape, jnp.float32)[None, None])
 
 
 class ConditionalPrior(nn.Module):

@@ -374,7 +374,7 @@ def write_report(workdir):
         f"{_origin(config, environment)}</main>",
         f"<footer><p>Written by jaxvae {_text(environment.get('jaxvae', ''))}; all of it is in this file.</p></footer>",
     ]
-    path, temporary = workdir / REPORT, workdir / f".report.html.{os.getpid()}.tmp"
+    path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # by one name: a killed process's is overwritten
     try:
         temporary.write_text(PAGE.format(title=f"{data} · {name}", style=STYLE, body="\n".join(body)), encoding="utf-8")
         os.replace(temporary, path)

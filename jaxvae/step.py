@@ -70,7 +70,7 @@ def init_state(
         ema=jax.tree.map(jnp.copy, params) if ema else {},
         opt=optimizer.init(params),
         variables={"model": variables, "objective": memory},
-        guard=Guard(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.ones(())),
+        guard=Guard(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)),
         key=train_key,
     )
 

@@ -49,6 +49,16 @@ def watch() -> Callable[[], None]:
     return leave
 
 
+def hear(error: Exception) -> None:
+    """Before an error is told: where it may be that of a collective operation which another process left, waits.
+
+    `wait_for` then says which one it was, and ends this process; what the operation says is of no use to anybody.
+    """
+    failed = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+    if jax.process_count() > 1 and failed:
+        time.sleep(2 * GRACE)
+
+
 def exchanged(text: str) -> str:
     """The first process's text, in all."""
     from jax.experimental import multihost_utils
@@ -115,7 +125,8 @@ def wait_for(connection: socket.socket, peer: int) -> None:
         ended_in_order = False
     if ended_in_order:
         return
-    time.sleep(GRACE)
+    if peer:  # where the first has gone, with JAX's own service in it, JAX is about to abort this process
+        time.sleep(GRACE)
     print(
         f"error: process {peer} of this run has ended, so this one cannot go on. Its own output, or the launcher's, "
         "says why. Start all of them again with the same command: they go on from the last checkpoint.",

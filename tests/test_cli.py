@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -179,18 +178,3 @@ def test_a_signal_saves_and_the_same_command_goes_on(signum, code, tmp_path):
     assert "stopped and saved at step" in errors
     step = int(errors.split("at step ")[1].split(".")[0].replace(",", ""))
     assert (tmp_path / "run" / "checkpoints" / str(step) / "manifest.json").exists()
-
-
-def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path):
-    steps, seed = 4_000, int.from_bytes(os.urandom(2), "big")
-    subprocess.run(command(tmp_path / "unbroken", steps), env=environment(), check=True, capture_output=True)
-    wait = random.Random(seed)
-    for _ in range(2):
-        process = started(tmp_path / "broken", steps)
-        time.sleep(wait.uniform(0, 1))
-        process.kill()
-        process.communicate()
-    subprocess.run(command(tmp_path / "broken", steps), env=environment(), check=True, capture_output=True)
-    assert lines_of(tmp_path / "broken") == lines_of(tmp_path / "unbroken"), f"kill times from seed {seed}"
-    results = [json.loads((tmp_path / name / "results.json").read_text())["test"] for name in ("broken", "unbroken")]
-    assert results[0] == results[1]

@@ -297,3 +297,14 @@ def test_the_caller_s_style_is_neither_changed_nor_used(tmp_path):
         plots.samples(tmp_path / "b.png", images)
         assert dict(matplotlib.rcParams) == before
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_what_a_killed_process_left_of_a_figure_is_overwritten(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    killed = canvas.replacing(path)
+    killed.__enter__().write_bytes(b"torn")
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    with canvas.replacing(path) as temporary:
+        temporary.write_bytes(b"whole")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"whole"

@@ -135,3 +135,24 @@ def test_a_network_without_dtype_stays_in_float32(monkeypatch):
 def test_another_precision_is_refused_in_words(model, words):
     with pytest.raises(ValueError, match=words):
         build(Config(model=model), (4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"posterior": "vq(4, 3)", "prior": "codes", "likelihood": "gaussian('optimal')"},
+        {"posterior": "iaf(steps=1, hidden=4)", "prior": "gaussian", "likelihood": "gaussian('learned')"},
+        {"posterior": "vmf", "prior": "sphere"},
+        {"encoder": SMALL["attention"], "decoder": SMALL["conv"]},
+    ],
+)
+def test_where_float64_is_enabled_the_state_still_has_none(changed):
+    data = Data(batch_size=4, prepare="dequantize" if "likelihood" in changed else "binarize")
+    objective = "reconstruction" if changed.get("prior") == "codes" else "elbo"
+    config = Config(data=data, model=Model(**changed), objective=objective)
+    with jax.enable_x64(True):
+        parts = build(config, (4, 4, 1))
+        state = abstract_state(config, parts)
+        after, _ = jax.eval_shape(parts.train_step, state, abstract_batch(config, parts, 4))
+    for found in (state, after):
+        assert not [path for path, leaf in jax.tree_util.tree_leaves_with_path(found) if leaf.dtype.name.endswith("64")]

@@ -19,6 +19,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxvae"
 
 
+def writable(folder: Path) -> bool:
+    """Say whether files can be made in the folder, which is made unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def build_once(target: Path, build: Callable[[Path], Path]) -> None:
     """Make the folder `target` unless it exists, so that nobody ever sees a part of it.
 

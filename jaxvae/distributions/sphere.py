@@ -133,10 +133,10 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     def propose(tried: tuple[Any, ...]) -> tuple[Any, ...]:
         count, key, _, _ = tried
         key, point_key, coin_key = random.split(key, 3)
-        near, far = squared_half_angle(random.normal(point_key, (dim,)))
+        near, far = squared_half_angle(random.normal(point_key, (dim,), kappa.dtype))
         width = far + shrink2 * near
         log_ratio = (dim - 1) * jnp.log(widest / width) - kappa * (2 * shrink2 * near / width - top)
-        accepted = -random.exponential(coin_key) <= log_ratio
+        accepted = -random.exponential(coin_key, (), kappa.dtype) <= log_ratio
         return count + 1, key, 2 * jnp.arctan2(jnp.sqrt(shrink2 * near), jnp.sqrt(far)), accepted
 
     # made from key and kappa, so that what the loop carries varies over devices from the start, as shard_map asks
@@ -180,7 +180,9 @@ def angle_slope(dim: int, angle: Array, kappa: Array) -> Array:
     Of the two sides of a, which differ by the sign alone, the one without E[u] inside: there nothing cancels. The
     integral runs over the sampler's b, whose law hardly depends on kappa, and no farther than the density reaches.
     """
-    nodes, weights = (jnp.asarray(column).reshape(*(1,) * angle.ndim, -1) for column in zip(*fejer(NODES), strict=True))
+    nodes, weights = (
+        jnp.asarray(column, angle.dtype).reshape(*(1,) * angle.ndim, -1) for column in zip(*fejer(NODES), strict=True)
+    )
     angle, kappa = angle[..., None], kappa[..., None]
     sin, cos, shrink = jnp.sin(angle / 2), jnp.cos(angle / 2), jnp.sqrt(best_shrink2(dim, kappa))
     mean, b = complement(dim, kappa), 2 * jnp.arctan2(sin, shrink * cos)

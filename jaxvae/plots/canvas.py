@@ -46,7 +46,7 @@ def replacing(path):
     """Yield a temporary path beside `path` that takes its place when the block succeeds and vanishes when it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # the same in every process: what a killed one left is overwritten
     try:
         yield temporary
         os.replace(temporary, path)
