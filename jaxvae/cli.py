@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
+import math
 import os
 import re
 import shlex
@@ -218,7 +219,7 @@ def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     from jaxvae.data.dataset import open_data
 
     wanted = {"manual_dir": options.manual_dir, "size": options.size, "channels": options.channels}
-    data = open_data(options.name, options.data_dir, 0, log=print, **wanted)
+    data = open_data(options.name, options.data_dir, 0, log=print, checked=math.inf, **wanted)
     shape = " x ".join(map(str, data.shape))
     kind = "images" if len(data.shape) == 3 else "sequences"
     print(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")

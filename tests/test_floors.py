@@ -35,6 +35,7 @@ FLOORS = [
         "cluster",
         "watch",
         "layout",
+        "data.seal",
         "data.store",
         "data.decoded",
         "data.arrays",

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxvae.data.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
 from jaxvae.data.decoded import Decoded, Images, map_array, open_or_build, write_header
+from jaxvae.data.seal import CHECKED
 from jaxvae.data.store import cache_folder, require_space
 
 _IMAGES = ("images", "image", "imgs", "x", "data")
@@ -32,7 +33,7 @@ _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_tes
 Say = Callable[[str], None]
 
 
-def load_npy(name: str, path: Path, say: Say) -> Decoded:
+def load_npy(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the images or sequences of a .npy file where they lie; only their fingerprint is kept in the cache."""
     _require_file(name, path)
     try:
@@ -47,11 +48,11 @@ def load_npy(name: str, path: Path, say: Say) -> Decoded:
         found = fingerprint({"train": (images, None)})
         return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": {}}
 
-    decoded = open_or_build(_target(path), build)
+    decoded = open_or_build(_target(path), build, say, checked)
     return dataclasses.replace(decoded, splits={"train": Images(images, None)})
 
 
-def load_npz(name: str, path: Path, say: Say) -> Decoded:
+def load_npz(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the arrays of a .npz file, copied into the cache first where that has not been done."""
     _require_file(name, path)
 
@@ -67,7 +68,7 @@ def load_npz(name: str, path: Path, say: Say) -> Decoded:
         found = fingerprint(stored)
         return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": sizes}
 
-    decoded = open_or_build(_target(path), build)
+    decoded = open_or_build(_target(path), build, say, checked)
     splits = {
         split: Images(with_channels(np.asarray(some.image)), some.label) for split, some in decoded.splits.items()
     }

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxvae.data import stock
-from jaxvae.data.store import build_once, cache_folder
+from jaxvae.data import seal, stock
+from jaxvae.data.store import cache_folder, cached
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
 EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
 
+_SEAL = ".seal.json"  # hidden, and so no part of the fingerprint
 _NAME = re.compile(r"(?P<dataset>[a-z]\w*(/\w[\w.+-]*)?)(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII)
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
@@ -82,7 +83,7 @@ def prepared_folder(
         raise _unknown(name)
     dataset, version = match["dataset"], match["version"]
     if dataset == "digits":
-        return _digits_folder(version)
+        return _digits_folder(version, log)
     root = _data_folder(data_dir)
     versions = _prepared_versions(root / dataset)
     if not versions and dataset in stock.FILES and version in (None, stock.VERSIONS[dataset]):
@@ -99,12 +100,16 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return "OpenCV is not installed" not in record.getMessage()
 
 
-def _digits_folder(version: str | None) -> Path:
+def _digits_folder(version: str | None, log: Callable[[str], None]) -> Path:
     if version not in (None, DIGITS_VERSION):
         raise ValueError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
     target = cache_folder() / "tfds" / "digits" / DIGITS_VERSION
-    build_once(target, _prepare_digits)
-    return target
+    return cached(target, _prepare_digits, log, _digits_damage)
+
+
+def _digits_damage(folder: Path) -> str | None:
+    # a folder of an earlier version has no seal
+    return seal.damage(folder / _SEAL) if (folder / _SEAL).exists() or not (folder / "features.json").exists() else None
 
 
 def _prepare_digits(scratch: Path) -> Path:
@@ -116,7 +121,9 @@ def _prepare_digits(scratch: Path) -> Path:
     # TFDS announces a download and draws bars, for one second of work without any network.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    return scratch / "digits" / DIGITS_VERSION
+    folder = scratch / "digits" / DIGITS_VERSION
+    seal.write(folder / _SEAL, {})
+    return folder
 
 
 def _data_folder(data_dir: str | os.PathLike | None) -> Path:
