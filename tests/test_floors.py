@@ -41,6 +41,7 @@ FLOORS = [
         "data.arrays",
         "data.digits",
         "data.stock",
+        "data.descriptions",
         "data.tfds",
         "data.records",
         "data.workers",

@@ -1,6 +1,6 @@
 """What tells whether a prepared folder is whole: sizes and checksums of its files, in a description that has one, too.
 
-crc32, for speed: it finds what disks and crashes do to files; against somebody who wants to deceive it is no protection.
+crc32, for speed: it finds what disks and crashes do to files, and is no protection against a deceiver.
 """
 
 from __future__ import annotations

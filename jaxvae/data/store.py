@@ -156,9 +156,9 @@ def _hold(path: Path, flags: int = 0) -> int | None:
 
 def _unwritable(target: Path, number: int | None) -> Unwritable:
     return Unwritable(
-        f"cannot write into {target.parent} ({os.strerror(number or 0)}); expected a folder for prepared data. Make room, or "
-        "name one that you can write to: data.data_dir for data sets, the environment variable JAXVAE_CACHE for "
-        "the cache."
+        f"cannot write into {target.parent} ({os.strerror(number or 0)}); expected a folder for prepared data. "
+        "Make room, or name one that you can write to: data.data_dir for data sets, the environment variable "
+        "JAXVAE_CACHE for the cache."
     )
 
 
