@@ -26,7 +26,7 @@ from jaxvae.data.store import cache_folder, require_space
 _CONVERSION = 1  # raise it when picture.py makes other pixels of the same files: caches are then built anew
 _CHUNK = 256
 _CHUNKS_PER_LINE = 40
-_MOST_BYTES = 2**30  # of one file: a larger one is no picture
+_MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
 
 
 @dataclass(frozen=True)
