@@ -20,6 +20,7 @@ from typing import Any
 
 from jaxvae.config import Config, flatten, several
 from jaxvae.interrupt import Interrupted
+from jaxvae.terminal import show
 
 FAILED, MISTAKE = 1, 2
 
@@ -65,7 +66,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        show(f"error: {error}", sys.stderr)
         mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
         return MISTAKE if mistake else FAILED
     return 0
@@ -219,15 +220,15 @@ def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     from jaxvae.data.dataset import open_data
 
     wanted = {"manual_dir": options.manual_dir, "size": options.size, "channels": options.channels}
-    data = open_data(options.name, options.data_dir, 0, log=print, checked=math.inf, **wanted)
+    data = open_data(options.name, options.data_dir, 0, log=show, checked=math.inf, **wanted)
     shape = " x ".join(map(str, data.shape))
     kind = "images" if len(data.shape) == 3 else "sequences"
-    print(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
+    show(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
         source = "" if name == "train" else f"; {data.source(name)}"
-        print(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
+        show(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
     if data.class_names:
-        print(f"  classes: {', '.join(data.class_names)}")
+        show(f"  classes: {', '.join(data.class_names)}")
 
 
 def describe_labels(label: Any) -> str:

@@ -55,7 +55,17 @@ FLOORS = [
         "data.dataset",
         "data.pipeline",
     ],
-    ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
+    [
+        "terminal",
+        "checkpoint",
+        "logbook",
+        "progress",
+        "plots.canvas",
+        "plots.charts",
+        "plots.galleries",
+        "plots",
+        "report",
+    ],
     ["engine", "config", "verdict", "sweep", "build", "catalogue"],
     [
         "interrupt",
