@@ -69,6 +69,7 @@ FLOORS = [
     ["engine", "config", "verdict", "sweep", "build", "catalogue"],
     [
         "interrupt",
+        "entries",
         "run",
         "experiment",
         "start",

@@ -21,6 +21,8 @@ TEST_SEED = 1
 
 Kept = Mapping[str, tuple[Pictures, np.ndarray | None]]  # split -> (uint8 [N, *X], labels or None)
 
+MOST_CLASSES = 2**20  # that a model is conditioned on: a row of numbers for each image, and of weights for each class
+
 OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
 
 
@@ -143,7 +145,13 @@ class DataSet:
         known = [label for label in labels if label is not None]
         if kind == "vector":
             return int(known[0].shape[1])
-        return max(len(self.class_names), 1 + max(int(label.max()) for label in known))
+        classes = max(len(self.class_names), 1 + max(int(label.max()) for label in known))
+        if classes > MOST_CLASSES:
+            raise ValueError(
+                f"the labels of {self.name} run to {classes - 1:,}, so that a condition would have as many entries; "
+                f"expected at most {MOST_CLASSES:,} classes, numbered from 0 without gaps."
+            )
+        return classes
 
 
 def open_data(
@@ -208,7 +216,8 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
     given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
     if "train" not in given or not set(given) <= {"train", "validation", "test"}:
         raise ValueError(
-            f"arrays has the entries {sorted(given)}; expected 'train', and 'validation' and 'test' if you have them."
+            f"arrays has the entries {sorted(map(str, given))}; expected 'train', and 'validation' and 'test' if you "
+            "have them."
         )
     stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
     check_agreement(stored, "arrays")
