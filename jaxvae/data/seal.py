@@ -14,6 +14,7 @@ from typing import Any
 
 CHECKED = 1.0  # GB that are read whenever a folder is opened, in about a third of a second
 BLOCK = 2**24  # bytes that have a checksum of their own
+PIECE = 2**18  # bytes that are read at once: as many as a processor's cache holds
 
 _FORMAT = 2  # of the description and what it describes: raise it when they change, and old ones are built again
 
@@ -77,10 +78,17 @@ def chosen(files: dict[str, dict[str, Any]], most: float) -> Iterator[tuple[str,
 
 def checksums(file: Path, first: int = 0) -> Iterator[int]:
     """The crc32 of each block of a file, from block number `first` on."""
-    with open(file, "rb") as content:
+    piece = memoryview(bytearray(min(BLOCK, PIECE)))
+    with open(file, "rb", buffering=0) as content:
         content.seek(first * BLOCK)
-        while block := content.read(BLOCK):
-            yield zlib.crc32(block)
+        checksum = read = 0
+        while size := content.readinto(piece[: BLOCK - read]):
+            checksum, read = zlib.crc32(piece[:size], checksum), read + size
+            if read == BLOCK:
+                yield checksum
+                checksum = read = 0
+        if read:
+            yield checksum
 
 
 def own_checksum(described: dict[str, Any]) -> int:
