@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
+import math
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from typing import Any
 
 from jaxvae.config import Config, flatten, several
 from jaxvae.interrupt import Interrupted, heard_again, stoppable
+from jaxvae.terminal import show
 
 FAILED, MISTAKE = 1, 2
 log = logging.getLogger("jaxvae")
@@ -63,7 +65,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        show(f"error: {error}", sys.stderr)
         mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
         return MISTAKE if mistake else FAILED, False
     return 0, True
@@ -154,7 +156,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
-    leave = watch()
+    leave = watch("127.0.0.1" if cluster.on_loopback(options.coordinator) else None)
     try:
         train_as_told(config, workdir, command)
     except Interrupted:
@@ -221,15 +223,15 @@ def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     from jaxvae.data.dataset import open_data
 
     wanted = {"manual_dir": options.manual_dir, "size": options.size, "channels": options.channels}
-    data = open_data(options.name, options.data_dir, 0, log=print, **wanted)
+    data = open_data(options.name, options.data_dir, 0, log=show, checked=math.inf, **wanted)
     shape = " x ".join(map(str, data.shape))
     kind = "images" if len(data.shape) == 3 else "sequences"
-    print(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
+    show(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
         source = "" if name == "train" else f"; {data.source(name)}"
-        print(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
+        show(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
     if data.class_names:
-        print(f"  classes: {', '.join(data.class_names)}")
+        show(f"  classes: {', '.join(data.class_names)}")
 
 
 def describe_labels(label: Any) -> str:

@@ -6,6 +6,7 @@ figures and reports; checkpoints are written by all, each its part.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
     if coordinator is not None and found is None:
         known["cluster_detection_method"] = "deactivate"  # nothing to detect, and nobody to be asked over a network
+    if coordinator is not None and on_loopback(coordinator):
+        known["coordinator_bind_address"] = coordinator  # by default it takes connections from anywhere
     if coordinator is not None and int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)) > 1:
         known["local_device_ids"] = [int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])]  # a GPU each, as jax does by itself
     try:
@@ -87,6 +90,18 @@ def check_address(coordinator: str, processes: int | None, process: int | None) 
             f"--coordinator {coordinator} with --processes {processes} --process {process}: give how many processes "
             "there are, and to each its own number from 0 on."
         )
+
+
+def on_loopback(coordinator: str | None) -> bool:
+    """Whether this 'host:port' is known to be this machine's own, so that nobody else need reach it.
+
+    A name other than 'localhost' says nothing: some machines call themselves 127.0.1.1 and are reached by others.
+    """
+    host = (coordinator or "").rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def count() -> int:

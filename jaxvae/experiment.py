@@ -21,6 +21,7 @@ from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convol
 from jaxvae.evaluate import make_evaluate
 from jaxvae.layout import Layout, all_devices, one_device
 from jaxvae.run import first_state
+from jaxvae.terminal import show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Experiment:
 
 
 def set_up(
-    config: Config, arrays: Any = None, say: Callable[[str], None] = print, layout: Layout | None = None
+    config: Config, arrays: Any = None, say: Callable[[str], None] = show, layout: Layout | None = None
 ) -> Experiment:
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`.
 

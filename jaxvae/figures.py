@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from jaxvae import latent
 from jaxvae.build import Parts
 from jaxvae.data.dataset import DataSet
+from jaxvae.data.numpy_files import mapped
 from jaxvae.data.prepare import unit
 from jaxvae.evaluate import active
 from jaxvae.logbook import read_metrics
@@ -102,6 +104,16 @@ def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
 
 
 def read_frames(workdir: Path) -> dict[int, np.ndarray]:
-    """{step: float [N, H, W, C] in [0, 1]}, ascending."""
-    paths = sorted((workdir / FRAMES).glob("[0-9]*.npy"))
-    return {int(path.stem): np.asarray(unit(np.load(path, allow_pickle=False))) for path in paths}
+    """{step: float [N, H, W, C] in [0, 1]}, ascending; ValueError names a file that holds no such frame."""
+    paths = sorted(path for path in (workdir / FRAMES).glob("*.npy") if path.stem.isdecimal())
+    frames: dict[int, np.ndarray] = {}
+    for path in paths:
+        try:
+            frame = mapped(path)
+            first = next(iter(frames.values()), frame)
+            if frame.dtype != np.uint8 or frame.ndim != 4 or frame.shape != first.shape:
+                raise ValueError(f"{frame.dtype} {list(frame.shape)}")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} holds no frame of this training ({error}); remove it.") from error
+        frames[int(path.stem)] = frame
+    return {step: np.asarray(unit(jnp.asarray(frame))) for step, frame in frames.items()}

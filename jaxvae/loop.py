@@ -30,6 +30,7 @@ from jaxvae.progress import Progress, describe
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
 from jaxvae.start import start
 from jaxvae.step import State
+from jaxvae.terminal import show
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
@@ -56,7 +57,7 @@ def of_arrays(config: Config, arrays: Any) -> Config:
 
 
 def train_and_evaluate(
-    config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = print
+    config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = show
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir, say = Path(workdir), say if cluster.first() else silent

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from jaxvae.terminal import printable, show
+
 
 class Progress:
     """`update(step, values)` shows where training is; `say(text)` prints a line without breaking the bar.
@@ -60,7 +62,10 @@ class Progress:
 
     def say(self, text: str) -> None:
         if self.show:
-            (self.bar.console.print if self.bar is not None else print)(text)
+            if self.bar is None:
+                show(text)
+            else:
+                self.bar.console.print(printable(text), markup=False, highlight=False)
 
     def rest(self, step: int) -> None:
         """Counts anew from this step on: what went before it (a validation, a checkpoint) is no part of the speed."""

@@ -7,6 +7,7 @@ import base64
 import json
 import math
 import os
+import sys
 from html import escape
 from pathlib import Path
 
@@ -172,9 +173,24 @@ def _read(path):
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return _object(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
+
+
+def _object(text):
+    """Return the JSON object that the text is; ValueError for other JSON."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__}, where an object was expected")
+    return content
+
+
+def _tree(content, *names):
+    """Return the dict that nested dicts hold under these names, {} where there is none."""
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
 
 
 def _read_required(path):
@@ -193,16 +209,21 @@ def _read_records(path):
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except ValueError as error:
+            records.append(_object(line))
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise ValueError(f"Line {number} of {path} is no JSON ({error}); restore it, or remove it.") from error
     return records
 
 
+def _finite(value):
+    """Return whether the value is a number that a float can hold."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
 def _number(value, decimals=None):
     """Write a number with a true minus sign, to `decimals` or to four digits; what is no number, as it stands."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not _finite(value):
         return str(value)
     if decimals is None and isinstance(value, float):
         form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"
@@ -223,8 +244,7 @@ def _text(value):
 def _measured(entry):
     """Write value ± standard error, with two digits of the error, as escaped text."""
     value, stderr = entry.get("value"), entry.get("stderr")
-    known = all(isinstance(number, int | float) and math.isfinite(number) for number in (value, stderr))
-    if not known or stderr <= 0:
+    if not (_finite(value) and _finite(stderr) and stderr > 0):
         return (
             _text(value) if not isinstance(value, list) or len(value) <= 8 else f"{len(value)} values, see the figure"
         )
@@ -287,17 +307,16 @@ def _split_table(split, entries, explained):
 
 def _summary(config, results, records):
     """Say in one sentence what was trained on what, and how well it does."""
-    parts = config.get("config", {})
-    size = _text(parts.get("model", {}).get("latent_dim", "?"))
-    data = _text(parts.get("data", {}).get("name", "?"))
+    size = _text(_tree(config, "config", "model").get("latent_dim", "?"))
+    data = _text(_tree(config, "config", "data").get("name", "?"))
     start = f"with {size} latent dimensions, trained on <strong>{data}</strong>"
-    test = (results or {}).get("test", {})
+    test = _tree(results, "test")
     scores = (("elbo", "A variational autoencoder", "an ELBO"), ("distortion", "An autoencoder", "a distortion"))
     for name, model, score in scores:
-        if test.get(name):
+        if _tree(test, name):
             value, steps = f"<strong>{_measured(test[name])} nats</strong>", _text(results.get("step", "?"))
             return f"{model} {start} for {steps} steps, scores {score} of {value} on unseen test images."
-    steps = [record["step"] for record in records if "step" in record]
+    steps = [record["step"] for record in records if _finite(record.get("step"))]
     so_far = f" for {_text(max(steps))} steps so far" if steps else ""
     return f"An autoencoder {start}{so_far}, waits for its final evaluation."
 
@@ -322,7 +341,7 @@ def _numbers(results, records):
     parts += [_split_table(split, entries, index > 0) for index, (split, entries) in enumerate(splits.items())]
     shown = {"version", "protocol", *splits}
     others = {name: value for name, value in (results or {}).items() if name not in shown}
-    tables = [("How they were measured", (results or {}).get("protocol")), ("Size and time", others)]
+    tables = [("How they were measured", _tree(results, "protocol")), ("Size and time", others)]
     parts += [f"<h3>{title}</h3>{_field_table(tree, ('What', 'Value'))}" for title, tree in tables if tree]
     return "".join(parts)
 
@@ -353,7 +372,7 @@ def _origin(config, environment):
     told = {name: value for name, value in environment.items() if name not in ("version", "command")}
     code = f"<pre><code>{escape(str(command))}</code></pre>" if command else _missing("The command was not recorded.")
     return (
-        f"<h2>The config</h2>{_field_table(config.get('config', {}))}"
+        f"<h2>The config</h2>{_field_table(_tree(config, 'config'))}"
         f"<h2>Run it again</h2>{code}"
         f"<h2>Where it ran</h2>{_field_table(told, ('What', 'Value'))}"
     )
@@ -365,7 +384,7 @@ def write_report(workdir):
     config, environment = (_read_required(workdir / name) for name in ("config.json", "environment.json"))
     results, records = _read(workdir / "results.json"), _read_records(workdir / "metrics.jsonl")
     name = escape(workdir.name)
-    data = _text(config.get("config", {}).get("data", {}).get("name", "?"))
+    data = _text(_tree(config, "config", "data").get("name", "?"))
     body = [
         f"<header><h1><small>{data}</small>{name}</h1>",
         f"<p class='lead'>{_summary(config, results, records)}</p></header>",
@@ -376,7 +395,8 @@ def write_report(workdir):
     ]
     path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # by one name: a killed process's is overwritten
     try:
-        temporary.write_text(PAGE.format(title=f"{data} · {name}", style=STYLE, body="\n".join(body)), encoding="utf-8")
+        page = PAGE.format(title=f"{data} · {name}", style=STYLE, body="\n".join(body))
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # of half a character, as JSON can hold
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

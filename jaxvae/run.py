@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, random
 from jax.typing import ArrayLike
 
-from jaxvae import checkpoint, latent
+from jaxvae import checkpoint, entries, latent
 from jaxvae import config as configs
 from jaxvae.build import Parts, build
 from jaxvae.config import Config
@@ -58,13 +58,13 @@ class Run:
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
         """
-        images = np.asarray(images)
+        images = entries.array(images, "images", "uint8 images [B, *X]")
         if images.dtype != np.uint8:
             raise ValueError(
                 f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
-        return self._prepare(key, images, np.arange(len(images)) if index is None else index)
+        return self._prepare(entries.keys(key, "key"), images, self._index(index, len(images)))
 
     def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
@@ -76,26 +76,32 @@ class Run:
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
+        z = entries.array(z, "z", "real numbers [B, *Z]")
+        if not isinstance(z, jax.Array):  # of a device's array the values are not fetched
+            entries.finite(z, "z")
         z = jnp.asarray(z)
-        if z.shape[1:] != self.latent_shape or z.ndim == 0:
+        if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
             raise ValueError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
         return self._decode(self.variables, z, self._condition(condition, len(z)))
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
         """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
-        return self._sample(self.variables, key, n, self._condition(condition, n), temperature=temperature)
+        n, temperature = entries.whole(n, "n", "at least one draw"), entries.temperature(temperature)
+        condition = self._condition(condition, n)
+        return self._sample(self.variables, entries.keys(key, "key"), n, condition, temperature=temperature)
 
     def generate(
         self, keys: Array, *, temperature: float = 1.0, condition: ArrayLike | None = None
     ) -> tuple[Array, Any]:
         """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
+        keys, temperature = entries.keys(keys, "keys", many=True), entries.temperature(temperature)
         return self._generate(self.variables, keys, self._condition(condition, len(keys)), temperature=temperature)
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
         x = self._checked(x)
-        return self._reconstruct(self.variables, key, x, self._condition(condition, len(x)))
+        return self._reconstruct(self.variables, entries.keys(key, "key"), x, self._condition(condition, len(x)))
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
@@ -105,17 +111,32 @@ class Run:
         ValueError where the posterior gives no bound, as an autoencoder's.
         """
         x = self._checked(x)
-        condition = self._condition(condition, len(x))
+        condition, samples = (
+            self._condition(condition, len(x)),
+            entries.whole(samples, "samples", "at least one sample"),
+        )
+        key = entries.keys(key, "key")
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
     def _checked(self, x: ArrayLike) -> Array:
-        self._check_shape(np.shape(x), "x")
-        if not isinstance(x, jax.core.Tracer):  # values are looked at on the host alone
-            check_support(self.model.likelihood.support, np.asarray(x), "x")
-        return jnp.asarray(x, jnp.float32)
+        given = entries.array(x, "x", "real numbers [B, *X]")
+        self._check_shape(given.shape, "x")
+        if not isinstance(given, jax.core.Tracer):  # values are looked at on the host alone
+            check_support(self.model.likelihood.support, np.asarray(given), "x")
+            entries.finite(given, "x")
+        return jnp.asarray(given, jnp.float32)
+
+    def _index(self, index: ArrayLike | None, count: int) -> Any:
+        expected = f"whole numbers [{count}] from 0 on, one for each image"
+        given = np.arange(count) if index is None else entries.array(index, "index", expected)
+        if given.shape != (count,) or not jnp.issubdtype(given.dtype, np.integer):
+            raise ValueError(f"index is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+        if not isinstance(given, jax.core.Tracer) and not 0 <= int(given.min()) <= int(given.max()) <= entries.MOST:
+            raise ValueError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
+        return given
 
     def _check_shape(self, shape: tuple[int, ...], name: str) -> None:
-        if len(shape) != 1 + len(self.shape) or tuple(shape[1:]) != self.shape:
+        if len(shape) != 1 + len(self.shape) or tuple(shape[1:]) != self.shape or shape[0] < 1:
             expected = ", ".join(map(str, self.shape))
             hint = f" One image is {name}[None]." if tuple(shape) == self.shape else ""
             raise ValueError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
@@ -132,7 +153,7 @@ class Run:
             expected = f"vectors shaped [{count}, {size}]"
         if condition is None:
             raise ValueError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
-        given = condition if isinstance(condition, jax.core.Tracer) else np.asarray(condition)
+        given = entries.array(condition, "condition", expected)
         fits = (
             given.shape == (count, size)
             if kind == "vector"
@@ -142,6 +163,7 @@ class Run:
         )
         if not fits:
             raise ValueError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+        entries.finite(given, "condition")
         return self.parts.prepare.conditions(given)
 
 

@@ -21,23 +21,24 @@ import numpy as np
 GRACE = 3.0  # seconds: where all fail for the same reason, each has the time to say why
 BYE = b"."
 WORD = 32  # letters of the word by which the processes know each other
+NOWHERE = "nowhere:0"
 LONGEST = 96  # bytes of an address and the word as text
 PATIENCE = 10.0  # seconds for all to connect
 
 
-def watch() -> Callable[[], None]:
+def watch(address: str | None = None) -> Callable[[], None]:
     """Watches the other processes from now on; returns the function to call before ending in order.
 
-    The first process holds a connection to every other one. Where none can be made, JAX's heartbeats alone watch.
+    The first process holds a connection to every other one, which it takes at this address of its machine alone, by
+    default that of its name. Where none can be made, JAX's heartbeats alone watch.
     """
     if jax.process_count() == 1:
         return lambda: None
-    first = jax.process_index() == 0
-    listener = socket.create_server(("", 0), backlog=jax.process_count()) if first else None
-    invitation = f"{own_address()}:{listener.getsockname()[1]} {secrets.token_hex(WORD // 2)}" if listener else ""
-    address, word = exchanged(invitation).split()
+    listener = listening(address or own_address()) if jax.process_index() == 0 else None
+    invitation = "{}:{}".format(*listener.getsockname()) if listener else NOWHERE
+    place, word = exchanged(f"{invitation} {secrets.token_hex(WORD // 2)}").split()
     known = word.encode()
-    connections = accepted(listener, jax.process_count(), known) if listener else connected(address, known)
+    connections = accepted(listener, jax.process_count(), known) if listener else connected(place, known)
     for peer, connection in connections.items():
         threading.Thread(target=wait_for, args=(connection, peer), name=f"watch {peer}", daemon=True).start()
 
@@ -57,6 +58,14 @@ def hear(error: Exception) -> None:
     failed = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
     if jax.process_count() > 1 and failed:
         time.sleep(2 * GRACE)
+
+
+def listening(address: str) -> socket.socket | None:
+    """A socket that takes connections to this address and no other; None where the machine does not have it."""
+    try:
+        return socket.create_server((address, 0), backlog=jax.process_count())
+    except OSError:
+        return None
 
 
 def exchanged(text: str) -> str:
@@ -108,6 +117,8 @@ def number_said(connection: socket.socket, word: bytes) -> int | None:
 
 def connected(address: str, word: bytes) -> dict[int, socket.socket]:
     """The connection to the first process; none where it cannot be reached."""
+    if address == NOWHERE:
+        return {}
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError):
         connection = socket.create_connection((host, int(port)), timeout=PATIENCE)

@@ -80,6 +80,21 @@ def assert_same_metrics(one, other, last):
             np.testing.assert_allclose(a[name], b[name], rtol=2e-5, atol=1e-6, err_msg=f"{name} at step {a['step']}")
 
 
+def assert_on_loopback(processes):
+    """That nobody from outside can connect to them: of what listens, as the system lists it, all is on loopback."""
+    own, found = set(), []
+    for process in processes:
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            own.add(os.readlink(link) if link.is_symlink() else "")
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in own:
+                found.append(local.split(":")[0])
+    assert found
+    assert all(address.endswith(("0100007F", "0" * 24 + "01000000")) for address in found), found
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Fifty steps of one process on one device."""
@@ -96,6 +111,7 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
             assert all(process.poll() is None for process in processes), outputs(processes, 30)
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        assert_on_loopback(processes)
         processes[1].kill()
         killed = time.monotonic()
         text, _ = outputs(processes, 60)
@@ -182,9 +198,40 @@ def test_processes_join_as_the_launcher_or_the_arguments_say():
     local = {"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
     assert joined_with(mpi | local, "node0:1234").args == ("node0:1234", 4, 3)
     assert joined_with(mpi | local, "node0:1234").kwargs["local_device_ids"] == [1]
+    assert "coordinator_bind_address" not in joined_with({}, "node0:1234", 4, 0).kwargs
     by_hand = joined_with({}, "node0:1234", 4, 2)
     assert by_hand.args == ("node0:1234", 4, 2)
     assert by_hand.kwargs["cluster_detection_method"] == "deactivate"
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "own"),
+    [
+        ("localhost:1234", True),
+        ("127.0.0.1:1234", True),
+        ("127.3.4.5:1", True),
+        ("[::1]:1234", True),
+        ("node0:1234", False),
+        ("10.0.0.7:1234", False),
+        ("127.0.0.1.example.org:1", False),
+        ("localhost.example.org:1", False),
+        (None, False),
+    ],
+)
+def test_what_runs_on_one_machine_takes_connections_from_no_other(coordinator, own):
+    assert cluster.on_loopback(coordinator) is own
+    if coordinator is not None:
+        bound = joined_with({}, coordinator, 2, 0).kwargs.get("coordinator_bind_address")
+        assert bound == (coordinator if own else None)
+
+
+def test_the_watch_listens_at_the_address_that_the_others_are_told_and_no_other():
+    with watch.listening("127.0.0.1") as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", listener.getsockname()[1]), timeout=5)
+    assert watch.listening("192.0.2.1") is None  # a documentation's, nobody's
+    assert watch.connected(watch.NOWHERE, b"w" * watch.WORD) == {}
 
 
 @pytest.mark.parametrize(

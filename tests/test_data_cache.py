@@ -98,7 +98,7 @@ def test_a_missing_file_and_an_older_format_are_built_again(data_dir, cache_fold
     for other in (json.loads(path.read_text()) | {"format": 0}, []):
         path.write_text(json.dumps(other))
         assert contents(load("kmnist", data_dir)) == whole
-        assert json.loads(path.read_text())["format"] == 1
+        assert json.loads(path.read_text())["format"] == 2
 
 
 def test_changed_records_are_another_cache(tmp_path, cache_folder):
@@ -214,13 +214,6 @@ def test_damaged_records_are_named_and_leave_no_cache(tmp_path, cache_folder):
     with pytest.raises(ValueError, match=r"cannot read record 0 of .*kmnist.*, in .*00000-of-00001.* is damaged"):
         load("kmnist", tmp_path)
     assert list((cache_folder / "decoded").iterdir()) == []
-
-
-def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ValueError, match=r"cannot write into .*file.*JAXVAE_CACHE"):
-        load("digits")
 
 
 def test_where_the_cache_lies(monkeypatch, tmp_path):

@@ -23,10 +23,23 @@ def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | N
 
     Images are uint8 [N, H, W, C] or [N, H, W], sequences [N, L]; ValueError says what was found instead.
     """
+    if isinstance(value, tuple) and len(value) != 2:
+        raise ValueError(f"{name}: a tuple of {len(value)}; expected images alone, or the pair (images, labels).")
     images, labels = value if isinstance(value, tuple) else (value, None)
-    images = np.asarray(images)
+    images = as_array(images, f"{name}: the images")
     check_kind(images.dtype, images.shape, name)
     return with_channels(images), None if labels is None else checked_labels(labels, len(images), name)
+
+
+def as_array(value: object, name: str) -> np.ndarray:
+    """np.asarray; ValueError, in words, for what is none, as images of several sizes in a list."""
+    try:
+        return np.asarray(value)
+    except Exception as error:  # of rows of several lengths, or of what an object's own conversion raises
+        raise ValueError(
+            f"{name} are no array ({error}); expected an array, or what numpy.asarray makes one: "
+            "rows and images of one size."
+        ) from error
 
 
 def check_kind(dtype: np.dtype, shape: tuple[int, ...], name: str) -> None:
@@ -46,7 +59,7 @@ def with_channels(images: np.ndarray) -> np.ndarray:
 
 def checked_labels(labels: object, count: int, name: str) -> np.ndarray:
     """int32 [N] of whole numbers [N] or [N, 1], float32 [N, C] of floats [N, C]; ValueError in words for all else."""
-    labels = np.asarray(labels)
+    labels = as_array(labels, f"{name}: the labels")
     if labels.shape[:1] != (count,):
         raise ValueError(
             f"{name}: {count} images but labels shaped {list(labels.shape)}; expected one label per image."
@@ -69,7 +82,8 @@ def _classes(labels: np.ndarray, name: str) -> np.ndarray:
 
 
 def _vectors(labels: np.ndarray, name: str) -> np.ndarray:
-    vectors = labels.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite then, and named below
+        vectors = labels.astype(np.float32)
     rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if 0 in vectors.shape or len(rows):
         found = f"NaN or infinity in {len(rows)} of them, first in row {rows[0]}" if len(rows) else "no entries"

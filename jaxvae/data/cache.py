@@ -9,14 +9,16 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data.decoded import Decoded, Images, described, is_whole, labels, open_or_build, write_header
+from jaxvae.data import seal
+from jaxvae.data.decoded import META, Decoded, Images, described, labels, open_or_build, write_header
 from jaxvae.data.records import Decode, Records, decoder, fill, has_label, read
-from jaxvae.data.store import cache_folder
+from jaxvae.data.store import cache_folder, require_space
 from jaxvae.data.tfds import open_builder, prepared_folder, read_split
 from jaxvae.data.workers import Workers
 
@@ -38,13 +40,15 @@ def load(
     log: Callable[[str], None] | None = None,
     limit: float = DECODED_LIMIT,
     workers: int = 0,
+    checked: float = seal.CHECKED,
 ) -> Decoded:
     """Memory-map the decoded splits of `name`, decoding them first where that has not been done.
 
     `name`, `data_dir` and `manual_dir` as for `jaxvae.data.tfds.prepared_folder`, which also lists the ValueErrors, as
     `open_builder` does; `log` gets a line of text now and then while it decodes. A damaged or interrupted cache is
     built again; processes may load at once. Where all images are more than `limit` GB their splits are `Records`,
-    decoded whenever they are indexed, by so many `workers` (0: in this process).
+    decoded whenever they are indexed, by so many `workers` (0: in this process). In search of damage `checked` GB are
+    read.
     """
     say = log or (lambda line: None)
     folder = prepared_folder(name, data_dir, manual_dir=manual_dir, log=say)
@@ -57,27 +61,43 @@ def load(
     if size > limit:
         say(f"{dataset}: {size:,.2g} GB decoded, more than {limit:g}: not cached, but decoded anew, {workers} workers")
         decode = Workers(folder, workers).decode if workers else decoder(folder)
-        return _stream(cache_folder() / "labels" / place, open_builder(name, data_dir), head, decode, say)
-    return open_or_build(target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, say))
+        return _stream(cache_folder() / "labels" / place, open_builder(name, data_dir), head, decode, say, checked)
+    return open_or_build(
+        target, lambda scratch: _decode(scratch, open_builder(name, data_dir), head, say), say, checked
+    )
 
 
 def _decoded_bytes(target: Path, name: str, data_dir: str | os.PathLike | None) -> int:
-    if is_whole(target):  # without TFDS, which takes half a second to import
-        return sum(path.stat().st_size for path in target.glob("*.image.npy"))
-    info = open_builder(name, data_dir).info
+    try:  # without TFDS, which takes half a second to import
+        files = seal.read(target / META)["files"]
+        return sum(kept["size"] for file, kept in files.items() if file.endswith(".image.npy"))
+    except (OSError, ValueError):
+        return _image_bytes(open_builder(name, data_dir).info)
+
+
+def _image_bytes(info: tfds.core.DatasetInfo) -> int:
     return math.prod(info.features["image"].shape) * sum(split.num_examples for split in info.splits.values())
 
 
 def _stream(
-    target: Path, builder: tfds.core.DatasetBuilder, head: dict[str, Any], decode: Decode, log: Callable[[str], None]
+    target: Path,
+    builder: tfds.core.DatasetBuilder,
+    head: dict[str, Any],
+    decode: Decode,
+    log: Callable[[str], None],
+    checked: float,
 ) -> Decoded:
-    meta = described(target, lambda scratch: _describe(scratch, builder, head, _write_labels, log))
     shape = builder.info.features["image"].shape
-    splits = {
-        split: Images(Records(split, (count, *shape), decode), labels(target, meta, split))
-        for split, count in meta["splits"].items()
-    }
-    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+    def read(folder: Path, meta: dict[str, Any]) -> Decoded:
+        splits = {
+            split: Images(Records(split, (count, *shape), decode), labels(folder, meta, split))
+            for split, count in meta["splits"].items()
+        }
+        return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+    build = partial(_describe, builder=builder, head=head, write=_write_labels, log=log)
+    return described(target, build, read, log, checked)
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -93,6 +113,7 @@ def folder_fingerprint(folder: Path) -> str:
 def _decode(
     folder: Path, builder: tfds.core.DatasetBuilder, head: dict[str, Any], log: Callable[[str], None]
 ) -> dict[str, Any]:
+    require_space(folder, _image_bytes(builder.info), builder.name)
     return _describe(folder, builder, head, _write_split, log)
 
 

@@ -12,6 +12,7 @@ from jaxvae.data import cache
 from jaxvae.data.arrays import check_agreement, checked_images, fingerprint
 from jaxvae.data.cache import DECODED_LIMIT
 from jaxvae.data.decoded import Pictures
+from jaxvae.data.seal import CHECKED
 from jaxvae.data.workers import default_count
 
 # the held out images are the same in every run, whatever train.seed is: they are part of the protocol
@@ -19,6 +20,8 @@ VALIDATION_SEED = 0
 TEST_SEED = 1
 
 Kept = Mapping[str, tuple[Pictures, np.ndarray | None]]  # split -> (uint8 [N, *X], labels or None)
+
+MOST_CLASSES = 2**20  # that a model is conditioned on: a row of numbers for each image, and of weights for each class
 
 OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
 
@@ -142,7 +145,13 @@ class DataSet:
         known = [label for label in labels if label is not None]
         if kind == "vector":
             return int(known[0].shape[1])
-        return max(len(self.class_names), 1 + max(int(label.max()) for label in known))
+        classes = max(len(self.class_names), 1 + max(int(label.max()) for label in known))
+        if classes > MOST_CLASSES:
+            raise ValueError(
+                f"the labels of {self.name} run to {classes - 1:,}, so that a condition would have as many entries; "
+                f"expected at most {MOST_CLASSES:,} classes, numbered from 0 without gaps."
+            )
+        return classes
 
 
 def open_data(
@@ -157,14 +166,15 @@ def open_data(
     channels: int | None = None,
     decoded_limit: float = DECODED_LIMIT,
     workers: int | None = None,
+    checked: float = CHECKED,
 ) -> DataSet:
     """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`).
 
     `name`: 'digits', a TFDS name, 'folder:PATH' (a folder or zip of images), 'npz:PATH' or 'npy:PATH', where a relative
     PATH starts at `data_dir`. `manual_dir` holds files of a set that jaxvae prepares itself; `size` and `channels` are
     what a folder's images are brought to. A TFDS set of more than `decoded_limit` GB is not cached, but decoded as it
-    is read, by so many `workers` (None: one less than the cores, at most 8; 0: in this process). ValueError, in words,
-    for all that cannot be read.
+    is read, by so many `workers` (None: one less than the cores, at most 8; 0: in this process). In search of damage
+    `checked` GB of the cache are read. ValueError, in words, for all that cannot be read.
     """
     kind, _, path = name.partition(":")
     if (size, channels) != (None, None) and (kind != "folder" or arrays is not None):
@@ -179,14 +189,16 @@ def open_data(
     if kind == "folder":
         from jaxvae.data.folder import load_folder
 
-        decoded = load_folder(name, where, size, channels, say)
+        decoded = load_folder(name, where, size, channels, say, checked)
     elif kind in ("npz", "npy"):
         from jaxvae.data import numpy_files
 
-        decoded = {"npz": numpy_files.load_npz, "npy": numpy_files.load_npy}[kind](name, where, say)
+        decoded = {"npz": numpy_files.load_npz, "npy": numpy_files.load_npy}[kind](name, where, say, checked)
     else:
         count = default_count() if workers is None else workers
-        decoded = cache.load(name, data_dir, manual_dir=manual_dir, log=log, limit=decoded_limit, workers=count)
+        decoded = cache.load(
+            name, data_dir, manual_dir=manual_dir, log=log, limit=decoded_limit, workers=count, checked=checked
+        )
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
     splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
     return DataSet(
@@ -204,7 +216,8 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
     given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
     if "train" not in given or not set(given) <= {"train", "validation", "test"}:
         raise ValueError(
-            f"arrays has the entries {sorted(given)}; expected 'train', and 'validation' and 'test' if you have them."
+            f"arrays has the entries {sorted(map(str, given))}; expected 'train', and 'validation' and 'test' if you "
+            "have them."
         )
     stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
     check_agreement(stored, "arrays")

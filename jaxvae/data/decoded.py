@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
-from jaxvae.data.store import build_once, discard
+from jaxvae.data import seal
+from jaxvae.data.store import cached
 
-_FORMAT = 1  # of these files: raise it when they change, and old ones are built again
-_META = "meta.json"
+META = "meta.json"
+RETRIES = 5
+
+Say = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 class Pictures(Protocol):
@@ -46,26 +49,44 @@ class Decoded:
     class_names: tuple[str, ...]
 
 
-def open_or_build(target: Path, build: Callable[[Path], dict[str, Any]]) -> Decoded:
+def open_or_build(
+    target: Path, build: Callable[[Path], dict[str, Any]], say: Say, checked: float = seal.CHECKED
+) -> Decoded:
     """Map the decoded folder `target`, building it first where it is missing, interrupted or damaged.
 
     `build(folder)` writes {split}.image.npy and {split}.label.npy into `folder` and returns name, version, fingerprint,
-    class_names and splits (their names, with their sizes). Processes may build at once.
+    class_names and splits (their names, with their sizes). Processes may build at once. `say` is told of damage, for
+    which `checked` GB are read.
     """
-    meta = described(target, build)
-    splits = {
-        split: Images(image=map_array(target / f"{split}.image.npy"), label=labels(target, meta, split))
-        for split in meta["splits"]
-    }
-    return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+    def read(folder: Path, meta: dict[str, Any]) -> Decoded:
+        splits = {
+            split: Images(image=map_array(folder / f"{split}.image.npy"), label=labels(folder, meta, split))
+            for split in meta["splits"]
+        }
+        return Decoded(meta["name"], meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+    return described(target, build, read, say, checked)
 
 
-def described(target: Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """What `build` returned, with the files it wrote, whatever they are; else as `open_or_build`."""
-    if target.exists() and not is_whole(target):  # in this order: another process may finish it in between
-        discard(target)
-    build_once(target, lambda scratch: _built(scratch, build))
-    return json.loads((target / _META).read_text())
+def described(
+    target: Path,
+    build: Callable[[Path], dict[str, Any]],
+    read: Callable[[Path, dict[str, Any]], Result],
+    say: Say,
+    checked: float = seal.CHECKED,
+) -> Result:
+    """read(folder, what `build` returned and the files it wrote); else as `open_or_build`."""
+    for left in reversed(range(RETRIES)):
+        folder = cached(
+            target, lambda scratch: _built(scratch, build), say, lambda folder: seal.damage(folder / META, checked)
+        )
+        try:
+            return read(folder, seal.read(folder / META))
+        except FileNotFoundError:  # another process saw the damage, too, and has just taken the new folder away
+            if not left:
+                raise
+    raise AssertionError
 
 
 def labels(folder: Path, meta: dict[str, Any], split: str) -> np.ndarray | None:
@@ -91,18 +112,5 @@ def map_array(path: Path) -> np.ndarray:
 def _built(scratch: Path, build: Callable[[Path], dict[str, Any]]) -> Path:
     folder = scratch / "decoded"
     folder.mkdir()
-    described = build(folder)
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    meta = {"format": _FORMAT, **described, "files": files}
-    (folder / _META).write_text(json.dumps(meta, indent=1))
+    seal.write(folder / META, build(folder))
     return folder
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether all that the folder describes is there."""
-    try:
-        meta = json.loads((folder / _META).read_text())
-        sizes = {name: (folder / name).stat().st_size for name in meta["files"]}
-        return meta["format"] == _FORMAT and sizes == meta["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -20,12 +20,13 @@ import numpy as np
 from jaxvae.data.decoded import Decoded, map_array, open_or_build, write_header
 from jaxvae.data.members import MOST_NAMED, Member, Say, arranged, folder_members, open_zip, stamp, zip_members
 from jaxvae.data.picture import bombs_refused, picture_size, read_picture
+from jaxvae.data.seal import CHECKED
 from jaxvae.data.store import cache_folder, require_space
 
 _CONVERSION = 1  # raise it when picture.py makes other pixels of the same files: caches are then built anew
 _CHUNK = 256
 _CHUNKS_PER_LINE = 40
-_MOST_BYTES = 2**30  # of one file: a larger one is no picture
+_MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,14 @@ class Broken:
     reason: str
 
 
-def load_folder(name: str, path: Path, size: int | None, channels: int | None, say: Say) -> Decoded:
+def load_folder(
+    name: str, path: Path, size: int | None, channels: int | None, say: Say, checked: float = CHECKED
+) -> Decoded:
     """Memory-map the images of the folder or zip `path`, decoding them first where that has not been done.
 
     `size`: the central square of each, resized to size x size; None: all must have one size. `channels`: 1, 3, or None
     for 3 where any image has colour. ValueError, in words, for what cannot be read; `say` gets lines of text.
+    In search of damage `checked` GB of the cache are read.
 
     The cache is found by the files' names, sizes and times, which costs no reading. The fingerprint is the sha256 of
     their contents in order, of labels and classes, `size` and `channels`: it survives copying, packing, and other
@@ -65,7 +69,7 @@ def load_folder(name: str, path: Path, size: int | None, channels: int | None, s
             found = list(zip_members(stack.enter_context(open_zip(path)), path, say)) if path.is_file() else members
             return {"name": name, "version": "1", **decode(folder, found, path, size, channels, say)}
 
-    return open_or_build(cache_folder() / "decoded" / f"folder-{short}-{key[:16]}", build)
+    return open_or_build(cache_folder() / "decoded" / f"folder-{short}-{key[:16]}", build, say, checked)
 
 
 def decode(

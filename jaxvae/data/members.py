@@ -105,10 +105,20 @@ def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Memb
             )
         suffix = os.path.splitext(name)[1].lower()
         if suffix in SUFFIXES:
+            require_bounded(info, path)
             yield Member(name, (info.CRC,), info.file_size, partial(archive.open, info))
         else:
             other[suffix] += 1
     say_left_out(other, path, say)
+
+
+def require_bounded(info: zipfile.ZipInfo, path: Path) -> None:
+    """Raises ValueError for a member packed in a way that zipfile unpacks without a limit, by gigabytes a kilobyte."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(
+            f"{path} holds {info.filename!r}, packed by method {info.compress_type}; expected stored or deflated. "
+            "If you trust it, unpack it and pack it again."
+        )
 
 
 def is_junk(name: str) -> bool:

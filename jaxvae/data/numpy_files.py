@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import lzma
 import math
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -21,8 +23,11 @@ import numpy as np
 
 from jaxvae.data.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
 from jaxvae.data.decoded import Decoded, Images, map_array, open_or_build, write_header
+from jaxvae.data.members import require_bounded
+from jaxvae.data.seal import CHECKED
 from jaxvae.data.store import cache_folder, require_space
 
+_MOST_LABELS = 2**30  # bytes
 _IMAGES = ("images", "image", "imgs", "x", "data")
 _LABELS = ("labels", "label", "y")
 _SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "valid", "val")}
@@ -32,14 +37,14 @@ _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_tes
 Say = Callable[[str], None]
 
 
-def load_npy(name: str, path: Path, say: Say) -> Decoded:
+def load_npy(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the images or sequences of a .npy file where they lie; only their fingerprint is kept in the cache."""
     _require_file(name, path)
     try:
         with open(path, "rb") as file:
             check_head(*read_head(file), str(path))
-        images = with_channels(map_array(path))
-    except (ValueError, EOFError) as error:
+        images = with_channels(mapped(path))
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") if str(path) not in str(error) else error from None
 
     def build(folder: Path) -> dict[str, Any]:
@@ -47,11 +52,11 @@ def load_npy(name: str, path: Path, say: Say) -> Decoded:
         found = fingerprint({"train": (images, None)})
         return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": {}}
 
-    decoded = open_or_build(_target(path), build)
+    decoded = open_or_build(_target(path), build, say, checked)
     return dataclasses.replace(decoded, splits={"train": Images(images, None)})
 
 
-def load_npz(name: str, path: Path, say: Say) -> Decoded:
+def load_npz(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the arrays of a .npz file, copied into the cache first where that has not been done."""
     _require_file(name, path)
 
@@ -59,7 +64,7 @@ def load_npz(name: str, path: Path, say: Say) -> Decoded:
         try:
             with zipfile.ZipFile(path) as archive:
                 splits = copy_arrays(folder, archive, path, say)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
         stored = {split: stored_arrays(folder, split) for split in splits}
         check_agreement(stored, str(path))
@@ -67,7 +72,7 @@ def load_npz(name: str, path: Path, say: Say) -> Decoded:
         found = fingerprint(stored)
         return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": sizes}
 
-    decoded = open_or_build(_target(path), build)
+    decoded = open_or_build(_target(path), build, say, checked)
     splits = {
         split: Images(with_channels(np.asarray(some.image)), some.label) for split, some in decoded.splits.items()
     }
@@ -81,11 +86,13 @@ def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) ->
     left = sorted(set(keys) - {key for pair in chosen.values() for key in pair})
     if left:
         say(f"{path}: left out the arrays {', '.join(left)}")
+    for key in (key for pair in chosen.values() for key in pair if key is not None):
+        require_bounded(archive.getinfo(f"{key}.npy"), path)
     for split, (images, labels) in chosen.items():
         say(f"reading {path} {images}")
         count = copy_images(folder / f"{split}.image.npy", archive, images, path)
         if labels is not None:
-            checked = checked_labels(read_array(archive, labels, path), count, f"{path} {labels!r}")
+            checked = checked_labels(read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
             np.save(folder / f"{split}.label.npy", checked)
     return list(chosen)
 
@@ -112,35 +119,66 @@ def copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) ->
     with archive.open(f"{key}.npy") as source, open(target, "wb") as file:
         shape, fortran, dtype = read_head(source)
         check_head(shape, fortran, dtype, name)
+        check_size(archive, key, shape, dtype, path)
         require_space(target.parent, math.prod(shape), name)
         write_header(file, shape)
-        begun = file.tell()
-        shutil.copyfileobj(source, file, 2**20)
-        if file.tell() - begun != math.prod(shape):
-            raise ValueError(f"{name} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+        shutil.copyfileobj(source, file, 2**20)  # which ends where check_size says, whatever else is packed there
     return shape[0]
 
 
-def read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    """A small array of the archive, such as labels."""
+def read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> np.ndarray:
+    """An array of `count` labels or vectors of the archive."""
     with archive.open(f"{key}.npy") as source:
         shape, fortran, dtype = read_head(source)
         if dtype.hasobject:
             raise ValueError(_pickled(f"{path} {key!r}"))
+        check_size(archive, key, shape, dtype, path)
+        size = math.prod(shape) * dtype.itemsize
+        if shape[:1] != (count,) or size > _MOST_LABELS:
+            raise ValueError(
+                f"{path} {key!r}: {count} images but labels shaped {list(shape)}; expected one label per image, "
+                f"of at most {_MOST_LABELS / 1e9:.1f} GB together."
+            )
         content = source.read()
-    if len(content) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Raises ValueError unless the archive holds as many bytes as the array's head, which was just read, promises."""
+    with archive.open(f"{key}.npy") as source:
+        read_head(source)
+        head = source.tell()
+    # zipfile reads no more than this, however much was packed
+    if archive.getinfo(f"{key}.npy").file_size != head + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of a .npy file, mapped read-only; ValueError where it is pickled, or shorter than its head says."""
+    with open(path, "rb") as file:
+        shape, _, dtype = read_head(file)
+        if dtype.hasobject:
+            raise ValueError(_pickled(str(path)))
+        if file.tell() + math.prod(shape) * dtype.itemsize > path.stat().st_size:
+            raise ValueError(f"{path} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+    return map_array(path)
 
 
 def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """(shape, whether the first axis is the fastest, dtype) of a .npy file."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(source)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(source)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(source)
-    raise ValueError(f"it has the .npy format {version}, which plain arrays do not need; save it again with np.save.")
+    if version not in readers:
+        raise ValueError(
+            f"it has the .npy format {version}, which plain arrays do not need; save it again with np.save."
+        )
+    try:
+        shape, fortran, dtype = readers[version](source)
+    except Exception as error:  # what a head of nonsense makes Python's parser raise
+        raise ValueError(f"its head is none of a .npy file ({error}). Save it again with np.save.") from error
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its head says {list(shape)}, which no array has. Save it again with np.save.")
+    return shape, fortran, dtype
 
 
 def check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:

@@ -55,7 +55,7 @@ def decoder(folder: Path) -> Decode:
 def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
     """The records in these rows; ValueError names the file of one that is missing or damaged."""
     try:
-        return source.__getitems__(list(rows))
+        return filled(source, rows)
     except Exception as error:  # array_record, the parser and each image format raise errors of their own
         row = next((row for row in rows if not readable(source, row)), None)
         if row is None:
@@ -67,9 +67,17 @@ def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
         ) from error
 
 
+def filled(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """The records in these rows; of a file that was cut short array_record gives some without any content."""
+    records = source.__getitems__(list(rows))
+    if any(record[name] is None for record in records for name in ("image", "label") if name in record):
+        raise ValueError("the record is empty")
+    return records
+
+
 def readable(source: BaseDataSource, row: int) -> bool:
     try:
-        source.__getitems__([row])
+        filled(source, [row])
     except Exception:  # as in `read`
         return False
     return True

@@ -209,12 +209,13 @@ def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
 
 def tar_reader(path: Path) -> Callable[[str], bytes]:
     """Reads members of the tar by their known names: nothing is extracted to the disk."""
+    wanted = {f"{CIFAR_FOLDER}/{name}" for name in (*CIFAR_BATCHES["train"], *CIFAR_BATCHES["test"], CIFAR_NAMES)}
     try:
         with tarfile.open(path) as tar:
             content = {
                 member.name: file.read(_MOST_BYTES)
                 for member in tar
-                if member.isfile() and (file := tar.extractfile(member)) is not None
+                if member.name in wanted and member.isfile() and (file := tar.extractfile(member)) is not None
             }
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}). Download it again.") from error

@@ -1,14 +1,27 @@
 """Where jaxvae keeps what it prepared, and how a folder appears there: whole, or not at all."""
 
+import atexit
+import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _SCRATCH = ".building-"
-_ABANDONED_SECONDS = 24 * 3600.0  # far longer than any build leaves its scratch folder untouched
+_LOCK = ".lock"  # held while a scratch folder is in use: whoever is killed lets go of it
+_ABANDONED_SECONDS = 24 * 3600.0  # for scratch folders without one, as earlier versions made them
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MOST_BORROWED = 2e9  # bytes of a temporary folder, which may lie in memory
+
+_borrowed: dict[Path, Path] = {}  # what this process keeps elsewhere
+
+
+class Unwritable(ValueError):
+    """A folder cannot be made: the disk is full, or not ours to write."""
 
 
 def cache_folder() -> Path:
@@ -28,59 +41,134 @@ def writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+def cached(
+    target: Path,
+    build: Callable[[Path], Path],
+    say: Callable[[str], None],
+    damage: Callable[[Path], str | None],
+) -> Path:
+    """The folder `target` of the cache, made as by `build_once`, and again where `damage(target)` says what is wrong.
+
+    Where nothing can be written it is a temporary folder of this process, up to 2 GB; else Unwritable.
+    """
+    if target in _borrowed:
+        return _borrowed[target]
+    try:
+        reason = damage(target) if target.exists() else None
+        if reason:
+            say(f"{target}: {reason}; it is built again")
+            discard(target)
+        build_once(target, build)
+        return target
+    except Unwritable as error:
+        folder = _borrow(target, build, error)
+        say(f"{error}\nUntil then it is kept in a temporary folder, for this process alone.")
+        return folder
+
+
 def build_once(target: Path, build: Callable[[Path], Path]) -> None:
     """Make the folder `target` unless it exists, so that nobody ever sees a part of it.
 
     `build(scratch)` fills a folder inside `scratch` and returns it; it is synced and renamed to `target`. Of several
     processes that build at once the first to rename wins, and the others use its folder.
-    Raises ValueError where no folder can be made.
+    Raises Unwritable, a ValueError, where no folder can be made.
     """
     if target.exists():
         return
-    _sweep(target.parent)
-    scratch = _scratch(target)
-    try:
-        folder = build(scratch)
-        _sync(folder)
-        _publish(folder, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with _scratch(target) as scratch:
+        _sweep(target.parent)
+        try:
+            folder = build(scratch)
+            _sync(folder)
+            _publish(folder, target)
+        except Exception as error:
+            full = next((number for number in _FULL if is_of(error, number)), None)
+            if full is None:
+                raise
+            raise _unwritable(target, full) from error
+
+
+def is_of(error: Exception, number: int) -> bool:
+    """Whether the system gave this error number; libraries in C++ hand on its words alone."""
+    return error.errno == number if isinstance(error, OSError) else os.strerror(number) in str(error)
 
 
 def discard(target: Path) -> None:
     """Take the folder `target` away in one stroke, if it is there, so that it can be built again."""
-    if not target.exists():
-        return
-    scratch = _scratch(target)
-    try:
-        target.rename(scratch / target.name)
-    except FileNotFoundError:
-        pass  # another process saw the same damage and was faster
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with _scratch(target) as scratch:
+        try:
+            target.rename(scratch / target.name)
+        except FileNotFoundError:
+            pass  # another process saw the same damage and was faster
+        except OSError as error:
+            raise _unwritable(target, error.errno) from error
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raises ValueError where `what` of so many bytes does not fit onto the disk that holds `folder`."""
+    """Raises Unwritable where `what` of so many bytes does not fit onto the disk that holds `folder`."""
     free = shutil.disk_usage(folder).free
+    if cache_folder() not in folder.parents:
+        free = min(free, int(_MOST_BORROWED))
     if needed > free:
-        raise ValueError(
+        raise Unwritable(
             f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. "
             "Make room, or set the environment variable JAXVAE_CACHE to a folder on a larger disk."
         )
 
 
-def _scratch(target: Path) -> Path:
-    # A sibling of the target: renaming is atomic only within one file system.
+def _borrow(target: Path, build: Callable[[Path], Path], refused: Unwritable) -> Path:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ValueError(
-            f"cannot write into {target.parent} ({error.strerror}); expected a folder for prepared data. "
-            "Name one that you can write to: data.data_dir for data sets, the environment variable JAXVAE_CACHE for "
-            "the cache."
-        ) from error
+        scratch = Path(tempfile.mkdtemp(prefix="jaxvae-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        _borrowed[target] = build(scratch)
+    except (OSError, Unwritable):
+        raise refused from None
+    return _borrowed[target]
+
+
+@contextlib.contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    # A sibling of the target: renaming is atomic only within one file system.
+    lock = None
+    while lock is None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
+            lock = _hold(folder / _LOCK, os.O_CREAT)
+        except OSError as error:
+            raise _unwritable(target, error.errno) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _hold(path: Path, flags: int = 0) -> int | None:
+    """The descriptor of a lock that is now ours; None where it is another's, or is no longer or not yet there."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | flags)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = os.fstat(descriptor).st_nlink > 0  # else it was swept before we held it
+    except BlockingIOError:
+        held = False
+    except OSError:
+        held = bool(flags)  # a file system without locks: nobody can hold one, or sweep
+    if held:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _unwritable(target: Path, number: int | None) -> Unwritable:
+    return Unwritable(
+        f"cannot write into {target.parent} ({os.strerror(number or 0)}); expected a folder for prepared data. "
+        "Make room, or name one that you can write to: data.data_dir for data sets, the environment variable "
+        "JAXVAE_CACHE for the cache."
+    )
 
 
 def _sync(folder: Path) -> None:
@@ -102,10 +190,17 @@ def _publish(folder: Path, target: Path) -> None:
 
 
 def _sweep(parent: Path) -> None:
+    """Takes away what killed builders left: never what one is at work in, whatever the clock says."""
     for left in parent.glob(f"{_SCRATCH}*"):
-        try:
-            age = time.time() - left.stat().st_mtime
-        except FileNotFoundError:
-            continue  # its owner has just finished
-        if age > _ABANDONED_SECONDS:
+        lock = _hold(left / _LOCK)
+        if lock is not None or _forgotten(left):
             shutil.rmtree(left, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _forgotten(left: Path) -> bool:
+    try:
+        return not (left / _LOCK).exists() and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False  # its owner has just finished

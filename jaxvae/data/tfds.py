@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
-import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jaxvae.data import stock
-from jaxvae.data.store import build_once, cache_folder
+from jaxvae.data import descriptions, seal, stock
+from jaxvae.data.store import cache_folder, cached
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
+MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
 EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
 
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
+_SEAL = ".seal.json"  # hidden, and so no part of the fingerprint
 _NAME = re.compile(r"(?P<dataset>[a-z]\w*(/\w[\w.+-]*)?)(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII)
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
@@ -42,9 +46,15 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
     """Open a prepared folder as a TFDS builder."""
     import tensorflow_datasets as tfds
 
+    descriptions.check(folder)
     logging.getLogger("absl").addFilter(_worth_saying)
     # From the files alone: the builder's own code may be another version, or a package that is not installed here.
-    return tfds.builder_from_directory(folder)
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # its parsers have many kinds
+        raise ValueError(
+            f"TFDS cannot open {folder} ({type(error).__name__}: {error}). Delete it and prepare it again."
+        ) from error
 
 
 def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = True) -> BaseDataSource:
@@ -56,11 +66,33 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = 
     name = split.partition("[")[0]
     if name not in builder.info.splits:
         raise ValueError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
-    if images:
-        return builder.as_data_source(split=split)
-    from tensorflow_datasets.core.decode import SkipDecoding
+    known = dict(builder.info.features.items())
+    wanted = {id(known.get("image")): Picture() if images else Left(), id(known.get("label")): None}
+    decoders = [wanted.get(id(feature), Left()) for feature in builder.info.features.flat_features]
+    return builder.as_data_source(split=split, decoders=builder.info.features._nest(decoders))
 
-    return builder.as_data_source(split=split, decoders={"image": SkipDecoding()})
+
+class Picture:
+    """Decodes an image as TFDS does, unless Pillow would take it for what it hands to another program, as EPS."""
+
+    def setup(self, feature: tfds.features.Image) -> None:
+        self.feature = feature
+
+    def decode_example_np(self, example: bytes) -> np.ndarray:
+        if not (example or b"").startswith(_PICTURES):
+            raise ValueError("it is no PNG, JPEG, BMP or GIF")
+        return self.feature.decode_example_np(example)
+
+
+class Left:
+    """Leaves a feature that nobody asked for as it is stored: decoding some of them runs other programs."""
+
+    def setup(self, feature: tfds.features.FeatureConnector) -> None: ...
+
+    def decode_example_np(self, example: Any) -> Any:
+        return example
+
+    decode_batch_example_np = decode_ragged_example_np = decode_example_np
 
 
 def prepared_folder(
@@ -82,7 +114,7 @@ def prepared_folder(
         raise _unknown(name)
     dataset, version = match["dataset"], match["version"]
     if dataset == "digits":
-        return _digits_folder(version)
+        return _digits_folder(version, log)
     root = _data_folder(data_dir)
     versions = _prepared_versions(root / dataset)
     if not versions and dataset in stock.FILES and version in (None, stock.VERSIONS[dataset]):
@@ -99,12 +131,16 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return "OpenCV is not installed" not in record.getMessage()
 
 
-def _digits_folder(version: str | None) -> Path:
+def _digits_folder(version: str | None, log: Callable[[str], None]) -> Path:
     if version not in (None, DIGITS_VERSION):
         raise ValueError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
     target = cache_folder() / "tfds" / "digits" / DIGITS_VERSION
-    build_once(target, _prepare_digits)
-    return target
+    return cached(target, _prepare_digits, log, _digits_damage)
+
+
+def _digits_damage(folder: Path) -> str | None:
+    # a folder of an earlier version has no seal
+    return seal.damage(folder / _SEAL) if (folder / _SEAL).exists() or not (folder / "features.json").exists() else None
 
 
 def _prepare_digits(scratch: Path) -> Path:
@@ -116,7 +152,9 @@ def _prepare_digits(scratch: Path) -> Path:
     # TFDS announces a download and draws bars, for one second of work without any network.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    return scratch / "digits" / DIGITS_VERSION
+    folder = scratch / "digits" / DIGITS_VERSION
+    seal.write(folder / _SEAL, {})
+    return folder
 
 
 def _data_folder(data_dir: str | os.PathLike | None) -> Path:
@@ -132,8 +170,8 @@ def _prepared_versions(folder: Path) -> list[str]:
 
 
 def _check_format(dataset: str, root: Path, folder: Path) -> None:
-    info = json.loads((folder / "dataset_info.json").read_text())
-    found = {info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", [])}
+    info = descriptions.read(folder / "dataset_info.json")
+    found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
     if "array_record" not in found:
         raise ValueError(
             f"{folder} is prepared as {', '.join(sorted(found))}; expected array_record, which alone can be read "
@@ -158,6 +196,8 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
             f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
             "Resize them first, and pass them as arrays or as a TFDS data set of your own."
         )
+    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > MOST_PIXELS:
+        raise ValueError(f"{name} has images of shape {image.shape}; expected [H,W,C], at most {MOST_PIXELS:,} values.")
 
 
 def _unknown(name: str) -> ValueError:

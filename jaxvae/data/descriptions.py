@@ -1,0 +1,66 @@
+"""What the JSON files of a prepared TFDS folder may say: TFDS imports any module that they name, a stranger's too."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MOST_EXAMPLES = 2**31 - 1  # their indices are int32
+
+_CLASSES = {"pythonClassName", "python_class_name", "type"}
+_CLASS = re.compile(r"tensorflow_datasets(\.core)?\.features\.(\w+\.)*[A-Za-z]\w*", re.ASCII)
+_TEMPLATES = {"filepathTemplate", "filepath_template"}
+_TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w.+-])+", re.ASCII)  # no folders, and no widths such as {SPLIT:>1000000000}
+_LENGTHS = {"shardLengths", "shard_lengths"}
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """What dataset_info.json says; ValueError, before TFDS sees the folder, where it or features.json is hostile."""
+    for key, value in pairs(read(folder / "features.json")):
+        if key in _CLASSES and isinstance(value, str) and not _CLASS.fullmatch(value):
+            raise ValueError(
+                f"{folder / 'features.json'} names the class {value!r}, whose module would be imported; expected "
+                "tensorflow_datasets' own features alone. If you trust it, read it yourself and pass arrays."
+            )
+    info, examples = read(folder / "dataset_info.json"), 0
+    for key, value in pairs(info):
+        if key in _TEMPLATES and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
+            raise ValueError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
+        if key in _LENGTHS and isinstance(value, list):
+            examples += sum(abs(int(length)) for length in value if str(length).lstrip("-").isdigit())
+    if examples > MOST_EXAMPLES:
+        raise ValueError(
+            f"{folder / 'dataset_info.json'} promises {examples:,} examples; expected at most {MOST_EXAMPLES:,}."
+        )
+    return info
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; ValueError in words where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): the prepared folder is damaged. Delete it and prepare it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
+    return content
+
+
+def pairs(content: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth, in JSON that is kept as text as well."""
+    if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(content, dict):
+        yield from content.items()
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from pairs(item)
