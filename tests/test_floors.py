@@ -10,6 +10,7 @@ import jaxvae
 ROOT = Path(jaxvae.__file__).parent
 FLOORS = [
     [
+        "typed",
         "distributions.event",
         "distributions.gaussian",
         "distributions.flow",
@@ -54,7 +55,7 @@ FLOORS = [
         "data.pipeline",
     ],
     ["checkpoint", "logbook", "progress", "plots.canvas", "plots.charts", "plots.galleries", "plots", "report"],
-    ["engine", "config", "verdict", "sweep", "build", "catalogue"],
+    ["engine", "config", "userfile", "verdict", "sweep", "build", "catalogue"],
     [
         "interrupt",
         "run",
@@ -72,6 +73,9 @@ FLOORS = [
         "verbs",
         "limits",
         "benchmark",
+        "blame",
+        "configfile",
+        "options",
         "cli",
     ],
 ]
