@@ -19,6 +19,7 @@ from jaxvae.support import LIES_IN
 from jaxvae.typed import MOST, fits, positive, shown, whole
 
 MOST_EXAMPLES = 2**24  # of a batch
+MOST_AT_ONCE = 2**16  # of a batch that is scored, and filled up to that size
 MOST_LATENTS = 2**16
 MOST_SAMPLES = 10**6
 MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
@@ -229,7 +230,7 @@ def check_numbers(config: Config) -> None:
         "train.validate_every": (train.validate_every, 1, MOST),
         "train.checkpoint_every": (train.checkpoint_every, 1, MOST),
         "evaluate.samples": (evaluate.samples, 1, MOST_SAMPLES),
-        "evaluate.batch_size": (evaluate.batch_size, 1, MOST_EXAMPLES),
+        "evaluate.batch_size": (evaluate.batch_size, 1, MOST_AT_ONCE),
         "train.patience": (train.patience, 1, MOST),
         "train.steps": (train.steps, 0 if train.init_from else 1, MOST),
         "train.seeds": (train.seeds, 1, MOST_MEMBERS),
