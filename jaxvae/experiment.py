@@ -148,7 +148,7 @@ def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None
     if held > most:
         raise ValueError(
             f"parameters, their average and the optimizer's state take {held / 1e9:,.0f} GB, of which there are "
-            f"{most / 1e9:,.0f}. Choose smaller networks in model.encoder, model.decoder, model.posterior or model.prior."
+            f"{most / 1e9:,.0f}. Choose smaller networks: model.encoder, model.decoder, model.posterior, model.prior."
         )
     features = parts.model.likelihood.features(parts.shape[-1]) * math.prod(parts.shape[:-1])
     draws = config.train.samples * config.data.batch_size // (config.train.accumulate * layout.size)

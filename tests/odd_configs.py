@@ -229,10 +229,11 @@ def verdict(config, shape, condition):
     """(the parts, None), or (None, the sentence that refuses the config); AssertionError where that is no such."""
     try:
         alone = [member.config for member in members_of(config)] if several(config) else [config]
-        return [(each, build(each, shape, condition=condition, trust=False)) for each in alone[:3]][0], None
+        built = [(each, build(each, shape, condition=condition, trust=False)) for each in alone[:3]]
     except ValueError as error:
         require_refusal(error)
         return None, str(error)
+    return built[0], None
 
 
 def require_refusal(error):

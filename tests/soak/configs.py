@@ -22,9 +22,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
-import odd_configs  # noqa: E402
+import hypothesis
+import jax
+import odd_configs
 
 PIECE, PATIENCE = 50, 180  # verdicts a piece; seconds after which one hangs
 MOST_TRAINED = 2_000_000  # parameters: a larger model is traced alone
