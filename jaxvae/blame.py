@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import sysconfig
 import traceback
@@ -13,6 +14,10 @@ from jaxvae.userfile import of_file
 
 FAILED, MISTAKE = 1, 2
 HERE = Path(__file__).parent
+MISTAKES = {  # of who named the place: it is not there, is of another kind, may not be touched, or is no name at all
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+}
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -21,14 +26,11 @@ def explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, FloatingPointError) or (isinstance(error, ValueError) and is_refusal(error)):
         return str(error), FAILED if isinstance(error, FloatingPointError) else MISTAKE
     if isinstance(error, OSError):
-        return str(error), MISTAKE if isinstance(error, MISTAKES) else FAILED
+        return str(error)[:2000], MISTAKE if error.errno in MISTAKES else FAILED
     if is_out_of_memory(error):
         return no_memory(error), FAILED
     frame = users_frame(error)
     return (not_ours(error, frame) if frame else a_bug(error)), FAILED
-
-
-MISTAKES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from jaxvae.blame import FAILED, MISTAKE, explained
 from jaxvae.config import Config, several
 from jaxvae.configfile import PREFIX, config_file, read_config
 from jaxvae.interrupt import Interrupted
-from jaxvae.options import check_options
+from jaxvae.options import check_options, named
 
 NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
 
@@ -109,7 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
 
     def of_run(sub: argparse.ArgumentParser, count: int) -> None:
-        sub.add_argument("run", type=Path, help="a run directory")
+        sub.add_argument("run", type=named, help="a run directory")
         sub.add_argument("--trust", action="store_true", help="let the run's config import parts from files")
         sub.add_argument(
             "--data_dir", help="where TFDS prepared the data, if not where it was when the run was trained"
@@ -117,11 +117,11 @@ def make_parser() -> argparse.ArgumentParser:
         if count:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--n", type=int, default=count, help=f"how many images (default {count})")
-            sub.add_argument("--out", type=Path, help="the file to write")
+            sub.add_argument("--out", type=named, help="the file to write")
 
     sub = verb("train", train_verb, "train a VAE, or go on where its run directory stopped")
     of_config(sub)
-    sub.add_argument("--workdir", type=Path, help="the run directory (default: runs/<the config's name>)")
+    sub.add_argument("--workdir", type=named, help="the run directory (default: runs/<the config's name>)")
     sub.add_argument(
         "--check",
         action="store_true",
@@ -156,7 +156,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     of_config(sub)
     sub.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
-    sub.add_argument("--out", type=Path, help="a JSON file for the numbers")
+    sub.add_argument("--out", type=named, help="a JSON file for the numbers")
     return parser
 
 

@@ -54,7 +54,11 @@ def config_file(path: str) -> str:
 
 def require_file(file: str, where: str) -> None:
     """ValueError, with the configs that there are, unless the file is there."""
-    if not Path(file).is_file():
+    try:
+        found = Path(file).is_file()
+    except OSError as error:
+        raise ValueError(f"{where[:200]}: {error.strerror}.") from error
+    if not found:
         kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
         near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
         raise ValueError(f"{where}: {kind}. Configs here: {near}.")

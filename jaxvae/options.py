@@ -7,10 +7,17 @@ import os
 from pathlib import Path
 
 from jaxvae.config import SPLITS
-from jaxvae.typed import positive, require, whole
+from jaxvae.typed import positive, require, shown, whole
 
 RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
 SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
+
+
+def named(text: str) -> Path:
+    """A path; argparse refuses an empty one, which would be the folder that one happens to be in."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; leave it out, or name a place")
+    return Path(text)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -19,6 +26,8 @@ def check_options(options: argparse.Namespace) -> None:
     for name, value in given.items():
         if isinstance(value, str | Path):
             require_text(name.upper() if name in ("run", "name") else f"--{name}", str(value))
+        if isinstance(value, Path):
+            require_place(f"--{name}", value)
     for name in given.keys() & RANGES:
         whole(f"--{name}", given[name], *RANGES[name])
     for name in given.keys() & {"temperature", "seconds"}:
@@ -40,6 +49,14 @@ def require_text(name: str, text: str) -> None:
     require(name, text, str)
     if not text:
         raise ValueError(f"{name} is empty; leave it out, or give it a value.")
+
+
+def require_place(name: str, path: Path) -> None:
+    """ValueError for a path that the system does not even look for, as one with too long a name."""
+    try:
+        path.exists()
+    except OSError as error:
+        raise ValueError(f"{name} {shown(str(path))}: {error.strerror}; choose another place.") from error
 
 
 def require_room(name: str, folder: Path) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -386,6 +387,48 @@ def test_a_part_comes_from_a_file_of_ones_own_if_it_is_trusted(tmp_path, monkeyp
     assert (tmp_path / "ran").exists()
     refused("'main' is not a known encoder; did you mean 'mine'", model__encoder="my_file.py:main(3)")
     refused(r"expected mine\(width\)", model__encoder="my_file.py:mine()")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def mine():\n    return 1 / 0", r"mine\(\) of .*f.py failed: ZeroDivisionError: division by zero \(line 2\)"),
+        (
+            "def mine():\n    return None",
+            "returned a NoneType; expected a Module, as the parts of .*/encoder",
+        ),
+        ("def mine():\n    raise ValueError('not so')", "f.py:mine': not so"),
+        ("def mine(:", r"f.py cannot be run: SyntaxError: .* \(line 1\)"),
+        ("x = 3", "'mine' is not a known encoder. Known: "),
+        ("mine = 3", "'mine' is not a known encoder"),
+        ("import nothing_like_it", r"ModuleNotFoundError: .* \(line 1\)"),
+        ("raise SystemExit", r"SystemExit \(line 1\)"),
+        ("\0", "cannot be run"),
+        ("def mine(x: 'nowhere' = 3):\n    return x", "returned a int; expected a Module"),
+        (
+            "import flax.linen as nn\nclass mine(nn.Module):\n    def __call__(self, x):\n        return x",
+            r"a mine cannot be called as encoder\(x, condition\): too many positional",
+        ),
+    ],
+)
+def test_a_part_of_ones_own_that_is_none_is_refused_with_its_line(text, words, tmp_path):
+    (tmp_path / "f.py").write_text(text)
+    refused(words, model__encoder=f"{tmp_path}/f.py:mine")
+
+
+def test_a_file_of_ones_own_shadows_no_module(tmp_path):
+    before = sys.modules["json"]
+    (tmp_path / "json.py").write_text("from jaxvae.encoder import mlp\ndef mine(x):\n    return mlp(8, activation=x)")
+    assert read("encoder", f"{tmp_path}/json.py:mine('tanh')", {}) == encoder.mlp(8, activation="tanh")
+    assert sys.modules["json"] is before
+
+
+@pytest.mark.parametrize(("name", "made"), [("nonsense", 3), ("nothing", None), ("text", "mlp")])
+@pytest.mark.parametrize("kind", ["prepare", "encoder", "posterior", "prior", "decoder", "likelihood", "objective"])
+def test_a_registered_part_that_returns_nonsense_is_refused(kind, name, made):
+    register(kind, name, lambda: made)
+    with pytest.raises(ValueError, match=f"{kind}='{name}'.*{type(made).__name__}"):
+        read(kind, name, {})
 
 
 def test_what_is_refused_is_refused_before_any_array_exists(monkeypatch):
