@@ -29,8 +29,16 @@ def explained(error: Exception) -> tuple[str, int]:
         return str(error)[:2000], MISTAKE if error.errno in MISTAKES else FAILED
     if is_out_of_memory(error):
         return no_memory(error), FAILED
-    frame = users_frame(error)
-    return (not_ours(error, frame) if frame else a_bug(error)), FAILED
+    if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "initialize backend" in str(error):
+        return of_runtime(error), FAILED
+    if (frame := users_frame(error)) is not None:
+        return not_ours(error, frame), FAILED
+    if isinstance(error, ImportError):
+        return (
+            f"{in_short(error)}. Install what is missing, or what jaxvae is built on again: pip install jaxvae.",
+            FAILED,
+        )
+    return a_bug(error), FAILED
 
 
 def is_refusal(error: Exception) -> bool:
@@ -49,6 +57,13 @@ def no_memory(error: Exception) -> str:
         f"too little memory: {in_short(error, 300)}. What takes less: a smaller data.batch_size, or the same in parts "
         "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; to score, a smaller "
         "evaluate.batch_size."
+    )
+
+
+def of_runtime(error: Exception) -> str:
+    return (
+        f"JAX's runtime failed: {in_short(error)}. See that the device is free and JAX_PLATFORMS names one that there "
+        "is; a run goes on from its last checkpoint by the same command."
     )
 
 

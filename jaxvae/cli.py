@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import select
 import shlex
 import sys
 import traceback
@@ -82,12 +83,12 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
 
 def nobody_reads() -> bool:
     """Whether the reader of this process's output is gone, as in `jaxvae ... | head`; nothing is from then on."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
-        return True
-    return False
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    return True
 
 
 def make_parser() -> argparse.ArgumentParser:

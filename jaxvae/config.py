@@ -15,7 +15,7 @@ from typing import Any
 
 from jaxvae.checkpoint import write_durably
 from jaxvae.data.cache import DECODED_LIMIT
-from jaxvae.typed import fits, require, shown
+from jaxvae.typed import MOST, fits, require, shown
 
 VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -205,7 +205,7 @@ def load(path: Path) -> tuple[Config, dict[str, Any]]:
 def require_shape(data: dict[str, Any], where: str) -> None:
     """ValueError unless `data` says which examples a model is built for."""
     shape, size = data.get("shape", ()), data.get("condition_size")
-    if not fits(shape, tuple[int, ...]) or len(shape) not in (2, 3) or min(shape) < 1:
+    if not fits(shape, tuple[int, ...]) or len(shape) not in (2, 3) or not 1 <= min(shape) <= max(shape) <= MOST:
         raise ValueError(f"{where}: shape={shown(shape)}: expected that of an example, [H, W, C] or [L, C].")
     if size is not None and not (fits(size, int) and size >= 1):
         raise ValueError(f"{where}: condition_size={shown(size)}: expected a whole number from 1 on.")

@@ -19,7 +19,7 @@ from jaxvae.support import LIES_IN
 from jaxvae.typed import MOST, fits, positive, shown, whole
 
 MOST_EXAMPLES = 2**24  # of a batch
-MOST_AT_ONCE = 2**16  # of a batch that is scored, and filled up to that size
+MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
 MOST_LATENTS = 2**16
 MOST_SAMPLES = 10**6
 MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
@@ -219,6 +219,8 @@ def multiple(number: int, of: int) -> int:
 
 def check_numbers(config: Config) -> None:
     """Raises ValueError for the first number or choice outside its range, naming the field."""
+    if not isinstance(config, Config):
+        raise ValueError(f"config={shown(config)}: expected a jaxvae.Config.")
     require_sections(config)
     train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
     counts = {  # field -> its value, the least and the most that it may be
@@ -244,8 +246,8 @@ def check_numbers(config: Config) -> None:
     positive("optimizer.learning_rate", optimizer.learning_rate)
     if optimizer.clip is not None:
         positive("optimizer.clip", optimizer.clip)
-    if not fits(data.decoded_limit, float) or not data.decoded_limit >= 0:
-        raise ValueError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on.")
+    if not fits(data.decoded_limit, float) or not 0 <= data.decoded_limit < math.inf:
+        raise ValueError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on, such as 1e6.")
     if not fits(data.validation, float) or not 0 <= data.validation < math.inf:
         raise ValueError(
             f"data.validation={shown(data.validation)}: expected a share in [0, 1), or a number of images."

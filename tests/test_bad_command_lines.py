@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import benchmark, cli, layers, verbs, watch
+from jaxvae import benchmark, blame, cli, layers, verbs, watch
 from jaxvae.build import build
 from jaxvae.cli import guarded, main
 from jaxvae.config import field_kinds
@@ -302,6 +302,28 @@ def test_too_little_memory_says_what_takes_less(error, capsys):
     text = failing(capsys, action, 1)
     for words in ("too little memory", "data.batch_size", "train.accumulate", "train.remat", "model.precision"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            jax.errors.JaxRuntimeError("UNAVAILABLE: lost"),
+            "JAX's runtime failed: JaxRuntimeError: UNAVAILABLE: lost. See",
+        ),
+        (RuntimeError("Unable to initialize backend 'tup'"), "JAX_PLATFORMS names one that there is"),
+        (ModuleNotFoundError("No module named 'rich'"), "No module named 'rich'. Install what is missing"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "No such file or directory: 'x'"),
+        (OSError(28, "No space left on device", "x"), "No space left on device: 'x'"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_as_such(error, words, capsys, monkeypatch):
+    monkeypatch.setattr(blame, "users_frame", lambda _: None)  # this file's
+    assert words in failing(capsys, partial(fail, error), 2 if isinstance(error, FileNotFoundError) else 1)
+
+
+def fail(error):
+    raise error
 
 
 def test_a_part_of_ones_own_that_fails_is_named_with_its_line(tmp_path, capsys):

@@ -80,7 +80,7 @@ FLOORS = [
     ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
-OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets", "ml_collections", "absl"}
+OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},

@@ -31,8 +31,8 @@ MOST_TRAINED = 2_000_000  # parameters: a larger model is traced alone
 
 
 def piece(number, seed, trained):
-    """The counts and failures of one piece, in which so many of the accepted are trained."""
-    counts, failures = collections.Counter(), []
+    """Counts, failures and the slowest case (CPU-seconds, config) of one piece; so many of the accepted are trained."""
+    counts, failures, slow = collections.Counter(), [], []
 
     @hypothesis.seed(seed * 1_000_000 + number)
     @hypothesis.settings(
@@ -48,6 +48,7 @@ def piece(number, seed, trained):
             return
         counts["verdicts"] += 1
         signal.alarm(PATIENCE)
+        began = time.process_time()
         try:
             counts.update(outcomes(case, counts["trained"] + counts["stopped"] + counts["refused late"] < trained))
         except Exception as error:
@@ -56,10 +57,11 @@ def piece(number, seed, trained):
             failures.append({"piece": number, "seed": seed, "case": repr(case)[:3000], "error": text[-3000:]})
         finally:
             signal.alarm(0)
+            slow.append((round(time.process_time() - began, 1), repr(case)[:3000]))
 
     judge()
     jax.clear_caches()
-    return counts, failures
+    return counts, failures, max(slow)
 
 
 def outcomes(case, may_train):
@@ -101,11 +103,11 @@ def main():
     for number in range(len(done), pieces):
         if time.monotonic() - began > 60 * options.minutes:
             break
-        counts, failures = piece(number, options.seed, -(-options.trained // pieces))
-        done.append({"piece": number, "seed": options.seed, "counts": counts, "failures": failures})
+        counts, failures, slowest = piece(number, options.seed, -(-options.trained // pieces))
+        done.append({"piece": number, "seed": options.seed, "counts": counts, "slowest": slowest, "failures": failures})
         with options.record.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
-        print(f"piece {number}: {dict(counts)}, {time.monotonic() - began:.0f} s", flush=True)
+        print(f"piece {number}: {dict(counts)}, {time.monotonic() - began:.0f} s, slowest {slowest[0]} s", flush=True)
         for failure in failures:
             print(f"FAILED {failure['case']}\n{failure['error']}", flush=True)
     total = sum((collections.Counter(one["counts"]) for one in done), collections.Counter())
