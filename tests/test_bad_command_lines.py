@@ -124,7 +124,8 @@ def test_a_config_is_no_folder_and_no_picture_and_takes_its_text(here):
     assert "invalid literal for int() with base 10: 'x' (line 3)" in refusal("train", "--config", "sized.py:x")
 
 
-def test_a_config_changed_within_its_second_is_read_anew(here):
+def test_a_config_changed_within_its_second_is_read_anew(here, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for size in (3, 4):
         (here / "mine.py").write_text(
             f"from jaxvae.config import *\ndef get_config():\n    return Config(model=Model(latent_dim={size}))"

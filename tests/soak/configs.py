@@ -30,7 +30,7 @@ PIECE, PATIENCE = 50, 180  # verdicts a piece; seconds after which one hangs
 MOST_TRAINED = 2_000_000  # parameters: a larger model is traced alone
 
 
-def piece(number, seed, trained):
+def piece(number, seed, traced, trained):
     """Counts, failures and the slowest case (CPU-seconds, config) of one piece; so many of the accepted are trained."""
     counts, failures, slow = collections.Counter(), [], []
 
@@ -50,36 +50,48 @@ def piece(number, seed, trained):
         signal.alarm(PATIENCE)
         began = time.process_time()
         try:
-            counts.update(outcomes(case, counts["trained"] + counts["stopped"] + counts["refused late"] < trained))
+            ended = counts["trained"] + counts["stopped"] + counts["refused late"]
+            counts.update(outcomes(case, may_trace=counts["traced"] < traced, may_train=ended < trained))
         except Exception as error:
             counts["FAILED"] += 1
             text = "".join(traceback.format_exception(error))
-            failures.append({"piece": number, "seed": seed, "case": repr(case)[:3000], "error": text[-3000:]})
+            failures.append({"piece": number, "seed": seed, "case": written(case), "error": text[-3000:]})
         finally:
             signal.alarm(0)
-            slow.append((round(time.process_time() - began, 1), repr(case)[:3000]))
+            slow.append((round(time.process_time() - began, 1), written(case)))
 
     judge()
     jax.clear_caches()
     return counts, failures, max(slow)
 
 
-def outcomes(case, may_train):
+def outcomes(case, *, may_trace, may_train):
     """What became of one config, as names to be counted."""
     config, shape, condition = case
     accepted, _ = odd_configs.verdict(*case)
     if accepted is None:
         return ["refused"]
+    if not may_trace:
+        return ["accepted"]
     odd_configs.trace(*accepted)
     state = odd_configs.abstract_state(*accepted)
     if not may_train or sum(leaf.size for leaf in jax.tree.leaves(state.params)) > MOST_TRAINED:
-        return ["accepted and traced"]
+        return ["accepted", "traced"]
     few = odd_configs.changed(config, "train.steps", min(config.train.steps, 5))
     few = odd_configs.changed(few, "evaluate.samples", min(config.evaluate.samples, 3))
     few = odd_configs.changed(few, "train.samples", min(config.train.samples, 3))
     few = odd_configs.changed(few, "train.seeds", min(config.train.seeds, 2))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        return ["accepted and traced", odd_configs.train(few, shape, Path(folder) / "run", condition)]
+        return ["accepted", "traced", odd_configs.train(few, shape, Path(folder) / "run", condition)]
+
+
+def written(case):
+    """The case as it would be typed, its beginning."""
+    sys.set_int_max_str_digits(0)
+    try:
+        return repr(case)[:3000]
+    finally:
+        sys.set_int_max_str_digits(4300)
 
 
 def hang(*_):
@@ -89,7 +101,8 @@ def hang(*_):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--verdicts", type=int, default=5000)
-    parser.add_argument("--trained", type=int, default=300)
+    parser.add_argument("--traced", type=int, help="of the accepted; default: all")
+    parser.add_argument("--trained", type=int, default=300, help="of the traced")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--record", type=Path, default=Path(tempfile.gettempdir()) / "jaxvae-odd-configs.jsonl")
@@ -103,7 +116,8 @@ def main():
     for number in range(len(done), pieces):
         if time.monotonic() - began > 60 * options.minutes:
             break
-        counts, failures, slowest = piece(number, options.seed, -(-options.trained // pieces))
+        traced = PIECE if options.traced is None else -(-options.traced // pieces)
+        counts, failures, slowest = piece(number, options.seed, traced, -(-options.trained // pieces))
         done.append({"piece": number, "seed": options.seed, "counts": counts, "slowest": slowest, "failures": failures})
         with options.record.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
