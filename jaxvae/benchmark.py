@@ -24,7 +24,7 @@ from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.engine import Engine
 from jaxvae.environment import describe
-from jaxvae.experiment import Experiment, make_engine, set_up
+from jaxvae.experiment import Experiment, make_engine, require_memory, set_up
 from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
 
 WINDOWS = 9  # timed stretches: their median and spread are reported
@@ -174,6 +174,7 @@ def compiled_cost(experiment: Experiment) -> tuple[float, int]:
     """(FLOPs, bytes of arguments, outputs and temporaries) of one compiled train step on one device."""
     config, parts = experiment.config, experiment.parts
     state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
+    require_memory(experiment, state)
     compiled = jax.jit(experiment.parts.train_step, donate_argnums=0).lower(state, batch).compile()
     cost: Any = compiled.cost_analysis() or {}
     memory: Any = compiled.memory_analysis()

@@ -10,14 +10,16 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
-import importlib.util
 import inspect
 import math
+import typing
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -28,12 +30,14 @@ from jaxvae.data import prepare
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
 from jaxvae.support import SUPPORTS
-from jaxvae.verdict import check_numbers, refuse_impossible, whole
+from jaxvae.typed import finite, fits, in_words, positive, require, share, shown, whole
+from jaxvae.userfile import executed, of_file
+from jaxvae.verdict import check_numbers, refuse_impossible
 
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
     """From start to end over so many steps, then end."""
-    return optax.linear_schedule(float(start), float(end), whole("steps", steps))
+    return optax.linear_schedule(finite("start", start, 0), finite("end", end, 0), whole("steps", steps))
 
 
 def constant(*, learning_rate: float) -> optax.Schedule:
@@ -51,7 +55,7 @@ def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: 
     if whole("warmup", warmup, 0) >= steps:
         raise ValueError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
     return optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else learning_rate, learning_rate, warmup, steps, final * learning_rate
+        0.0 if warmup else learning_rate, learning_rate, warmup, steps, finite("final", final, 0) * learning_rate
     )
 
 
@@ -59,24 +63,25 @@ def adam(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """Steps m / (sqrt(v) + eps), m and v running means of the gradient and its square (arXiv 1412.6980, alg. 1)."""
-    return optax.adam(schedule, b1, b2, eps)
+    return optax.adam(schedule, share("b1", b1), share("b2", b2), positive("eps", eps))
 
 
 def adamw(
     weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """Adam, and all parameters shrunk by the learning rate times `weight_decay` (arXiv 1711.05101, alg. 2)."""
-    return optax.adamw(schedule, b1, b2, weight_decay=weight_decay)
+    decay = finite("weight_decay", weight_decay, 0)
+    return optax.adamw(schedule, share("b1", b1), share("b2", b2), weight_decay=decay)
 
 
 def adamax(b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Adam with the largest recent gradient in place of sqrt(v) (arXiv 1412.6980, alg. 2)."""
-    return optax.adamax(schedule, b1, b2)
+    return optax.adamax(schedule, share("b1", b1), share("b2", b2))
 
 
 def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Steps along the gradient, or along its running sum with `momentum`."""
-    return optax.sgd(schedule, momentum or None)
+    return optax.sgd(schedule, share("momentum", momentum) or None)
 
 
 def by_name(*factories: Callable) -> dict[str, Callable]:
@@ -138,6 +143,21 @@ FIELDS = {
 }
 
 
+MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
+    "prepare": (prepare.Prepare, ("keys", "batch")),
+    "encoder": (nn.Module, ("x", "condition")),
+    "posterior": (nn.Module, ("features", "condition")),
+    "prior": (nn.Module, ("infer", "condition")),
+    "decoder": (nn.Module, ("z", "condition")),
+    "likelihood": (nn.Module, ("features",)),
+    "objective": (objective.Objective, ()),
+    "optimizer": (optax.GradientTransformation, ()),
+    "schedule": (Callable, ()),
+    "sweep": (sweep.Sweep, ()),
+}
+HOMES = {"prepare": "data/prepare", "optimizer": "build", "schedule": "build"}  # files not named after their kind
+
+
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Everything a config stands for, built: the model, what is minimised, how, and on what.
@@ -168,6 +188,8 @@ def register(kind: str, name: str, factory: Callable) -> None:
     """
     if kind not in TABLES:
         raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"register({kind!r}, {name!r}): a config calls the part by this name; choose one like 'mine'.")
     if not callable(factory):
         raise ValueError(
             f"register({kind!r}, {name!r}): expected a function that builds the part, got {type(factory).__name__}."
@@ -198,12 +220,7 @@ def build(
 
     prepared = conditioned(part("prepare", config.data.prepare), config, condition)
     px = part("likelihood", model.likelihood)
-    if getattr(px, "support", None) not in SUPPORTS or not callable(getattr(px, "features", None)):
-        raise ValueError(
-            f"model.likelihood={model.likelihood!r}: a {type(px).__name__} is no likelihood; it needs "
-            f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
-        )
-    features, dtype = (*shape[:-1], px.features(shape[-1])), jnp.dtype(model.precision)
+    features, dtype = (*shape[:-1], features_of(px, shape[-1], model.likelihood)), jnp.dtype(model.precision)
     vae = VAE(
         encoder=part("encoder", model.encoder, dtype=dtype, remat=train.remat),
         posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),
@@ -228,6 +245,16 @@ def build(
     )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
     return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
+
+
+def features_of(px: Any, channels: int, text: str) -> int:
+    """How many features of a pixel the likelihood needs; ValueError where it is none, or says no number."""
+    if getattr(px, "support", None) not in SUPPORTS or not callable(getattr(px, "features", None)):
+        raise ValueError(
+            f"model.likelihood={text!r}: a {type(px).__name__} is no likelihood; it needs "
+            f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
+        )
+    return whole(f"model.likelihood={text!r}: features({channels})", px.features(channels))
 
 
 def conditioned(prepared: prepare.Prepare, config: Config, size: int | None) -> prepare.Prepare:
@@ -261,18 +288,46 @@ def read(
     `instead` are values that stand in place of the text's own keyword arguments.
     """
     tree, table, where = parsed(kind, text, trust)
-    return construct(tree, kind, table, known, where, instead or {})
+    part = construct(tree, kind, table, known, where, instead or {})
+    require_part(kind, part, where)
+    return part
+
+
+def require_part(kind: str, part: Any, where: str) -> None:
+    """ValueError where a factory, of somebody's own, built what cannot be such a part."""
+    expected, arguments = MADE[kind]
+    if not isinstance(part, expected):
+        raise ValueError(
+            f"{where}: its function returned a {type(part).__name__}; expected a {expected.__name__}, "
+            f"as the parts of jaxvae/{HOMES.get(kind, kind)}.py are."
+        )
+    try:
+        if arguments:
+            inspect.signature(type(part).__call__).bind(part, *arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: a {type(part).__name__} cannot be called as {kind}({', '.join(arguments)}): {error}."
+        ) from None
 
 
 def parsed(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str, Callable], str]:
     """(the text's syntax tree, the factories it may name, how to name the field in a refusal)."""
-    where = f"{FIELDS.get(kind, 'model.' + kind)}={text!r}"
-    file, _, call = text.rpartition(".py:") if isinstance(text, str) and ".py:" in text else ("", "", text)
+    field = FIELDS.get(kind, "model." + kind)
+    require(field, text, str)
+    where, (file, call) = f"{field}={shown(text)}", file_and_call(text)
     try:
-        tree = ast.parse(call, mode="eval").body
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({error}).") from None
-    return tree, imported(file + ".py", where, trust) if file else TABLES[kind], where
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes and numbers: the refusal says it
+            tree = ast.parse(call.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
+        raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
+    return tree, imported(file, where, trust) if file else TABLES[kind], where
+
+
+def file_and_call(text: str) -> tuple[str, str]:
+    """('my_file.py', 'mine(3)') of 'my_file.py:mine(3)'; the file is '' where none is named."""
+    file, colon, call = text.partition(".py:")
+    return (f"{file}.py", call) if colon else ("", text)
 
 
 def with_number(kind: str, text: str, name: str, number: float) -> str:
@@ -290,8 +345,8 @@ def with_number(kind: str, text: str, name: str, number: float) -> str:
         raise ValueError(f"{where}: {name} {what}; only a number can be swept over, as in 'elbo(beta=1.0)'.")
     given[name] = ast.Constant(number)
     call = ast.Call(call.func, [], [ast.keyword(each, node) for each, node in given.items()])
-    file, colon, _ = text.rpartition(".py:") if ".py:" in text else ("", "", text)
-    return f"{file}{colon}{ast.unparse(call)}"
+    file = file_and_call(text)[0]
+    return f"{file}:{ast.unparse(call)}" if file else ast.unparse(call)
 
 
 def construct(
@@ -322,9 +377,9 @@ def construct(
             return construct(node, "weight", TABLES["weight"], {}, where)
         try:
             return ast.literal_eval(node)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError, MemoryError):
             raise ValueError(
-                f"{where}: {ast.unparse(node)!r} is not a literal (a number, a string, a tuple of them)."
+                f"{where}: {source(node)} is not a literal (a number, a string, a tuple of them)."
             ) from None
 
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
@@ -336,23 +391,51 @@ def construct(
     return call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
 
 
+def source(node: ast.expr) -> str:
+    """What of a string this is, in quotes."""
+    try:
+        return shown(ast.unparse(node))
+    except RecursionError:
+        return "what is nested so deeply"
+
+
 def call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
 ) -> Any:
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
-    parameters = inspect.signature(factory).parameters
+    signature = inspect.signature(factory)
+    parameters = signature.parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
-    shown = inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
+    takes = name + str(
+        inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
+    )
     try:
         if taken := sorted(set(filled) & set(kwargs)):
             raise TypeError(f"{taken[0]!r} follows from other fields")
-        inspect.signature(factory).bind(*args, **kwargs, **filled)
+        require_types(factory, signature.bind(*args, **kwargs, **filled).arguments)
     except TypeError as error:
-        raise ValueError(f"{where}: {error}; expected {name}{shown}.") from None
+        raise ValueError(f"{where}: {error}; expected {takes}.") from None
+    file = getattr(getattr(factory, "__code__", None), "co_filename", "")
     try:
         return factory(*args, **kwargs, **filled)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
+
+
+def require_types(factory: Callable, arguments: Mapping[str, Any]) -> None:
+    """TypeError for the first argument that is not what the factory's annotation says."""
+    try:
+        kinds = typing.get_type_hints(factory)
+    except Exception:  # of a user's own factory: annotations are none of our business
+        return
+    for name, value in arguments.items():
+        kind = kinds.get(name, Any)
+        several = inspect.signature(factory).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        for each in value if several else (value,):
+            if not fits(each, kind):
+                raise TypeError(f"{name}={shown(each)}, where {in_words(kind)} is expected")
 
 
 def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
@@ -361,12 +444,4 @@ def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
         raise ValueError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
     if not Path(path).is_file():
         raise ValueError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{where}: {path} cannot be run: {type(error).__name__}: {error}") from error
-    return {name: value for name, value in vars(module).items() if callable(value)}
+    return {name: value for name, value in vars(executed(path, where)).items() if callable(value)}

@@ -1,28 +1,31 @@
 """The command line: `jaxvae train | evaluate | sample | reconstruct | report | data | benchmark`, and train.py.
 
 Exit codes: 0 done; 2 the caller's mistake, one message with the next move (--debug shows the traceback); 1 the run
-itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved.
+itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import math
 import os
-import re
+import select
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.config import Config, flatten, several
+from jaxvae.blame import explained
+from jaxvae.config import Config, several
+from jaxvae.configfile import PREFIX, config_file, read_config
 from jaxvae.interrupt import Interrupted, heard_again, stoppable
+from jaxvae.options import check_options, named
 from jaxvae.terminal import show
 
-FAILED, MISTAKE = 1, 2
+NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
 log = logging.getLogger("jaxvae")
 
 
@@ -31,14 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
     options, overrides = parser.parse_known_args(argv)
-    stray = [text for text in overrides if not text.startswith("--config.")]
+    stray = [text for text in overrides if not text.startswith(PREFIX)]
     if stray or (overrides and not hasattr(options, "config")):
         parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if not options.debug:
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it raises besides, with the traceback
+
+    def action() -> None:
+        check_options(options)
+        options.verb(options, overrides)
+
     with stoppable():
-        code, together = guarded(lambda: options.verb(options, overrides), debug=options.debug)
+        code, together = guarded(action, debug=options.debug)
     return code if together else abandon(code)
 
 
@@ -59,16 +67,29 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
     """Runs the action and turns what went wrong into one message; returns (exit code, whether all processes end so)."""
     try:
         action()
+        sys.stdout.flush()
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum, True
-    except (ValueError, OSError, FloatingPointError) as error:
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return NO_READER, False
         if debug:
-            raise
-        show(f"error: {error}", sys.stderr)
-        mistake = isinstance(error, ValueError | FileNotFoundError | PermissionError)
-        return MISTAKE if mistake else FAILED, False
+            traceback.print_exc()
+        message, code = explained(error)
+        show(f"error: {message}", sys.stderr)
+        return code, False
     return 0, True
+
+
+def nobody_reads() -> bool:
+    """Whether the reader of this process's output is gone, as in `jaxvae ... | head`; nothing is from then on."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    return True
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -78,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     def verb(name: str, action: Callable, text: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(verb=action)
+        sub.set_defaults(verb=action, name_of_verb=name)
         return sub
 
     def of_config(sub: argparse.ArgumentParser) -> None:
@@ -90,7 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
 
     def of_run(sub: argparse.ArgumentParser, count: int) -> None:
-        sub.add_argument("run", type=Path, help="a run directory")
+        sub.add_argument("run", type=named, help="a run directory")
         sub.add_argument("--trust", action="store_true", help="let the run's config import parts from files")
         sub.add_argument(
             "--data_dir", help="where TFDS prepared the data, if not where it was when the run was trained"
@@ -98,11 +119,11 @@ def make_parser() -> argparse.ArgumentParser:
         if count:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--n", type=int, default=count, help=f"how many images (default {count})")
-            sub.add_argument("--out", type=Path, help="the file to write")
+            sub.add_argument("--out", type=named, help="the file to write")
 
     sub = verb("train", train_verb, "train a VAE, or go on where its run directory stopped")
     of_config(sub)
-    sub.add_argument("--workdir", type=Path, help="the run directory (default: runs/<the config's name>)")
+    sub.add_argument("--workdir", type=named, help="the run directory (default: runs/<the config's name>)")
     sub.add_argument(
         "--check",
         action="store_true",
@@ -137,7 +158,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     of_config(sub)
     sub.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
-    sub.add_argument("--out", type=Path, help="a JSON file for the numbers")
+    sub.add_argument("--out", type=named, help="a JSON file for the numbers")
     return parser
 
 
@@ -260,49 +281,6 @@ def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     else:
         log.warning("%s cannot be written: compiling anew. JAXVAE_CACHE names another folder.", folder.parent)
-
-
-def read_config(path: str, overrides: Sequence[str]) -> Config:
-    """The Config that the file's get_config() returns, with --config.FIELD=VALUE overrides; ValueError in words."""
-    from absl import flags
-    from ml_collections import config_flags
-
-    if not Path(config_file(path)).is_file():
-        near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
-        raise ValueError(f"--config {path}: there is no such file. Configs here: {near}.")
-    refuse_unknown(path, overrides)
-    values = flags.FlagValues()
-    arguments = ["jaxvae", f"--config={path}", *overrides]
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
-    try:
-        rest = values(arguments)
-        config = values.config
-    except (flags.Error, KeyError, AttributeError, TypeError, SyntaxError, ImportError) as error:
-        raise ValueError(f"--config {path} {shlex.join(overrides)}: {type(error).__name__}: {error}") from error
-    if len(rest) > 1:
-        raise ValueError(f"{' '.join(rest[1:])}: expected --config.FIELD=VALUE.")
-    if not isinstance(config, Config):
-        raise ValueError(f"--config {path}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
-    return config
-
-
-def config_file(path: str) -> str:
-    """The file of a config's path, which may carry an argument for get_config(): 'configs/x.py:big'."""
-    match = re.fullmatch(r"(.+\.py)(:.*)?", path)
-    return match[1] if match else path
-
-
-def refuse_unknown(path: str, overrides: Sequence[str]) -> None:
-    """Raises ValueError for an override of a field that does not exist, with the nearest that does."""
-    known = list(flatten(Config()))
-    for override in overrides:
-        name = override.removeprefix("--config.").partition("=")[0].partition(" ")[0]
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-            suggestion = f"did you mean --config.{near[0]}? " if near else ""
-            raise ValueError(
-                f"--config.{name}: there is no such field; {suggestion}The fields are: {', '.join(known)}."
-            )
 
 
 if __name__ == "__main__":

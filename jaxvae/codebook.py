@@ -22,6 +22,7 @@ START = 1e-6  # of the counts: the first vectors that a code is given outweigh i
 DEAD = 0.1  # a code used less than this share of an equal share is given half of another's vectors
 FROZEN = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
 MOST_CODES = 2**20
+MOST_LENGTH = 2**14
 
 
 class Book(NamedTuple):
@@ -146,8 +147,10 @@ def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) 
     """
     if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= MOST_CODES:
         raise ValueError(f"vq(codes={codes!r}): expected a whole number from 2 to {MOST_CODES:,}, such as 512.")
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
-        raise ValueError(f"vq(dim={dim!r}): a code's length is a whole number from 1 on, such as 8.")
+    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= MOST_LENGTH:
+        raise ValueError(
+            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {MOST_LENGTH:,}, such as 8."
+        )
     if not isinstance(decay, int | float) or not 0 <= decay < 1:
         raise ValueError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
     return NearestCode(latent_dim, codes, dim, float(decay))

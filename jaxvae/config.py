@@ -6,14 +6,18 @@
 # no `from __future__ import annotations` here: config_flags types overrides by the fields' annotations, as classes
 
 import dataclasses
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jaxvae import sealed
 from jaxvae.data.cache import DECODED_LIMIT
+from jaxvae.typed import MOST, fits, require, shown
 
 VERSION = 1
+SPLITS = ("train", "validation", "test")
 
 
 def may_change(default: Any) -> Any:
@@ -106,6 +110,49 @@ def several(config: Config) -> bool:
     return config.train.seeds != 1 or config.train.sweep != "none"
 
 
+def field_kinds() -> dict[str, Any]:
+    """{'train.steps': int, ...}: what each field holds."""
+    found: dict[str, Any] = {}
+    for part in dataclasses.fields(Config):
+        inside = dataclasses.fields(part.type) if dataclasses.is_dataclass(part.type) else ()
+        found |= {f"{part.name}.{each.name}": each.type for each in inside} or {part.name: part.type}
+    return found
+
+
+def require_types(config: Any, where: str = "", prefix: str = "") -> None:
+    """ValueError for the first field that holds what its annotation does not say, or that there is not."""
+    require_sections(config, where, prefix)
+    for name, kind in fields_of(config).items():
+        if dataclasses.is_dataclass(kind):
+            require_types(getattr(config, name), where, f"{prefix}{name}.")
+        else:
+            require(f"{where}{prefix}{name}", getattr(config, name), kind)
+
+
+def require_sections(config: Any, where: str = "", prefix: str = "") -> None:
+    """ValueError where the config has a field that there is not, or one of its parts is no such part."""
+    known = fields_of(config)
+    for name in vars(config):
+        if name not in known:
+            raise ValueError(f"{where}{prefix}{unknown_field(name, known)}")
+    for name, kind in known.items():
+        value = getattr(config, name)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not isinstance(value, kind):
+            raise ValueError(f"{where}{prefix}{name}={shown(value)}: expected a jaxvae.config.{kind.__name__}.")
+
+
+def fields_of(config: Any) -> dict[str, Any]:
+    """{name: what its annotation says}."""
+    return {part.name: part.type for part in dataclasses.fields(config)}
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """That there is no field of that name, with the nearest that there is."""
+    near = difflib.get_close_matches(str(name)[:100], known, 1)
+    suggestion = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown field {shown(name)}; {suggestion}known here: {', '.join(known)}."
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:
     """{'data.name': (value, may_change), ...}."""
     flat: dict[str, tuple[Any, bool]] = {}
@@ -147,30 +194,42 @@ def load(path: Path) -> tuple[Config, dict[str, Any]]:
 
 def read(content: dict[str, Any], where: str) -> tuple[Config, dict[str, Any]]:
     """(config, data) of the content of config.json; ValueError in words where it is not one of ours."""
-    missing = [name for name in ("version", "data", "config") if name not in content]
-    if missing or not isinstance(content["data"], dict) or not isinstance(content["config"], dict):
-        reason = f"it has no {missing[0]!r}" if missing else "its 'data' and 'config' hold no fields"
-        raise ValueError(f"{where} is not a jaxvae config: {reason}. Restore it, or train into another --workdir.")
-    version = content["version"]
-    if version != VERSION:
+    version, data = content.get("version", 0), content.get("data")
+    if not fits(version, int) or version < 1 or not isinstance(data, dict) or "config" not in content:
         raise ValueError(
-            f"{where} has version {version!r}; this jaxvae reads up to {VERSION}. "
-            "Install a newer jaxvae, or restore the file."
+            f"{where} is not a jaxvae config: version {shown(version)}, data {shown(data)}. "
+            "Restore it, or train into another --workdir."
         )
-    return from_dict(Config, content["config"], where), content["data"]
+    if version > VERSION:
+        raise ValueError(f"{where} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
+    config = from_dict(Config, content["config"], where)
+    require_shape(data, where)
+    return config, data
+
+
+def require_shape(data: dict[str, Any], where: str) -> None:
+    """ValueError unless `data` says which examples a model is built for."""
+    shape, size = data.get("shape", ()), data.get("condition_size")
+    if not fits(shape, tuple[int, ...]) or len(shape) not in (2, 3) or not 1 <= min(shape) <= max(shape) <= MOST:
+        raise ValueError(f"{where}: shape={shown(shape)}: expected that of an example, [H, W, C] or [L, C].")
+    if size is not None and not (fits(size, int) and size >= 1):
+        raise ValueError(f"{where}: condition_size={shown(size)}: expected a whole number from 1 on.")
 
 
 def from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
-    """The dataclass with these values; ValueError names an unknown field."""
-    known = {part.name: part for part in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"{where}: unknown field {unknown[0]!r}; known here: {', '.join(known)}.")
-    default = kind()
-    built = {}
+    """The dataclass with these values; ValueError names a field that is unknown, or holds what it cannot."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected the fields of {kind.__name__}, got {shown(values)}.")
+    known, built = fields_of(kind), {}
     for name, value in values.items():
-        current = getattr(default, name)
-        if dataclasses.is_dataclass(current):
-            value = from_dict(type(current), value, f"{where}, {name}")
-        built[name] = tuple(value) if isinstance(current, tuple) else value
-    return kind(**built)
+        if name not in known:
+            raise ValueError(f"{where}: {unknown_field(name, known)}")
+        if dataclasses.is_dataclass(known[name]):
+            value = from_dict(known[name], value, f"{where}, {name}")
+        built[name] = tuple(value) if isinstance(value, list) else value
+    sections = {name for name, field_type in known.items() if dataclasses.is_dataclass(field_type)}
+    if missing := sorted(sections - set(built)):  # a single field may be, in a file older than it
+        raise ValueError(f"{where}: {missing[0]!r} is missing.")
+    made = kind(**built)
+    require_types(made, f"{where}: ")
+    return made

@@ -253,7 +253,7 @@ def resnet(
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
     return ResNetDecoder(
-        require_widths("resnet", channels), shape, blocks, groups, dense, activation, dropout, dtype, remat
+        require_widths("resnet", channels, blocks), shape, blocks, groups, dense, activation, dropout, dtype, remat
     )
 
 

@@ -26,6 +26,9 @@ from jaxvae.layers import (
     with_condition,
 )
 
+MOST_WIDTH = 2**20  # units of a layer
+MOST_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
+
 
 class LinearEncoder(nn.Module):
     """x itself, laid flat; the condition is appended."""
@@ -209,7 +212,9 @@ def resnet(
     activation_named(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
-    return ResNetEncoder(require_widths("resnet", channels), blocks, groups, dense, activation, dropout, dtype, remat)
+    return ResNetEncoder(
+        require_widths("resnet", channels, blocks), blocks, groups, dense, activation, dropout, dtype, remat
+    )
 
 
 def attention(
@@ -236,18 +241,31 @@ def attention(
     return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
 
 
-def require_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
-    """The widths as a tuple; ValueError unless they are one or more positive whole numbers."""
+def require_widths(name: str, widths: Sequence[int], each: int = 1) -> tuple[int, ...]:
+    """The widths as a tuple, of a network with so many layers at `each`; ValueError unless they are positive whole
+    numbers, one or more, and neither they nor the layers too many.
+    """
     if not widths or any(not isinstance(width, int) or width < 1 for width in widths):
         raise ValueError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
+    if max(widths) > MOST_WIDTH:
+        raise ValueError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {MOST_WIDTH:,}.")
+    require_depth(name, len(widths) * each)
     return tuple(widths)
 
 
+def require_depth(name: str, layers: int) -> None:
+    """ValueError for more layers than can be traced and compiled."""
+    if layers > MOST_LAYERS:
+        raise ValueError(f"{name} of {layers:.3g} layers is too deep; expected at most {MOST_LAYERS:,}.")
+
+
 def require_sizes(**sizes: int) -> None:
-    """ValueError unless each is a positive whole number."""
+    """ValueError unless each is a positive whole number, and no more than a layer's width may be."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"{name}={size!r}: expected a positive whole number.")
+        if size > MOST_WIDTH:
+            raise ValueError(f"{name}={size:.3g}: expected at most {MOST_WIDTH:,}.")
 
 
 def require_rate(**rates: float) -> None:
@@ -260,6 +278,7 @@ def require_rate(**rates: float) -> None:
 def require_attention(*, width: int, heads: int, **sizes: int) -> None:
     """ValueError unless all are positive whole numbers and the heads share the width equally."""
     require_sizes(width=width, heads=heads, **sizes)
+    require_depth("attention", sizes["blocks"])
     if width % heads:
         near = max(width // heads, 1) * heads
         raise ValueError(f"width={width} is no multiple of heads={heads}, which share it. Choose width={near}.")

@@ -20,7 +20,7 @@ from jaxvae import checkpoint, disk, environment, sealed, summary
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
-from jaxvae.experiment import Experiment, free_memory, set_up, set_up_member
+from jaxvae.experiment import Experiment, free_memory, require_memory, set_up, set_up_member
 from jaxvae.interrupt import Interrupted, interruptible, noticed
 from jaxvae.late import LateMetrics, due
 from jaxvae.layout import one_device
@@ -181,6 +181,7 @@ def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
         say(f"resuming at step {step:,}")
         abstract = abstract_state(config, parts)
         return [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
+    require_memory(seats[0].experiment, abstract_state(config, parts), len(seats))
     first = make_first_state(config, parts)
     keys = [(seat.experiment.init_key, seat.experiment.train_key) for seat in seats]
     states = [first(init_key=init, train_key=train) for init, train in keys]

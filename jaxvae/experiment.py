@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -137,6 +138,34 @@ def check_against(config: Config, data: DataSet) -> None:
             f"train.patience={config.train.patience} needs validation images; "
             f"data.validation={config.data.validation:g} holds out none."
         )
+
+
+def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None:
+    """ValueError where the state alone, or the step's p(x|z) alone, is larger than a device's memory."""
+    config, parts, layout = experiment.config, experiment.parts, experiment.layout
+    most = memory()
+    held = members * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    held //= layout.size if layout.fsdp else 1
+    if held > most:
+        raise ValueError(
+            f"parameters, their average and the optimizer's state take {held / 1e9:,.0f} GB, of which there are "
+            f"{most / 1e9:,.0f}. Choose smaller networks: model.encoder, model.decoder, model.posterior, model.prior."
+        )
+    features = parts.model.likelihood.features(parts.shape[-1]) * math.prod(parts.shape[:-1])
+    draws = config.train.samples * config.data.batch_size // (config.train.accumulate * layout.size)
+    drawn = 4 * draws * features
+    if drawn > most:
+        raise ValueError(
+            f"data.batch_size={config.data.batch_size:,} images with train.samples={config.train.samples:,} draws each "
+            f"decode to {drawn / 1e9:,.0f} GB, of which there are {most / 1e9:,.0f}. Choose fewer of either, or "
+            f"a larger train.accumulate than {config.train.accumulate}."
+        )
+
+
+def memory() -> int:
+    """Bytes of the first device, where the backend says, or of this machine."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def engine_for(config: Config, parts: Parts, pipeline: str) -> str:

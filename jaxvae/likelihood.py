@@ -238,7 +238,7 @@ def require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> floa
     """The scale, a word or a float; ValueError unless it is one of the words or a positive number."""
     if scale in words:
         return scale
-    if isinstance(scale, bool | str) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+    if isinstance(scale, bool | str) or not isinstance(scale, int | float) or not 1e-30 < scale < 1e30:
         listed = " or ".join(map(repr, words))
         raise ValueError(f"{name}(scale={scale!r}): scale is a positive number, or {listed}.")
     return float(scale)
@@ -285,7 +285,7 @@ def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
     Takahashi et al. 2018 (IJCAI, Student-t variational autoencoder). df > 1, so that there is a mean; a large one makes
     Gaussians. `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each.
     """
-    if isinstance(df, bool | str) or not isinstance(df, int | float) or not 1 < df < math.inf:
+    if isinstance(df, bool | str) or not isinstance(df, int | float) or not 1 < df < 1e30:
         raise ValueError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
     return StudentTLikelihood(float(df), require_scale("student_t", scale, ("learned", "pixel")))
 
@@ -313,8 +313,10 @@ def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:
     Salimans et al. 2017, arXiv 1701.05517, eqs. 1 to 3, for any number of channels C: components * (1 + 2 C +
     C (C - 1) / 2) features a pixel. For data.prepare='grey'.
     """
-    if isinstance(components, bool) or not isinstance(components, int) or components < 1:
-        raise ValueError(f"logistic_mixture(components={components!r}): components is a whole number from 1 on.")
+    if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components <= 1000:
+        raise ValueError(
+            f"logistic_mixture(components={components!r}): components is a whole number from 1 on, at most 1000."
+        )
     return LogisticMixtureLikelihood(components)
 
 

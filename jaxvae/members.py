@@ -9,7 +9,7 @@ from jaxvae.build import read, with_number
 from jaxvae.config import Config
 from jaxvae.start import CLOSED_FORM
 from jaxvae.sweep import Sweep
-from jaxvae.verdict import check_numbers, whole
+from jaxvae.verdict import MOST_MEMBERS, check_numbers
 
 ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 
@@ -25,11 +25,16 @@ class Member(NamedTuple):
 def members_of(config: Config) -> list[Member]:
     """The members, swept values first, then seeds; ValueError where the config cannot be trained so."""
     check_numbers(config)
-    seeds = whole("train.seeds", config.train.seeds)
+    seeds = config.train.seeds
     if config.train.seed + seeds > 2**32:
         raise ValueError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
     refuse_unfit(config)
     values = [{}] if config.train.sweep == "none" else values_of(read("sweep", config.train.sweep, {}))
+    if len(values) * seeds > MOST_MEMBERS:
+        raise ValueError(
+            f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
+            f"expected at most {MOST_MEMBERS:,}."
+        )
     return [
         Member(name_of(value, seed), member_config(config, value, seed), value)
         for value in values

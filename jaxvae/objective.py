@@ -7,6 +7,7 @@ Always: summed over event dimensions, one value per example, averaged over the b
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -47,6 +48,8 @@ def elbo(beta: Weight = 1.0) -> Objective:
 
     if not (callable(beta) or isinstance(beta, numbers.Real | Array)):
         raise ValueError(f"elbo(beta={beta!r}): beta is a number, or a schedule such as linear(0, 1, steps=5000).")
+    if isinstance(beta, numbers.Real) and not 0 <= beta < math.inf:
+        raise ValueError(f"elbo(beta={beta!r}): beta is a number from 0 on; below, the KL would grow without end.")
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         weight = weight_at(beta, step)
@@ -65,7 +68,7 @@ def reconstruction(commitment: float = 0.25) -> Objective:
     Where the posterior is a codebook, `commitment` times the squared distance of the encoder's output to its code is
     added (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
     """
-    if not isinstance(commitment, numbers.Real) or not commitment >= 0:
+    if not isinstance(commitment, numbers.Real) or not 0 <= commitment < math.inf:
         raise ValueError(f"reconstruction(commitment={commitment!r}): commitment is a number from 0 on.")
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:

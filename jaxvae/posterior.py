@@ -16,10 +16,11 @@ import numpy as np
 from jax import Array
 
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
-from jaxvae.encoder import require_sizes
+from jaxvae.encoder import require_depth, require_sizes
 from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
 from jaxvae.layers import LOG_SCALE_BOUND, smooth_bound
 
+MOST_CORRELATED = 2048  # coordinates, each with each
 MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
 
 
@@ -193,6 +194,7 @@ def iaf(steps: int = 4, hidden: int = 256, layers: int = 1, *, latent_dim: int) 
     knows its density only at its own draws: not for objectives or priors that need it at any z.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
+    require_depth("iaf", steps * (layers + 1))
     require_coordinates("iaf", latent_dim, "model.posterior='diagonal'")
     return FlowPosterior(InverseAutoregressiveFlow(latent_dim, steps, hidden, layers))
 
@@ -205,6 +207,7 @@ def coupling(steps: int = 4, hidden: int = 128, layers: int = 1, *, latent_dim: 
     knows, as `iaf` does, its density at its own draws alone.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
+    require_depth("coupling", steps * (layers + 1))
     require_coordinates("coupling", latent_dim, "model.posterior='diagonal'")
     return FlowPosterior(CouplingFlow(latent_dim, steps, hidden, layers))
 
@@ -215,6 +218,11 @@ def full(*, latent_dim: int) -> FullPosterior:
     Kingma & Welling 2019, arXiv 1906.02691, sec. 2.5.1. Its head grows with the square of latent_dim. Coordinates have
     no density of their own, so objectives that compare them one by one refuse it.
     """
+    if latent_dim > MOST_CORRELATED:
+        raise ValueError(
+            f"full makes latent_dim^2 / 2 numbers of every image, with model.latent_dim={latent_dim:,} too many; "
+            f"expected at most {MOST_CORRELATED:,}. Choose model.posterior='low_rank(4)', or 'diagonal'."
+        )
     return FullPosterior(latent_dim)
 
 
@@ -245,7 +253,7 @@ def relaxed(
     require_sizes(classes=classes)
     if classes < 2:
         raise ValueError(f"relaxed(classes={classes}): expected 2 classes or more; one alone says nothing.")
-    if not isinstance(temperature, numbers.Real) or not 0 < temperature < math.inf:
+    if not isinstance(temperature, numbers.Real) or not 1e-30 < temperature < 1e30:
         raise ValueError(f"relaxed(temperature={temperature!r}): expected a positive number, such as 0.5.")
     if not isinstance(straight_through, bool):
         raise ValueError(f"relaxed(straight_through={straight_through!r}): expected True or False.")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
-from jaxvae.encoder import require_sizes, require_widths
+from jaxvae.encoder import require_depth, require_sizes, require_widths
 from jaxvae.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
 from jaxvae.layers import LOG_SCALE_BOUND, DenseStack, activation_named, smooth_bound
 
@@ -200,6 +200,7 @@ def realnvp(steps: int = 8, hidden: int = 128, layers: int = 2, *, latent_dim: i
     latent_dim >= 2.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
+    require_depth("realnvp", steps * (layers + 1))
     require_coordinates("realnvp", latent_dim, "model.prior='standard'")
     return FlowPrior(CouplingFlow(latent_dim, steps, hidden, layers))
 
@@ -212,6 +213,7 @@ def maf(steps: int = 5, hidden: int = 256, layers: int = 1, *, latent_dim: int) 
     sampling latent_dim passes a step. Needs latent_dim >= 2.
     """
     require_sizes(steps=steps, hidden=hidden, layers=layers)
+    require_depth("maf", steps * (layers + 1))
     require_coordinates("maf", latent_dim, "model.prior='standard'")
     return FlowPrior(MaskedAutoregressiveFlow(latent_dim, steps, hidden, layers))
 

@@ -13,7 +13,7 @@ from jax import random
 
 from jaxvae import baselines, checkpoint, cluster
 from jaxvae.data.pipeline import in_order
-from jaxvae.experiment import Experiment
+from jaxvae.experiment import Experiment, require_memory
 from jaxvae.run import abstract_state, first_state, load
 from jaxvae.step import State
 from jaxvae.terms import example_keys
@@ -27,6 +27,7 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
     config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
     abstract = experiment.layout.abstract(abstract_state(config, parts))
+    require_memory(experiment, abstract)
     state = checkpoint.restore(folder, abstract)
     require_agreement(-1 if state is None else int(state.step), folder)
     if state is not None:

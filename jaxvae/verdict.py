@@ -10,12 +10,23 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from jaxvae.config import Config
+from jaxvae.config import SPLITS, Config, require_sections, require_types
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.model import VAE
 from jaxvae.objective import Objective
 from jaxvae.support import LIES_IN
+from jaxvae.typed import MOST, fits, positive, shown, whole
+
+MOST_EXAMPLES = 2**24  # of a batch
+MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
+MOST_LATENTS = 2**16
+MOST_SAMPLES = 10**6
+MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
+MOST_MEMBERS = 1000
+MOST_WORKERS = 1024
+MOST_SIDE = 2**14  # pixels
+MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
@@ -201,13 +212,6 @@ def in_words(needs: frozenset[str]) -> str:
     return " and ".join(words.get(need, need) for need in sorted(needs))
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """The value, where it is a whole number from `least` on; ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r}: expected a whole number from {least} on.")
-    return value
-
-
 def multiple(number: int, of: int) -> int:
     """The largest multiple up to the number; where there is none, the smallest."""
     return max(number // of, 1) * of
@@ -215,45 +219,71 @@ def multiple(number: int, of: int) -> int:
 
 def check_numbers(config: Config) -> None:
     """Raises ValueError for the first number or choice outside its range, naming the field."""
+    if not isinstance(config, Config):
+        raise ValueError(f"config={shown(config)}: expected a jaxvae.Config.")
+    require_sections(config)
     train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
-    positive = {
-        "data.batch_size": data.batch_size,
-        "model.latent_dim": config.model.latent_dim,
-        "train.samples": train.samples,
-        "train.accumulate": train.accumulate,
-        "train.log_every": train.log_every,
-        "train.validate_every": train.validate_every,
-        "train.checkpoint_every": train.checkpoint_every,
-        "evaluate.samples": evaluate.samples,
-        "evaluate.batch_size": evaluate.batch_size,
-        "train.patience": 1 if train.patience is None else train.patience,
+    counts = {  # field -> its value, the least and the most that it may be
+        "data.batch_size": (data.batch_size, 1, MOST_EXAMPLES),
+        "model.latent_dim": (config.model.latent_dim, 1, MOST_LATENTS),
+        "train.samples": (train.samples, 1, MOST_SAMPLES),
+        "train.accumulate": (train.accumulate, 1, MOST_PARTS),
+        "train.log_every": (train.log_every, 1, MOST),
+        "train.validate_every": (train.validate_every, 1, MOST),
+        "train.checkpoint_every": (train.checkpoint_every, 1, MOST),
+        "evaluate.samples": (evaluate.samples, 1, MOST_SAMPLES),
+        "evaluate.batch_size": (evaluate.batch_size, 1, MOST_AT_ONCE),
+        "train.patience": (train.patience, 1, MOST),
+        "train.steps": (train.steps, 0 if train.init_from else 1, MOST),
+        "train.seeds": (train.seeds, 1, MOST_MEMBERS),
+        "data.workers": (data.workers, 0, MOST_WORKERS),
+        "data.size": (data.size, 1, MOST_SIDE),
+        "data.channels": (data.channels, 1, 3),
     }
-    for name, number in positive.items():
-        whole(name, number)
-    whole("train.steps", train.steps, least=0 if train.init_from else 1)
-    whole("data.workers", 0 if data.workers is None else data.workers, least=0)
-    if not isinstance(data.decoded_limit, int | float) or not data.decoded_limit >= 0:
-        raise ValueError(f"data.decoded_limit={data.decoded_limit!r}: expected GB, from 0 on.")
+    for name, (number, least, most) in counts.items():
+        if number is not None or name not in MAY_BE_NONE:
+            whole(name, number, least, most)
+    positive("optimizer.learning_rate", optimizer.learning_rate)
+    if optimizer.clip is not None:
+        positive("optimizer.clip", optimizer.clip)
+    if not fits(data.decoded_limit, float) or not 0 <= data.decoded_limit < math.inf:
+        raise ValueError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on, such as 1e6.")
+    if not fits(data.validation, float) or not 0 <= data.validation < math.inf:
+        raise ValueError(
+            f"data.validation={shown(data.validation)}: expected a share in [0, 1), or a number of images."
+        )
+    if not fits(optimizer.ema, float) or not 0 <= optimizer.ema < 1:
+        raise ValueError(
+            f"optimizer.ema={shown(optimizer.ema)}: expected a decay in [0, 1), such as 0.999; 0 turns it off."
+        )
+    if not fits(train.seed, int) or not 0 <= train.seed < 2**32:
+        raise ValueError(f"train.seed={shown(train.seed)}: expected a whole number in [0, 2**32).")
+    require_types(config)
+    check_choices(config)
     if data.batch_size % train.accumulate:
         raise ValueError(
             f"train.accumulate={train.accumulate} cuts a batch into equal parts, but data.batch_size={data.batch_size} "
             f"is no multiple of it. Choose data.batch_size={multiple(data.batch_size, train.accumulate)}."
         )
-    clip = 1.0 if optimizer.clip is None else optimizer.clip
-    for name, value in {"optimizer.learning_rate": optimizer.learning_rate, "optimizer.clip": clip}.items():
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"{name}={value!r}: expected a positive number.")
-    if not isinstance(optimizer.ema, int | float) or not 0 <= optimizer.ema < 1:
-        raise ValueError(f"optimizer.ema={optimizer.ema!r}: expected a decay in [0, 1), such as 0.999; 0 turns it off.")
-    if not isinstance(train.seed, int) or not 0 <= train.seed < 2**32:
-        raise ValueError(f"train.seed={train.seed!r}: expected a whole number in [0, 2**32).")
-    if not isinstance(train.remat, bool):
-        raise ValueError(f"train.remat={train.remat!r}: expected True or False.")
+    if train.samples * data.batch_size > MOST:
+        raise ValueError(
+            f"train.samples={train.samples:,} draws for each of data.batch_size={data.batch_size:,} images are "
+            f"{train.samples * data.batch_size:,} a step; choose fewer of either, so that they are at most {MOST:,}."
+        )
+
+
+def check_choices(config: Config) -> None:
+    """Raises ValueError for the first choice that is not known."""
     for name, known in CHOICES.items():
         section, attribute = name.split(".")
         value = getattr(getattr(config, section), attribute)
         if value not in known:
-            raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(known)}.")
-    for split in evaluate.splits:
-        if split not in ("train", "validation", "test"):
-            raise ValueError(f"evaluate.splits={evaluate.splits!r}: {split!r} is none of train, validation, test.")
+            raise ValueError(f"{name}={shown(value)} is not known; choose one of {', '.join(known)}.")
+    if not config.data.name:
+        raise ValueError("data.name='': expected 'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'.")
+    splits = config.evaluate.splits
+    for split in splits:
+        if split not in SPLITS:
+            raise ValueError(f"evaluate.splits={shown(splits)}: {shown(split)} is none of {', '.join(SPLITS)}.")
+    if not splits:
+        raise ValueError(f"evaluate.splits={splits}: expected at least one of {', '.join(SPLITS)}, such as ('test',).")

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -207,9 +208,15 @@ def test_clipping_comes_before_the_optimizer():
         ("optimizer__schedule", "cosine(-5)", "warmup=-5: expected a whole number from 0 on"),
         ("optimizer__schedule", "cosine(100)", "warmup=100 leaves no step of train.steps=100"),
         ("model__encoder", "mlp()", r"mlp\(\) needs one or more positive whole numbers"),
-        ("model__encoder", "mlp(8.5)", "needs one or more positive whole numbers"),
+        ("model__encoder", "mlp(8.5)", r"widths=8.5, where a whole number is expected; expected mlp\(\*widths"),
+        ("model__encoder", "mlp(True)", "widths=True, where a whole number is expected"),
+        ("model__encoder", "mlp(0)", "needs one or more positive whole numbers"),
+        ("model__encoder", "mlp(1000000000)", "a layer of 1e[+]09 units is too wide; expected at most 1,048,576"),
+        ("model__encoder", f"conv({'8, ' * 600})", "conv of 600 layers is too deep; expected at most 500"),
+        ("model__encoder", "resnet(8, blocks=1000000)", r"resnet of 1e\+06 layers is too deep"),
+        ("model__posterior", "iaf(steps=1000, layers=1000)", r"iaf of 1e\+06 layers is too deep"),
         ("model__encoder", "conv(8, kernel=0)", "kernel=0: expected a positive whole number"),
-        ("model__decoder", "conv(8, dense=2.5)", "dense=2.5: expected a positive whole number"),
+        ("model__decoder", "conv(8, dense=2.5)", "dense=2.5, where a whole number is expected"),
         (
             "model__encoder",
             "mlp(8, activation='rellu')",
@@ -217,7 +224,8 @@ def test_clipping_comes_before_the_optimizer():
         ),
         ("model__decoder", "conv(8, activation='rellu')", "model.decoder=.*activation='rellu' is not known"),
         ("model__likelihood", "gaussian(-1)", "scale is a positive number, or 'learned'"),
-        ("data__prepare", "static('a')", r"static\(seed='a'\): seed is a whole number"),
+        ("data__prepare", "static('a')", "seed='a', where a whole number is expected"),
+        ("data__prepare", "static(18446744073709551616)", "seed is a whole number, of 64 bits at most"),
         ("model__encoder", "mlp(*[8])", r"\* and \*\* are not read; write the arguments out"),
         ("model__encoder", "mlp(**{'a': 8})", r"\* and \*\* are not read"),
         ("model__encoder", "mlp(width)", "'width' is not a literal"),
@@ -227,7 +235,7 @@ def test_clipping_comes_before_the_optimizer():
         ("model__encoder", "mlp(8)(9)", "expected a name or a call of a name"),
         ("model__encoder", "mlp(8", "is not a name or a call of literals"),
         ("model__encoder", "", "is not a name or a call of literals"),
-        ("data__prepare", None, "data.prepare=None is not a name or a call of literals"),
+        ("data__prepare", None, "data.prepare=None: expected text, got NoneType"),
         ("model__encoder", "no_such_file.py:mine(3)", "there is no file no_such_file.py"),
     ],
 )
@@ -379,6 +387,48 @@ def test_a_part_comes_from_a_file_of_ones_own_if_it_is_trusted(tmp_path, monkeyp
     assert (tmp_path / "ran").exists()
     refused("'main' is not a known encoder; did you mean 'mine'", model__encoder="my_file.py:main(3)")
     refused(r"expected mine\(width\)", model__encoder="my_file.py:mine()")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def mine():\n    return 1 / 0", r"mine\(\) of .*f.py failed: ZeroDivisionError: division by zero \(line 2\)"),
+        (
+            "def mine():\n    return None",
+            "returned a NoneType; expected a Module, as the parts of .*/encoder",
+        ),
+        ("def mine():\n    raise ValueError('not so')", "f.py:mine': not so"),
+        ("def mine(:", r"f.py cannot be run: SyntaxError: .* \(line 1\)"),
+        ("x = 3", "'mine' is not a known encoder. Known: "),
+        ("mine = 3", "'mine' is not a known encoder"),
+        ("import nothing_like_it", r"ModuleNotFoundError: .* \(line 1\)"),
+        ("raise SystemExit", r"SystemExit \(line 1\)"),
+        ("\0", "cannot be run"),
+        ("def mine(x: 'nowhere' = 3):\n    return x", "returned a int; expected a Module"),
+        (
+            "import flax.linen as nn\nclass mine(nn.Module):\n    def __call__(self, x):\n        return x",
+            r"a mine cannot be called as encoder\(x, condition\): too many positional",
+        ),
+    ],
+)
+def test_a_part_of_ones_own_that_is_none_is_refused_with_its_line(text, words, tmp_path):
+    (tmp_path / "f.py").write_text(text)
+    refused(words, model__encoder=f"{tmp_path}/f.py:mine")
+
+
+def test_a_file_of_ones_own_shadows_no_module(tmp_path):
+    before = sys.modules["json"]
+    (tmp_path / "json.py").write_text("from jaxvae.encoder import mlp\ndef mine(x):\n    return mlp(8, activation=x)")
+    assert read("encoder", f"{tmp_path}/json.py:mine('tanh')", {}) == encoder.mlp(8, activation="tanh")
+    assert sys.modules["json"] is before
+
+
+@pytest.mark.parametrize(("name", "made"), [("nonsense", 3), ("nothing", None), ("text", "mlp")])
+@pytest.mark.parametrize("kind", ["prepare", "encoder", "posterior", "prior", "decoder", "likelihood", "objective"])
+def test_a_registered_part_that_returns_nonsense_is_refused(kind, name, made):
+    register(kind, name, lambda: made)
+    with pytest.raises(ValueError, match=f"{kind}='{name}'.*{type(made).__name__}"):
+        read(kind, name, {})
 
 
 def test_what_is_refused_is_refused_before_any_array_exists(monkeypatch):

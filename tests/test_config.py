@@ -22,6 +22,13 @@ def test_a_config_comes_back_as_it_was_saved(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
+def stored(version="1", data='{"shape": [8, 8, 1]}', objective='"elbo"', **sections):
+    """The text of a config.json, of empty sections but for these."""
+    empty = dict.fromkeys(("data", "model", "optimizer", "train", "evaluate"), "{}")
+    fields = ", ".join(f'"{name}": {text}' for name, text in {**empty, "objective": objective, **sections}.items())
+    return f'{{"version": {version}, "data": {data}, "config": {{{fields}}}}}'
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -30,7 +37,30 @@ def test_a_config_comes_back_as_it_was_saved(tmp_path):
         ('{"version": 99, "data": {}, "config": {}}', "Install a newer jaxvae"),
         ('{"version": 1, "data": {}, "config": {"modle": {}}}', "unknown field 'modle'"),
         ('{"version": 1, "data": {}, "config": {"model": {"latent": 2}}}', "unknown field 'latent'"),
+        (stored(version='"1"'), "version '1'"),
+        (stored(version="true"), "version True"),
+        (stored(version="0"), "is not a jaxvae config: version 0"),
+        (stored(data="[]"), r"data \[\]"),
+        (stored(data="{}"), r"shape=\(\): expected that of an example"),
+        (stored(data='{"shape": [8, 8, -1]}'), r"shape=\[8, 8, -1\]: expected that"),
+        (stored(data='{"shape": "888"}'), "shape='888': expected that"),
+        (stored(data='{"shape": [8, 8, 1], "condition_size": 0}'), "condition_size=0: expected a whole number"),
+        (stored(model="3"), "config.json, model: expected the fields of Model, got 3"),
+        (stored(model='{"latent_dim": [2]}'), r"latent_dim=\(2,\): expected a whole number, got tuple"),
+        (stored(model='{"latent_dim": null}'), "latent_dim=None: expected a whole number"),
+        (stored(model='{"latent_dim": true}'), "latent_dim=True: expected a whole number"),
+        (stored(model='{"encoder": {"mlp": 3}}'), "encoder={'mlp': 3}: expected text"),
+        (stored(model='{"encoder": "' + 20_000 * "x" + '"}'), "expected text of at most 10,000 characters, got 20,000"),
+        (stored(model='{"encoder": "\\u0000"}'), "expected text of characters that a file can hold"),
+        (stored(evaluate='{"splits": [["test"]]}'), "splits=.*: expected a tuple of text"),
+        (stored(evaluate='{"splits": "test"}'), "splits='test': expected a tuple of text"),
+        (stored(train='{"steps": 1e3}'), "steps=1000.0: expected a whole number, got float"),
+        (stored().replace('"train": {}, ', ""), "'train' is missing"),
+        (stored(train='{"steps": ' + 5000 * "9" + "}"), "is not a jaxvae config"),
+        (stored(train='{"steps": ' + 100_000 * "[" + "}"), "is not a jaxvae config"),
+        ("\x00", "is not a jaxvae config"),
     ],
+    ids=lambda text: text[:60],
 )
 def test_a_file_that_is_none_of_ours_is_refused_in_words(text, words, tmp_path):
     (tmp_path / "config.json").write_text(text)

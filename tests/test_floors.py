@@ -10,6 +10,7 @@ import jaxvae
 ROOT = Path(jaxvae.__file__).parent
 FLOORS = [
     [
+        "typed",
         "distributions.event",
         "distributions.gaussian",
         "distributions.flow",
@@ -67,7 +68,7 @@ FLOORS = [
         "plots",
         "report",
     ],
-    ["engine", "config", "verdict", "sweep", "build", "catalogue"],
+    ["engine", "config", "userfile", "verdict", "sweep", "build", "catalogue"],
     [
         "interrupt",
         "lock",
@@ -88,11 +89,14 @@ FLOORS = [
         "verbs",
         "limits",
         "benchmark",
+        "blame",
+        "configfile",
+        "options",
         "cli",
     ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
-OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets", "ml_collections", "absl"}
+OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},

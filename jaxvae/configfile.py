@@ -1,0 +1,101 @@
+"""A config from the command line: --config FILE, whose get_config() returns a Config, and --config.FIELD=VALUE."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxvae.config import Config, field_kinds, require_types
+from jaxvae.typed import from_text, shown
+from jaxvae.userfile import executed, of_file
+
+PREFIX = "--config."
+
+
+def read_config(path: str, overrides: Sequence[str]) -> Config:
+    """The Config that the file's get_config() returns, with --config.FIELD=VALUE overrides; ValueError in words."""
+    given = list(values_of(overrides))
+    config = copy.deepcopy(from_file(path))
+    for name, value in given:
+        section, _, field = name.rpartition(".")
+        setattr(getattr(config, section) if section else config, field, value)
+    return config
+
+
+def from_file(path: str) -> Config:
+    """What get_config() of the file returns, called with what follows a colon in 'configs/x.py:big'."""
+    where, file = f"--config {path}", config_file(path)
+    require_file(file, where)
+    get_config = getattr(executed(file, where), "get_config", None)
+    if not callable(get_config):
+        raise ValueError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
+    argument = [path.removeprefix(file + ":")] * (path != file)
+    require_callable(get_config, argument, where, file)
+    try:
+        config = get_config(*argument)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{where}: get_config() failed: {of_file(error, file)}. Mend it and try again.") from error
+    if not isinstance(config, Config):
+        raise ValueError(f"{where}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
+    require_types(config, f"{where}: ")
+    return config
+
+
+def config_file(path: str) -> str:
+    """The file of a config's path, which may carry an argument for get_config(): 'configs/x.py:big'."""
+    match = re.fullmatch(r"(.+?\.py)(:.*)?", path, re.DOTALL)
+    return match[1] if match else path
+
+
+def require_file(file: str, where: str) -> None:
+    """ValueError, with the configs that there are, unless the file is there."""
+    try:
+        found = Path(file).is_file()
+    except OSError as error:
+        raise ValueError(f"{where[:200]}: {error.strerror}.") from error
+    if not found:
+        kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
+        near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
+        raise ValueError(f"{where}: {kind}. Configs here: {near}.")
+
+
+def require_callable(get_config: Callable, argument: list[str], where: str, file: str) -> None:
+    """ValueError unless get_config takes the argument, or none."""
+    try:
+        inspect.signature(get_config).bind(*argument)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: get_config{inspect.signature(get_config)}: {error}. It is called without arguments, "
+            f"or as --config {file}:TEXT with that text."
+        ) from None
+
+
+def values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """('train.steps', 100) of every '--config.train.steps=100'; ValueError names what is no field, or not its type."""
+    kinds = field_kinds()
+    for override in overrides:
+        name, equals, text = override.removeprefix(PREFIX).partition("=")
+        if name not in kinds:
+            raise ValueError(unknown(name, list(kinds)))
+        if not equals and kinds[name] is not bool:
+            raise ValueError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
+        try:
+            yield name, from_text(text if equals else "true", kinds[name])
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}{name}={shown(text)[1:-1]}: {error}.") from None
+
+
+def unknown(name: str, known: list[str]) -> str:
+    """That there is no such field, with the nearest that there is."""
+    inside = [field for field in known if field.startswith(f"{name}.")]
+    near = difflib.get_close_matches(name[:100], known, 1, cutoff=0.5)
+    suggestion = f"did you mean {PREFIX}{near[0]}? " if near and not inside else ""
+    return (
+        f"{PREFIX}{name[:100]}: there is no such field; {suggestion}"
+        f"The fields {'there ' * bool(inside)}are: {', '.join(inside or known)}."
+    )
