@@ -1,7 +1,8 @@
 """Checkpoints: Orbax writes the state, a manifest written last says that all of it is there.
 
 checkpoints/<step>/state/       Orbax's files
-checkpoints/<step>/manifest.json   step, validation score, and size and sha256 of every file: no manifest, no checkpoint
+checkpoints/<step>/manifest.json   step, validation score, streak of skipped steps, and size and sha256 of every file:
+                                   no manifest, no checkpoint
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxvae import cluster
+from jaxvae.layout import put
+from jaxvae.migrations import MIGRATIONS, VERSION
 
-VERSION = 1
-KEEP = 2  # the latest ones, besides the best
+KEEP = 2  # the latest ones, and of those to go back to, besides the best
 MANIFEST = "manifest.json"
 log = logging.getLogger("jaxvae")
 
@@ -34,8 +38,12 @@ class Saver:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.pending: Future | None = None
 
-    def save(self, step: int, state: Any, score: float | None = None) -> None:
-        """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone."""
+    def save(self, step: int, state: Any, score: float | None = None, *, regular: bool = False) -> None:
+        """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone.
+
+        `regular`: any repetition of the run saves at this step too, so it may go back there; not so where it was
+        interrupted.
+        """
         from orbax.checkpoint import v1 as ocp
 
         self.wait()
@@ -43,22 +51,28 @@ class Saver:
         if cluster.told_by_first(sealed_or_cleared(target) if cluster.first() else 0):
             return
         response = ocp.save_async(target / "state", state)
-        self.pending = self.worker.submit(self._seal, target, step, score, response)
+        about = {"version": VERSION, "step": step, "score": score, "regular": regular}
+        self.pending = self.worker.submit(self._seal, target, about, state, response)
 
-    def _seal(self, target: Path, step: int, score: float | None, response: Any) -> None:
+    def _seal(self, target: Path, about: dict[str, Any], state: Any, response: Any) -> None:
         response.result()
         if not cluster.first():
             return
+        about |= {"streak": int(state.guard.streak), "finite": is_finite(state)}
         files = {name: fingerprint(target / name) for name in file_names(target)}
-        write_durably(target / MANIFEST, {"version": VERSION, "step": step, "score": score, "files": files})
-        self._prune(step)
+        write_durably(target / MANIFEST, about | {"files": files})
+        self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:
-        """Removes all but the latest and the best; and what a killed process left half-written."""
-        keep = set(steps(self.folder)[-KEEP:]) | {best_step(self.folder)}
+        """Removes all but the latest, the latest good ones and the best; and what a killed process left half-written.
+
+        While steps are skipped, those that the run would go back to are not among the latest.
+        """
+        found, good = steps(self.folder), good_steps(self.folder)
+        keep = {*found[-KEEP:], *good[-KEEP:], best_of(self.folder, found), best_of(self.folder, good)}
         for path in self.folder.iterdir():
             if path.name.isdigit() and int(path.name) not in keep and int(path.name) <= newest:
-                shutil.rmtree(path)
+                remove(path)
 
     def wait(self) -> None:
         """Waits until the save under way is sealed, and raises what went wrong in it."""
@@ -91,9 +105,51 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit())
 
 
+def good_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints that a run may go back to, ascending: what they hold is finite and was applied."""
+    manifests = {step: read_manifest(folder / str(step)) for step in steps(folder)}
+    # version 1 said nothing of it
+    good = {"streak": 0, "finite": True, "regular": True}
+    return [
+        step
+        for step, manifest in manifests.items()
+        if all(manifest.get(name, value) == value for name, value in good.items())
+    ]
+
+
+def is_finite(tree: Any) -> bool:
+    """Whether all floats are, of those that this process's devices hold."""
+    parts = [
+        shard.data
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        for shard in leaf.addressable_shards[: 1 if leaf.is_fully_replicated else None]
+    ]
+    return all(bool(np.isfinite(np.asarray(part)).all()) for part in parts)
+
+
+def remove(path: Path) -> None:
+    """Removes a checkpoint, its manifest first: what is left of one half removed is none."""
+    (path / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(path)
+
+
+def remove_after(folder: Path, step: int) -> None:
+    """Removes all checkpoints after this step, sealed or not, the last one first; durably."""
+    later = [int(path.name) for path in folder.iterdir() if path.name.isdigit() and int(path.name) > step]
+    for number in sorted(later, reverse=True):
+        remove(folder / str(number))
+    sync_folder(folder)
+
+
 def best_step(folder: Path) -> int | None:
     """The step of the checkpoint with the largest validation score, the earliest of equals; None without any."""
-    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in steps(folder)]
+    return best_of(folder, steps(folder))
+
+
+def best_of(folder: Path, found: list[int]) -> int | None:
+    """The best of these steps' checkpoints, as `best_step`."""
+    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in found]
     known = [(score, -step) for step, score in scored if score is not None and math.isfinite(score)]
     return -max(known)[1] if known else None
 
@@ -122,12 +178,16 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
 
 
 def read_state(path: Path, abstract: Any) -> Any:
-    """Loads Orbax's files to where `abstract` says, whatever devices they were saved from."""
+    """Loads Orbax's files to where `abstract` says, whatever devices and version of this library they were saved by."""
     from orbax.checkpoint import v1 as ocp
 
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
-    return ocp.load(path.resolve(), placed)
+    migration = MIGRATIONS.get(read_manifest(path.parent).get("version", VERSION))
+    if migration is None:
+        return ocp.load(path.resolve(), placed)
+    state = migration.renewed(ocp.load(path.resolve(), migration.saved(placed)))
+    return jax.tree.map(lambda leaf, a: put(leaf, a.sharding), state, placed)
 
 
 def validation_score(manifest: dict[str, Any]) -> float | None:
@@ -176,7 +236,12 @@ def write_durably(path: Path, content: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Brings to the disk what was renamed in this folder or removed from it."""
+    folder = os.open(path, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
 

@@ -27,7 +27,6 @@ from jaxvae.layout import one_device
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
     EARLY_FRAMES,
-    MOST_SKIPS,
     claim,
     conclude,
     keep_frame,
@@ -39,6 +38,7 @@ from jaxvae.loop import (
 )
 from jaxvae.members import Member, members_of
 from jaxvae.progress import Progress, describe
+from jaxvae.rollback import MOST_SKIPS
 from jaxvae.run import CHECKPOINTS, Run, abstract_state, make_first_state, variables_of
 from jaxvae.start import start_from
 from jaxvae.step import State
