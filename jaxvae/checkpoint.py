@@ -22,7 +22,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import cluster
-from jaxvae.layout import put
 from jaxvae.migrations import MIGRATIONS, VERSION
 
 KEEP = 2  # the latest ones, and of those to go back to, besides the best
@@ -187,7 +186,7 @@ def read_state(path: Path, abstract: Any) -> Any:
     if migration is None:
         return ocp.load(path.resolve(), placed)
     state = migration.renewed(ocp.load(path.resolve(), migration.saved(placed)))
-    return jax.tree.map(lambda leaf, a: put(leaf, a.sharding), state, placed)
+    return jax.device_put(state, jax.tree.map(lambda a: a.sharding, placed))
 
 
 def validation_score(manifest: dict[str, Any]) -> float | None:

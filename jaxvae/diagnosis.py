@@ -147,15 +147,12 @@ def of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
     """(name, array) of the parameters that belong to this layer, or to one inside it."""
     for name in layer.split("/"):
         params = params.get(name, {}) if isinstance(params, dict) else {}
-    return [
-        ("/".join(str(key.key) for key in path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    ]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return [("/".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
 
 
 def is_finite(tree: Any) -> bool:
     """Whether all floats are, as far as they are known: what is traced, inside a loop of a layer's own, is not."""
-    leaves = [
-        leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype") and not isinstance(leaf, jax.core.Tracer)
-    ]
-    floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in floats)
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
+    known = [a for a in arrays if jnp.issubdtype(a.dtype, jnp.inexact) and not isinstance(a, jax.core.Tracer)]
+    return all(bool(np.isfinite(np.asarray(a)).all()) for a in known)

@@ -144,10 +144,9 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
             try:
                 state = session(experiment, engine, workdir, caught, say)
             except Stuck as stuck:
-                if cluster.anyone(bool(caught)):  # who starts it again comes to the same rollback
-                    raise Interrupted(
-                        *caught[:1] or [signal.SIGTERM], max(checkpoint.steps(folder), default=0)
-                    ) from None
+                if cluster.anyone(bool(caught)):  # whoever starts it again comes to the same rollback
+                    last = max(checkpoint.steps(folder), default=0)
+                    raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
                 go_back(experiment, workdir, stuck, say)
     say_skipped(state, say)
     return best(experiment, folder, state) if experiment.config.train.patience else state

@@ -23,7 +23,7 @@ def guard_of_three(state: State) -> State:
     return state.replace(guard={name: getattr(state.guard, name) for name in ("skipped", "streak", "scale")})
 
 
-def guard_of_seven(state: State) -> State:
+def guard_of_seven(state: Any) -> State:
     """What is usual for the losses is learned from here on."""
     return state.replace(guard=Guard(**state.guard))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jaxvae import checkpoint, cluster, events
 from jaxvae.diagnosis import Finding, diagnose
@@ -18,6 +19,7 @@ from jaxvae.run import CHECKPOINTS, abstract_state
 from jaxvae.step import State
 
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
+NO_WAY = "nothing was learned before that, so smaller updates cannot help"
 ADVICE = "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
 
 
@@ -47,32 +49,27 @@ def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[
     FloatingPointError, saying where numbers went bad first, where it went back train.rollbacks times already, and where
     that cannot help: nothing was learned since.
     """
-    finding = first_bad(experiment, stuck)
-    text = in_words(stuck, finding)
-    about = {"first_bad_step": stuck.first, "term": finding.term, "layer": finding.layer, "text": text}
+    found, most = about(experiment, stuck), experiment.config.train.rollbacks
     cluster.told_by_first(0)  # whose last manifest is written now
     target = way_back(experiment, workdir / CHECKPOINTS, stuck.first)
     times = cluster.told_by_first(len(events.rollbacks(workdir, math.inf)))
-    if target is None or times >= experiment.config.train.rollbacks:
-        why = f"it went back {times} times already (train.rollbacks)" if target is not None else NO_WAY
+    if target is None or times >= most:
+        why = NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if cluster.first():
-            events.append(workdir, "stopped", stuck.step, **about)
-        raise FloatingPointError(f"{text}. The run is stopped: {why}. {ADVICE}")
+            events.append(workdir, "stopped", stuck.step, **found)
+        raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {advice(found['term'])}")
     scale = stuck.scale / 2
     if cluster.first():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
-        events.append(workdir, events.ROLLBACK, stuck.step, to=target, scale=scale, **about)
+        events.append(workdir, events.ROLLBACK, stuck.step, to=target, scale=scale, **found)
     cluster.told_by_first(0)  # the others start when both are done
-    say(f"{text}: going back to step {target:,} with updates scaled by {scale:g}")
-
-
-NO_WAY = "nothing was learned before that, so smaller updates cannot help"
+    say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
 
 def way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
     """The step to go back to: of the last good checkpoint since which something was learned, 0 where there is none yet.
 
-    None where nothing was learned: neither the weights of the first state nor those of a checkpoint give finite numbers.
+    None where that would not help: its own weights gave the bad numbers.
     """
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
     good = [step for step in checkpoint.good_steps(folder) if step < first_bad]
@@ -86,6 +83,16 @@ def way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None
     return 0 if first_bad > 1 and not good else None
 
 
+def about(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
+    """What an event says of such a streak: its first step, the first term and layer that were not finite, and words."""
+    finding = first_bad(experiment, stuck)
+    text = (
+        f"steps {stuck.first:,} to {stuck.step:,} had no finite loss or gradient; "
+        f"first bad at step {stuck.first:,}: {finding.words}"
+    )
+    return {"first_bad_step": stuck.first, "term": finding.term, "layer": finding.layer, "text": text}
+
+
 def first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     """What was first not finite in the first step that was skipped."""
     assert stuck.state is not None
@@ -95,9 +102,6 @@ def first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     return diagnose(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))
 
 
-def in_words(stuck: Stuck, finding: Finding) -> str:
-    """Which steps were bad, and what was first."""
-    return (
-        f"steps {stuck.first:,} to {stuck.step:,} had no finite loss or gradient; "
-        f"first bad at step {stuck.first:,}: {finding.words}"
-    )
+def advice(term: str | None) -> str:
+    """The next move."""
+    return "Look at the images and at data.prepare." if term in ("x", "target", "condition") else ADVICE

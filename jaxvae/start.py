@@ -15,7 +15,6 @@ from jax import random
 from jaxvae import baselines, checkpoint, cluster, events
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment
-from jaxvae.layout import put
 from jaxvae.run import abstract_state, first_state, load
 from jaxvae.step import State
 from jaxvae.terms import example_keys
@@ -38,8 +37,8 @@ def with_scale(state: State, scale: float | None) -> State:
     if scale is None:
         return state
     old = state.guard.scale
-    scale_there = put(np.asarray(scale, old.dtype), old.sharding)
-    return state.replace(guard=dataclasses.replace(state.guard, scale=scale_there))
+    new = jax.device_put(np.asarray(scale, old.dtype), old.sharding)
+    return state.replace(guard=dataclasses.replace(state.guard, scale=new))
 
 
 def restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
