@@ -22,8 +22,8 @@ from jaxvae.logbook import line, read_metrics, step_of
 EVENTS = "events.jsonl"
 ROLLBACK = "rollback"
 WHAT = {
-    "skipped": "steps were skipped: a loss or gradient was not finite",
-    "spikes": "losses stood far above the usual",
+    "skipped": "steps skipped so far, whose loss or gradient was not finite",
+    "spikes": "losses so far that stood out above the usual",
 }
 
 
@@ -98,5 +98,5 @@ class Incidents:
             if now > before:
                 append(self.workdir, name, step, count=now - before, total=now)
             if now.bit_length() > before.bit_length():
-                self.say(f"step {step:,}  {now:,} {what}")
+                self.say(f"step {step:,}  {what}: {now:,}")
         self.before = numbers

@@ -123,8 +123,18 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if cluster.first():
         workdir.mkdir(parents=True, exist_ok=True)
+        if not is_trained(workdir) and not holds(workdir, config):
+            (workdir / events.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     cluster.told_by_first(0)  # the others go on when the folder is there
+
+
+def holds(workdir: Path, config: Config) -> bool:
+    """Whether a run of this config began here."""
+    try:
+        return not configs.differences(configs.load(workdir / CONFIG)[0], config)
+    except (OSError, ValueError):
+        return False
 
 
 def is_trained(workdir: Path) -> bool:
