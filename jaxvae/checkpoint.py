@@ -58,6 +58,8 @@ class Saver:
         if not cluster.first():
             return
         about |= {"streak": int(state.guard.streak), "finite": is_finite(state)}
+        if not (about["finite"] or about["streak"]):
+            log.warning("the state of step %d holds numbers that are not finite, though its loss is.", about["step"])
         files = {name: fingerprint(target / name) for name in file_names(target)}
         write_durably(target / MANIFEST, about | {"files": files})
         self._prune(about["step"])

@@ -21,6 +21,7 @@ from jaxvae.experiment import Experiment
 from jaxvae.step import State, make_forward
 
 INFERENCE, GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
+OWN = "the objective"
 PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": GENERATION, "log_px": GENERATION}
 
 
@@ -95,7 +96,7 @@ def look(forward: Callable, state: State, batch: Any) -> Finding | None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         if not is_finite(leaf):
             layer, name = place_of(path)
-            return Finding("variables", layer, f"the new {name} of {layer or 'the objective'}")
+            return Finding("variables", layer, f"the new {name} of {layer or OWN}")
     return None
 
 
@@ -129,18 +130,18 @@ def bad_gradient(forward: Callable, state: State, batch: Any, watch: Watch) -> F
     order = {path: place for place, path in enumerate(watch.finished)}
     bad = [(layer, name) for layer, name, leaf in leaves if not is_finite(leaf)]
     if bad:
-        layer, name = max(bad, key=lambda each: order.get(each[0], -1))
-        return Finding("gradient", layer, f"the gradient of {layer}/{name}, of a finite loss")
+        layer, name = max(bad, key=lambda each: order.get(each[0] or "", -1))
+        return Finding("gradient", layer, f"the gradient of {name} of {layer or OWN}, though the loss is finite")
     if not is_finite(optax.tree.norm(gradient)):
         layer, name, _ = max(leaves, key=lambda each: float(jnp.abs(each[2]).max()))
-        return Finding("gradient", layer, f"the gradient's norm, of which {layer}/{name} has the largest part")
+        return Finding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or OWN}")
     return None
 
 
-def place_of(path: Any) -> tuple[str, str]:
-    """(the layer's path, the array's name) of a leaf of params or variables; '' for the objective's own."""
+def place_of(path: Any) -> tuple[str | None, str]:
+    """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
     names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
-    return "/".join(names[1:-1]), names[-1]
+    return "/".join(names[1:-1]) or None, names[-1]
 
 
 def of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:

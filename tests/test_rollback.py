@@ -174,7 +174,8 @@ def test_stopped_by_a_signal_it_comes_to_the_same_bits(recovered, tmp_path, step
     patches = mock.patch("jaxvae.loop.interruptible", interruptible), mock.patch("jaxvae.loop.next_stop", stop_at)
     with patches[0], patches[1], pytest.raises(Interrupted):
         go(tiny(), tmp_path / "run")
-    assert len(checkpoint.steps(tmp_path / "run" / CHECKPOINTS)) == {18: 3, 22: 4, 29: 4, 35: 4}[step]
+    # what is known to go back is not saved as if it went on
+    assert checkpoint.steps(tmp_path / "run" / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
     assert_same_bits(recovered[0], go(tiny(), tmp_path / "run"))
 
 
