@@ -1,6 +1,7 @@
 """Back to where numbers were good: how far, how often, and to the same bits whenever the run is killed on the way."""
 
 import contextlib
+import dataclasses
 import json
 import math
 from unittest import mock
@@ -9,113 +10,118 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import random
 from small import grey_images
 
-import jaxvae
 from jaxvae import build, checkpoint, events
 from jaxvae import objective as objectives
 from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.experiment import make_engine, set_up
 from jaxvae.interrupt import Interrupted
-from jaxvae.loop import train_and_evaluate
-from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.loop import claim, take_steps
+from jaxvae.run import CHECKPOINTS
 
 IMAGES = grey_images(40)
 SKIPS = 6  # in place of 100: so many steps skipped in a row end in a rollback
-BAD = 20  # from the step of this index on the loss is not finite where updates are too large
 RATE = 1e-3
+BAD = {"first": 20, "most": 0.7}  # from the step of this index on the loss is not finite where updates are larger
 
 
-def breaks(most: float, first: int = BAD) -> objectives.Objective:
-    """elbo(), and NaN from a step on where a parameter of its own, whose gradient is -1, moved by more than `most`."""
+def breaks() -> objectives.Objective:
+    """elbo(), and NaN where a parameter of its own, whose gradient is -1, moved by more than `most` of a whole update.
+
+    What BAD says when the first state is made is in that state: one compiled step serves all tests.
+    """
     plain = objectives.elbo()
 
     def init(key, terms):
-        return {"place": jnp.zeros(())}, {"before": jnp.zeros(())}
+        known = {name: jnp.float32(value) for name, value in BAD.items()}
+        return {"place": jnp.zeros(())}, {"before": jnp.zeros(()), **known}
 
     def apply(params, memory, terms, *, key, step, gather):
-        out, place = plain.apply(params, memory, terms, key=key, step=step, gather=gather), params["place"]
-        moved = jax.lax.stop_gradient(place - memory["before"])
-        value = out.value - (place - jax.lax.stop_gradient(place))
-        value = jnp.where((step >= first) & (moved > most * RATE), jnp.nan, value)
-        return objectives.Loss(value, {"before": jax.lax.stop_gradient(place)}, out.metrics)
+        out, place = plain.apply(params, {}, terms, key=key, step=step, gather=gather), params["place"]
+        here = jax.lax.stop_gradient(place)
+        bad = (step >= memory["first"]) & (here - memory["before"] > memory["most"] * RATE)
+        value = jnp.where(bad, jnp.nan, out.value) - (place - here)
+        return objectives.Loss(value, memory | {"before": here}, out.metrics)
 
     return objectives.Objective(init, apply, plain.needs)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def registered():
-    with mock.patch.dict(build.TABLES["objective"]):
-        jaxvae.register("objective", "breaks", breaks)
-        yield
-
-
-def tiny(objective="breaks(0.7)", pipeline="resident", **train) -> Config:
-    """Whole updates move too far from step BAD on, half ones do not."""
+def tiny(pipeline="resident", **train) -> Config:
     train = {"steps": 40, "engine": "scan", "log_every": 3, "validate_every": 10, "checkpoint_every": 8} | train
     return Config(
         data=Data(name="arrays", batch_size=8, validation=8, pipeline=pipeline),
-        model=Model(encoder="mlp(8)", decoder="mlp(8)"),
-        objective=objective,
-        optimizer=Optimizer("sgd", RATE, clip=None),
+        model=Model(encoder="mlp(4)", decoder="mlp(4)"),
+        objective="breaks()",
+        optimizer=Optimizer("sgd", RATE),
         train=Train(**train),
         evaluate=Evaluate(samples=2, splits=("validation",)),
     )
 
 
-def go(config, workdir, said=None):
-    """Trains, and leaves out the evaluation: it is that of any run."""
-    with mock.patch("jaxvae.loop.conclude"), mock.patch("jaxvae.rollback.MOST_SKIPS", SKIPS):
-        return train_and_evaluate(config, workdir, arrays=IMAGES, say=([] if said is None else said).append)
+def made(config):
+    """(the experiment of a config, its engine)."""
+    with mock.patch.dict(build.TABLES["objective"], {"breaks": breaks}):
+        experiment = set_up(config, IMAGES, print)
+        return experiment, make_engine(experiment)[1]
+
+
+@pytest.fixture(scope="module")
+def scanned():
+    return made(tiny())
+
+
+def go(made, workdir, said=None, **train):
+    """Takes the steps that are left, as the config says but for these fields; returns the last state."""
+    experiment, engine = made
+    config = dataclasses.replace(experiment.config, train=dataclasses.replace(experiment.config.train, **train))
+    workdir.mkdir(exist_ok=True)
+    with mock.patch("jaxvae.rollback.MOST_SKIPS", SKIPS):
+        say = ([] if said is None else said).append
+        return take_steps(dataclasses.replace(experiment, config=config), engine, workdir, say)
+
+
+def bad(**how):
+    return mock.patch.dict(BAD, how)
 
 
 def events_of(workdir, name=events.ROLLBACK):
     return [event for event in events.read(workdir, math.inf) if event["event"] == name]
 
 
-def final_state(run):
-    return checkpoint.restore(run.workdir / CHECKPOINTS, abstract_state(run.config, run.parts))
-
-
-def assert_same_bits(one, other):
-    """The last states, every line of the metrics, the events, and which checkpoints and frames there are."""
-
-    def raw(leaf):
-        return random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(raw(a), raw(b)), final_state(one), final_state(other))
+def assert_same_bits(run, other):
+    """Two (state, workdir): the last states, the metrics, the events, the checkpoints to go back to, the frames."""
+    (state, workdir), (its, its_workdir) = run, other
+    jax.tree.map(np.testing.assert_array_equal, state.replace(key=0), its.replace(key=0))
     for name in ("metrics.jsonl", "events.jsonl"):
-        assert (one.workdir / name).read_bytes() == (other.workdir / name).read_bytes()
-    for name in (CHECKPOINTS, "samples"):
-        assert {path.name for path in (one.workdir / name).iterdir()} == {
-            path.name for path in (other.workdir / name).iterdir()
-        }
+        assert (workdir / name).read_bytes() == (its_workdir / name).read_bytes()
+    assert checkpoint.good_steps(workdir / CHECKPOINTS) == checkpoint.good_steps(its_workdir / CHECKPOINTS)
+    frames = [sorted(path.name for path in (folder / "samples").iterdir()) for folder in (workdir, its_workdir)]
+    assert frames[0] == frames[1]
 
 
 @pytest.fixture(scope="module")
-def recovered(tmp_path_factory):
-    """(a run that went back once, what it said)."""
-    said = []
-    return go(tiny(), tmp_path_factory.mktemp("recovered") / "run", said), said
+def recovered(scanned, tmp_path_factory):
+    """A run that went back once: ((its last state, its workdir), what it said)."""
+    workdir, said = tmp_path_factory.mktemp("recovered"), []
+    return (go(scanned, workdir, said), workdir), said
 
 
 def test_a_run_goes_back_to_its_last_good_checkpoint_with_half_updates_and_comes_through(recovered):
-    run, said = recovered
-    (event,) = events_of(run.workdir)
+    (state, workdir), said = recovered
+    (event,) = events_of(workdir)
     # skipped from step 21 on; lines are due every 3 steps, and the one of step 27 ends more than SKIPS of them
     assert (event["step"], event["to"], event["scale"], event["first_bad_step"]) == (27, 16, 0.5, 21)
     assert (event["term"], event["layer"]) == ("loss", None)
-    state = final_state(run)
     assert (int(state.step), int(state.guard.skipped), float(state.guard.scale)) == (40, 0, 0.5)
     # 16 whole updates and 24 half ones
     assert float(state.params["objective"]["place"]) == pytest.approx((16 + 24 / 2) * RATE, rel=1e-5)
-    lines = [json.loads(line) for line in (run.workdir / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     of_train = [line for line in lines if line["split"] == "train"]
     assert [line["step"] for line in of_train] == [*range(3, 40, 3), 40]
     assert [line["scale"] for line in of_train] == [1.0] * 5 + [0.5] * 9
     assert any("going back to step 16 with updates scaled by 0.5" in text for text in said)
-    assert jaxvae.load(run.workdir).step == 40
 
 
 def killed(at):
@@ -148,15 +154,15 @@ def killed(at):
 
 
 @pytest.mark.parametrize("at", ["before", "amid", "after"])
-def test_killed_on_the_way_back_it_comes_to_the_same_bits(recovered, tmp_path, at):
+def test_killed_on_the_way_back_it_comes_to_the_same_bits(scanned, recovered, tmp_path, at):
     with killed(at), pytest.raises(KeyboardInterrupt):
-        go(tiny(), tmp_path / "run")
-    assert len(events_of(tmp_path / "run")) == (at == "after")
-    assert_same_bits(recovered[0], go(tiny(), tmp_path / "run"))
+        go(scanned, tmp_path)
+    assert len(events_of(tmp_path)) == (at == "after")
+    assert_same_bits(recovered[0], (go(scanned, tmp_path), tmp_path))
 
 
 @pytest.mark.parametrize("step", [18, 22, 29, 35])
-def test_stopped_by_a_signal_it_comes_to_the_same_bits(recovered, tmp_path, step):
+def test_stopped_by_a_signal_it_comes_to_the_same_bits(scanned, recovered, tmp_path, step):
     """Before the bad steps, among them, after they were enough but before that is seen, and after going back."""
     caught = []
 
@@ -173,67 +179,66 @@ def test_stopped_by_a_signal_it_comes_to_the_same_bits(recovered, tmp_path, step
 
     patches = mock.patch("jaxvae.loop.interruptible", interruptible), mock.patch("jaxvae.loop.next_stop", stop_at)
     with patches[0], patches[1], pytest.raises(Interrupted):
-        go(tiny(), tmp_path / "run")
+        go(scanned, tmp_path)
     # what is known to go back is not saved as if it went on
-    assert checkpoint.steps(tmp_path / "run" / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
-    assert_same_bits(recovered[0], go(tiny(), tmp_path / "run"))
+    assert checkpoint.steps(tmp_path / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
+    assert_same_bits(recovered[0], (go(scanned, tmp_path), tmp_path))
 
 
-@pytest.mark.parametrize(("engine", "pipeline"), [("dispatch", "streaming"), ("sharded", "resident")])
+@pytest.mark.parametrize(
+    ("engine", "pipeline"),
+    [("dispatch", "streaming"), pytest.param("sharded", "resident", marks=pytest.mark.soak)],
+)
 def test_every_engine_goes_back_alike(recovered, tmp_path, engine, pipeline):
-    run = go(tiny(engine=engine, pipeline=pipeline), tmp_path / "run")
-    assert events_of(run.workdir) == events_of(recovered[0].workdir)
-    assert float(final_state(run).guard.scale) == 0.5
+    state = go(made(tiny(engine=engine, pipeline=pipeline)), tmp_path)
+    assert events_of(tmp_path) == events_of(recovered[0][1])
+    assert float(state.guard.scale) == 0.5
 
 
-def test_it_goes_back_so_many_times_and_no_more(tmp_path):
-    config = tiny("breaks(0.1)", rollbacks=2)
+def test_it_goes_back_so_many_times_and_no_more(scanned, tmp_path):
+    known = {"validate_every": 100, "checkpoint_every": 16}
     for again in range(2):  # the same command comes to the same end
-        with pytest.raises(FloatingPointError, match=r"first bad at step 21: the loss.* went back 2 times before"):
-            go(config, tmp_path / "run")
-        assert [(event["to"], event["scale"]) for event in events_of(tmp_path / "run")] == [(16, 0.5), (16, 0.25)]
-        assert len(events_of(tmp_path / "run", "stopped")) == 1, again
-    config.train.rollbacks = 4  # 0.0625 of an update is small enough
-    run = go(config, tmp_path / "run")
-    assert float(final_state(run).guard.scale) == 0.0625
+        with bad(most=0.2), pytest.raises(FloatingPointError, match=r"at step 21: the loss.* went back 2 times before"):
+            go(scanned, tmp_path, rollbacks=2, **known)
+        assert [(event["to"], event["scale"]) for event in events_of(tmp_path)] == [(16, 0.5), (16, 0.25)]
+        assert len(events_of(tmp_path, "stopped")) == 1, again
+    assert float(go(scanned, tmp_path, rollbacks=3, **known).guard.scale) == 0.125  # small enough at last
 
 
-def test_without_a_checkpoint_it_goes_back_to_its_first_state(tmp_path):
-    run = go(tiny(checkpoint_every=100, validate_every=100), tmp_path / "run")
-    (event,) = events_of(run.workdir)
+def test_without_a_checkpoint_it_goes_back_to_its_first_state(scanned, tmp_path):
+    state = go(scanned, tmp_path, checkpoint_every=100, validate_every=100)
+    (event,) = events_of(tmp_path)
     assert (event["to"], event["scale"]) == (0, 0.5)
-    assert float(final_state(run).params["objective"]["place"]) == pytest.approx(20 * RATE, rel=1e-5)
+    assert float(state.params["objective"]["place"]) == pytest.approx(20 * RATE, rel=1e-5)
 
 
-def test_weights_that_give_bad_numbers_at_once_are_nothing_to_go_back_to(tmp_path):
+def test_weights_that_give_bad_numbers_at_once_are_nothing_to_go_back_to(scanned, tmp_path):
     """The checkpoint of step 20 is good, and all steps after it bad."""
-    run = go(tiny(checkpoint_every=10), tmp_path / "run")
-    assert [event["to"] for event in events_of(run.workdir)] == [10]
+    go(scanned, tmp_path, checkpoint_every=10)
+    assert [event["to"] for event in events_of(tmp_path)] == [10]
 
 
-@pytest.mark.parametrize("objective", ["breaks(-1.0, first=0)", "breaks(-1.0, first=16)"])
-def test_where_nothing_was_learned_going_back_cannot_help(tmp_path, objective):
-    config = tiny(objective, checkpoint_every=16, validate_every=50)
-    with pytest.raises(FloatingPointError, match="nothing was learned before that"):
-        go(config, tmp_path / "run")
-    assert not events_of(tmp_path / "run")
+@pytest.mark.parametrize("first", [0, 16])
+def test_where_nothing_was_learned_going_back_cannot_help(scanned, tmp_path, first):
+    with bad(most=-1.0, first=first), pytest.raises(FloatingPointError, match="nothing was learned before that"):
+        go(scanned, tmp_path, checkpoint_every=16, validate_every=100)
+    assert not events_of(tmp_path)
 
 
-def test_a_checkpoint_that_is_not_finite_or_damaged_is_nothing_to_go_back_to(recovered, tmp_path):
-    def is_finite(tree):
-        return int(tree.step) != 16
-
-    with mock.patch("jaxvae.checkpoint.is_finite", is_finite):
-        run = go(tiny(), tmp_path / "run")
-    assert [event["to"] for event in events_of(run.workdir)] == [10]
-    assert jaxvae.load(run.workdir).step == 40
+def test_a_checkpoint_that_is_not_finite_is_nothing_to_go_back_to(scanned, tmp_path):
+    with mock.patch("jaxvae.checkpoint.is_finite", lambda state: int(state.step) != 16):
+        go(scanned, tmp_path, validate_every=100)
+    assert [event["to"] for event in events_of(tmp_path)] == [8]
 
 
-def test_another_config_in_a_workdir_without_a_checkpoint_has_whole_updates(tmp_path):
-    config = tiny("breaks(-1.0)", checkpoint_every=100, validate_every=100, rollbacks=1)
-    with pytest.raises(FloatingPointError):
-        go(config, tmp_path / "run")
-    assert float(final_state(go(tiny(), tmp_path / "run")).guard.scale) == 0.5  # its own rollback's alone
+def test_another_config_in_a_workdir_without_a_checkpoint_has_whole_updates(scanned, tmp_path):
+    (config, data), workdir = (scanned[0].config, scanned[0].data), tmp_path / "run"
+    claim(workdir, config, data, print)
+    events.append(workdir, events.ROLLBACK, 12, to=0, scale=0.5)
+    claim(workdir, config, data, print)
+    assert events.scale_at(workdir, 0) == 0.5
+    claim(workdir, dataclasses.replace(config, objective="elbo(beta=1.0)"), data, print)
+    assert events.scale_at(workdir, 0) is None
 
 
 # which checkpoints are kept, and which events
