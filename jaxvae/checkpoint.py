@@ -1,8 +1,9 @@
 """Checkpoints: Orbax writes the state, a manifest written last says that all of it is there.
 
 checkpoints/<step>/state/       Orbax's files
-checkpoints/<step>/manifest.json   step, validation score, and size and sha256 of every file: no manifest, no checkpoint
-                                   besides, a copy of the run's config.json, and the fingerprint of its metrics.jsonl
+checkpoints/<step>/manifest.json   step, validation score, streak of skipped steps, and size and sha256 of every file:
+                                   no manifest, no checkpoint; besides, a copy of the run's config.json, and the
+                                   fingerprint of its metrics.jsonl
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxvae import cluster, sealed
+from jaxvae.migrations import MIGRATIONS, VERSION
 
-VERSION = 1
-KEEP = 2  # the latest ones, besides the best
+KEEP = 2  # the latest ones, and of those to go back to, besides the best
 SETTLE = 2.0  # seconds that what is left of a failed save may still write
 MANIFEST = "manifest.json"
 RESULTS = "results.json"  # beside the checkpoints, once one was evaluated
@@ -39,10 +42,19 @@ class Saver:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.pending: Future | None = None
 
-    def save(self, step: int, state: Any, score: float | None = None, lines: dict[str, Any] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        score: float | None = None,
+        *,
+        lines: dict[str, Any] | None = None,
+        regular: bool = False,
+    ) -> None:
         """Starts saving; `state` must not be donated afterwards (pass a copy). A step already saved is left alone.
 
-        `lines`: the fingerprint of metrics.jsonl as it lies on the disk now, all lines up to this step.
+        `lines`: the fingerprint of metrics.jsonl as it lies on the disk now, all lines up to this step. `regular`: any
+        repetition of the run saves at this step too, so it may go back there; not so where it was interrupted.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -51,7 +63,8 @@ class Saver:
         if cluster.told_by_first(sealed_or_cleared(target) if cluster.first() else 0):
             return
         response = ocp.save_async(target / "state", state)
-        about = {"version": VERSION, "step": step, "score": score, "lines": lines, "config": self.config}
+        about: dict[str, Any] = {"version": VERSION, "step": step, "score": score, "regular": regular}
+        about |= {"lines": lines, "config": self.config}
         self.pending = self.worker.submit(self._seal, target, about, state, response)
 
     def _seal(self, target: Path, about: dict[str, Any], state: Any, response: Any) -> None:
@@ -59,7 +72,7 @@ class Saver:
             finish(target, state, response)
             if cluster.first():
                 files = {name: fingerprint(target / name) for name in file_names(target)}
-                sealed.write(target / MANIFEST, about | {"files": files})
+                sealed.write(target / MANIFEST, about | soundness(state) | {"files": files})
         except Exception:
             if cluster.first():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
@@ -68,11 +81,15 @@ class Saver:
             self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:
-        """Removes all but the latest and the best; and what a killed process left half-written."""
-        keep = set(steps(self.folder)[-KEEP:]) | {best_step(self.folder)}
+        """Removes all but the latest, the latest good ones and the best; and what a killed process left half-written.
+
+        While steps are skipped, those that the run would go back to are not among the latest.
+        """
+        found, good = steps(self.folder), good_steps(self.folder)
+        keep = {*found[-KEEP:], *good[-KEEP:], best_of(self.folder, found), best_of(self.folder, good)}
         for path in self.folder.iterdir():
             if path.name.isdigit() and int(path.name) not in keep and int(path.name) <= newest:
-                shutil.rmtree(path)
+                remove(path)
 
     def wait(self) -> None:
         """Waits until the save under way is sealed, and raises what went wrong in it."""
@@ -134,9 +151,61 @@ def holds_some(folder: Path) -> bool:
     return bool(steps(folder)) or lost
 
 
+def good_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints that a run may go back to, ascending: what they hold is finite and was applied."""
+    manifests = {step: read_manifest(folder / str(step)) for step in steps(folder)}
+    # version 1 said nothing of it
+    good = {"streak": 0, "finite": True, "regular": True}
+    return [
+        step
+        for step, manifest in manifests.items()
+        if all(manifest.get(name, value) == value for name, value in good.items())
+    ]
+
+
+def soundness(state: Any) -> dict[str, Any]:
+    """What a manifest says of the numbers in a state: of a streak of skipped steps, and whether they are finite."""
+    if not hasattr(state, "guard"):
+        return {}
+    streak, finite = int(state.guard.streak), is_finite(state)
+    if not (finite or streak):
+        log.warning("the state of step %d holds numbers that are not finite, though its loss is.", int(state.step))
+    return {"streak": streak, "finite": finite}
+
+
+def is_finite(tree: Any) -> bool:
+    """Whether all floats are, of those that this process's devices hold."""
+    parts = [
+        shard.data
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        for shard in leaf.addressable_shards[: 1 if leaf.is_fully_replicated else None]
+    ]
+    return all(bool(np.isfinite(np.asarray(part)).all()) for part in parts)
+
+
+def remove(path: Path) -> None:
+    """Removes a checkpoint, its manifest first: what is left of one half removed is none."""
+    (path / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(path)
+
+
+def remove_after(folder: Path, step: int) -> None:
+    """Removes all checkpoints after this step, sealed or not, the last one first; durably."""
+    later = [int(path.name) for path in folder.iterdir() if path.name.isdigit() and int(path.name) > step]
+    for number in sorted(later, reverse=True):
+        remove(folder / str(number))
+    sealed.sync_folder(folder)
+
+
 def best_step(folder: Path) -> int | None:
     """The step of the checkpoint with the largest validation score, the earliest of equals; None without any."""
-    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in steps(folder)]
+    return best_of(folder, steps(folder))
+
+
+def best_of(folder: Path, found: list[int]) -> int | None:
+    """The best of these steps' checkpoints, as `best_step`."""
+    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in found]
     known = [(score, -step) for step, score in scored if score is not None and math.isfinite(score)]
     return -max(known)[1] if known else None
 
@@ -181,12 +250,16 @@ def warn_of_unscored(folder: Path) -> None:
 
 
 def read_state(path: Path, abstract: Any) -> Any:
-    """Loads Orbax's files to where `abstract` says, whatever devices they were saved from."""
+    """Loads Orbax's files to where `abstract` says, whatever devices and version of this library they were saved by."""
     from orbax.checkpoint import v1 as ocp
 
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
-    return ocp.load(path.resolve(), placed)
+    migration = MIGRATIONS.get(read_manifest(path.parent).get("version", VERSION))
+    if migration is None:
+        return ocp.load(path.resolve(), placed)
+    state = migration.renewed(ocp.load(path.resolve(), migration.saved(placed)))
+    return jax.device_put(state, jax.tree.map(lambda a: a.sharding, placed))
 
 
 def kept_config(folder: Path) -> dict[str, Any]:

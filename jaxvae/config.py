@@ -82,6 +82,9 @@ class Train:
     # stop after so many validations without a better elbo, and use the best weights; of a model that has no elbo,
     # without a smaller rate + distortion
     patience: int | None = may_change(None)
+    # so many times a run whose numbers are not finite any more goes back to its last good checkpoint, with updates half
+    # as large; then it stops
+    rollbacks: int = may_change(3)
     init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
     seeds: int = 1  # so many members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
     sweep: str = "none"  # none | beta(0.5, 1.0, 4.0) | learning_rate(1e-4, 1e-3): a member for each value (and seed)

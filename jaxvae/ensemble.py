@@ -10,13 +10,14 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxvae import checkpoint, disk, environment, sealed, summary
+from jaxvae import checkpoint, disk, environment, events, rollback, sealed, summary
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
@@ -28,7 +29,6 @@ from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
     EARLY_FRAMES,
-    MOST_SKIPS,
     claim,
     conclude,
     keep_frame,
@@ -40,8 +40,9 @@ from jaxvae.loop import (
 )
 from jaxvae.members import Member, members_of
 from jaxvae.progress import Progress, describe
+from jaxvae.rollback import Stuck
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
-from jaxvae.start import start_from
+from jaxvae.start import start_from, with_scale
 from jaxvae.step import State
 from jaxvae.vmapped import Engine, make_engine
 
@@ -135,14 +136,16 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
     states = start(seats, say)
     step, total = int(states[0].step), config.train.steps
     with contextlib.ExitStack() as opened:
+        for seat in seats:
+            events.cut(seat.workdir, step)
         logbooks = [opened.enter_context(Logbook(seat.workdir, step, seat.lines(step))) for seat in seats]
         savers = [opened.enter_context(Saver(seat.checkpoints, sealed.read(seat.workdir / CONFIG))) for seat in seats]
         bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
         caught = opened.enter_context(interruptible())
-        late = LateMetrics(config.train, LinesOfMembers(seats, logbooks, bar))
         if step == 0:
             keep_frames(seats, states, 0)
         now = engine.place(states)
+        late = LateMetrics(config.train, LinesOfMembers(seats, logbooks, bar, step, lambda: engine.collect(now)))
         while step < total and not caught:
             target = next_stop(step, config, bar.speed)
             now, metrics = engine.advance(now, step, target - step)
@@ -159,13 +162,13 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
             late.write_all()
             scores = validate(seats, states, step, logbooks, bar) if validating else [None] * len(seats)
             if saving:
-                save(step, states, scores, logbooks, savers)
+                save(seats, step, states, scores, logbooks, savers)
             bar.rest(step)
         if caught:
             noticed.set()
         late.write_all()
         states = engine.collect(now)
-        save(step, states, [None] * len(seats), logbooks, savers)
+        save(seats, step, states, [None] * len(seats), logbooks, savers)
     if caught:
         raise Interrupted(caught[0], step)
     return states
@@ -180,7 +183,9 @@ def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
     if step is not None:
         say(f"resuming at step {step:,}")
         abstract = abstract_state(config, parts)
-        return [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
+        states = [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
+        scales = [events.scale_at(seat.workdir, step) for seat in seats]  # of a member that went on alone for a while
+        return [with_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
     require_memory(seats[0].experiment, abstract_state(config, parts), len(seats))
     first = make_first_state(config, parts)
     keys = [(seat.experiment.init_key, seat.experiment.train_key) for seat in seats]
@@ -237,6 +242,7 @@ def mean(each: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def save(
+    seats: Sequence[Seat],
     step: int,
     states: Sequence[State],
     scores: Sequence[float | None],
@@ -247,41 +253,79 @@ def save(
     lines = [logbook.sync() for logbook in logbooks]
     for saver in savers:
         saver.wait()
+    regular = step % seats[0].member.config.train.checkpoint_every == 0
     for saver, state, score, written in zip(savers, states, scores, lines, strict=True):
-        saver.save(step, state, score, written)
+        saver.save(step, state, score, lines=written, regular=regular)
 
 
 class LinesOfMembers:
-    """What writes a step's lines, one to each member's logbook, for LateMetrics, whose values are [members] each."""
+    """What writes a step's lines, one to each member's logbook, for LateMetrics, whose values are [members] each.
 
-    def __init__(self, seats: Sequence[Seat], logbooks: Sequence[Logbook], bar: Progress):
-        self.seats, self.logbooks, self.bar = seats, logbooks, bar
-        self.stuck: set[str] = set()
+    `states()` gives copies of the members' states as they are when it is called.
+    """
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        logbooks: Sequence[Logbook],
+        bar: Progress,
+        step: int,
+        states: Callable[[], list[State]],
+    ):
+        self.seats, self.logbooks, self.bar, self.states = seats, logbooks, bar, states
+        self.incidents = [events.Incidents(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
+        self.stuck = {
+            seat.member.name: stuck_before(seat, step)
+            for seat, its in zip(seats, self.incidents, strict=True)
+            if its.before.get("streak", 0) >= rollback.MOST_SKIPS
+        }
+
+    def say_of(self, seat: Seat, text: str) -> None:
+        self.bar.say(f"{seat.member.name}: {text}")
 
     def __call__(self, step: int, values: dict[str, Any], reached: int) -> None:
         each = [{name: float(of_all[i]) for name, of_all in values.items()} for i in range(len(self.seats))]
         clock = self.bar.update(reached, mean(each))
         clock["images_per_second"] /= len(each)  # a member's own share
-        for seat, logbook, numbers in zip(self.seats, self.logbooks, each, strict=True):
+        for seat, logbook, its, numbers in zip(self.seats, self.logbooks, self.incidents, each, strict=True):
             numbers["learning_rate"] = float(seat.experiment.parts.schedule(step - 1))
             logbook.write(step, "train", numbers)
             logbook.write_timing(step, clock)
+            if seat.member.name in self.stuck:
+                its.before = numbers
+            else:
+                its.look(step, numbers)
         self.look_for_stuck(step, each)
 
     def look_for_stuck(self, step: int, each: Sequence[dict[str, float]]) -> None:
-        """Says which member's steps are all skipped by now; FloatingPointError once that is every member."""
-        stuck = {
-            seat.member.name for seat, values in zip(self.seats, each, strict=True) if values["streak"] >= MOST_SKIPS
-        }
-        for name in sorted(stuck - self.stuck):
-            self.bar.say(f"step {step:,}  {name}: no finite loss or gradient in {MOST_SKIPS} steps; it stands still.")
-        self.stuck = stuck
-        if len(stuck) == len(self.seats):
+        """Says which member's steps are all skipped by now, and why; FloatingPointError once that is every member."""
+        now = {}
+        for place, (seat, values) in enumerate(zip(self.seats, each, strict=True)):
+            name = seat.member.name
+            if values["streak"] >= rollback.MOST_SKIPS:
+                now[name] = self.stuck.get(name) or self.diagnosed(place, step, values)
+        self.stuck = now
+        if len(now) == len(self.seats):
+            found = "\n  ".join(f"{name}: {text}" for name, text in now.items())
             raise FloatingPointError(
-                f"the last {MOST_SKIPS} steps up to {step:,} of all members had no finite loss or gradient: they were "
-                "skipped, training is stopped and the last good checkpoints kept. "
-                "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
+                f"all members stand still up to step {step:,}:\n  {found}\nTraining is stopped and the last good "
+                f"checkpoints kept. {rollback.ADVICE}"
             )
+
+    def diagnosed(self, place: int, step: int, values: dict[str, float]) -> str:
+        """Why this member stands still, in words, which its events keep."""
+        seat, stuck = self.seats[place], Stuck(step, int(values["streak"]), values["scale"])
+        stuck.state = self.states()[place]
+        about = rollback.about(seat.experiment, stuck)
+        events.append(seat.workdir, "stopped", step, **about)
+        self.say_of(seat, f"{about['text']}; it stands still.")
+        return about["text"]
+
+
+def stuck_before(seat: Seat, step: int) -> str:
+    """Why a member stands still that did so before this step."""
+    texts = [event["text"] for event in events.read(seat.workdir, step) if event["event"] == "stopped"]
+    return texts[-1] if texts else "its steps are skipped"
 
 
 def conclude_members(
@@ -290,7 +334,7 @@ def conclude_members(
     """Scores, draws and reports every member that did not fail; writes and says what they have in common."""
     runs, failed = [], []
     for seat, state in zip(seats, states, strict=True):
-        if int(state.guard.streak) >= MOST_SKIPS:
+        if int(state.guard.streak) >= rollback.MOST_SKIPS:
             say(f"{seat.member.name}: its last steps had no finite loss or gradient; it is not scored.")
             failed.append(seat.member.name)
             continue

@@ -103,6 +103,13 @@ def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
     (folder / "new.npy").replace(folder / f"{step:09d}.npy")
 
 
+def forget_frames(workdir: Path, step: int) -> None:
+    """Removes what was kept after this step: a run that goes on from there dreams anew."""
+    for path in (workdir / FRAMES).glob("[0-9]*.npy"):
+        if int(path.stem) > step:
+            path.unlink()
+
+
 def read_frames(workdir: Path) -> dict[int, np.ndarray]:
     """{step: float [N, H, W, C] in [0, 1]}, ascending; ValueError names a file that holds no such frame."""
     paths = sorted(path for path in (workdir / FRAMES).glob("*.npy") if path.stem.isdecimal())

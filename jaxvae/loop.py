@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax import random
 
-from jaxvae import checkpoint, cluster, disk, environment, figures, report, results, sealed
+from jaxvae import checkpoint, cluster, disk, environment, events, figures, report, results, sealed
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -27,6 +27,7 @@ from jaxvae.layout import Layout
 from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.progress import Progress, describe
+from jaxvae.rollback import Stuck, go_back, look_for_streak
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
 from jaxvae.start import start
 from jaxvae.step import State
@@ -36,7 +37,6 @@ STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
 EARLY_FRAMES = (10, 30, 100, 300, 1000)  # what the model dreams changes fastest before the first validation
 FRAME = 16  # pictures of a moment of training
-MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient end the run
 
 
 def train(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> Run:
@@ -126,8 +126,18 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if cluster.first():
+        if not is_trained(workdir) and not holds(workdir, config):
+            (workdir / events.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     cluster.told_by_first(0)  # the others go on when the folder is there
+
+
+def holds(workdir: Path, config: Config) -> bool:
+    """Whether a run of this config began here."""
+    try:
+        return not configs.differences(configs.load(workdir / CONFIG)[0], config)
+    except (OSError, ValueError):
+        return False
 
 
 def is_trained(workdir: Path) -> bool:
@@ -137,48 +147,85 @@ def is_trained(workdir: Path) -> bool:
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
-    """Takes the steps that are left; returns the state whose weights count: the last, or with patience the best."""
+    """Takes the steps that are left; returns the state whose weights count: the last, or with patience the best.
+
+    Where the numbers go bad it goes back, and on from there as a run does that was stopped and is started again.
+    """
+    state, folder = None, workdir / CHECKPOINTS
+    with interruptible() as caught:
+        while state is None:
+            try:
+                state = session(experiment, engine, workdir, caught, say)
+            except Stuck as stuck:
+                if cluster.anyone(bool(caught)):  # whoever starts it again comes to the same rollback
+                    last = max(checkpoint.steps(folder), default=0)
+                    raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
+                go_back(experiment, workdir, stuck, say)
+    say_skipped(state, say)
+    return best(experiment, folder, state) if experiment.config.train.patience else state
+
+
+def say_skipped(state: State, say: Callable[[str], None]) -> None:
+    """Says how many of the run's steps were skipped, if any."""
+    skipped, streak = int(state.guard.skipped), int(state.guard.streak)
+    if skipped:
+        last = f", the last {streak:,} among them" if streak else ""
+        say(f"{skipped:,} of {int(state.step):,} steps were skipped{last}: a loss or gradient was not finite.")
+
+
+def session(
+    experiment: Experiment, engine: Engine, workdir: Path, caught: list[int], say: Callable[[str], None]
+) -> State:
+    """Takes steps from where the run's directory says to the end; Stuck where they are skipped one after the other."""
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
     disk.require_room(folder, state)
     step, total, writes = int(state.step), config.train.steps, cluster.first()
+    if writes:
+        events.cut(workdir, step)
+        figures.forget_frames(workdir, step)
     patience = Patience(config.train.patience, workdir, step)
     with (
         Logbook(workdir, step, checkpoint.lines_of(folder, step)) if writes else NoLogbook() as logbook,
         Saver(folder, sealed.read(workdir / CONFIG)) as saver,
         Progress(total, step, config.data.batch_size, show=writes) as bar,
-        interruptible() as caught,
     ):
-        late = LateMetrics(config.train, line_writer(experiment, logbook, bar))
+        incidents = events.Incidents(workdir, step, bar.say) if writes else None
+        late = LateMetrics(config.train, line_writer(experiment, logbook, bar, incidents))
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
-        while step < total and not patience.spent and not cluster.anyone(bool(caught)):
-            target = cluster.told_by_first(next_stop(step, config, bar.speed))
-            state, metrics = engine.advance(state, step, target - step)
-            step, score, better = target, None, False
-            late.add(step, metrics)
-            if due(step, config.train.validate_every, total):
-                late.write_all()
-                now = engine.collect(state)
-                score = validate(experiment, now, step, logbook, bar)
-                better = patience.record(score)
-                keep_frame(experiment, now, workdir, step)
-                bar.rest(step)
-            elif step in EARLY_FRAMES:
-                keep_frame(experiment, engine.collect(state), workdir, step)
-            if due(step, config.train.checkpoint_every, total) or better:
-                late.write_all()
-                saver.save(step, engine.collect(state), score, logbook.sync())
-                bar.rest(step)
-        if caught:
-            noticed.set()
-        late.write_all()
+        try:
+            while step < total and not patience.spent and not cluster.anyone(bool(caught)):
+                target = cluster.told_by_first(next_stop(step, config, bar.speed))
+                state, metrics = engine.advance(state, step, target - step)
+                step, score, better = target, None, False
+                late.add(step, metrics)
+                if due(step, config.train.validate_every, total):
+                    late.write_all()
+                    now = engine.collect(state)
+                    score = validate(experiment, now, step, logbook, bar)
+                    better = patience.record(score)
+                    keep_frame(experiment, now, workdir, step)
+                    bar.rest(step)
+                elif step in EARLY_FRAMES:
+                    keep_frame(experiment, engine.collect(state), workdir, step)
+                if due(step, config.train.checkpoint_every, total) or better:
+                    late.write_all()
+                    regular = better or step % config.train.checkpoint_every == 0
+                    saver.save(step, engine.collect(state), score, lines=logbook.sync(), regular=regular)
+                    bar.rest(step)
+            if caught:
+                noticed.set()
+            late.write_all()
+        except Stuck as stuck:
+            stuck.state = engine.collect(state)
+            raise
         state = engine.collect(state)
         saver.save(step, state, lines=logbook.sync())
     if cluster.anyone(bool(caught)):
         raise Interrupted(caught[0] if caught else signal.SIGTERM, step)
-    return best(experiment, folder, state) if config.train.patience else state
+    return state
 
 
 def best(experiment: Experiment, folder: Path, state: State) -> State:
@@ -197,21 +244,18 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
 
 
 def line_writer(
-    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress
+    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress, incidents: events.Incidents | None
 ) -> Callable[[int, dict[str, Any], int], None]:
-    """What writes a step's line, for LateMetrics; it raises FloatingPointError where nothing is finite any more."""
+    """What writes a step's line, for LateMetrics; it raises Stuck where nothing is finite any more."""
 
     def write(step: int, values: dict[str, Any], reached: int) -> None:
         numbers = {name: float(value) for name, value in values.items()}
         numbers["learning_rate"] = float(experiment.parts.schedule(step - 1))
         logbook.write(step, "train", numbers)
         logbook.write_timing(step, bar.update(reached, numbers))
-        if numbers["streak"] >= MOST_SKIPS:
-            raise FloatingPointError(
-                f"the last {numbers['streak']:.0f} steps up to {step:,} had no finite loss or gradient: "
-                "they were skipped, the run is stopped and its last good checkpoint kept. "
-                "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
-            )
+        if incidents is not None:
+            incidents.look(step, numbers)
+        look_for_streak(step, numbers)
 
     return write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae import baselines, checkpoint, cluster
+from jaxvae import baselines, checkpoint, cluster, events
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment, require_memory
 from jaxvae.run import abstract_state, first_state, load
@@ -23,7 +24,25 @@ PREPARE = 1  # purpose folded into the key of initialisation
 
 
 def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """The state of the latest intact checkpoint, or a first one, as train.init_from says."""
+    """The state of the latest intact checkpoint, or a first one, as train.init_from says.
+
+    Where a rollback led to that state, its updates have the scale that the rollback gave them.
+    """
+    state = restored_or_first(experiment, folder, say)
+    return with_scale(state, events.scale_at(folder.parent, int(state.step)))
+
+
+def with_scale(state: State, scale: float | None) -> State:
+    """The state whose updates are multiplied by `scale`; the state itself for None."""
+    if scale is None:
+        return state
+    old = state.guard.scale
+    new = jax.device_put(np.asarray(scale, old.dtype), old.sharding)
+    return state.replace(guard=dataclasses.replace(state.guard, scale=new))
+
+
+def restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
+    """The state of the latest intact checkpoint, or a first one."""
     config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
     abstract = experiment.layout.abstract(abstract_state(config, parts))
@@ -34,7 +53,8 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
         say(f"resuming at step {int(state.step):,}")
         return state
     places = experiment.layout.of_state(abstract) if experiment.layout.spread else None
-    state = first_state(config, parts, experiment.init_key, experiment.train_key, places)
+    keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
+    state = first_state(config, parts, *keys, places)
     if config.train.init_from == CLOSED_FORM:
         say("solving the linear model in closed form")
         return start_from_closed_form(experiment, state)

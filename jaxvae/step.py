@@ -16,16 +16,36 @@ from jaxvae.objective import Objective
 from jaxvae.terms import example_keys
 
 PREPARE, MODEL, OBJECTIVE = range(3)  # purposes folded into the step's key
+KNOWN = 50  # so many losses make up what is usual
+FAR = 10.0  # a spike is so many spreads above it,
+LEAST = 1e-4  # of a spread no smaller than this share of it: rounding is no spread
+
+
+def count() -> Array:
+    return jnp.zeros((), jnp.int32)
+
+
+def number() -> Array:
+    return jnp.zeros((), jnp.float32)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """Steps skipped because their loss or gradient was not finite, how many in a row, and the scale of updates."""
+    """What went wrong so far: steps that were skipped, and losses that stood out of their neighbours.
+
+    A skipped step had a loss, gradient or new variable that was not finite; `streak` of them came last without a good
+    one. `scale` multiplies the updates. `usual` and `spread` are running means of the loss and of its distance from
+    there, over the good steps, `seen` so far; `spikes` counts losses far above.
+    """
 
     skipped: Array
     streak: Array
     scale: Array
+    seen: Array = dataclasses.field(default_factory=count)
+    usual: Array = dataclasses.field(default_factory=number)
+    spread: Array = dataclasses.field(default_factory=number)
+    spikes: Array = dataclasses.field(default_factory=count)
 
 
 @jax.tree_util.register_dataclass
@@ -70,7 +90,7 @@ def init_state(
         ema=jax.tree.map(jnp.copy, params) if ema else {},
         opt=optimizer.init(params),
         variables={"model": variables, "objective": memory},
-        guard=Guard(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)),
+        guard=Guard(count(), count(), jnp.ones((), jnp.float32)),
         key=train_key,
     )
 
@@ -92,35 +112,50 @@ def make_train_step(
     device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
     nothing else. A model with a field `training` is trained with that set.
     """
-    model = model.clone(training=True) if hasattr(model, "training") else model
+    forward = make_forward(model, objective, prepare, samples=samples)
 
     def train_step(state: State, batch, *, axis_name: str | None = None) -> tuple[State, dict[str, Array]]:
-        key, params = random.fold_in(state.key, state.step), varying(state.params, axis_name)
+        params = varying(state.params, axis_name)
 
         def loss(params, batch):
-            data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
-            keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
-            variables, memory = state.variables["model"], state.variables["objective"]
-            terms, variables = model.apply(
-                {"params": params["model"], **variables},
-                *(keys, data.x, data.condition),
-                target=data.target,
-                mutable=list(variables),
-            )
-            out = objective.apply(
-                *(params["objective"], memory, terms),
-                key=random.fold_in(key, OBJECTIVE),
-                step=state.step,
-                gather=gather_over(axis_name),
-            )
+            _, _, variables, out = forward(state, params, batch, axis_name=axis_name)
             metrics = jax.tree.map(jnp.mean, {"loss": out.value, **out.metrics})
-            return jnp.mean(out.value), ({"model": variables, "objective": out.memory}, metrics)
+            return jnp.mean(out.value), (variables, metrics)
 
         found = mean_over_parts(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
         grads, (variables, metrics) = mean_over(axis_name, found)
         return update(state, optimizer, grads, variables, metrics, ema)
 
     return train_step
+
+
+def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -> Callable:
+    """Returns forward(state, params, batch, *, axis_name=None) -> (prepared batch, terms, new variables, Loss).
+
+    What a step computes before it takes gradients with respect to `params`, of those examples.
+    """
+    model = model.clone(training=True) if hasattr(model, "training") else model
+
+    def forward(state: State, params: Any, batch, *, axis_name: str | None = None):
+        key = random.fold_in(state.key, state.step)
+        data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
+        keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
+        variables, memory = state.variables["model"], state.variables["objective"]
+        terms, variables = model.apply(
+            {"params": params["model"], **variables},
+            *(keys, data.x, data.condition),
+            target=data.target,
+            mutable=list(variables),
+        )
+        out = objective.apply(
+            *(params["objective"], memory, terms),
+            key=random.fold_in(key, OBJECTIVE),
+            step=state.step,
+            gather=gather_over(axis_name),
+        )
+        return data, terms, {"model": variables, "objective": out.memory}, out
+
+    return forward
 
 
 def mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
@@ -156,9 +191,11 @@ def mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str |
 
 
 def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:
-    """Applies the gradients; where they or the loss are not finite, keeps everything but the step and the guard."""
+    """Applies the gradients; where they, the loss or a new variable are not finite, keeps all but step and guard."""
     norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    for leaf in jax.tree.leaves(variables):
+        good &= jnp.isfinite(leaf).all()
 
     def take(old: tuple) -> tuple:
         params, average, opt, _ = old
@@ -175,13 +212,31 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
         cpu=lambda old: lax.cond(good, take, keep, old),  # a tenth of a small step faster than selecting
         default=lambda old: jax.tree.map(partial(jnp.where, good), take(old), keep(old)),  # no wait for `good`
     )
-    guard = Guard(
-        skipped=state.guard.skipped + ~good,
-        streak=jnp.where(good, 0, state.guard.streak + 1),
-        scale=state.guard.scale,
-    )
+    guard = watched(state.guard, metrics["loss"], good)
     state = State(state.step + 1, params, average, opt, variables, guard, state.key)
-    return state, {**metrics, "grad_norm": norm, "skipped": guard.skipped, "streak": guard.streak}
+    told = {name: getattr(guard, name) for name in ("skipped", "streak", "scale", "spikes")}
+    return state, {**metrics, "grad_norm": norm, **told}
+
+
+def watched(guard: Guard, loss: Array, good: Array) -> Guard:
+    """The guard after a step with this loss, which was applied if it was `good`."""
+    skipped = dataclasses.replace(guard, skipped=guard.skipped + ~good, streak=guard.streak + 1)
+    reach = FAR * jnp.maximum(guard.spread, LEAST * jnp.maximum(jnp.abs(guard.usual), 1.0))
+    known, loss = guard.seen >= KNOWN, jnp.nan_to_num(loss.astype(guard.usual.dtype))
+    spike = known & (loss > guard.usual + reach)
+    # a spike counts for as much as is just usual: else it would be the measure of those that follow
+    loss = jnp.where(known, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
+    weight = 1.0 / (1.0 + jnp.minimum(guard.seen, KNOWN - 1).astype(loss.dtype))  # float32, whatever jax_enable_x64
+    away = jnp.abs(weight * loss - weight * guard.usual)  # multiplied first: a difference could overflow
+    moved = dataclasses.replace(
+        guard,
+        streak=jnp.zeros_like(guard.streak),
+        seen=guard.seen + 1,
+        usual=(1.0 - weight) * guard.usual + weight * loss,
+        spread=(1.0 - weight) * guard.spread + jnp.where(guard.seen > 0, away, 0.0),
+        spikes=guard.spikes + spike,
+    )
+    return jax.tree.map(partial(jnp.where, good), moved, skipped)
 
 
 def averaged(average: Any, params: Any, step: Array, decay: float) -> Any:

@@ -286,9 +286,10 @@ def test_patience_stops_early_and_gives_the_best_weights(tmp_path):
 
 
 def test_a_run_that_only_meets_nan_stops_and_says_so(tmp_path):
-    config = tiny(steps=2000)
+    config = tiny(steps=2000, validate_every=2000, checkpoint_every=2000, rollbacks=1)
     config.optimizer.learning_rate, config.optimizer.clip, config.optimizer.schedule = 1e30, None, "constant"
-    with pytest.raises(FloatingPointError, match=r"Lower optimizer\.learning_rate"):
+    why = r"first bad at step 2: q, in the layer posterior/Dense_0.* went back 1 times.* Lower optimizer\.learning_rate"
+    with pytest.raises(FloatingPointError, match=why):
         go(config, tmp_path / "run")
 
 

@@ -14,7 +14,7 @@ from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.data.prepare import Prepare, binarize, grey
 from jaxvae.objective import Loss, Objective, elbo
-from jaxvae.step import MODEL, PREPARE, init_state, make_train_step
+from jaxvae.step import MODEL, PREPARE, Guard, init_state, make_train_step, update, watched
 from jaxvae.terms import example_keys
 
 RATE = 1e-3
@@ -222,6 +222,67 @@ def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
     assert not np.isfinite(metrics["grad_norm"])
     assert same((state.params, state.ema, state.opt), (new.params, new.ema, new.opt))
     assert (int(new.guard.skipped), int(new.guard.streak)) == (1, 1)
+
+
+def test_whatever_is_not_finite_in_what_a_step_found_it_is_skipped():
+    """NaN and infinities in the loss, in one number of a gradient, of a new variable; one compiled update."""
+    state, _ = start(make_examples(6), ema=0)
+    state = state.replace(variables={"model": {"codes": jnp.ones(3)}, "objective": {"count": jnp.ones((), jnp.int32)}})
+    found = jax.tree.map(jnp.ones_like, (state.params, state.variables, {"loss": jnp.ones(())}))
+    take = jax.jit(lambda found: update(state, optax.sgd(RATE), found[0], found[1], found[2], 0.0))
+    leaves, structure = jax.tree.flatten(found)
+    assert int(take(found)[0].guard.skipped) == 0
+    for place, leaf in enumerate(leaves):
+        for bad in (np.nan, np.inf, -np.inf) if jnp.issubdtype(leaf.dtype, jnp.floating) else ():
+            spoiled = np.array(leaf)
+            spoiled.flat[-1] = bad
+            new, metrics = take(jax.tree.unflatten(structure, [*leaves[:place], spoiled, *leaves[place + 1 :]]))
+            assert (int(metrics["skipped"]), int(metrics["streak"])) == (1, 1)
+            assert same((state.params, state.opt, state.variables), (new.params, new.opt, new.variables))
+
+
+@jax.jit
+def guard_after(losses):
+    """The guard's history over such losses, of which the finite ones were good."""
+
+    def one(guard, loss):
+        guard = watched(guard, loss, jnp.isfinite(loss))
+        return guard, guard
+
+    zero = jnp.zeros((), jnp.int32)
+    return jax.lax.scan(one, Guard(zero, zero, jnp.ones(())), losses)[1]
+
+
+def test_a_spike_of_the_loss_is_counted_and_does_not_become_the_usual():
+    losses = 100 + np.random.default_rng(0).normal(size=300).astype(np.float32)
+    calm = guard_after(losses)
+    assert int(calm.spikes[-1]) == 0
+    assert float(calm.usual[-1]) == pytest.approx(100, abs=0.5)
+    assert float(calm.spread[-1]) == pytest.approx(np.sqrt(2 / np.pi), rel=0.25)  # of a normal distribution
+    losses[[100, 200, 201]] = 1e30, 200, 150
+    losses[250] = -500  # far below is no spike
+    losses[[260, 261]] = np.nan, np.inf  # nor is what is skipped
+    seen = guard_after(losses)
+    assert np.flatnonzero(np.diff(seen.spikes)).tolist() == [99, 199, 200]
+    assert float(seen.usual[201]) < 103
+    assert (int(seen.skipped[-1]), int(seen.seen[-1])) == (2, 298)
+    losses[:2] = 3e38, -3e38  # nothing is usual yet, and nothing overflows
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(guard_after(losses)))
+
+
+def test_a_loss_that_stays_higher_becomes_the_usual_soon():
+    spikes = guard_after(np.repeat(np.float32([1, 50]), [100, 200])).spikes
+    assert 1 < int(spikes[-1]) < 100
+    assert int(spikes[-1]) == int(spikes[200])
+
+
+def test_spikes_change_no_weight_and_stand_in_the_metrics():
+    batch = make_examples(6)
+    state, step = start(batch)
+    warned = dataclasses.replace(state.guard, seen=jnp.int32(50), usual=jnp.float32(-1e6), spread=jnp.float32(1.0))
+    (one, metrics), (other, _) = step(state.replace(guard=warned), batch), step(state, batch)
+    assert same((one.params, one.ema, one.opt), (other.params, other.ema, other.opt))
+    assert (int(metrics["spikes"]), int(one.guard.spikes), float(metrics["scale"])) == (1, 1, 1.0)
 
 
 def test_the_guards_scale_multiplies_the_updates():

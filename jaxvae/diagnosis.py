@@ -1,0 +1,159 @@
+"""Where numbers went bad: the first bad step replayed alone, operation by operation, and its first bad value named.
+
+A step's randomness comes from its number and its batch from the one order, so any step can be replayed; and as skipped
+steps change no weights, the state of the first of them is still at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import random
+
+from jaxvae.data.pipeline import Streaming
+from jaxvae.experiment import Experiment
+from jaxvae.step import State, make_forward
+
+INFERENCE, GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
+OWN = "the objective"
+PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": GENERATION, "log_px": GENERATION}
+
+
+class Finding(NamedTuple):
+    """The first term that was not finite, the layer in or after which it became so, if any, and both in words."""
+
+    term: str | None
+    layer: str | None
+    words: str
+
+
+class Watch:
+    """An interceptor of Linen's methods: which layers came out finite, in their order, and the first that did not."""
+
+    def __init__(self) -> None:
+        self.finished: list[str] = []
+        self.bad: str | None = None
+
+    def __call__(self, call: Callable, args: Any, kwargs: Any, context: Any) -> Any:
+        path = "/".join(context.module.path)
+        sound = not path or self.bad is not None or is_finite((args, kwargs))
+        out = call(*args, **kwargs)
+        if path and self.bad is None and sound:
+            if is_finite(out):
+                self.finished.append(path)
+            else:
+                self.bad = path
+        return out
+
+
+def diagnose(experiment: Experiment, state: State) -> Finding:
+    """What is first not finite in the step after this state, in the order of computation.
+
+    The state lies whole on this process's first device. Nothing here may cost a run its way back: what cannot be
+    replayed alone, for its memory perhaps, is said.
+    """
+    try:
+        return replayed(experiment, state)
+    except Exception as error:
+        return Finding(None, None, f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})")
+
+
+def replayed(experiment: Experiment, state: State) -> Finding:
+    """`diagnose`, part by part of a batch that training takes in parts; raises what the replay does."""
+    config, parts = experiment.config, experiment.parts
+    state = state.replace(key=random.clone(state.key))
+    training = experiment.data.splits["train"]
+    batch = Streaming(training, random.clone(experiment.data_key), config.data.batch_size).batch(int(state.step))
+    forward = make_forward(parts.model, parts.objective, parts.prepare, samples=config.train.samples)
+    for part in range(config.train.accumulate):
+        rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
+        if (found := look(forward, state, rows)) is not None:
+            return found
+    return Finding(None, None, "replayed alone it was finite: rounding decides there, or the machine erred")
+
+
+def look(forward: Callable, state: State, batch: Any) -> Finding | None:
+    """What is first not finite of one step on this batch; None where all is finite."""
+    watch = Watch()
+    with nn.intercept_methods(watch):
+        data, terms, variables, out = forward(state, state.params, batch)
+    for name in ("x", "target", "condition"):
+        if not is_finite(getattr(data, name)):
+            return Finding(name, None, f"{name}, as data.prepare makes it")
+    for term, value in named(terms):
+        if not is_finite(value):
+            return after_layers(term, state, watch)
+    if not is_finite(out.value):
+        return Finding("loss", None, "the loss, made by the objective of finite terms")
+    if (found := bad_gradient(forward, state, batch, watch)) is not None:
+        return found
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        if not is_finite(leaf):
+            layer, name = place_of(path)
+            return Finding("variables", layer, f"the new {name} of {layer or OWN}")
+    return None
+
+
+def named(terms: Any) -> Iterator[tuple[str, Any]]:
+    """The pieces of the bound with their names, in the order of computation; of several levels, numbered."""
+    for number, level in enumerate(terms.levels):
+        suffix = f"_{number}" if len(terms.levels) > 1 else ""
+        for name in ("q", "p", "z", "log_q", "log_p", "kl"):
+            yield name + suffix, getattr(level, name)
+    yield "px", terms.px
+    yield "log_px", terms.log_px
+    yield from terms.extra.items()
+
+
+def after_layers(term: str, state: State, watch: Watch) -> Finding:
+    """The finding of a term: in the first bad layer, or after the last of those that it comes from."""
+    if watch.bad is not None:
+        broken = [name for name, leaf in of_layer(state.params["model"], watch.bad) if not is_finite(leaf)]
+        whose = f", whose {broken[0]} is not finite itself" if broken else ""
+        return Finding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
+    parts = PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, INFERENCE)
+    before = [path for path in watch.finished if path.split("/")[0] in parts] or watch.finished
+    layer = before[-1] if before else None
+    return Finding(term, layer, f"{term}, after the layer {layer}")
+
+
+def bad_gradient(forward: Callable, state: State, batch: Any, watch: Watch) -> Finding | None:
+    """The gradient that is not finite and is computed first: of the layer that came last; or their norm."""
+    gradient = jax.grad(lambda params: jnp.mean(forward(state, params, batch)[3].value))(state.params)
+    leaves = [(*place_of(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
+    order = {path: place for place, path in enumerate(watch.finished)}
+    bad = [(layer, name) for layer, name, leaf in leaves if not is_finite(leaf)]
+    if bad:
+        layer, name = max(bad, key=lambda each: order.get(each[0] or "", -1))
+        return Finding("gradient", layer, f"the gradient of {name} of {layer or OWN}, though the loss is finite")
+    if not is_finite(optax.tree.norm(gradient)):
+        layer, name, _ = max(leaves, key=lambda each: float(jnp.abs(each[2]).max()))
+        return Finding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or OWN}")
+    return None
+
+
+def place_of(path: Any) -> tuple[str | None, str]:
+    """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
+    names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
+    return "/".join(names[1:-1]) or None, names[-1]
+
+
+def of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
+    """(name, array) of the parameters that belong to this layer, or to one inside it."""
+    for name in layer.split("/"):
+        params = params.get(name, {}) if isinstance(params, dict) else {}
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return [("/".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
+
+
+def is_finite(tree: Any) -> bool:
+    """Whether all floats are, as far as they are known: what is traced, inside a loop of a layer's own, is not."""
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
+    known = [a for a in arrays if jnp.issubdtype(a.dtype, jnp.inexact) and not isinstance(a, jax.core.Tracer)]
+    return all(bool(np.isfinite(np.asarray(a)).all()) for a in known)
