@@ -24,7 +24,7 @@ from jaxvae.run import Run, abstract_state, variables_of
 
 PACKAGE = str(Path(jaxvae.__file__).parent)
 calm = settings(
-    derandomize=True, deadline=None, max_examples=80, database=None, suppress_health_check=list(HealthCheck)
+    derandomize=True, deadline=None, max_examples=50, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_descriptions_of_earlier_versions_and_nonsense_are_built_again(old, sour
     (path,) = cache_folder.rglob("meta.json")
     path.write_bytes(old)
     assert contents(opened("npz:a.npz", sources)) == whole
+
+
+def test_blocks_are_read_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(seal, "BLOCK", 10)
+    monkeypatch.setattr(seal, "PIECE", 4)
+    content = bytes(range(25))
+    (tmp_path / "file").write_bytes(content)
+    expected = [zlib.crc32(content[first : first + 10]) for first in (0, 10, 20)]
+    assert list(seal.checksums(tmp_path / "file")) == expected
+    assert next(seal.checksums(tmp_path / "file", 1)) == expected[1]
 
 
 def test_a_large_set_is_checked_in_parts_and_wholly_where_that_is_asked_for(tmp_path, monkeypatch):
@@ -229,15 +240,14 @@ def test_processes_that_find_damage_at_once_build_at_once_and_see_the_same_bits(
 
 
 def test_a_set_that_another_process_takes_away_before_it_is_opened_is_built_again(sources, cache_folder, monkeypatch):
-    whole, read = contents(opened("npz:a.npz", sources)), seal.read
-    (folder,) = (cache_folder / "decoded").iterdir()
+    whole, cached = contents(opened("npz:a.npz", sources)), decoded.cached
 
-    def taken_away(path):
-        monkeypatch.setattr(decoded.seal, "read", read)
-        monkeypatch.setattr(seal, "damage", lambda *given: shutil.rmtree(folder))
-        return read(path)
+    def taken_away(*given):
+        monkeypatch.setattr(decoded, "cached", cached)
+        shutil.rmtree(cached(*given))
+        return given[0]
 
-    monkeypatch.setattr(decoded.seal, "read", taken_away)
+    monkeypatch.setattr(decoded, "cached", taken_away)
     assert contents(opened("npz:a.npz", sources)) == whole
 
 
