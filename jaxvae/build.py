@@ -412,20 +412,23 @@ def call_factory(
     try:
         if taken := sorted(set(filled) & set(kwargs)):
             raise TypeError(f"{taken[0]!r} follows from other fields")
-        require_types(factory, signature.bind(*args, **kwargs, **filled).arguments)
+        given = signature.bind(*args, **kwargs, **filled).arguments
     except TypeError as error:
         raise ValueError(f"{where}: {error}; expected {takes}.") from None
-    file = getattr(getattr(factory, "__code__", None), "co_filename", "")
     try:
-        return factory(*args, **kwargs, **filled)
-    except ValueError as error:
+        part = factory(*args, **kwargs, **filled)
+    except ValueError as error:  # the factory's own words say more than its annotations
         raise ValueError(f"{where}: {error}") from error
     except Exception as error:
+        refuse_mistyped(factory, given, f"{where}: ", takes)
+        file = getattr(getattr(factory, "__code__", None), "co_filename", "")
         raise ValueError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
+    refuse_mistyped(factory, given, f"{where}: ", takes)
+    return part
 
 
-def require_types(factory: Callable, arguments: Mapping[str, Any]) -> None:
-    """TypeError for the first argument that is not what the factory's annotation says."""
+def refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
+    """ValueError for the first argument that is not what the factory's annotation says."""
     try:
         kinds = typing.get_type_hints(factory)
     except Exception:  # of a user's own factory: annotations are none of our business
@@ -435,7 +438,9 @@ def require_types(factory: Callable, arguments: Mapping[str, Any]) -> None:
         several = inspect.signature(factory).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for each in value if several else (value,):
             if not fits(each, kind):
-                raise TypeError(f"{name}={shown(each)}, where {in_words(kind)} is expected")
+                raise ValueError(
+                    f"{where}{name}={shown(each)}, where {in_words(kind)} is expected; write {takes}."
+                ) from None
 
 
 def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
