@@ -16,11 +16,11 @@ from jax import random
 from small import grey_images
 
 import jaxvae
-from jaxvae import checkpoint, vmapped
+from jaxvae import checkpoint, events, vmapped
 from jaxvae import config as configs
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.pipeline import Resident
-from jaxvae.ensemble import common_step, take_seats, train_and_evaluate_members
+from jaxvae.ensemble import common_step, take_seats, take_steps, train_and_evaluate_members
 from jaxvae.ensemble import start as start_members
 from jaxvae.experiment import set_up
 from jaxvae.interrupt import Interrupted
@@ -195,6 +195,31 @@ def test_a_member_without_a_finite_loss_is_skipped_alone(tmp_path):
     assert_same_bits(ends[1], sound[1])
     assert_same_bits((ends[0].params, ends[0].opt), (broken.params, first.opt))
     np.testing.assert_array_equal(metrics["streak"], [6, 0])
+
+
+def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
+    """The second learning rate is far too large: its member is diagnosed once, in its own directory."""
+    said = []
+    config = tiny(Optimizer("sgd", 1e-3), sweep="learning_rate(1e-3, 1e30)", validate_every=30, checkpoint_every=30)
+    seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
+    for seat in seats:
+        seat.workdir.mkdir()
+    engine = vmapped.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    with (
+        mock.patch("jaxvae.rollback.MOST_SKIPS", 6),
+        mock.patch("jaxvae.progress.Progress.say", lambda _, text: said.append(text)),
+    ):
+        states = take_steps(seats, engine, quiet)
+    assert [int(state.guard.skipped) for state in states] == [0, 29]
+    assert [path.exists() for path in (seats[0].workdir / events.EVENTS, seats[1].workdir / events.EVENTS)] == [
+        False,
+        True,
+    ]
+    found = events.read(seats[1].workdir, 30)
+    assert [(event["event"], event["step"]) for event in found] == [("skipped", 7), ("stopped", 7)]
+    assert found[1]["first_bad_step"] == 2
+    assert found[1]["layer"] is not None
+    assert sum("it stands still" in text for text in said) == 1
 
 
 def test_convolutions_on_a_cpu_take_turns(tmp_path):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as orbax
 from small import grey_images
 
 from jaxvae import build, checkpoint, events
@@ -326,3 +327,15 @@ def test_the_events_of_a_run_that_goes_on_from_a_step(tmp_path, step, expected, 
     events.cut(tmp_path, step)
     assert (tmp_path / events.EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
     assert events.scale_at(tmp_path, step) == scale
+
+
+def test_a_state_that_version_1_saved_is_read_as_one_of_today(scanned, tmp_path):
+    """Its guard had three fields, its manifest no streak; what it did not know begins anew."""
+    guard = dataclasses.replace(scanned.first.guard, skipped=jnp.int32(4), scale=jnp.float32(0.5))
+    old = scanned.first.replace(guard={name: getattr(guard, name) for name in ("skipped", "streak", "scale")})
+    sealed(tmp_path, 3, version=1, elbo=-2.0)
+    orbax.save(tmp_path / "3" / "state", old)
+    state = checkpoint.restore(tmp_path, scanned.abstract)
+    jax.tree.map(np.testing.assert_array_equal, state.guard, guard)
+    assert jax.tree.structure(state) == jax.tree.structure(scanned.abstract)
+    assert checkpoint.good_steps(tmp_path) == [3]
