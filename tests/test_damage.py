@@ -59,7 +59,7 @@ def saved(tmp_path_factory):
     with Logbook(workdir, 0) as book, Saver(workdir / CHECKPOINTS, sealed.read(workdir / CONFIG)) as saver:
         for step in (10, 20):
             book.write(step, "train", {"elbo": -step / 3, "loss": 1.0})
-            saver.save(step, state(step), -1.0 / step, book.sync())
+            saver.save(step, state(step), -1.0 / step, lines=book.sync())
     return workdir
 
 

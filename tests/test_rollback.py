@@ -15,6 +15,7 @@ from orbax.checkpoint import v1 as orbax
 from small import grey_images
 
 from jaxvae import build, checkpoint, events
+from jaxvae import config as configs
 from jaxvae import objective as objectives
 from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
@@ -23,7 +24,7 @@ from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.interrupt import Interrupted
 from jaxvae.loop import claim, take_steps
-from jaxvae.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state, first_state
 from jaxvae.step import State
 
 IMAGES = grey_images(40)
@@ -100,6 +101,7 @@ def go(made, workdir, said=None, **train):
     memory = made.first.variables["objective"] | {name: jnp.float32(value) for name, value in BAD.items()}
     first = made.first.replace(variables=made.first.variables | {"objective": memory})
     workdir.mkdir(exist_ok=True)
+    configs.save(workdir / CONFIG, config, {"shape": [8, 8, 1]})
     with ExitStack() as patched:
         for name, value in {
             "rollback.MOST_SKIPS": SKIPS,
@@ -268,6 +270,7 @@ def test_a_checkpoint_that_is_not_finite_is_nothing_to_go_back_to(scanned, tmp_p
 
 def test_another_config_in_a_workdir_without_a_checkpoint_has_whole_updates(scanned, tmp_path):
     (config, data), workdir = (scanned[0].config, scanned[0].data), tmp_path / "run"
+    workdir.mkdir()
     claim(workdir, config, data, print)
     events.append(workdir, events.ROLLBACK, 12, to=0, scale=0.5)
     claim(workdir, config, data, print)
