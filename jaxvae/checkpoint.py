@@ -23,6 +23,7 @@ import numpy as np
 
 from jaxvae import cluster, sealed
 from jaxvae.migrations import MIGRATIONS, VERSION
+from jaxvae.storage import sync_folder
 
 KEEP = 2  # the latest ones, and of those to go back to, besides the best
 SETTLE = 2.0  # seconds that what is left of a failed save may still write
@@ -195,7 +196,7 @@ def remove_after(folder: Path, step: int) -> None:
     later = [int(path.name) for path in folder.iterdir() if path.name.isdigit() and int(path.name) > step]
     for number in sorted(later, reverse=True):
         remove(folder / str(number))
-    sealed.sync_folder(folder)
+    sync_folder(folder)
 
 
 def best_step(folder: Path) -> int | None:
@@ -250,16 +251,33 @@ def warn_of_unscored(folder: Path) -> None:
 
 
 def read_state(path: Path, abstract: Any) -> Any:
-    """Loads Orbax's files to where `abstract` says, whatever devices and version of this library they were saved by."""
-    from orbax.checkpoint import v1 as ocp
+    """Loads Orbax's files to where `abstract` says, whatever devices and version of this library they were saved by.
 
+    ValueError where they hold another state than that, or are none of Orbax's, though the manifest fits them.
+    """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
     migration = MIGRATIONS.get(read_manifest(path.parent).get("version", VERSION))
     if migration is None:
-        return ocp.load(path.resolve(), placed)
-    state = migration.renewed(ocp.load(path.resolve(), migration.saved(placed)))
+        return loaded(path, placed)
+    state = migration.renewed(loaded(path, migration.saved(placed)))
     return jax.device_put(state, jax.tree.map(lambda a: a.sharding, placed))
+
+
+def loaded(path: Path, placed: Any) -> Any:
+    """What Orbax reads; its errors, of any kind where a file is not its own, in words."""
+    from orbax.checkpoint import v1 as ocp
+
+    try:
+        return ocp.load(path.resolve(), placed)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} does not hold the state of this config ({type(error).__name__}: {str(error).strip()[:300]}). "
+            "Was its config.json, or a file with parts of your own, changed since? Restore that, or train anew in "
+            "another --workdir."
+        ) from error
 
 
 def kept_config(folder: Path) -> dict[str, Any]:

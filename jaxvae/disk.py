@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ import jax
 
 from jaxvae import checkpoint
 from jaxvae.run import CHECKPOINTS
+from jaxvae.storage import full
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 1_000_000  # bytes that a run's logs take at least
 
 
@@ -23,7 +22,7 @@ def in_words(workdir: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_full(error):
+        if not full(error):
             raise
         steps = checkpoint.steps(workdir / CHECKPOINTS)
         kept = f"The checkpoint of step {steps[-1]:,} is kept" if steps else "Checkpoints saved before are kept"
@@ -31,17 +30,6 @@ def in_words(workdir: Path) -> Iterator[None]:
             f"the disk is full ({free(workdir) / 1e6:,.1f} MB free where {workdir} lies). {kept}: "
             "make room, and the same command goes on from there."
         ) from error
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether the error, or one that led to it, is of a full disk; libraries wrap it in errors of their own."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        if any(text in str(error) for text in ("No space left on device", "Disk quota exceeded")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def require_room(folder: Path, state: object) -> None:

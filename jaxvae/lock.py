@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -14,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from jaxvae import cluster
+from jaxvae import cluster, storage
 from jaxvae.interrupt import farewells
 
 LOCK = "lock"
-WITHOUT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # a file system that has no locks
 
 
 @contextlib.contextmanager
@@ -88,22 +86,13 @@ def taken(workdir: Path) -> IO[str]:
 
 
 def hold(file: IO[str], workdir: Path) -> None:
-    """Takes the operating system's lock on the file, or raises ValueError."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, whose locks would keep the owner's name from being read
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    """Takes the operating system's lock on the file, where it has any; ValueError names who has it."""
+    if storage.held(file.fileno()) is False:
         by = named(file.read())
         file.close()
         raise ValueError(
             f"{workdir} is in use by {by}. Wait until it has ended, or stop it; or name another run directory."
-        ) from None
-    except OSError as error:
-        if error.errno not in WITHOUT:
-            raise
+        )
 
 
 def owner() -> dict[str, Any]:

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxvae.storage import sync_folder
+
 DIGEST = "sha256"  # the key under which a file holds the digest of the rest of its content
 
 
@@ -35,10 +37,10 @@ def write(path: Path, content: dict[str, Any]) -> None:
     sync_folder(path.parent)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, *, bare: bool = True) -> dict[str, Any]:
     """The content of a file that `write` wrote; Damaged says what is wrong with it, OSError why it cannot be read.
 
-    A file without a digest, as 0.1 wrote them, is taken as it is.
+    `bare`: a file without a digest, as 0.1 wrote them, is taken as it is.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -47,7 +49,7 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Damaged(f"it holds a {type(content).__name__}, not the fields that were written")
     expected = content.pop(DIGEST, None)
-    if expected is not None and expected != digest(content):
+    if (expected is not None or not bare) and expected != digest(content):
         raise Damaged("its content is not what was written: a damaged disk, or an edit by hand")
     return content
 
@@ -56,15 +58,6 @@ def digest(content: dict[str, Any]) -> str:
     """The sha256 of the content's values, in hex, however the file is laid out."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Brings the folder's names to the disk, where files were made, renamed or removed."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def finite(content: Any) -> Any:

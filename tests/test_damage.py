@@ -203,3 +203,16 @@ def test_a_save_that_times_out_as_when_the_clock_jumps_ahead_is_made_again(workd
     ):
         saver.save(30, state(30))
     assert restored(workdir) == 30
+
+
+def test_a_state_of_another_config_and_files_that_are_not_orbaxs_are_refused_in_words(workdir):
+    other = state(0) | {"w": jnp.zeros((2, 3))}
+    with pytest.raises(ValueError, match=r"20/state does not hold the state of this config"):
+        checkpoint.restore(workdir / CHECKPOINTS, jax.eval_shape(lambda: other))
+    latest = workdir / CHECKPOINTS / "20"
+    (latest / "state" / "state" / "_METADATA").write_bytes(b"\x80\x04")
+    manifest = sealed.read(latest / MANIFEST)
+    manifest["files"]["state/state/_METADATA"] = checkpoint.fingerprint(latest / "state" / "state" / "_METADATA")
+    sealed.write(latest / MANIFEST, manifest)  # as a stranger could
+    with pytest.raises(ValueError, match=r"20/state does not hold the state of this config"):
+        restored(workdir)

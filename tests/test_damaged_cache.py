@@ -15,7 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own
 
-from jaxvae.data import decoded, seal, store
+from jaxvae.data import checksums, decoded, store
 from jaxvae.data.cache import load
 from jaxvae.data.dataset import open_data
 from jaxvae.data.tfds import prepared_folder
@@ -88,14 +88,14 @@ def test_every_file_damaged_in_every_way_is_said_in_one_line_and_built_again(nam
 
 def test_a_flipped_bit_in_any_byte_of_the_description_is_noticed(tmp_path):
     (tmp_path / "data").write_bytes(b"abc")
-    seal.write(tmp_path / "meta.json", {"name": "x"})
+    checksums.write(tmp_path / "meta.json", {"name": "x"})
     content = (tmp_path / "meta.json").read_bytes()
-    assert seal.damage(tmp_path / "meta.json") is None
+    assert checksums.damage(tmp_path / "meta.json") is None
     for i in range(len(content)):
         flipped = bytearray(content)
         flipped[i] ^= 1 << i % 8
         (tmp_path / "meta.json").write_bytes(flipped)
-        assert seal.damage(tmp_path / "meta.json"), bytes(flipped)
+        assert checksums.damage(tmp_path / "meta.json"), bytes(flipped)
 
 
 @pytest.mark.parametrize("old", [b'{"format": 1, "splits": {}, "files": {}}', b"[]", b"{}", b"[" * 10**5, b"\xff"])
@@ -107,34 +107,34 @@ def test_descriptions_of_earlier_versions_and_nonsense_are_built_again(old, sour
 
 
 def test_blocks_are_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(seal, "BLOCK", 10)
-    monkeypatch.setattr(seal, "PIECE", 4)
+    monkeypatch.setattr(checksums, "BLOCK", 10)
+    monkeypatch.setattr(checksums, "PIECE", 4)
     content = bytes(range(25))
     (tmp_path / "file").write_bytes(content)
     expected = [zlib.crc32(content[first : first + 10]) for first in (0, 10, 20)]
-    assert list(seal.checksums(tmp_path / "file")) == expected
-    assert next(seal.checksums(tmp_path / "file", 1)) == expected[1]
+    assert list(checksums.checksums(tmp_path / "file")) == expected
+    assert next(checksums.checksums(tmp_path / "file", 1)) == expected[1]
 
 
 def test_a_large_set_is_checked_in_parts_and_wholly_where_that_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(seal, "BLOCK", 10)
+    monkeypatch.setattr(checksums, "BLOCK", 10)
     (tmp_path / "large").write_bytes(bytes(1000))
     (tmp_path / "small").write_bytes(bytes(25))
-    seal.write(tmp_path / "meta.json", {})
-    found = list(seal.chosen(seal.read(tmp_path / "meta.json")["files"], 225))
+    checksums.write(tmp_path / "meta.json", {})
+    found = list(checksums.chosen(checksums.read(tmp_path / "meta.json")["files"], 225))
     assert found[:3] == [("small", 0), ("small", 1), ("small", 2)]
     assert len({block for name, block in found if name == "large"}) == 20
     (tmp_path / "large").write_bytes(bytes(999) + b"1")
-    some = [seal.damage(tmp_path / "meta.json", most=525e-9) for _ in range(60)]
+    some = [checksums.damage(tmp_path / "meta.json", most=525e-9) for _ in range(60)]
     assert set(some) == {None, "large is not what was written"}  # half of the blocks, others each time
-    assert seal.damage(tmp_path / "meta.json", most=1)
+    assert checksums.damage(tmp_path / "meta.json", most=1)
 
 
 def test_the_command_line_reads_all_of_a_set(sources, cache_folder, monkeypatch, capsys):
     from jaxvae.cli import main
 
     opened("npz:a.npz", sources)
-    monkeypatch.setattr(seal, "BLOCK", 16)
+    monkeypatch.setattr(checksums, "BLOCK", 16)
     next(cache_folder.rglob("meta.json")).unlink()
     opened("npz:a.npz", sources)
     path = next(cache_folder.rglob("*.image.npy"))
@@ -236,7 +236,7 @@ def test_processes_that_find_damage_at_once_build_at_once_and_see_the_same_bits(
     assert len(said) == 1
     assert [process.returncode for process in several] == [0, 0, 0]
     assert len(list((cache_folder / "decoded").iterdir())) == 1
-    assert seal.damage(path.parent / "meta.json") is None
+    assert checksums.damage(path.parent / "meta.json") is None
 
 
 def test_a_set_that_another_process_takes_away_before_it_is_opened_is_built_again(sources, cache_folder, monkeypatch):

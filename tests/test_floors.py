@@ -33,10 +33,12 @@ FLOORS = [
     ["model", "baselines"],
     ["objective", "step", "evaluate", "latent"],
     [
+        "storage",
+        "sealed",
         "cluster",
         "watch",
         "layout",
-        "data.seal",
+        "data.checksums",
         "data.store",
         "data.decoded",
         "data.arrays",
@@ -57,7 +59,6 @@ FLOORS = [
         "data.pipeline",
     ],
     [
-        "sealed",
         "terminal",
         "migrations",
         "checkpoint",
@@ -70,7 +71,7 @@ FLOORS = [
         "plots",
         "report",
     ],
-    ["engine", "config", "userfile", "verdict", "sweep", "build", "catalogue"],
+    ["engine", "config", "userfile", "calls", "verdict", "sweep", "build", "catalogue"],
     [
         "interrupt",
         "lock",

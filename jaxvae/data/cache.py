@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data import seal
+from jaxvae.data import checksums
 from jaxvae.data.decoded import META, Decoded, Images, described, labels, open_or_build, write_header
 from jaxvae.data.records import Decode, Records, decoder, fill, has_label, read
 from jaxvae.data.store import cache_folder, require_space
@@ -40,7 +40,7 @@ def load(
     log: Callable[[str], None] | None = None,
     limit: float = DECODED_LIMIT,
     workers: int = 0,
-    checked: float = seal.CHECKED,
+    checked: float = checksums.CHECKED,
 ) -> Decoded:
     """Memory-map the decoded splits of `name`, decoding them first where that has not been done.
 
@@ -69,7 +69,7 @@ def load(
 
 def _decoded_bytes(target: Path, name: str, data_dir: str | os.PathLike | None) -> int:
     try:  # without TFDS, which takes half a second to import
-        files = seal.read(target / META)["files"]
+        files = checksums.read(target / META)["files"]
         return sum(kept["size"] for file, kept in files.items() if file.endswith(".image.npy"))
     except (OSError, ValueError):
         return _image_bytes(open_builder(name, data_dir).info)

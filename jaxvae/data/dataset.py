@@ -11,8 +11,8 @@ import numpy as np
 from jaxvae.data import cache
 from jaxvae.data.arrays import check_agreement, checked_images, fingerprint
 from jaxvae.data.cache import DECODED_LIMIT
+from jaxvae.data.checksums import CHECKED
 from jaxvae.data.decoded import Pictures
-from jaxvae.data.seal import CHECKED
 from jaxvae.data.workers import default_count
 
 # the held out images are the same in every run, whatever train.seed is: they are part of the protocol

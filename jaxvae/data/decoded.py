@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
-from jaxvae.data import seal
+from jaxvae.data import checksums
 from jaxvae.data.store import cached
 
 META = "meta.json"
@@ -50,7 +50,7 @@ class Decoded:
 
 
 def open_or_build(
-    target: Path, build: Callable[[Path], dict[str, Any]], say: Say, checked: float = seal.CHECKED
+    target: Path, build: Callable[[Path], dict[str, Any]], say: Say, checked: float = checksums.CHECKED
 ) -> Decoded:
     """Map the decoded folder `target`, building it first where it is missing, interrupted or damaged.
 
@@ -74,15 +74,15 @@ def described(
     build: Callable[[Path], dict[str, Any]],
     read: Callable[[Path, dict[str, Any]], Result],
     say: Say,
-    checked: float = seal.CHECKED,
+    checked: float = checksums.CHECKED,
 ) -> Result:
     """read(folder, what `build` returned and the files it wrote); else as `open_or_build`."""
     for left in reversed(range(RETRIES)):
         folder = cached(
-            target, lambda scratch: _built(scratch, build), say, lambda folder: seal.damage(folder / META, checked)
+            target, lambda scratch: _built(scratch, build), say, lambda folder: checksums.damage(folder / META, checked)
         )
         try:
-            return read(folder, seal.read(folder / META))
+            return read(folder, checksums.read(folder / META))
         except FileNotFoundError:  # another process saw the damage, too, and has just taken the new folder away
             if not left:
                 raise
@@ -112,5 +112,5 @@ def map_array(path: Path) -> np.ndarray:
 def _built(scratch: Path, build: Callable[[Path], dict[str, Any]]) -> Path:
     folder = scratch / "decoded"
     folder.mkdir()
-    seal.write(folder / META, build(folder))
+    checksums.write(folder / META, build(folder))
     return folder

@@ -2,8 +2,6 @@
 
 import atexit
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -11,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxvae import storage
+
 _SCRATCH = ".building-"
 _LOCK = ".lock"  # held while a scratch folder is in use: whoever is killed lets go of it
 _ABANDONED_SECONDS = 24 * 3600.0  # for scratch folders without one, as earlier versions made them
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BORROWED = 2e9  # bytes of a temporary folder, which may lie in memory
 
 _borrowed: dict[Path, Path] = {}  # what this process keeps elsewhere
@@ -82,15 +81,9 @@ def build_once(target: Path, build: Callable[[Path], Path]) -> None:
             _sync(folder)
             _publish(folder, target)
         except Exception as error:
-            full = next((number for number in _FULL if is_of(error, number)), None)
-            if full is None:
+            if (number := storage.full(error)) is None:
                 raise
-            raise _unwritable(target, full) from error
-
-
-def is_of(error: Exception, number: int) -> bool:
-    """Whether the system gave this error number; libraries in C++ hand on its words alone."""
-    return error.errno == number if isinstance(error, OSError) else os.strerror(number) in str(error)
+            raise _unwritable(target, number) from error
 
 
 def discard(target: Path) -> None:
@@ -150,14 +143,9 @@ def _hold(path: Path, flags: int = 0) -> int | None:
         descriptor = os.open(path, os.O_RDWR | flags)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held = os.fstat(descriptor).st_nlink > 0  # else it was swept before we held it
-    except BlockingIOError:
-        held = False
-    except OSError:
-        held = bool(flags)  # a file system without locks: nobody can hold one, or sweep
-    if held:
+    held = storage.held(descriptor)
+    ours = bool(flags) if held is None else held  # without locks nobody can hold one, or sweep
+    if ours and os.fstat(descriptor).st_nlink > 0:  # else it was swept before we held it
         return descriptor
     os.close(descriptor)
     return None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxvae.data import descriptions, seal, stock
+from jaxvae.data import checksums, descriptions, stock
 from jaxvae.data.store import cache_folder, cached
 
 if TYPE_CHECKING:
@@ -139,8 +139,9 @@ def _digits_folder(version: str | None, log: Callable[[str], None]) -> Path:
 
 
 def _digits_damage(folder: Path) -> str | None:
-    # a folder of an earlier version has no seal
-    return seal.damage(folder / _SEAL) if (folder / _SEAL).exists() or not (folder / "features.json").exists() else None
+    if (folder / "features.json").exists() and not (folder / _SEAL).exists():
+        return None  # an earlier version made it
+    return checksums.damage(folder / _SEAL)
 
 
 def _prepare_digits(scratch: Path) -> Path:
@@ -153,7 +154,7 @@ def _prepare_digits(scratch: Path) -> Path:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     folder = scratch / "digits" / DIGITS_VERSION
-    seal.write(folder / _SEAL, {})
+    checksums.write(folder / _SEAL, {})
     return folder
 
 

@@ -1,16 +1,17 @@
-"""What tells whether a prepared folder is whole: sizes and checksums of its files, in a description that has one, too.
+"""What tells whether a prepared folder is whole: sizes and checksums of its files, in a description that is sealed.
 
 crc32, for speed: it finds what disks and crashes do to files, and is no protection against a deceiver.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from jaxvae import sealed
 
 CHECKED = 1.0  # GB that are read whenever a folder is opened, in about a third of a second
 BLOCK = 2**24  # bytes that have a checksum of their own
@@ -27,21 +28,17 @@ def write(path: Path, content: dict[str, Any]) -> None:
         for name, file in files.items()
         if file.is_file()
     }
-    described = {"format": _FORMAT, **content, "files": kept}
-    path.write_text(json.dumps({**described, "crc32": own_checksum(described)}))
+    sealed.write(path, {"format": _FORMAT, **content, "files": kept})
 
 
 def read(path: Path) -> dict[str, Any]:
     """What `write` wrote; ValueError says what is wrong, FileNotFoundError where it is not there."""
     try:
-        described = json.loads(path.read_bytes())
-        expected = described.pop("crc32", None)
-    except (ValueError, AttributeError, IndexError, TypeError, RecursionError):
-        raise ValueError(f"{path.name} is not readable") from None
+        described = sealed.read(path, bare=False)
+    except sealed.Damaged as reason:
+        raise ValueError(f"{path.name}: {reason}") from reason
     if described.get("format") != _FORMAT:
         raise ValueError("another version of jaxvae wrote it")
-    if expected != own_checksum(described):
-        raise ValueError(f"{path.name} is not what was written")
     return described
 
 
@@ -89,7 +86,3 @@ def checksums(file: Path, first: int = 0) -> Iterator[int]:
                 checksum = read = 0
         if read:
             yield checksum
-
-
-def own_checksum(described: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(described, sort_keys=True).encode())

@@ -1,0 +1,135 @@
+"""A factor's string, a name or a call of literals, read without running any code, and bound to its factory.
+
+`where` names the field in every refusal.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import typing
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from jaxvae.typed import fits, in_words, shown
+from jaxvae.userfile import executed, of_file
+
+
+def parse(text: str, where: str) -> ast.expr:
+    """The syntax tree of the text; ValueError where it has none."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes and numbers: the refusal says it
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
+        raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
+
+
+def construct(
+    tree: ast.expr,
+    kind: str,
+    table: dict[str, Callable],
+    weights: dict[str, Callable],
+    known: dict[str, Any],
+    where: str,
+    instead: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """Calls the factory of the `table` that the syntax tree names, with its literals; a call among them is a weight's
+    schedule, of `weights`.
+    """
+    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+    if not isinstance(call.func, ast.Name):
+        raise ValueError(
+            f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
+        )
+    name = call.func.id
+    if name not in table:
+        near = difflib.get_close_matches(name, table, 1)
+        raise ValueError(
+            f"{where}: {name!r} is not a known {kind}"
+            + (f"; did you mean {near[0]!r}?" if near else ".")
+            + f" Known: {', '.join(table)}."
+        )
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Call):
+            return construct(node, "weight", weights, weights, {}, where)
+        try:
+            return ast.literal_eval(node)
+        except (TypeError, ValueError, RecursionError, MemoryError):
+            raise ValueError(
+                f"{where}: {source(node)} is not a literal (a number, a string, a tuple of them)."
+            ) from None
+
+    if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
+        raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
+    args = [value(node) for node in call.args]
+    kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
+    if len(kwargs) < len(call.keywords):
+        raise ValueError(f"{where}: an argument is given twice.")
+    return call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
+
+
+def source(node: ast.expr) -> str:
+    """What of a string this is, in quotes."""
+    try:
+        return shown(ast.unparse(node))
+    except RecursionError:
+        return "what is nested so deeply"
+
+
+def call_factory(
+    factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
+) -> Any:
+    """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
+    signature = inspect.signature(factory)
+    parameters = signature.parameters
+    filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
+    takes = name + str(
+        inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
+    )
+    try:
+        if taken := sorted(set(filled) & set(kwargs)):
+            raise TypeError(f"{taken[0]!r} follows from other fields")
+        given = signature.bind(*args, **kwargs, **filled).arguments
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}; expected {takes}.") from None
+    try:
+        part = factory(*args, **kwargs, **filled)
+    except ValueError as error:  # the factory's own words say more than its annotations
+        raise ValueError(f"{where}: {error}") from error
+    except Exception as error:
+        refuse_mistyped(factory, given, f"{where}: ", takes)
+        file = getattr(getattr(factory, "__code__", None), "co_filename", "")
+        raise ValueError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
+    refuse_mistyped(factory, given, f"{where}: ", takes)
+    return part
+
+
+def refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
+    """ValueError for the first argument that is not what the factory's annotation says."""
+    try:
+        kinds = typing.get_type_hints(factory)
+    except Exception:  # of a user's own factory: annotations are none of our business
+        return
+    for name, value in arguments.items():
+        kind = kinds.get(name, Any)
+        several = inspect.signature(factory).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        for each in value if several else (value,):
+            if not fits(each, kind):
+                raise ValueError(
+                    f"{where}{name}={shown(each)}, where {in_words(kind)} is expected; write {takes}."
+                ) from None
+
+
+def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
+    """The functions of a user's file, by name."""
+    if not trust:
+        raise ValueError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
+    if not Path(path).is_file():
+        raise ValueError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
+    return {name: value for name, value in vars(executed(path, where)).items() if callable(value)}
