@@ -192,7 +192,7 @@ def test_of_animations_and_files_of_many_pages_the_first_picture_is_read(tmp_pat
 
 
 def test_a_zip_of_many_entries_costs_little_each(tmp_path):
-    """A million of them take 0.6 GB and some seconds: bounded by the archive's own size, 80 bytes an entry."""
+    """Its memory is bounded by the archive's own size, some 80 bytes an entry."""
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for i in range(2000):
             archive.writestr(f"{i}.txt", b"")
