@@ -71,6 +71,9 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum, True
+    except KeyboardInterrupt:  # of somebody's code: a signal raises none here
+        print("stopped.", file=sys.stderr)
+        return 130, False
     except Exception as error:
         if isinstance(error, BrokenPipeError) and nobody_reads():
             return NO_READER, False

@@ -31,7 +31,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(cli, "prepare_jax", lambda *_, **__: None)
     monkeypatch.setattr(cli, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
-    monkeypatch.setattr(watch, "watch", lambda: lambda: None)
+    monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
@@ -273,7 +273,7 @@ def test_any_command_line_is_done_or_refused_by_one_message(begun, words, here):
 
 def failing(capsys, action, code):
     """What is said of an action that fails with this exit code."""
-    assert guarded(action, debug=False) == code
+    assert guarded(action, debug=False)[0] == code
     text = capsys.readouterr().err
     assert text.count("error: ") == 1
     assert "Traceback" not in text
@@ -289,7 +289,7 @@ def test_what_nobody_foresaw_is_called_a_bug_and_not_a_mistake_of_the_caller(wro
     text = failing(capsys, wrong, 1)
     for words in ("this is a bug of jaxvae", "jaxvae/layers.py, line ", "--debug", f"jax {jax.__version__}"):
         assert words in text
-    assert guarded(wrong, debug=True) == 1
+    assert guarded(wrong, debug=True)[0] == 1
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -341,6 +341,6 @@ def test_output_that_nobody_reads_ends_quietly(monkeypatch, capsys):
     os.close(read)
     with os.fdopen(write, "w") as broken:
         monkeypatch.setattr(sys, "stdout", broken)
-        assert guarded(lambda: print("hello"), debug=False) == 141
+        assert guarded(lambda: print("hello"), debug=False)[0] == 141
     monkeypatch.undo()
     assert capsys.readouterr().err == ""

@@ -204,6 +204,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
     for seat in seats:
         seat.workdir.mkdir()
+        configs.save(seat.workdir / "config.json", seat.member.config, {"shape": [8, 8, 1]})
     engine = vmapped.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     with (
         mock.patch("jaxvae.rollback.MOST_SKIPS", 6),
