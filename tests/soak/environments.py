@@ -58,8 +58,11 @@ def settings(folder: Path) -> dict[str, Setting]:
     return {
         "no network": Setting(before=offline),
         "no network, empty caches": Setting({name: str(empty / name) for name in CACHES}, offline),
-        "home is read-only": Setting(nowhere | {"HOME": str(home)}, read_only(home)),
-        "home does not exist": Setting(nowhere | {"HOME": "/proc/nowhere"}),
+        "home is read-only": Setting(nowhere | {"HOME": str(home)}, read_only(home), parts=("refusal",)),
+        "home does not exist": Setting(nowhere | {"HOME": "/proc/nowhere"}, parts=("refusal",)),
+        "home is read-only, JAXVAE_CACHE elsewhere": Setting(
+            nowhere | {"HOME": str(home), "JAXVAE_CACHE": str(empty / "elsewhere")}, read_only(home)
+        ),
         "2 devices": Setting({"XLA_FLAGS": devices + "2"}, same=False),
         "8 devices": Setting({"XLA_FLAGS": devices + "8"}, same=False),
         "JAX_ENABLE_X64=1": Setting({"JAX_ENABLE_X64": "1"}, parts=(*WHOLE, "families"), same=False),
@@ -95,7 +98,7 @@ def main() -> int:
     middle = found[len(found) // 2]
     for name, setting in settings(options.folder).items():
         row = in_environment(options.folder, middle, "newest", setting, name, options.only)
-        if row and setting.same and plain.get(middle, row["digest"]) != row["digest"]:
+        if row and setting.same and row["digest"] not in ("", plain.get(middle, row["digest"])):
             row["wrong"].append("other bits than in the plain setting")
         rows += [row] * bool(row)
     print(table(rows))

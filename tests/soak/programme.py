@@ -134,7 +134,23 @@ def step_and_score(choice: dict[str, str]) -> None:
     assert all(np.isfinite(value).all() for value in values.values()), sorted(values)
 
 
-PARTS = {"go on": goes_on, "verbs": verbs, "library": library, "models": models, "families": families}
+def refusal_of_home(folder: Path) -> None:
+    """Without a folder to prepare data in: exit code 2 and the variable that names one."""
+    out = io.StringIO()
+    with contextlib.redirect_stderr(out):
+        code = main(["train", *DIGITS.arguments, "--workdir", str(folder / "run")])
+    assert code == 2, out.getvalue()
+    assert "JAXVAE_CACHE" in out.getvalue(), out.getvalue()
+
+
+PARTS = {
+    "refusal": refusal_of_home,
+    "go on": goes_on,
+    "verbs": verbs,
+    "library": library,
+    "models": models,
+    "families": families,
+}
 
 
 def call(*arguments: str) -> None:
