@@ -58,11 +58,8 @@ def settings(folder: Path) -> dict[str, Setting]:
     return {
         "no network": Setting(before=offline),
         "no network, empty caches": Setting({name: str(empty / name) for name in CACHES}, offline),
-        "home is read-only": Setting(nowhere | {"HOME": str(home)}, read_only(home), parts=("refusal",)),
-        "home does not exist": Setting(nowhere | {"HOME": "/proc/nowhere"}, parts=("refusal",)),
-        "home is read-only, JAXVAE_CACHE elsewhere": Setting(
-            nowhere | {"HOME": str(home), "JAXVAE_CACHE": str(empty / "elsewhere")}, read_only(home)
-        ),
+        "home is read-only": Setting(nowhere | {"HOME": str(home)}, read_only(home)),
+        "home does not exist": Setting(nowhere | {"HOME": "/proc/nowhere"}),
         "2 devices": Setting({"XLA_FLAGS": devices + "2"}, same=False),
         "8 devices": Setting({"XLA_FLAGS": devices + "8"}, same=False),
         "JAX_ENABLE_X64=1": Setting({"JAX_ENABLE_X64": "1"}, parts=(*WHOLE, "families"), same=False),

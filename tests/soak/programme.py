@@ -134,15 +134,6 @@ def step_and_score(choice: dict[str, str]) -> None:
     assert all(np.isfinite(value).all() for value in values.values()), sorted(values)
 
 
-def refusal_of_home(folder: Path) -> None:
-    """Without a folder to prepare data in: exit code 2 and the variable that names one."""
-    out = io.StringIO()
-    with contextlib.redirect_stderr(out):
-        code = main(["train", *DIGITS.arguments, "--workdir", str(folder / "run")])
-    assert code == 2, out.getvalue()
-    assert "JAXVAE_CACHE" in out.getvalue(), out.getvalue()
-
-
 PARTS = {
     "refusal": refusal_of_home,
     "go on": goes_on,
