@@ -135,7 +135,6 @@ def step_and_score(choice: dict[str, str]) -> None:
 
 
 PARTS = {
-    "refusal": refusal_of_home,
     "go on": goes_on,
     "verbs": verbs,
     "library": library,
