@@ -34,7 +34,8 @@ ENDED = "ended"  # in place of a phase: the process was done before it could be 
 LOOK = 0.003  # seconds between two looks at a process
 LONGEST = 300.0  # seconds that a process may take for what is left of its run
 ANSWER = 10.0  # seconds within which SIGTERM and Ctrl-C end a process
-HOMELESS = ("Matplotlib created a temporary cache directory", "cannot be written: compiling anew")  # said once
+# said once of a home that cannot be written
+HOMELESS = ("Matplotlib created a temporary cache", "mkdir -p failed for path", "cannot be written: compiling anew")
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 

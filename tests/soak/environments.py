@@ -95,7 +95,7 @@ def main() -> int:
     middle = found[len(found) // 2]
     for name, setting in settings(options.folder).items():
         row = in_environment(options.folder, middle, "newest", setting, name, options.only)
-        if row and setting.same and plain.get(middle, row["digest"]) != row["digest"]:
+        if row and setting.same and row["digest"] not in ("", plain.get(middle, row["digest"])):
             row["wrong"].append("other bits than in the plain setting")
         rows += [row] * bool(row)
     print(table(rows))

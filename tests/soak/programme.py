@@ -134,7 +134,13 @@ def step_and_score(choice: dict[str, str]) -> None:
     assert all(np.isfinite(value).all() for value in values.values()), sorted(values)
 
 
-PARTS = {"go on": goes_on, "verbs": verbs, "library": library, "models": models, "families": families}
+PARTS = {
+    "go on": goes_on,
+    "verbs": verbs,
+    "library": library,
+    "models": models,
+    "families": families,
+}
 
 
 def call(*arguments: str) -> None:
