@@ -1,6 +1,15 @@
 """Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.train.seed=1]"""
 
-from jaxvae.cli import train
+from jaxvae.interrupt import stoppable
+
+
+def main() -> int:
+    """`jaxvae train`; a signal is answered while the rest is imported, too."""
+    with stoppable():
+        from jaxvae.cli import train
+
+        return train()
+
 
 if __name__ == "__main__":
-    raise SystemExit(train())
+    raise SystemExit(main())

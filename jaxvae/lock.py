@@ -67,6 +67,7 @@ def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
 
 def taken(workdir: Path) -> IO[str]:
     """The lock file, opened and held."""
+    require_name(workdir)
     path = workdir / LOCK
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,17 @@ def taken(workdir: Path) -> IO[str]:
         raise ValueError(
             f"cannot write into {workdir} ({reason}); a run directory is needed that can be written to. "
             "Name another one with --workdir, or mend its permissions."
+        ) from error
+
+
+def require_name(workdir: Path) -> None:
+    """ValueError where the name has letters that this process's locale cannot spell, at which libraries fail later."""
+    try:
+        str(workdir.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the run directory {str(workdir)!a} has letters that this locale cannot spell "
+            f"({sys.getfilesystemencoding()}). Set the environment variable PYTHONUTF8=1, or name another one with --workdir."
         ) from error
 
 

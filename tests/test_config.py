@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from jaxvae import config as configs
 from jaxvae.build import build
@@ -105,3 +107,14 @@ def test_every_config_builds_and_says_how_it_is_run(path):
     text = Path(path).read_text()
     assert f"python train.py --config configs/{Path(path).name}" in text
     assert "Measured" in text
+
+
+# ml_collections 1.1.0 loads config files with importlib's old call
+@pytest.mark.filterwarnings(r"ignore:the load_module\(\) method is deprecated:DeprecationWarning")
+def test_a_program_of_ones_own_reads_configs_by_ml_collections_alike():
+    overrides = ["--config.train.steps=7", "--config.model.prior=sphere", "--config.optimizer.learning_rate=1e-2"]
+    values, file = flags.FlagValues(), str(ROOT / "configs" / "digits.py")
+    arguments = ["program", f"--config={file}", *overrides]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
+    values(arguments)
+    assert values.config == read_config(file, overrides)

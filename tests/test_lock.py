@@ -97,3 +97,9 @@ def test_a_lock_whose_owner_cannot_be_read_is_still_one(tmp_path):
         (tmp_path / LOCK).write_text("{")
         with pytest.raises(ValueError, match="in use by another process"), alone_in(tmp_path, print):
             pass
+
+
+def test_a_name_that_the_locale_cannot_spell_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ValueError, match="PYTHONUTF8=1"), alone_in(tmp_path / "caf\udce9", print):
+        pass
+    assert not any(tmp_path.iterdir())
