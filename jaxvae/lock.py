@@ -93,7 +93,7 @@ def require_name(workdir: Path) -> None:
     except UnicodeEncodeError as error:
         raise ValueError(
             f"the run directory {str(workdir)!a} has letters that this locale cannot spell "
-            f"({sys.getfilesystemencoding()}). Set the environment variable PYTHONUTF8=1, or name another one with --workdir."
+            f"({sys.getfilesystemencoding()}). Set PYTHONUTF8=1, or name another folder."
         ) from error
 
 
