@@ -18,7 +18,7 @@ from jaxvae.config import Config, Data, Model, Train
 from jaxvae.layout import one_device
 from jaxvae.members import members_of
 
-VERDICTS, TRACED = 200, 5
+VERDICTS, TRACED = 200, 2
 LEAST = 40  # of either outcome: fewer would say that the strategy has lost its aim
 
 

@@ -5,7 +5,7 @@ from product import KINDS, names_two_fields, pairs, pairwise_cover, product, tra
 
 from jaxvae.build import TABLES
 
-IN_CI = 60
+IN_CI = 30  # the whole cover: python tests/product.py --train
 CHOICES = product()
 VERDICTS = [verdict(choice) for choice in CHOICES]
 ACCEPTED = [choice for choice, sentence in zip(CHOICES, VERDICTS, strict=True) if sentence is None]
