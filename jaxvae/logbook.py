@@ -78,7 +78,7 @@ class Events:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         folder.mkdir(exist_ok=True)
-        self.file = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        self.file = EventsWriter(str(folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}")
         self.file.write_event(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, step: int, values: dict[str, float]) -> None:
