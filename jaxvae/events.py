@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.logbook import line, read_metrics, step_of
+from jaxvae.storage import write_whole
 
 EVENTS = "events.jsonl"
 ROLLBACK = "rollback"
@@ -45,12 +46,7 @@ def cut(workdir: Path, step: int) -> None:
     path, content = workdir / EVENTS, b"".join(kept(workdir, step))
     if not path.exists() or path.read_bytes() == content:
         return
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, content)
 
 
 def kept(workdir: Path, step: float) -> list[bytes]:

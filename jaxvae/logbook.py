@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxvae.storage import write_whole
+
 METRICS, TIMING, EVENTS = "metrics.jsonl", "timing.jsonl", "tensorboard"
 log = logging.getLogger("jaxvae")
 
@@ -139,12 +141,7 @@ def cut_after(path: Path, step: int) -> None:
     kept = b"".join(text for text in content.splitlines(keepends=True) if step_of(text) <= step)
     if kept == content:
         return
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(kept)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, kept)
 
 
 def step_of(text: bytes) -> float:

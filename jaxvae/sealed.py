@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
-from jaxvae.storage import sync_folder
+from jaxvae.storage import write_whole
 
 DIGEST = "sha256"  # the key under which a file holds the digest of the rest of its content
 
@@ -24,17 +23,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     NaN and the infinities, which JSON does not have, become null.
     """
     content = finite(content)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("w") as file:
-            json.dump(content | {DIGEST: digest(content)}, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        temporary.unlink(missing_ok=True)  # of a full disk it would take the last bytes
-        raise
-    temporary.replace(path)
-    sync_folder(path.parent)
+    write_whole(path, json.dumps(content | {DIGEST: digest(content)}, indent=1, allow_nan=False).encode())
 
 
 def read(path: Path, *, bare: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What file systems say: that a disk is full, that another process holds a file, that names are on the disk."""
+"""What file systems do and say: files that appear whole, a disk that is full, a file that another process holds."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def held(descriptor: int) -> bool | None:
             return None
         raise
     return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that after a crash it is all there, or what it was before; OSError leaves nothing behind."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)  # of a full disk it would take the last bytes
+        raise
+    temporary.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
