@@ -203,7 +203,8 @@ def stop(sessions: Sequence[Session], signum: int, aimed: str, turn: int = 1, de
         return Stop(signum, aimed, hit, seconds)
     wrong = complaint(signum, codes[to], seconds, victim.errors)
     for session, code in zip(sessions, codes, strict=True):
-        if session is not victim:
+        done = hit == "report" and to > 0 and code == 0  # the first alone draws and writes: it needs nobody any more
+        if session is not victim and not done:
             wrong += bystander(signum, code, seconds, session.errors)
     return Stop(signum, aimed, hit, seconds, wrong)
 
