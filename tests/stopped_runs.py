@@ -34,8 +34,10 @@ ENDED = "ended"  # in place of a phase: the process was done before it could be 
 LOOK = 0.003  # seconds between two looks at a process
 LONGEST = 300.0  # seconds that a process may take for what is left of its run
 ANSWER = 10.0  # seconds within which SIGTERM and Ctrl-C end a process
-# said once of a home that cannot be written
-HOMELESS = ("Matplotlib created a temporary cache", "mkdir -p failed for path", "cannot be written: compiling anew")
+EXPECTED = (  # lines on stderr: of a home that cannot be written, and of a save that was killed
+    *("Matplotlib created a temporary cache", "mkdir -p failed for path", "cannot be written: compiling anew"),
+    "was not finished: it has no manifest.json",
+)
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
@@ -110,7 +112,7 @@ def finish(sessions: Sequence[Session]) -> None:
     """Waits for the processes to end by themselves; RuntimeError where one fails, or has anything to complain of."""
     for session in sessions:
         code = session.process.wait(LONGEST)
-        if code or not all(any(known in line for known in HOMELESS) for line in session.errors.splitlines()):
+        if code or not all(any(known in line for known in EXPECTED) for line in session.errors.splitlines()):
             raise RuntimeError(f"{session.log} ended with exit code {code}: {session.errors}")
 
 
@@ -230,7 +232,7 @@ def complaint(signum: int, code: int, seconds: float, errors: str) -> str:
     if signum != signal.SIGKILL:
         wrong += [f"took {seconds:.1f} s"] * (seconds > ANSWER)
         wrong += ["said no line that it stopped"] * (not re.search("stopped|ended", errors))
-        lines = [line for line in errors.splitlines() if not any(known in line for known in HOMELESS)]
+        lines = [line for line in errors.splitlines() if not any(known in line for known in EXPECTED)]
         wrong += ["more than one line"] * (len(lines) > 1)
     wrong += ["a traceback"] * ("Traceback" in errors)
     return "; ".join(wrong) + (f": {errors[-1000:]}" if wrong else "")
