@@ -34,3 +34,16 @@ def own_cache(tmp_path_factory):
     os.environ.pop("JAXVAE_CACHE")
     if before is not None:
         os.environ["JAXVAE_CACHE"] = before
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def top(tmp_path):
+    """Where the test's photos lie."""
+    return tmp_path / "photos"

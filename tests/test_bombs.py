@@ -21,10 +21,7 @@ IMAGES, LABELS = noise(6, (5, 4, 3))
 MOST = 20e6  # bytes: what a refusal may take; the bombs hold from 64 MB to exabytes
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture(autouse=True)

@@ -23,16 +23,7 @@ from jaxvae.data import folder as folders
 from jaxvae.data import picture, store
 from jaxvae.data.dataset import open_data
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def top(tmp_path):
-    return tmp_path / "photos"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def test_class_folders_become_labels_in_the_order_of_their_names(top):

@@ -19,10 +19,7 @@ SEQUENCES = noise(20, (7,), seed=2)[0]
 VECTORS = np.random.default_rng(3).normal(size=(20, 2))
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def npz(path, **arrays):

@@ -8,16 +8,7 @@ from photo_folders import COLOUR, GREY, one, opened, saved, stored, write
 
 from jaxvae.data import folder as folders
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def top(tmp_path):
-    return tmp_path / "photos"
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "PPM", "TIFF"])
