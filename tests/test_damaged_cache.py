@@ -23,12 +23,6 @@ from jaxvae.data.tfds import prepared_folder
 IMAGES, LABELS = noise(40, (5, 4, 3))
 
 
-@pytest.fixture
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """A folder with the same images as .npz, .npy, a folder of pictures, and a prepared TFDS set."""

@@ -29,9 +29,7 @@ PACKAGE = Path(jaxvae.__file__).parent
 IMAGES, LABELS = noise(6, (5, 4, 3))
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture

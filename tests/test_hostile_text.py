@@ -28,9 +28,7 @@ NAMES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def test_class_names_are_shown_whole_and_move_no_cursor(tmp_path, capsys):
