@@ -11,6 +11,8 @@ import sys
 from html import escape
 from pathlib import Path
 
+from jaxvae import sealed
+
 REPORT = "report.html"
 
 # Each row: quantity -> (its title, its unit, what it means to somebody who has just learned what a VAE is).
@@ -173,8 +175,8 @@ def _read(path):
     if not path.exists():
         return None
     try:
-        return _object(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return sealed.read(path)  # without the file's own digest, which is no number of the run
+    except sealed.Damaged as error:
         raise ValueError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import report
+from jaxvae import report, sealed
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
@@ -223,3 +223,8 @@ def test_broken_files_are_named(workdir):
     (workdir / "metrics.jsonl").write_text('{"step"\n{"step": 2}\n')
     with pytest.raises(ValueError, match=r"Line 1 of .*metrics\.jsonl"):
         report.write_report(workdir)
+
+
+def test_the_digest_of_results_is_no_number_of_the_run(tmp_path, workdir):
+    sealed.write(workdir / "results.json", sealed.read(workdir / "results.json"))
+    assert sealed.DIGEST not in report.write_report(workdir).read_text(encoding="utf-8")
