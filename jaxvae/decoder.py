@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -27,9 +28,11 @@ from jaxvae.layers import (
     halved,
     layer_keys,
     patch_grid,
+    spectrally_bounded,
     wide_product,
     with_condition,
 )
+from jaxvae.typed import positive
 
 
 class LinearDecoder(nn.Module):
@@ -101,6 +104,29 @@ class SequenceDecoder(nn.Module):
 
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         return self.network(z, condition, keys).reshape(-1, *self.shape)
+
+
+class SpectralDecoder(nn.Module):
+    """A network none of whose kernels has a singular value above the bound; biases are free."""
+
+    network: nn.Module
+    bound: float
+
+    @property
+    def takes(self) -> str:
+        return self.network.takes
+
+    @property
+    def dropout(self) -> float:
+        return self.network.dropout
+
+    def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
+        if self.is_initializing():
+            return self.network(z, condition, keys)
+        network, variables = self.network.unbind()
+        held = {"params": spectrally_bounded(variables["params"], self.bound)}
+        features: Any = network.apply(held, z, condition, keys)
+        return features
 
 
 class ResNetDecoder(nn.Module):
@@ -178,16 +204,18 @@ def mlp(
     shape: tuple[int, ...],
     activation: str = "relu",
     dropout: float = 0.0,
+    spectral: float | None = None,
     dtype: DTypeLike = jnp.float32,
-) -> MLPDecoder:
+) -> MLPDecoder | SpectralDecoder:
     """Dense layers of these widths, then one linear layer to the features of every pixel.
 
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
-    training zeroes at each step. Goes with any data.
+    training zeroes at each step; `spectral`, if any, the largest singular value that a layer's kernel may have (Miyato
+    et al. 2018, arXiv 1802.05957). Goes with any data.
     """
     activation_named(activation)
     require_rate(dropout=dropout)
-    return MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype)
+    return bounded(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
 
 
 def conv(
@@ -197,18 +225,25 @@ def conv(
     dense: int = 256,
     activation: str = "relu",
     dropout: float = 0.0,
+    spectral: float | None = None,
     dtype: DTypeLike = jnp.float32,
-) -> ConvDecoder:
+) -> ConvDecoder | SpectralDecoder:
     """Dense layers to a small image of channels[0], then one doubling transpose convolution per entry of `channels`.
 
     Mirrors the encoder of the reversed channels: `conv(32, 64)` is undone by `conv(64, 32)`. `kernel` is the side of
-    every kernel, `dense` the width of the first layer; `activation` and `dropout` as for mlp. Goes with images of any
-    size; sequences take conv1d.
+    every kernel, `dense` the width of the first layer; `activation`, `dropout` and `spectral` as for mlp. Goes with
+    images of any size; sequences take conv1d.
     """
     activation_named(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
-    return ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
+    network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
+    return bounded(network, spectral)
+
+
+def bounded(network: Any, spectral: float | None) -> Any:
+    """The network, held to that largest singular value where there is one."""
+    return network if spectral is None else SpectralDecoder(network, positive("spectral", spectral))
 
 
 def conv1d(

@@ -16,6 +16,7 @@ from jax import Array, lax, random
 from jax.typing import DTypeLike
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
+POWER_STEPS = 20  # of the power method: a few percent short where two singular values are near each other
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "tanh": jnp.tanh,
@@ -356,6 +357,28 @@ def folded(network: Callable[..., Array], *args: Array | None) -> Array:
     samples, batch = next(arg.shape[:2] for arg in args if arg is not None)
     out = network(*(None if arg is None else arg.reshape(samples * batch, *arg.shape[2:]) for arg in args))
     return out.reshape(samples, batch, *out.shape[1:])
+
+
+def spectrally_bounded(params: Any, bound: float) -> Any:
+    """The parameters with every kernel's largest singular value no larger than `bound`; smaller kernels as they are.
+
+    A kernel is the matrix [everything else, its last axis] (Miyato et al. 2018, arXiv 1802.05957, section 2.1), its
+    value found by the power method from a fixed start, anew each time: nothing is remembered from step to step.
+    """
+
+    def held(kernel: Array) -> Array:
+        if kernel.ndim < 2:
+            return kernel
+        matrix = lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1]).astype(jnp.float32)
+        right = random.normal(random.key(0), (matrix.shape[1],))
+        for _ in range(POWER_STEPS):
+            left = matrix @ right
+            right = matrix.T @ (left / jnp.maximum(jnp.linalg.norm(left), 1e-30))
+            right = right / jnp.maximum(jnp.linalg.norm(right), 1e-30)
+        largest = left @ kernel.reshape(matrix.shape) @ right / jnp.maximum(jnp.linalg.norm(left), 1e-30)
+        return kernel * jnp.minimum(1.0, bound / jnp.maximum(largest, 1e-30))
+
+    return jax.tree.map(held, params)
 
 
 def smooth_bound(x: Array, bound: float) -> Array:
