@@ -328,6 +328,10 @@ def read_sum(
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             weight, rest = (node.left, node.right) if is_weight(node.left, weights) else (node.right, node.left)
             return objective.scaled(literal_or_schedule(weight, weights, where), of(rest))
+        if isinstance(node, ast.BinOp):
+            raise ValueError(
+                f"{where}: only + between objectives and * with a number are read, as in 'elbo() + 0.1 * mmd()'."
+            )
         mine = {key: value for key, value in instead.items() if key in arguments_of(table.get(name_of(node)))}
         part = construct(node, "objective", table, weights, known, where, mine)
         require_part("objective", part, where)
