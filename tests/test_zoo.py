@@ -137,6 +137,10 @@ def test_text_of_a_run_stays_text(found):
     assert text.count("\\<script\\>\\| \\#\\# x \\!\\[a\\](b) \\`c\\`") == 3
 
 
+def test_a_pipe_in_a_string_of_the_config_divides_no_cell():
+    assert zoo.code("mlp(8, activation='a|b`\n')") == "`mlp(8, activation='a\\|b' ')`"
+
+
 def test_a_conditional_models_strip_goes_through_the_classes(tmp_path):
     asked = {}
 
@@ -173,6 +177,7 @@ DAMAGE = [
     (lambda run: (run / "results.json").write_text("{"), r"one/results.json is damaged \(it is not JSON"),
     (lambda run: (run / "environment.json").unlink(), "one is not finished: it has no environment.json"),
     (lambda run: (run / "timing.jsonl").unlink(), "one/timing.jsonl is damaged: expected the seconds of all 60 steps"),
+    (lambda run: (run / "timing.jsonl").write_text('{"step": 50, "seconds": 1.0}\n'), "expected the seconds of all 60"),
     (lambda run: (run / "timing.jsonl").write_text('{"step": 60, "seconds": "x"}\n'), "expected the seconds of all 60"),
     (lambda run: (run / "timing.jsonl").write_text('{"step": 6'), "one/timing.jsonl is damaged: line 1 is no JSON"),
     (lambda run: (run / "metrics.jsonl").write_text("[]\n"), "one/metrics.jsonl is damaged: line 1 is of no step"),
