@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior, sweep
-from jaxvae.calls import construct, imported, parse
+from jaxvae import codebook, critic, decoder, encoder, likelihood, objective, posterior, prior, schedules, sweep
+from jaxvae.calls import construct, imported, is_weight, literal_or_schedule, named, parse, summands
 from jaxvae.config import Config
 from jaxvae.data import prepare
 from jaxvae.model import VAE
@@ -28,30 +28,6 @@ from jaxvae.step import make_train_step
 from jaxvae.support import SUPPORTS
 from jaxvae.typed import finite, positive, require, share, shown, whole
 from jaxvae.verdict import check_numbers, refuse_impossible
-
-
-def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
-    """From start to end over so many steps, then end."""
-    return optax.linear_schedule(finite("start", start, 0), finite("end", end, 0), whole("steps", steps))
-
-
-def constant(*, learning_rate: float) -> optax.Schedule:
-    """optimizer.learning_rate at every step."""
-    return optax.constant_schedule(learning_rate)
-
-
-def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
-    """Linearly from 0 to the learning rate over so many steps, then constant."""
-    return optax.linear_schedule(0.0, learning_rate, whole("steps", steps))
-
-
-def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
-    """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
-    if whole("warmup", warmup, 0) >= steps:
-        raise ValueError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
-    return optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else learning_rate, learning_rate, warmup, steps, finite("final", final, 0) * learning_rate
-    )
 
 
 def adam(
@@ -123,15 +99,38 @@ TABLES: dict[str, dict[str, Callable]] = {
         likelihood.logistic_mixture,
         likelihood.categorical,
     ),
-    "objective": by_name(objective.elbo, objective.reconstruction),
+    "objective": by_name(
+        objective.elbo,
+        objective.capacity,
+        objective.geco,
+        objective.iwae,
+        objective.miwae,
+        objective.ciwae,
+        objective.piwae,
+        objective.renyi,
+        objective.tc,
+        objective.reconstruction,
+        objective.rae,
+        objective.ms_ssim,
+    ),
+    "term": by_name(
+        objective.rate,
+        objective.mmd,
+        objective.dip_i,
+        objective.dip_ii,
+        objective.factor,
+        objective.aae,
+        objective.gan,
+    ),
     "optimizer": by_name(adam, adamw, adamax, sgd),
-    "schedule": by_name(constant, warmup, cosine),
-    "weight": by_name(linear),
+    "schedule": by_name(schedules.constant, schedules.warmup, schedules.cosine),
+    "weight": by_name(schedules.linear, schedules.cyclical, schedules.sigmoid),
     "sweep": by_name(sweep.beta, sweep.learning_rate),
 }
 FIELDS = {
     "prepare": "data.prepare",
     "objective": "objective",
+    "term": "objective",
     "optimizer": "optimizer.name",
     "schedule": "optimizer.schedule",
     "sweep": "train.sweep",
@@ -146,11 +145,17 @@ MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes,
     "decoder": (nn.Module, ("z", "condition")),
     "likelihood": (nn.Module, ("features",)),
     "objective": (objective.Objective, ()),
+    "term": (objective.Objective, ()),
     "optimizer": (optax.GradientTransformation, ()),
     "schedule": (Callable, ()),
     "sweep": (sweep.Sweep, ()),
 }
-HOMES = {"prepare": "data/prepare", "optimizer": "build", "schedule": "build"}  # files not named after their kind
+HOMES = {
+    "prepare": "data/prepare",
+    "objective": "objective/bound",
+    "optimizer": "build",
+    "schedule": "schedules",
+}  # files not named after their kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,13 +202,15 @@ def build(
     shape: tuple[int, ...],
     *,
     condition: int | None = None,
+    examples: int | None = None,
     trust: bool = True,
     beta: Array | None = None,
     schedule: optax.Schedule | None = None,
 ) -> Parts:
     """Builds what the config says for examples of this shape, (H, W, C); ValueError, in words, before any array exists.
 
-    `condition`: the number of classes, or the length of the vectors, that the data can condition a model on.
+    `condition`: the number of classes, or the length of the vectors, that the data can condition a model on;
+    `examples`: how many there are to train on, which some objectives depend on.
     With trust=False no part is imported from a file ('my_file.py:mine(3)'): for somebody else's config.
     `beta` and `schedule` stand in place of the config's: a traced value, where one program trains several members.
     """
@@ -224,7 +231,13 @@ def build(
         likelihood=px,
         remat=train.remat,
     )
-    loss = read("objective", config.objective, {}, trust=trust, instead={} if beta is None else {"beta": beta})
+    known = {
+        "examples": examples,
+        "samples": train.samples,
+        "critic": critic.MLPCritic,
+        "image_critic": critic.ConvCritic,
+    }
+    loss = read_sum(config.objective, known, trust=trust, instead={} if beta is None else {"beta": beta})
     refuse_impossible(config, shape, prepared, vae, loss)
     schedule = schedule or part(
         "schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps
@@ -232,6 +245,8 @@ def build(
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
+    if "critic" in loss.needs:
+        optimizer = with_critic(optimizer, config.optimizer.critic_learning_rate)
     step = make_train_step(
         *(vae, loss, optimizer, prepared),
         samples=train.samples,
@@ -240,6 +255,15 @@ def build(
     )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
     return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
+
+
+def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -> optax.GradientTransformation:
+    """The optimizer for the model, and for the objective's critic Adam with little momentum, so that it follows.
+
+    b1 = 0.5 and b2 = 0.9 are those of FactorVAE (arXiv 1802.05983, appendix A), near DCGAN's (arXiv 1511.06434).
+    """
+    of_critic = optax.adam(learning_rate, 0.5, 0.9)
+    return optax.partition({"model": optimizer, "objective": of_critic}, {"model": "model", "objective": "objective"})
 
 
 def features_of(px: Any, channels: int, text: str) -> int:
@@ -288,6 +312,41 @@ def read(
     return part
 
 
+def read_sum(
+    text: str, known: dict[str, Any], *, trust: bool = True, instead: Mapping[str, Any]
+) -> objective.Objective:
+    """The objective that the text names: one, or a sum of such and of terms, with numbers or schedules in front.
+
+    `elbo() + 0.1 * mmd()`; `known` and `instead` as for `read`, each for the factories that have such an argument.
+    """
+    tree, table, where = parsed("objective", text, trust)
+    table, weights = {**TABLES["objective"], **TABLES["term"], **table}, TABLES["weight"]
+
+    def of(node: ast.expr) -> objective.Objective:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return objective.total(*(of(each) for each in summands(node)))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            weight, rest = (node.left, node.right) if is_weight(node.left, weights) else (node.right, node.left)
+            return objective.scaled(literal_or_schedule(weight, weights, where), of(rest))
+        mine = {key: value for key, value in instead.items() if key in arguments_of(table.get(name_of(node)))}
+        part = construct(node, "objective", table, weights, known, where, mine)
+        require_part("objective", part, where)
+        return part
+
+    try:
+        loss, names = of(tree), [name_of(node) for node in named(tree)]
+    except ValueError as error:
+        raise error if str(error).startswith(where) else ValueError(f"{where}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: nested too deeply; write a sum of a few terms.") from None
+    if all(table[name] is TABLES["term"].get(name) for name in names if name not in weights):
+        raise ValueError(
+            f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
+            f"Choose objective={f'elbo() + {text}'!r}, or {f'reconstruction() + {text}'!r}."
+        )
+    return loss
+
+
 def require_part(kind: str, part: Any, where: str) -> None:
     """ValueError where a factory, of somebody's own, built what cannot be such a part."""
     expected, arguments = MADE[kind]
@@ -321,19 +380,45 @@ def file_and_call(text: str) -> tuple[str, str]:
 
 
 def with_number(kind: str, text: str, name: str, number: float) -> str:
-    """The text with `number` as its argument `name`, all arguments by keyword.
+    """The text with `number` as its argument `name`, of the one call in it that has such; its arguments by keyword.
 
-    ValueError where the factory has no such argument, or the text gives it a schedule.
+    ValueError where none or several of its factories have that argument, or the text gives it a schedule.
     """
     tree, table, where = parsed(kind, text, trust=True)
-    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
-    factory = table.get(call.func.id) if isinstance(call.func, ast.Name) else None
-    names = list(inspect.signature(factory).parameters) if factory else []
-    given = dict(zip(names, call.args, strict=False)) | {keyword.arg: keyword.value for keyword in call.keywords}
-    if name not in names or isinstance(given.get(name), ast.Call):
-        what = "is a schedule there" if name in names else "is no argument of it"
-        raise ValueError(f"{where}: {name} {what}; only a number can be swept over, as in 'elbo(beta=1.0)'.")
+    table = table | TABLES["term"] if kind == "objective" else table
+    having = [node for node in named(tree) if name in arguments_of(table.get(name_of(node)))]
+    if len(having) != 1:
+        what = "is no argument of it" if not having else "is an argument of several of its terms"
+        raise ValueError(f"{where}: {name} {what}; only one number can be swept over, as in 'elbo(beta=1.0)'.")
+    (found,) = having
+    given = dict(zip(arguments_of(table[name_of(found)]), getattr(found, "args", ()), strict=False))
+    given |= {keyword.arg: keyword.value for keyword in getattr(found, "keywords", ())}
+    if isinstance(given.get(name), ast.Call):
+        raise ValueError(
+            f"{where}: {name} is a schedule there; only a number can be swept over, as in 'elbo(beta=1.0)'."
+        )
     given[name] = ast.Constant(number)
-    call = ast.Call(call.func, [], [ast.keyword(each, node) for each, node in given.items()])
+    call = ast.Call(ast.Name(name_of(found)), [], [ast.keyword(each, node) for each, node in given.items()])
+    tree = Replaced(found, call).visit(tree)
     file = file_and_call(text)[0]
-    return f"{file}:{ast.unparse(call)}" if file else ast.unparse(call)
+    return f"{file}:{ast.unparse(tree)}" if file else ast.unparse(tree)
+
+
+def name_of(node: ast.expr) -> str:
+    """The name that a name, or a call of one, says."""
+    return getattr(node.func if isinstance(node, ast.Call) else node, "id", "")
+
+
+def arguments_of(factory: Callable | None) -> list[str]:
+    """The names of the factory's arguments."""
+    return list(inspect.signature(factory).parameters) if factory else []
+
+
+class Replaced(ast.NodeTransformer):
+    """The tree with one of its nodes in another's place."""
+
+    def __init__(self, old: ast.expr, new: ast.expr):
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> Any:
+        return self.new if node is self.old else self.generic_visit(node)

@@ -55,23 +55,44 @@ def construct(
             + f" Known: {', '.join(table)}."
         )
 
-    def value(node: ast.expr) -> Any:
-        if isinstance(node, ast.Call):
-            return construct(node, "weight", weights, weights, {}, where)
-        try:
-            return ast.literal_eval(node)
-        except (TypeError, ValueError, RecursionError, MemoryError):
-            raise ValueError(
-                f"{where}: {source(node)} is not a literal (a number, a string, a tuple of them)."
-            ) from None
-
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
-    args = [value(node) for node in call.args]
-    kwargs = {str(keyword.arg): value(keyword.value) for keyword in call.keywords}
+    args = [literal_or_schedule(node, weights, where) for node in call.args]
+    kwargs = {str(keyword.arg): literal_or_schedule(keyword.value, weights, where) for keyword in call.keywords}
     if len(kwargs) < len(call.keywords):
         raise ValueError(f"{where}: an argument is given twice.")
     return call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
+
+
+def literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str) -> Any:
+    """The value of a literal, or the schedule that a call of one of the `weights` makes; ValueError for others."""
+    if isinstance(node, ast.Call):
+        return construct(node, "weight", weights, weights, {}, where)
+    try:
+        return ast.literal_eval(node)
+    except (TypeError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"{where}: {source(node)} is not a literal (a number, a string, a tuple of them).") from None
+
+
+def is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
+    """Whether this is a number, or a call of a schedule."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in weights
+    return isinstance(node, ast.Constant | ast.UnaryOp)
+
+
+def summands(node: ast.expr) -> list[ast.expr]:
+    """What a sum is made of, from left to right."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*summands(node.left), *summands(node.right)]
+    return [node]
+
+
+def named(tree: ast.expr) -> list[ast.expr]:
+    """The names, and calls of names, that a sum of products is made of, from left to right."""
+    if isinstance(tree, ast.BinOp):
+        return [*named(tree.left), *named(tree.right)]
+    return [tree] if isinstance(tree, ast.Call | ast.Name) else []
 
 
 def source(node: ast.expr) -> str:

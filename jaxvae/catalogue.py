@@ -28,6 +28,7 @@ EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alon
         "conv1d": "conv1d(8, 4, dense=16)",
     },
     "schedule": {"warmup": "warmup(100)"},
+    "objective": {"geco": "geco(20.0)"},
 }
 WHAT = {
     "posterior": "Posteriors q(z|x)",
@@ -36,6 +37,7 @@ WHAT = {
     "encoder": "Encoders x -> features",
     "decoder": "Decoders z -> features of p(x|z)",
     "objective": "Objectives",
+    "term": "Terms, to be added to an objective, as in `elbo() + 0.1 * mmd()`",
     "prepare": "Preparations of the data (data.prepare)",
     "optimizer": "Optimizers (optimizer.name)",
     "schedule": "Learning rates (optimizer.schedule)",

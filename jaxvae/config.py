@@ -62,6 +62,7 @@ class Optimizer:
     schedule: str = "constant"  # constant | warmup(steps) | cosine(warmup, final)
     clip: float | None = None  # the largest global norm of the gradient
     ema: float = 0.999  # decay of the averaged weights, which are the ones evaluated; 0 turns it off
+    critic_learning_rate: float = 1e-4  # of an objective's own network: factor, aae, gan
 
 
 @dataclass

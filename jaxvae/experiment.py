@@ -62,7 +62,8 @@ def set_up(
         decoded_limit=wanted.decoded_limit,
         workers=wanted.workers,
     )
-    parts = build(config, data.shape, condition=data.condition_size(config.model.condition))
+    size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
+    parts = build(config, data.shape, condition=size, examples=examples)
     check_against(config, data)
     layout = layout or layout_for(config)
     keys, evaluate_key = keys_of(config.train.seed)
@@ -73,7 +74,8 @@ def set_up(
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
     """The experiment of another member: its own config and keys; data, model and compiled functions are shared."""
-    parts = build(config, other.data.shape, condition=other.parts.condition_size)
+    examples = len(other.data.splits["train"])
+    parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
     keys, evaluate_key = keys_of(config.train.seed)
     evaluate = partial(other.evaluate, key=evaluate_key)
     return dataclasses.replace(other, config=config, parts=parts, evaluate=evaluate, **keys)

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae.draw import draw, draw_relaxed
+from jaxvae.distributions import draw_each
+from jaxvae.draw import draw, draw_gated, draw_relaxed
 from jaxvae.layers import applied, folded, recomputed
 from jaxvae.terms import Terms
 
-ENCODER, DECODER = 1, 2  # purposes folded into a key that draws z, for the noise of dropout
+ENCODER, DECODER, SLOPE = 1, 2, 3  # purposes folded into a key that draws z: for dropout's noise, and for a projection
 
 
 class VAE(nn.Module):
@@ -29,6 +30,8 @@ class VAE(nn.Module):
     `training` is set by the train step alone: dropout is on, a discrete z is drawn such that gradients pass, and
     variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters. With `remat` the
     backward pass computes a network's activations again: block by block where the network knows how, else all of them.
+    `asked`, set likewise, is what the objective needs of a pass besides: a 'gate' in the draw of z, the decoder's
+    'slope' or 'norm' among the terms' extras.
     """
 
     encoder: nn.Module
@@ -38,6 +41,7 @@ class VAE(nn.Module):
     likelihood: nn.Module
     training: bool = False
     remat: bool = False
+    asked: frozenset[str] = frozenset()
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
@@ -57,12 +61,18 @@ class VAE(nn.Module):
         """Draws z ~ q with keys [S, B] and scores x [B, *X] under it."""
         q, p = inferred, self.prior(condition)
         relaxed = self.training and hasattr(q, "relaxed_sample")
-        level = (draw_relaxed if relaxed else draw)(keys, q=q, p=p)
+        way = draw_relaxed if relaxed else draw_gated if "gate" in self.asked else draw
+        level = way(keys, q=q, p=p)
         if self.training and hasattr(self.posterior, "renew"):
             self.posterior.renew(q)
         px = self.decode((level.z,), condition, keys=dropout_keys(keys, DECODER) if self.training else None, x=x)
         log_px = px.log_prob(x[None])
-        extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in getattr(q, "extra", dict)().items()}
+        extra: dict[str, Array] = getattr(q, "extra", dict)()
+        if "slope" in self.asked:
+            extra["decoder_slope"] = self._slope(keys, level.z, condition)
+        if "norm" in self.asked:
+            extra["decoder_norm"] = self._norm()
+        extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound = not relaxed and getattr(q, "bound", True)
         return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound)
 
@@ -83,8 +93,7 @@ class VAE(nn.Module):
         In training, `keys [S, B]` are for dropout, and a likelihood that `fits` its scale to the data sees x [B, *X].
         """
         (z,) = zs
-        if condition is not None:
-            condition = jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
+        condition = spread(condition, z)
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
         network = partial(recomputed(self._remat(self.decoder), applied), self.decoder)
         features = folded(network, z, condition, *dropout)
@@ -109,12 +118,43 @@ class VAE(nn.Module):
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)
 
+    def _norm(self) -> Array:
+        """The sum of the decoder's squared parameters."""
+        squares = jax.tree.map(lambda leaf: jnp.square(leaf).sum(), self.decoder.variables["params"])
+        return sum(jax.tree.leaves(squares), start=jnp.zeros(()))
+
+    def _slope(self, keys: Array, z: Array, condition: Array | None) -> Array:
+        """|dx/dz|^2, the squared Jacobian of the mean of p(x|z), summed over pixels and latents, [S, B].
+
+        Without bias from one projection: E |u' dx/dz|^2 for u ~ N(0, I) (Hutchinson 1990, Commun. Stat. 19(2)).
+        """
+
+        # unbound, as pure functions of z: Linen's own vjp takes no module that is given its parts
+        (network, of_network), (head, of_head) = self.decoder.unbind(), self.likelihood.unbind()
+
+        def mean(z: Array) -> Array:
+            def decoded(*args: Array) -> Any:
+                return network.apply(of_network, *args)
+
+            px: Any = head.apply(of_head, folded(decoded, z, spread(condition, z)))
+            return px.mean()
+
+        x, pull_back = jax.vjp(mean, z)
+        u = draw_each(random.normal, dropout_keys(keys, SLOPE), x.shape, x.ndim - 2)
+        (slope,) = pull_back(u)
+        return jnp.square(slope).reshape(*z.shape[:2], -1).sum(-1)
+
     def _remat(self, network: nn.Module) -> bool:
         """Whether the network is recomputed from outside: one with a field `remat` sees to its own blocks."""
         return self.remat and not hasattr(network, "remat")
 
     def _drops_out(self, network: nn.Module) -> bool:
         return self.training and getattr(network, "dropout", 0.0) > 0
+
+
+def spread(condition: Array | None, z: Array) -> Array | None:
+    """The condition [B, C] beside every draw z [S, B, *Z]: [S, B, C]."""
+    return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
 
 
 def dropout_keys(keys: Array, purpose: int) -> Array:

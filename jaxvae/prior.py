@@ -24,6 +24,7 @@ class StandardPrior(nn.Module):
     """p(z) = N(0, I), leaves [1, 1, latent_dim]."""
 
     latent_dim: int
+    factorises = True
     spaces = frozenset({"real"})
     learned = False
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -80,6 +81,7 @@ class GaussianPrior(nn.Module):
     """p(z) = N(mu, diag sigma^2) with learned mu and sigma, leaves [1, 1, latent_dim]."""
 
     latent_dim: int
+    factorises = True
     spaces = frozenset({"real"})
     learned = True
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -155,6 +157,7 @@ class ConditionalPrior(nn.Module):
     latent_dim: int
     widths: tuple[int, ...]
     activation: str = "relu"
+    factorises = True
     spaces = frozenset({"real"})
     learned = True
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -182,7 +182,13 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     if configs.several(config):
         found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
         raise ValueError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
-    parts = build(config, tuple(data["shape"]), condition=data.get("condition_size"), trust=trust)
+    parts = build(
+        config,
+        tuple(data["shape"]),
+        condition=data.get("condition_size"),
+        examples=training_examples(data),
+        trust=trust,
+    )
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
@@ -190,6 +196,13 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
             f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
+
+
+def training_examples(data: dict[str, Any]) -> int | None:
+    """How many images the run was trained on, by what config.json holds of the data; None where it does not say."""
+    images = data.get("images")
+    found = images.get("train") if isinstance(images, dict) else None
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:

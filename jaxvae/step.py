@@ -110,7 +110,8 @@ def make_train_step(
     `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
     device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
-    nothing else. A model with a field `training` is trained with that set.
+    nothing else. A model with a field `training` is trained with that set, one with `asked` is told what the objective
+    needs.
     """
     forward = make_forward(model, objective, prepare, samples=samples)
 
@@ -135,6 +136,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
     What a step computes before it takes gradients with respect to `params`, of those examples.
     """
     model = model.clone(training=True) if hasattr(model, "training") else model
+    model = model.clone(asked=objective.needs) if hasattr(model, "asked") else model
 
     def forward(state: State, params: Any, batch, *, axis_name: str | None = None):
         key = random.fold_in(state.key, state.step)

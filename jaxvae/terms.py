@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array, lax, random
 
 
 @jax.tree_util.register_dataclass
@@ -28,7 +28,7 @@ class Level:
     kl: Array  # [S or 1, B], KL(q || p) in closed form where there is one, else log_q - log_p
     q: Any
     p: Any
-    gate: Array | None = None  # for doubly reparameterized gradients; none is drawn yet
+    gate: Array | None = None  # [S, B, 2], zeros by which an objective steers the gradient through z: see `steer`
 
 
 @jax.tree_util.register_dataclass
@@ -61,6 +61,19 @@ class Terms:
     def log_weight(self) -> Array:
         """log p(x, z) - log q(z|x), [S, B], nats: the log of the importance weight."""
         return self.log_px + sum(level.log_p - level.log_q for level in self.levels)
+
+
+def steer(level: Level, factor: Array) -> Array:
+    """Zeros [B], to be added to a loss [B]: the gradient through the level's z [S, B, *Z] is multiplied by `factor`.
+
+    The gate (draw.py) hears of the factor [S, B] in the backward pass: its two cotangents are factor and 1, both times
+    whatever the loss is multiplied by further on.
+    """
+    if level.gate is None:
+        raise ValueError(
+            "this z was drawn without a gate; draw it with draw_gated, as a step does whose objective needs 'gate'."
+        )
+    return (level.gate[..., 0] * lax.stop_gradient(factor) + level.gate[..., 1]).sum(0)
 
 
 def example_keys(key: Array, index: Array, samples: int = 1, *, first: Array | int = 0) -> Array:

@@ -26,6 +26,7 @@ MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
 MOST_MEMBERS = 1000
 MOST_WORKERS = 1024
 MOST_SIDE = 2**14  # pixels
+OF_OTHERS = {"batch", "critic", "gate", "slope", "norm", "kl_each"}  # needs that are no matter of the posterior's
 MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {
@@ -76,6 +77,7 @@ def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare,
         posterior_and_prior(config, vae),
         objective_and_posterior(config, vae, loss),
         objective_and_prior(config, vae, loss),
+        objective_and_batch(config, loss),
         condition_and_prior(config, vae),
         networks_and_data(config, shape, vae),
         accumulation(config, vae, loss),
@@ -121,7 +123,7 @@ def posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
 
 
 def objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
-    missing = loss.needs - offers(vae.posterior) - {"batch"}
+    missing = loss.needs - offers(vae.posterior) - OF_OTHERS
     if not missing:
         return
     both = f"objective={config.objective!r}", f"model.posterior={config.model.posterior!r}"
@@ -142,6 +144,20 @@ def objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[s
         yield (
             f"objective={config.objective!r} minimises no rate, so nothing would train "
             f"model.prior={config.model.prior!r}. Choose model.prior={usual!r}, or objective='elbo'."
+        )
+
+    if "kl_each" in loss.needs and not getattr(vae.latent_prior, "factorises", False):
+        yield (
+            f"objective={config.objective!r} parts the KL by latent dimensions, but model.prior={config.model.prior!r} "
+            "is no product over them. Choose per='level', or model.prior='standard'."
+        )
+
+
+def objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
+    if "batch" in loss.needs and config.data.batch_size < 2:
+        yield (
+            f"objective={config.objective!r} compares the examples of a batch with one another, but "
+            f"data.batch_size={config.data.batch_size}. Choose data.batch_size=128."
         )
 
 
@@ -198,7 +214,8 @@ def space_of(posterior: Any) -> str:
 
 
 def offers(posterior: Any) -> frozenset[str]:
-    return getattr(posterior, "offers", frozenset({"samples"}))
+    continuous = {"continuous"} if space_of(posterior) in ("real", "sphere") else set()
+    return getattr(posterior, "offers", frozenset({"samples"})) | continuous
 
 
 def in_words(needs: frozenset[str]) -> str:
@@ -207,7 +224,7 @@ def in_words(needs: frozenset[str]) -> str:
         "density": "its density at any z (a flow knows its own only at its draws)",
         "each": "each coordinate's own density",
         "path": "derivatives along the path of a draw",
-        "gate": "doubly reparameterized gradients (gate)",
+        "continuous": "a z that moves continuously with x",
     }
     return " and ".join(words.get(need, need) for need in sorted(needs))
 
@@ -244,6 +261,7 @@ def check_numbers(config: Config) -> None:
         if number is not None or name not in MAY_BE_NONE:
             whole(name, number, least, most)
     positive("optimizer.learning_rate", optimizer.learning_rate)
+    positive("optimizer.critic_learning_rate", optimizer.critic_learning_rate)
     if optimizer.clip is not None:
         positive("optimizer.clip", optimizer.clip)
     if not fits(data.decoded_limit, float) or not 0 <= data.decoded_limit < math.inf:

@@ -78,7 +78,8 @@ def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> 
 def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> Callable:
     """Returns step(state, batch, member) -> (state, metrics): the train step of the member of that number, traced."""
     first, swept = experiments[0], next(iter(members[0].value), None)
-    rebuild = partial(build, first.config, first.data.shape, condition=first.parts.condition_size)
+    size, examples = first.parts.condition_size, len(first.data.splits["train"])
+    rebuild = partial(build, first.config, first.data.shape, condition=size, examples=examples)
 
     def same(state: State, batch, member: Array):
         return first.parts.train_step(state, batch)

@@ -175,10 +175,22 @@ def test_clipping_comes_before_the_optimizer():
         ("optimizer__schedule", "cosin", "optimizer.schedule='cosin': .*did you mean 'cosine'"),
         ("objective", "elb", "objective='elb': 'elb' is not a known objective; did you mean 'elbo'"),
         ("objective", "elbo(beta=linaer(0, 1, steps=5))", "'linaer' is not a known weight; did you mean 'linear'"),
-        ("objective", "elbo(betta=2)", r"unexpected keyword argument 'betta'; expected elbo\(beta=1.0\)"),
-        ("objective", "elbo(1, 2)", r"too many positional arguments; expected elbo\(beta=1.0\)"),
-        ("objective", "elbo(beta='two')", r"elbo\(beta='two'\): beta is a number, or a schedule such as linear"),
-        ("objective", "elbo(beta=None)", r"elbo\(beta=None\): beta is a number"),
+        (
+            "objective",
+            "elbo(betta=2)",
+            r"unexpected keyword argument 'betta'; expected elbo\(beta=1.0, free_nats=0.0, per='level'\)",
+        ),
+        (
+            "objective",
+            "elbo(1, 2, 3, 4)",
+            r"too many positional arguments; expected elbo\(beta=1.0, free_nats=0.0, per='level'\)",
+        ),
+        (
+            "objective",
+            "elbo(beta='two')",
+            r"beta is a number, or a schedule such as linear\(0, 1, steps=5000\); got 'two'",
+        ),
+        ("objective", "elbo(beta=None)", "beta is a number, .*; got None"),
         ("objective", "elbo(beta=1, beta=2)", "an argument is given twice"),
         (
             "objective",
@@ -300,13 +312,11 @@ def test_a_probability_of_0_and_1_refuses_values_between_them_and_names_both_fie
 
 
 def test_an_objective_that_needs_what_the_posterior_has_not_is_refused_and_names_both_fields():
-    register(
-        "objective", "dreg", lambda: builder.objective.elbo()._replace(needs=frozenset({"gate", "batch", "samples"}))
-    )
     refused(
-        r"objective='dreg' needs doubly reparameterized gradients \(gate\) of the posterior, which "
-        "model.posterior='diagonal' does not offer",
-        objective="dreg",
+        r"objective=.iwae\('dreg'\). needs its density at any z .* and derivatives along the path of a draw of the "
+        "posterior, which model.posterior='iaf' does not offer",
+        objective="iwae('dreg')",
+        model__posterior="iaf",
     )
 
 

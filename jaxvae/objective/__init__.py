@@ -1,0 +1,45 @@
+"""Objectives: what is minimised, as a function of the bound's terms.
+
+    bound          the elbo, and what holds its rate or its distortion
+    importance     tighter bounds, from several weighted draws
+    aggregate      how q(z) differs from p(z), or from independence
+    adversarial    the same, and pictures, judged by a critic
+    pictures       how alike two pictures look
+
+Objectives add up, as terms of one loss: `elbo() + 0.1 * mmd()`.
+"""
+
+from jaxvae.objective.adversarial import aae, factor, gan
+from jaxvae.objective.aggregate import dip_i, dip_ii, mmd, tc
+from jaxvae.objective.base import Loss, Objective, Weight, scaled, total, weight_at
+from jaxvae.objective.bound import capacity, elbo, geco, rae, rate, reconstruction
+from jaxvae.objective.importance import ciwae, iwae, miwae, piwae, renyi
+from jaxvae.objective.pictures import ms_ssim
+
+__all__ = [
+    "Loss",
+    "Objective",
+    "Weight",
+    "aae",
+    "capacity",
+    "ciwae",
+    "dip_i",
+    "dip_ii",
+    "elbo",
+    "factor",
+    "gan",
+    "geco",
+    "iwae",
+    "miwae",
+    "mmd",
+    "ms_ssim",
+    "piwae",
+    "rae",
+    "rate",
+    "reconstruction",
+    "renyi",
+    "scaled",
+    "tc",
+    "total",
+    "weight_at",
+]

@@ -1,0 +1,134 @@
+"""Terms with a critic, a network of the objective's own that is trained beside the model, in the same backward pass.
+
+The critic's loss is added with the model's side held fixed, the model's with the critic's parameters held fixed; build
+gives them optimizers of their own. `critic` makes the network (critic.py): critic(widths) has Linen's init and apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from jaxvae.distributions import softplus
+from jaxvae.objective.aggregate import flat, own_rows, prior_draws
+from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_weight, weight_at
+from jaxvae.terms import Terms
+from jaxvae.typed import finite, whole
+
+Critic = Callable[[Sequence[int]], Any]
+
+
+def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: Critic) -> Objective:
+    """gamma times the total correlation of q(z), as a critic estimates it, to be added to elbo().
+
+    FactorVAE (Kim & Mnih 2018, arXiv 1802.05983, eq. 2 and 3): the critic tells draws z ~ q(z) from draws whose
+    coordinates come from different examples, so that its logit estimates log q(z) / prod_j q(z_j). It has `layers` of
+    so many units. All examples of the batch are used for both: none is set apart for the permutation.
+    """
+    require_weight("gamma", gamma)
+    network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
+
+    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
+        return network.init(key, draws_of(terms)[0]), {}
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        z = draws_of(terms)
+        rows = own_rows(z, gather)
+        apart = jnp.take(coordinates_permuted(key, gather(lax.stop_gradient(z))), rows, axis=1)
+        ratio = logits(network, lax.stop_gradient(params), z).mean(0)
+        loss, right = told_apart(network, params, real=z, made=apart)
+        metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": right}
+        return Loss(weight_at(gamma, step) * ratio + loss, memory, {**parts_of_the_bound(terms), **metrics})
+
+    return Objective(init, apply, frozenset({"samples", "continuous", "batch", "critic"}))
+
+
+def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Critic) -> Objective:
+    """Draws q(z) to the prior by a critic that tells z ~ p(z) from z ~ q(z), to be added to reconstruction().
+
+    The adversarial autoencoder (Makhzani et al. 2015, arXiv 1511.05644, section 2); the encoder's loss is -log D(z),
+    which does not saturate (Goodfellow et al. 2014, arXiv 1406.2661, section 3). The critic has `layers` of so many
+    units. At its optimum E_p[logit] - E_q[logit] is the symmetric KL of q(z) and p(z).
+    """
+    require_weight("weight", weight)
+    network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
+
+    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
+        return network.init(key, draws_of(terms)[0]), {}
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        z = draws_of(terms)
+        drawn = [flat(prior_draws(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)]
+        prior = jnp.take(jnp.concatenate(drawn, axis=-1), own_rows(z, gather), axis=1)
+        fooled = softplus(-logits(network, lax.stop_gradient(params), z)).mean(0)
+        loss, right = told_apart(network, params, real=prior, made=z)
+        metrics = {"critic_loss": loss, "critic_accuracy": right}
+        return Loss(weight_at(weight, step) * fooled + loss, memory, {**parts_of_the_bound(terms), **metrics})
+
+    return Objective(init, apply, frozenset({"continuous", "batch", "critic"}))
+
+
+def gan(
+    weight: Weight = 1.0, perceptual: float = 1.0, channels: Sequence[int] = (32, 64), *, image_critic: Critic
+) -> Objective:
+    """Makes reconstructions look real to a critic, and alike to its features: to be added to elbo() or rate().
+
+    VAE-GAN (Larsen et al. 2015, arXiv 1512.09300): weight times -log D(x') for x' = E[x|z], z ~ q(z|x), which does not
+    saturate, plus `perceptual` times half the squared distance of the critic's last features at x and x' (eq. 8 there,
+    but for its constant). The critic, one stride-2 convolution per entry of `channels`, tells x from x'; draws from the
+    prior are not shown to it. Of binarized images any grey pixel would tell: for grey and colour data.
+    """
+    require_weight("weight", weight)
+    perceptual = finite("perceptual", perceptual, 0)
+    network = image_critic(tuple(whole("channels", each) for each in channels))
+
+    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
+        return network.init(key, terms.x[0]), {}
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        x, again = terms.x, terms.px.mean()
+        fixed = lax.stop_gradient(params)
+        logit, features = each_of(network, fixed, again)
+        distance = 0.5 * jnp.square(features - each_of(network, fixed, x)[1]).sum(-1).mean(0)
+        fooled = softplus(-logit).mean(0)
+        loss, right = told_apart(network, params, real=x, made=again)
+        metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": right}
+        value = weight_at(weight, step) * fooled + perceptual * distance + loss
+        return Loss(value, memory, {**parts_of_the_bound(terms), **metrics})
+
+    return Objective(init, apply, frozenset({"critic"}))
+
+
+def told_apart(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:
+    """(the critic's loss, its share of right answers), [B], of real and made things [S, B, ...], which get no gradient.
+
+    The cross-entropy of both halves (Goodfellow et al. 2014, arXiv 1406.2661, eq. 1): 2 log 2 where it cannot tell.
+    """
+    of_real, of_made = (logits(network, params, lax.stop_gradient(each)) for each in (real, made))
+    loss = softplus(-of_real).mean(0) + softplus(of_made).mean(0)
+    return loss, ((of_real > 0).mean(0) + (of_made < 0).mean(0)) / 2
+
+
+def logits(network: Any, params: Any, x: Array) -> Array:
+    """The critic's logits [S, B] of x [S, B, ...]."""
+    return each_of(network, params, x)[0]
+
+
+def each_of(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
+    """(logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
+    logit, features = network.apply(params, x.reshape(-1, *x.shape[2:]))
+    return logit.reshape(x.shape[:2]), features.reshape(*x.shape[:2], -1)
+
+
+def draws_of(terms: Terms) -> Array:
+    """z of all levels side by side, [S, B, Z]."""
+    return jnp.concatenate([flat(level.z) for level in terms.levels], axis=-1)
+
+
+def coordinates_permuted(key: Array, z: Array) -> Array:
+    """z [S, B, Z] with every coordinate permuted over the batch on its own: draws from prod_j q(z_j)."""
+    order = random.permutation(key, jnp.broadcast_to(jnp.arange(z.shape[1])[:, None], z.shape[1:]), 0, independent=True)
+    return jnp.take_along_axis(z, order[None], axis=1)

@@ -1,0 +1,145 @@
+"""What an objective is, and how several add up.
+
+An objective is a pair of pure functions, as optax pairs its transformations:
+`init(key, terms) -> (params, memory)` and `apply(params, memory, terms, *, key, step, gather) -> Loss`.
+Always: summed over event dimensions, one value per example, averaged over the batch by the step.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, random
+
+from jaxvae.terms import Terms
+from jaxvae.typed import fits, shown
+
+Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
+OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
+
+
+class Loss(NamedTuple):
+    """`value [B]`, nats, to be minimised; `memory` for the next step; `metrics`: name -> [B] or a scalar."""
+
+    value: Array
+    memory: Any
+    metrics: dict[str, Array]
+
+
+class Objective(NamedTuple):
+    """What is minimised; `elbo() + 0.1 * mmd()` is one, too.
+
+    `needs` says what it asks for. Of the posterior: 'samples' with their log-density, 'density' at any z, 'each'
+    coordinate on its own, 'path' derivatives, a z that is 'continuous' in x; of posterior and prior, 'kl_each', the KL
+    by coordinates; of the engine, the whole 'batch', and an optimizer of its own for a 'critic'; of the model, a 'gate'
+    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras.
+
+    `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
+    """
+
+    init: Callable[..., tuple[Any, Any]]
+    apply: Callable[..., Loss]
+    needs: frozenset[str] = frozenset()
+
+    def __add__(self, other: Objective) -> Objective:  # type: ignore[override]  # not a tuple's
+        return total(self, other) if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, weight: Weight) -> Objective:  # type: ignore[override]  # not a tuple's
+        return scaled(weight, self)
+
+    def __rmul__(self, weight: Weight) -> Objective:  # type: ignore[override]  # not a tuple's
+        return scaled(weight, self)
+
+
+def total(*objectives: Objective) -> Objective:
+    """The sum of objectives, each with parameters, memory and key of its own; metrics of one name are numbered."""
+    needs = frozenset().union(*(each.needs for each in objectives))
+    if "gate" in needs and len(objectives) > 1:
+        raise ValueError(
+            "iwae('dreg') and piwae change the gradient of everything that depends on z, so that no other term can be "
+            "added to them; add it to iwae() or iwae('stl')."
+        )
+
+    def init(key: Array, terms: Terms) -> tuple[tuple, tuple]:
+        states = [each.init(random.fold_in(key, i), terms) for i, each in enumerate(objectives)]
+        return tuple(params for params, _ in states), tuple(memory for _, memory in states)
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        losses = [
+            each.apply(params[i], memory[i], terms, key=random.fold_in(key, i), step=step, gather=gather)
+            for i, each in enumerate(objectives)
+        ]
+        value = sum((loss.value for loss in losses[1:]), start=losses[0].value)
+        return Loss(value, tuple(loss.memory for loss in losses), side_by_side([loss.metrics for loss in losses]))
+
+    return Objective(init, apply, needs)
+
+
+def scaled(weight: Weight, objective: Objective) -> Objective:
+    """The objective times a weight, a number from 0 on or a schedule; its metrics stay its own.
+
+    A critic's loss is multiplied as well: its optimizer, Adam, does not notice.
+    """
+    require_weight("a weight", weight)
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        loss = objective.apply(params, memory, terms, key=key, step=step, gather=gather)
+        return loss._replace(value=weight_at(weight, step) * loss.value)
+
+    return Objective(objective.init, apply, objective.needs)
+
+
+def side_by_side(metrics: list[dict[str, Array]]) -> dict[str, Array]:
+    """All metrics in one dict: a second 'mmd' is 'mmd_2'; what several report alike, as the rate, stands once."""
+    found: dict[str, Array] = {}
+    seen: collections.Counter[str] = collections.Counter()
+    for name, value in (pair for each in metrics for pair in each.items()):
+        seen[name] += 1
+        found[name if seen[name] == 1 or name in OF_THE_TERMS else f"{name}_{seen[name]}"] = value
+    return found
+
+
+def parts_of_the_bound(terms: Terms) -> dict[str, Array]:
+    """Rate, distortion, the elbo where there is one, and the terms' extras: means over samples of each example, [B]."""
+    distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
+    metrics = {"rate": rate, "distortion": distortion}
+    if terms.bound:
+        metrics["elbo"] = -(distortion + rate)
+    return {**metrics, **{name: value.mean(0) for name, value in terms.extra.items()}}
+
+
+def everywhere(value: Array, terms: Terms) -> Array:
+    """A number about the whole batch as every example's value, [B], whose mean it is."""
+    return jnp.broadcast_to(value.reshape(1), terms.log_px.shape[1:])
+
+
+def nothing(key: Array, terms: Terms) -> tuple[dict, dict]:
+    """The state of an objective that has neither parameters nor memory."""
+    return {}, {}
+
+
+def weight_at(weight: Weight, step: Array) -> Array:
+    """The weight's value at this step, a float32 scalar."""
+    return jnp.asarray(weight(step) if callable(weight) else weight, jnp.float32)
+
+
+def require_weight(name: str, weight: Any) -> None:
+    """ValueError unless it is a number from 0 on, an array (a traced number) or a schedule."""
+    if callable(weight):
+        return
+    if isinstance(weight, Array):
+        return
+    if not fits(weight, float):
+        raise ValueError(f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {shown(weight)}.")
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"{name} is a number from 0 on, got {weight!r}: below, what it weighs would grow without end.")
+
+
+def require_choice(name: str, choice: Any, known: tuple[str, ...]) -> None:
+    """ValueError unless the choice is one of those."""
+    if choice not in known:
+        raise ValueError(f"{name}={shown(choice)}: expected one of {', '.join(map(repr, known))}.")

@@ -1,0 +1,182 @@
+"""The evidence lower bound, and what holds its two parts, rate and distortion, where one wants them."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxvae.distributions import has_kl_each, kl_each
+from jaxvae.objective.base import (
+    Loss,
+    Objective,
+    Weight,
+    nothing,
+    parts_of_the_bound,
+    require_choice,
+    require_weight,
+    weight_at,
+)
+from jaxvae.terms import Terms
+from jaxvae.typed import finite, positive
+
+STEEPEST = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
+MEMORY = 0.95  # of geco's running mean of the constraint, a step
+
+
+def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Objective:
+    """The negative evidence lower bound, E_q[-log p(x|z)] + beta KL(q || p) (arXiv 1312.6114, eq. 3).
+
+    beta = 1 is the bound; another number makes the beta-VAE (Higgins et al. 2017); a schedule, KL warm-up. beta is
+    unit-free: the KL is summed over latents, the distortion over pixels, whatever the batch or the data set's size.
+
+    With `free_nats`, the KL of a level (or, with per='dimension', of each latent dimension) counts for no less than so
+    many nats: below, nothing presses it further down. It is the mean over the batch that is compared (Kingma et al.
+    2016, arXiv 1606.04934, appendix C.8), not each example's. Dimensions need a posterior and a prior that factorise.
+    """
+    require_weight("beta", beta)
+    free = finite("free_nats", free_nats, 0)
+    require_choice("per", per, ("level", "dimension"))
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        weight = weight_at(beta, step)
+        distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
+        metrics = {**parts_of_the_bound(terms), "beta": weight}
+        if free:
+            groups = rates_by_level(terms) if per == "level" else rates_by_dimension(terms)
+            rate, metrics["free"] = not_below(free, groups, gather)
+        return Loss(distortion + weight * rate, memory, metrics)
+
+    needs = (
+        {"samples"} | ({"batch"} if free else set()) | ({"each", "kl_each"} if free and per == "dimension" else set())
+    )
+    return Objective(nothing, apply, frozenset(needs))
+
+
+def rates_by_level(terms: Terms) -> Array:
+    """The KL of each level, [B, levels], nats."""
+    batch = terms.log_px.shape[1]
+    return jnp.stack([jnp.broadcast_to(level.kl.mean(0), (batch,)) for level in terms.levels], axis=-1)
+
+
+def rates_by_dimension(terms: Terms) -> Array:
+    """The KL of each latent dimension, [B, Z] with levels side by side, nats; ValueError where it does not part so."""
+    batch, found = terms.log_px.shape[1], []
+    for level in terms.levels:
+        if not has_kl_each(level.q, level.p):
+            names = type(level.q).__name__, type(level.p).__name__
+            raise ValueError(
+                f"per='dimension': KL({names[0]} || {names[1]}) is no sum over dimensions; choose per='level', or "
+                "model.posterior='diagonal' with model.prior='standard'."
+            )
+        each = kl_each(level.q, level.p).mean(0)
+        found.append(jnp.broadcast_to(each, (batch, *each.shape[1:])).reshape(batch, -1))
+    return jnp.concatenate(found, axis=-1)
+
+
+def not_below(free: float, rates: Array, gather) -> tuple[Array, Array]:
+    """(each example's rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups held free).
+
+    A group whose mean lies below counts `free` nats and has no gradient.
+    """
+    held = gather(rates[None])[0].mean(0, keepdims=True) < free
+    return jnp.where(held, free, rates).sum(-1), held.mean()
+
+
+def rate(beta: Weight = 1.0) -> Objective:
+    """beta KL(q || p) alone, for sums with a distortion of another kind than -log p(x|z), such as ms_ssim()."""
+    require_weight("beta", beta)
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        weight = weight_at(beta, step)
+        return Loss(weight * terms.rate.mean(0), memory, {**parts_of_the_bound(terms), "beta": weight})
+
+    return Objective(nothing, apply, frozenset({"samples"}))
+
+
+def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
+    """E_q[-log p(x|z)] + gamma |KL(q || p) - nats|, the KL's batch mean held at so many nats, which may be a schedule.
+
+    Burgess et al. 2018 (arXiv 1804.03599, section 5): `nats=linear(0, 25, steps=5000)` lets information in by and by.
+    """
+    require_weight("nats", nats)
+    gamma = positive("gamma", gamma)
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        wanted = weight_at(nats, step)
+        distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
+        above = jnp.sign(gather(rate[None])[0].mean() - wanted)  # of the whole batch: |mean - C| = above (mean - C)
+        value = distortion + gamma * above * (rate - wanted)
+        return Loss(value, memory, {**parts_of_the_bound(terms), "capacity": wanted})
+
+    return Objective(nothing, apply, frozenset({"samples", "batch"}))
+
+
+def geco(distortion: float, speed: float = 0.01) -> Objective:
+    """The smallest rate at which the distortion is so many nats: KL(q || p) + m (E_q[-log p(x|z)] - distortion).
+
+    The multiplier m, 1 at first, grows while the distortion's running mean is above and falls while it is below
+    (Rezende & Viola 2018, arXiv 1810.00597, algorithm 1): log m moves by `speed` a step, and by less within a nat of
+    the constraint. At the optimum m is 1 / beta of the beta-VAE that has this distortion.
+    """
+    wanted, speed = finite("distortion", distortion), positive("speed", speed)
+
+    def init(key: Array, terms: Terms) -> tuple[dict, dict]:
+        return {}, {name: jnp.zeros((), jnp.float32) for name in ("log_multiplier", "constraint", "weight")}
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        multiplier = jnp.exp(memory["log_multiplier"])
+        excess = terms.distortion.mean(0) - wanted
+        value = terms.rate.mean(0) + multiplier * excess
+        metrics = {**parts_of_the_bound(terms), "multiplier": multiplier, "beta": 1 / multiplier}
+        return Loss(value, moved(memory, excess), metrics)
+
+    def moved(memory: dict[str, Array], excess: Array) -> dict[str, Array]:
+        # the multiplier by what earlier batches left, which all devices share; the running mean linear in this batch's
+        mean = memory["constraint"] / jnp.maximum(memory["weight"], 1e-6)
+        log_multiplier = memory["log_multiplier"] + speed * jnp.clip(mean, -1, 1)
+        return {
+            "log_multiplier": jnp.clip(log_multiplier, -STEEPEST, STEEPEST),
+            "constraint": MEMORY * memory["constraint"] + (1 - MEMORY) * lax.stop_gradient(excess.mean()),
+            "weight": MEMORY * memory["weight"] + (1 - MEMORY),
+        }
+
+    return Objective(init, apply, frozenset({"samples"}))
+
+
+def reconstruction(commitment: float = 0.25) -> Objective:
+    """The distortion alone, E[-log p(x|z)]: of an autoencoder, whose z has no density and so no rate to minimise.
+
+    Where the posterior is a codebook, `commitment` times the squared distance of the encoder's output to its code is
+    added (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
+    """
+    commitment = finite("commitment", commitment, 0)
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        metrics = parts_of_the_bound(terms)
+        value = metrics["distortion"] + commitment * metrics.get("commitment", 0.0)
+        return Loss(value, memory, metrics)
+
+    return Objective(nothing, apply)
+
+
+def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Objective:
+    """The regularized autoencoder, distortion + code |z|^2 / 2 + weight R(decoder).
+
+    Ghosh et al. 2019, arXiv 1903.12436, section 3.
+    R by `decoder`: 'norm', the sum of its squared parameters (RAE-L2); 'slope', |dx/dz|^2, the squared
+    Jacobian of the decoded mean (RAE-GP), estimated without bias by one random projection; 'none', where the decoder is
+    held otherwise, by its own `spectral` bound (RAE-SN). z is a point: for model.posterior='point'.
+    """
+    code, weight = finite("code", code, 0), finite("weight", weight, 0)
+    require_choice("decoder", decoder, ("norm", "slope", "none"))
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        metrics = parts_of_the_bound(terms)
+        squares = (jnp.square(level.z).reshape(*level.z.shape[:2], -1).sum(-1) for level in terms.levels)
+        size = 0.5 * sum(squares, start=jnp.zeros((1, 1))).mean(0)
+        value = metrics["distortion"] + code * size
+        if decoder != "none":
+            value = value + weight * metrics[f"decoder_{decoder}"]
+        return Loss(value, memory, {**metrics, "code_norm": size})
+
+    return Objective(nothing, apply, frozenset({"continuous"} | ({decoder} - {"none"})))

@@ -1,0 +1,163 @@
+"""Tighter bounds from several draws of z per example: importance weights w_s = p(x, z_s) / q(z_s|x), s = 1 .. K.
+
+K is train.samples; at K = 1 all of them are the elbo, with a sampled KL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound, require_choice
+from jaxvae.terms import Level, Terms, steer
+from jaxvae.typed import finite, whole
+
+LEAST_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
+NEAR_ONE = 0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
+
+
+def iwae(gradient: str = "plain") -> Objective:
+    """-log 1/K sum_s w_s, the importance-weighted bound, K = train.samples (arXiv 1509.00519, eq. 8).
+
+    `gradient` is how the encoder learns. 'plain': its derivative as it stands. 'stl', sticking the landing: without
+    the score of q, whose mean is 0 at K = 1 (Roeder et al. 2017, arXiv 1703.09194); above it is biased. 'dreg',
+    doubly reparameterized: unbiased at any K, and the better the larger K is (Tucker et al. 2018, arXiv 1810.04152).
+    The decoder's and the prior's gradient is the same in all three.
+    """
+    require_choice("gradient", gradient, ("plain", "stl", "dreg"))
+
+    def value(terms: Terms) -> Array:
+        if gradient == "plain":
+            return -log_mean(terms.log_weight)
+        log_w = log_weight_of_path(terms, f"iwae({gradient!r})")
+        bound = log_mean(log_w)
+        return -bound if gradient == "stl" else steer(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
+
+    asked = {"plain": (), "stl": ("path", "density"), "dreg": ("path", "density", "gate")}[gradient]
+    return weighted("iwae", value, *asked)
+
+
+def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
+    """The mean of `groups` importance-weighted bounds of K / groups draws each; K = train.samples.
+
+    MIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6): tighter bounds give the encoder a noisier gradient,
+    which averaging makes up for. groups=1 is iwae, groups=K the elbo with K draws.
+    """
+    require_groups("miwae", groups, samples)
+    return weighted("miwae", lambda terms: -grouped(terms.log_weight, groups).mean(0))
+
+
+def ciwae(share: float = 0.5) -> Objective:
+    """share times the elbo plus (1 - share) times the importance-weighted bound, of the same draws; K = train.samples.
+
+    CIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6).
+    """
+    if not 0 <= finite("share", share) <= 1:
+        raise ValueError(f"share={share!r}: expected a number from 0 (iwae) to 1 (elbo).")
+
+    def value(terms: Terms) -> Array:
+        log_w = terms.log_weight
+        return -share * log_w.mean(0) - (1 - share) * log_mean(log_w)
+
+    return weighted("ciwae", value)
+
+
+def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
+    """The decoder and the prior learn by iwae, the encoder by miwae(groups), from the same draws; K = train.samples.
+
+    PIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6). The value is iwae's. A prior made of the encoder,
+    as 'vamp', counts as prior.
+    """
+    require_groups("piwae", groups, samples)
+
+    def value(terms: Terms) -> Array:
+        log_w = lax.stop_gradient(terms.log_weight)
+        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), LEAST_WEIGHT)
+        in_groups = log_w.reshape(groups, -1, log_w.shape[1])
+        of_encoder = (jax.nn.softmax(in_groups, axis=1) / groups).reshape(log_w.shape)
+        (level,) = one_level(terms, "piwae")
+        # through z, all is weighted as the decoder wants it, and the gate turns that into what the encoder wants;
+        # q's own parameters, at fixed z, are the encoder's alone
+        through_z = of_decoder * log_weight_of_path(terms, "piwae")
+        of_q = of_encoder * level.q.log_prob(lax.stop_gradient(level.z))
+        surrogate = (of_q - through_z).sum(0) + steer(level, of_encoder / of_decoder)
+        return surrogate - lax.stop_gradient(surrogate) - log_mean(log_w)
+
+    return weighted("piwae", value, "path", "density", "gate")
+
+
+def renyi(alpha: float = 0.5) -> Objective:
+    """Minus the variational Renyi bound, 1 / (1 - alpha) log 1/K sum_s w_s^(1 - alpha); K = train.samples.
+
+    Li & Turner 2016 (arXiv 1602.02311). alpha = 0 is iwae, alpha = 1 the elbo; it falls with alpha: above 1 it lies
+    below the elbo, and below 0 it is no lower bound on log p(x) any more.
+    """
+    power = 1 - finite("alpha", alpha)
+    if 0 < abs(power) < NEAR_ONE:
+        raise ValueError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
+
+    def value(terms: Terms) -> Array:
+        log_w = terms.log_weight
+        return -log_mean(power * log_w) / power if power else -log_w.mean(0)
+
+    return weighted("renyi", value)
+
+
+def weighted(name: str, value: Callable[[Terms], Array], *asked: str) -> Objective:
+    """The objective whose loss is value(terms), [B], minus a bound of that name."""
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        loss = value(terms)
+        return Loss(loss, memory, {**parts_of_the_bound(terms), name: -loss})
+
+    return Objective(nothing, apply, frozenset({"samples", "continuous", *asked}))
+
+
+def log_mean(log_w: Array) -> Array:
+    """log 1/K sum_s exp(log_w[s]), [K, B] -> [B]."""
+    return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
+
+
+def grouped(log_w: Array, groups: int) -> Array:
+    """The importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
+    if len(log_w) % groups:
+        raise ValueError(refusal("groups", groups, len(log_w)))
+    return jax.vmap(log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
+
+
+def require_groups(name: str, groups: int, samples: int | None) -> None:
+    """ValueError unless `groups` is a whole number that divides the draws, where their number is known."""
+    whole("groups", groups)
+    if samples is not None and samples % groups:
+        raise ValueError(f"{name}: {refusal('groups', groups, samples)}")
+
+
+def refusal(name: str, groups: int, samples: int) -> str:
+    multiple = max(groups, samples // groups * groups)
+    return (
+        f"{name}={groups} equal groups cannot be made of train.samples={samples} draws; "
+        f"choose train.samples={multiple}, or another {name}."
+    )
+
+
+def log_weight_of_path(terms: Terms, name: str) -> Array:
+    """log w [K, B] whose derivative leaves out the score of q: q's parameters count through z alone."""
+    (level,) = one_level(terms, name)
+    return terms.log_px + level.log_p - lax.stop_gradient(level.q).log_prob(level.z)
+
+
+def one_level(terms: Terms, name: str) -> tuple[Level]:
+    """The one level of the terms; ValueError for a hierarchy.
+
+    There q of a level depends on the z above it, and holding its parameters fixed would cut that path as well.
+    """
+    if len(terms.levels) != 1:
+        raise ValueError(
+            f"objective={name!r} is unbiased for one latent variable, this model has {len(terms.levels)}; "
+            "choose objective='iwae()', or 'elbo'."
+        )
+    return (terms.levels[0],)

@@ -1,0 +1,85 @@
+"""Distortions that measure how alike two pictures look, where -log p(x|z) compares pixel by pixel."""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound
+from jaxvae.terms import Terms
+from jaxvae.typed import positive, whole
+
+SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
+WINDOW, SPREAD = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
+STEADY_MEAN, STEADY_VARIANCE = 0.01**2, 0.03**2  # for values in [0, 1]
+
+
+def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
+    """weight (1 - MS-SSIM(x, E[x|z])), the multi-scale structural similarity, for sums with rate() or elbo().
+
+    Wang, Simoncelli & Bovik 2003 (Asilomar, eq. 7), with the five scales' shares of that paper; of small images only so
+    many scales as an 11-pixel window fits into (one, with a smaller window, where none does), their shares made to sum
+    to 1. For values in [0, 1]; 1 is the same picture. Not in nats: `weight` sets what it costs beside the rate.
+    """
+    weight, scales = positive("weight", weight), whole("scales", scales, 1, len(SHARES))
+
+    def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
+        alike = similarity(terms.x, terms.px.mean(), scales).mean(0)
+        return Loss(weight * (1 - alike), memory, {**parts_of_the_bound(terms), "ms_ssim": alike})
+
+    return Objective(nothing, apply)
+
+
+def similarity(x: Array, y: Array, scales: int = len(SHARES)) -> Array:
+    """MS-SSIM of pictures [S, B, H, W, C], values in [0, 1], over channels and places: [S, B], at most 1."""
+    size = min(x.shape[2:4])
+    count = max(1, sum(size >> scale >= WINDOW for scale in range(scales)))
+    shares = np.array(SHARES[:count]) / sum(SHARES[:count])
+    product = jnp.ones((1, 1))
+    for scale, share in enumerate(shares):
+        luminance, structure = compared(x, y)
+        alike = structure if scale < count - 1 else structure * luminance
+        product = product * jnp.maximum(alike.mean(axis=(2, 3, 4)), 1e-6) ** share
+        x, y = halved(x), halved(y)
+    return product
+
+
+def compared(x: Array, y: Array) -> tuple[Array, Array]:
+    """(luminance, contrast times structure) of two pictures, place by place (Wang et al. 2004, IEEE TIP 13(4))."""
+    mean_x, mean_y = blurred(x), blurred(y)
+    variance = blurred(x * x) - mean_x**2 + blurred(y * y) - mean_y**2
+    covariance = blurred(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + STEADY_MEAN) / (mean_x**2 + mean_y**2 + STEADY_MEAN)
+    return luminance, (2 * covariance + STEADY_VARIANCE) / (variance + STEADY_VARIANCE)
+
+
+def blurred(x: Array) -> Array:
+    """Means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
+
+    As two products with band matrices: a CPU's convolutions crawl inside a compiled loop.
+    """
+    rows, columns = window_matrix(x.shape[2]), window_matrix(x.shape[3])
+    return jnp.einsum("sbhwc,hi,wj->sbijc", x, rows, columns, precision="highest")
+
+
+@functools.lru_cache
+def window_matrix(length: int) -> np.ndarray:
+    """[length, places] whose column j is the window around place j."""
+    side = min(WINDOW, length)
+    taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / SPREAD) ** 2)
+    matrix = np.zeros((length, length - side + 1), np.float32)
+    for place in range(length - side + 1):
+        matrix[place : place + side, place] = taps / taps.sum()
+    return matrix
+
+
+def halved(x: Array) -> Array:
+    """Means of 2 x 2 pixels, a last odd row or column left out; what has one pixel stays."""
+    height, width = max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)
+    if min(x.shape[2:4]) < 2:
+        return x
+    x = x[:, :, : 2 * height, : 2 * width].reshape(*x.shape[:2], height, 2, width, 2, x.shape[-1])
+    return x.mean(axis=(3, 5))
