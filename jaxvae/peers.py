@@ -50,7 +50,7 @@ def comparison(link: Callable[[str], str]) -> str:
         "## The models of pythae",
         "",
         f"pythae 0.1.2 (Apache-2.0) has {len(PYTHAE)} models, each a class with a loss of its own. {here} of them are",
-        "choices here, with other numbers if one likes; what is not named is the default. A config has more of its own.",
+        "choices here, with other numbers if one likes; what is not named is the default. A config may choose more.",
         "",
         "| pythae | choices here, or why there are none | config |",
         "| --- | --- | --- |",
