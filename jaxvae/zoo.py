@@ -129,7 +129,7 @@ def measure(one: Finished) -> str:
 def section(group: Sequence[Finished], out: Path) -> Iterator[str]:
     """The heading, protocol, table and pictures of runs whose numbers can be compared."""
     one = group[0]
-    yield f"## {plain(one.run.config.data.name)}: {measure(one)}"
+    yield f"## {plain(one.run.config.data.name)}: {plain(measure(one))}"
     yield "\n".join(protocol(group))
     yield table(HEAD, [row(each, out) for each in group])
     strips = [(link(each.name, out), first_line(each.name), strip(each, out)) for each in group]
@@ -138,31 +138,44 @@ def section(group: Sequence[Finished], out: Path) -> Iterator[str]:
 
 def protocol(group: Sequence[Finished]) -> Iterator[str]:
     """How the numbers were measured, a line for each thing; where runs differ in it, with their names."""
-    for name in ("data", "split", "binarization", "weights"):
-        yield f"- {name}: {said(group, partial(told, name=name))}"
-    yield f"- K: {said(group, number_of_draws)}"
-    yield f"- networks: {said(group, networks)}"
-    yield f"- training: {said(group, training)}"
-    yield f"- measured on: {said(group, where)}"
+    names = dict.fromkeys(name for one in group for name in one.protocol if name not in ("seed", "units"))
+    for name in names:  # a model without a bound says what its rate is, the others what their elbo is
+        yield f"- {plain(name)}: {said(group, partial(told, name=name))}"
+    things = {
+        "bound on": bounded,
+        "K": number_of_draws,
+        "networks": networks,
+        "training": training,
+        "measured on": where,
+    }
+    yield from (f"- {name}: {said(group, text_of)}" for name, text_of in things.items())
 
 
 def said(group: Sequence[Finished], text_of: Callable[[Finished], str]) -> str:
-    """The text that all runs have, or each of several with the names of the runs that have it."""
+    """The text that all runs have, or each of several with the names of the runs that have it; '' is not said."""
     names: dict[str, list[str]] = {}
     for one in group:
         names.setdefault(text_of(one), []).append(one.name)
     if len(names) == 1:
         return next(iter(names))
-    return "; ".join(f"{text} ({', '.join(having)})" for text, having in names.items())
+    return "; ".join(f"{text} ({', '.join(having)})" for text, having in names.items() if text)
 
 
 def told(one: Finished, name: str) -> str:
     """What the run's protocol says of this."""
-    return plain(one.protocol.get(name, "-"))
+    return plain(one.protocol.get(name, ""))
+
+
+def bounded(one: Finished) -> str:
+    """What the elbo and IW-K bound from below."""
+    if "elbo" not in one.test:
+        return "nothing"
+    condition = one.run.config.model.condition
+    return "log p(x)" if condition == "none" else f"log p(x {chr(92)}| {condition}), to be compared with its like"
 
 
 def number_of_draws(one: Finished) -> str:
-    return str(one.test["log_likelihood"].get("samples", "?")) if "log_likelihood" in one.test else "none, no bound"
+    return str(one.test["log_likelihood"].get("samples", "?")) if "log_likelihood" in one.test else "none"
 
 
 def networks(one: Finished) -> str:

@@ -130,6 +130,17 @@ def test_what_differs_within_a_table_is_said_with_the_names(found):
     assert "- measured on: 1 cpu, 2 threads, Linux x86\\_64, Python 3.11.7, jax 0.10.2, engine scan\n" in text
 
 
+def test_what_a_model_bounds_and_what_it_says_of_its_numbers_is_said_with_its_name(found):
+    one, two = found
+    told_label = dataclasses.replace(one.run.config, model=dataclasses.replace(one.run.config.model, condition="label"))
+    run = SimpleNamespace(**{**vars(one.run), "config": told_label})
+    text = page([one, two, dataclasses.replace(one, name="more", run=run)])
+    assert "- bound on: log p(x) (one); nothing (two); log p(x \\| label), to be compared with its like (more)" in text
+    assert "- elbo: one z per image, KL in closed form where there is one (one, more)\n" in text
+    assert "- rate: slots x log K, what naming codes costs that are equally probable; of a point 0, by " in text
+    assert "(two)\n" in text.split("- rate: ")[1].split("- ")[0]
+
+
 def test_text_of_a_run_stays_text(found):
     evil = "<script>|\n\n## x ![a](b) `c`"
     one = told(found[0], weights=evil)
