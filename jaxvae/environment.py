@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str
         "pipeline": pipeline,
         "seed": seed,
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
     }
 
 
@@ -65,6 +67,15 @@ def installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def processor(path: str = "/proc/cpuinfo") -> str:
+    """The processor's name, as Linux or else Python's platform gives it; '' where neither knows."""
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path(path).read_text(errors="replace"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor()
 
 
 def commit() -> str | None:

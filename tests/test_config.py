@@ -103,7 +103,7 @@ def test_overrides_are_typed_by_the_fields():
 
 @pytest.mark.parametrize("path", sorted(str(path) for path in (ROOT / "configs").glob("*.py")))
 def test_every_config_builds_and_says_how_it_is_run(path):
-    build(read_config(path, []), (28, 28, 1))
+    build(read_config(path, []), (28, 28, 1), condition=10, examples=1000)
     text = Path(path).read_text()
     assert f"python train.py --config configs/{Path(path).name}" in text
     assert "Measured" in text

@@ -109,6 +109,9 @@ FLOORS = [
         "configfile",
         "options",
         "cli",
+        "peers",
+        "finished",
+        "zoo",
     ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

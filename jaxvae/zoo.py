@@ -1,0 +1,290 @@
+"""The page of trained models, docs/zoo.md: a table for every data set and protocol, made from run directories alone.
+
+python -m jaxvae.zoo runs/vae runs/vq ... [--out docs/zoo.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax import random
+
+from jaxvae import config as configs
+from jaxvae import figures, plots
+from jaxvae.cli import guarded, prepare_jax
+from jaxvae.config import Config
+from jaxvae.configfile import read_config
+from jaxvae.finished import Finished, read
+from jaxvae.options import named, require_out
+from jaxvae.peers import comparison
+from jaxvae.storage import write_whole
+from jaxvae.terminal import show
+
+CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
+PICTURES = 10  # of a strip
+BESIDES = ("model.condition", "model.precision", "data.corrupt", "train.samples", "train.init_from", "train.patience")
+INTRODUCTION = """\
+# The VAEs by name
+
+Made by `python -m jaxvae.zoo RUN RUN ...` from run directories; do not edit. Every model is one file,
+`configs/NAME.py`, that chooses the factors of the same bound; there is no class for any of them. Train one with
+`python train.py --config configs/NAME.py`.
+
+Numbers are nats, summed over pixels and latents, means over the test images ± their standard error over images;
+another seed gives another number. elbo is the bound, -(rate + distortion): larger is better. IW-K is the
+importance-weighted bound with K draws of z, which is tighter. A dash stands for what a model does not have. "In use"
+are the active units, of all latents, or the perplexity of the codes. The time is that of the training steps, compiling
+included, without validations, checkpoints and scoring, on a machine that may have had other work."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the page; returns the exit code, as the command line's."""
+    parser = argparse.ArgumentParser(prog="python -m jaxvae.zoo", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=named, metavar="RUN", help="a run directory, finished")
+    parser.add_argument("--out", type=named, default=Path("docs/zoo.md"), help="the page (default docs/zoo.md)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+
+    def action() -> None:
+        require_out(options.out, (".md",))
+        prepare_jax()
+        write(options.runs, options.out)
+
+    return guarded(action, debug=options.debug)[0]
+
+
+def write(workdirs: Sequence[Path], out: Path) -> None:
+    """Writes the page, and beside it a folder of its name with a strip of pictures for each run."""
+    found = [read(workdir) for workdir in workdirs]
+    for name, count in Counter(each.name for each in found).items():
+        if count > 1:
+            raise ValueError(f"{count} of the runs are named {name}; rename one: a page's files have its runs' names.")
+    for each in found:
+        require_config(each)
+    for each in found:
+        draw_strip(each, out.with_suffix("") / f"{each.name}.png")
+    write_whole(out, page(found, out).encode())
+    show(out)
+
+
+def require_config(one: Finished) -> None:
+    """ValueError where configs/NAME.py, which the page would link, is not what the run was trained with."""
+    path = CONFIGS / f"{one.name}.py"
+    if not path.exists():
+        return
+    now = read_config(str(path), [])
+    changes = configs.differences(one.run.config, now)
+    if now.train.steps != one.run.config.train.steps:
+        changes.append(f"train.steps: {one.run.config.train.steps} -> {now.train.steps}")
+    if changes:
+        raise ValueError(
+            f"{one.run.workdir} was not trained as {path} now says ({'; '.join(changes)}). "
+            "Train it anew, or give its directory another name."
+        )
+
+
+def draw_strip(one: Finished, path: Path) -> None:
+    """A strip of means of p(x|z), z ~ p(z), by a fixed key; classes in turn; none of a model that needs a vector."""
+    if one.run.config.model.condition == "vector":
+        return
+    classes = None if one.run.parts.condition_size is None else np.arange(PICTURES) % one.run.parts.condition_size
+    _, px = one.run.generate(random.split(random.key(0), PICTURES), condition=classes)
+    plots.save_image(path, plots.mosaic(figures.pictures(px.mean()), PICTURES), cell=min(one.run.shape[:2]))
+
+
+def page(found: Sequence[Finished], out: Path) -> str:
+    """The whole page, in markdown, as it stands at `out`."""
+    groups: dict[tuple[str, ...], list[Finished]] = {}
+    for each in found:
+        groups.setdefault(kind_of_numbers(each), []).append(each)
+    blocks = [INTRODUCTION]
+    for group in groups.values():
+        blocks += section(group, out)
+    return "\n\n".join([*blocks, comparison(lambda name: link(name, out))]) + "\n"
+
+
+def kind_of_numbers(one: Finished) -> tuple[str, ...]:
+    """What must be equal for two runs' numbers to be compared: the images, what was made of them, and the measure."""
+    return (*(one.protocol.get(name, "") for name in ("data", "split", "binarization")), measure(one))
+
+
+def measure(one: Finished) -> str:
+    """What p(x|z) is a density of, in words."""
+    bits = one.run.parts.bits
+    if bits is None:
+        return f"densities of one likelihood alone, {one.run.config.model.likelihood}"
+    return "densities of dequantized values" if bits[1] else "probabilities of the pixels' values"
+
+
+def section(group: Sequence[Finished], out: Path) -> Iterator[str]:
+    """The heading, protocol, table and pictures of runs whose numbers can be compared."""
+    one = group[0]
+    yield f"## {plain(one.run.config.data.name)}: {plain(measure(one))}"
+    yield "\n".join(protocol(group))
+    yield table(HEAD, [row(each, out) for each in group])
+    strips = [(link(each.name, out), first_line(each.name), strip(each, out)) for each in group]
+    yield table(("model", "in a sentence", "means of p(x\\|z) at z ~ p(z)"), strips)
+
+
+def protocol(group: Sequence[Finished]) -> Iterator[str]:
+    """How the numbers were measured, a line for each thing; where runs differ in it, with their names."""
+    names = dict.fromkeys(name for one in group for name in one.protocol if name not in ("seed", "units"))
+    for name in names:  # a model without a bound says what its rate is, the others what their elbo is
+        yield f"- {plain(name)}: {said(group, partial(told, name=name))}"
+    things = {
+        "bound on": bounded,
+        "K": number_of_draws,
+        "networks": networks,
+        "training": training,
+        "measured on": where,
+    }
+    yield from (f"- {name}: {said(group, text_of)}" for name, text_of in things.items())
+
+
+def said(group: Sequence[Finished], text_of: Callable[[Finished], str]) -> str:
+    """The text that all runs have, or each of several with the names of the runs that have it; '' is not said."""
+    names: dict[str, list[str]] = {}
+    for one in group:
+        names.setdefault(text_of(one), []).append(one.name)
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{text} ({', '.join(having)})" for text, having in names.items() if text)
+
+
+def told(one: Finished, name: str) -> str:
+    """What the run's protocol says of this."""
+    return plain(one.protocol.get(name, ""))
+
+
+def bounded(one: Finished) -> str:
+    """What the elbo and IW-K bound from below."""
+    if "elbo" not in one.test:
+        return "nothing"
+    condition = one.run.config.model.condition
+    return "log p(x)" if condition == "none" else f"log p(x {chr(92)}| {condition}), to be compared with its like"
+
+
+def number_of_draws(one: Finished) -> str:
+    return str(one.test["log_likelihood"].get("samples", "?")) if "log_likelihood" in one.test else "none"
+
+
+def networks(one: Finished) -> str:
+    model = one.run.config.model
+    return f"{code(model.encoder)}, {model.latent_dim} latents, {code(model.decoder)}"
+
+
+def training(one: Finished) -> str:
+    """Steps, batch and optimizer, in words."""
+    steps, chosen = one.run.config.train.steps, one.run.config.optimizer
+    if not steps:
+        return "none"
+    rate = f"{code(chosen.name)} with {chosen.learning_rate:g}, {code(chosen.schedule)}"
+    seed = f"seed {one.run.config.train.seed}"
+    return f"{steps:,} steps of {one.run.config.data.batch_size} images, {rate}, {seed}"
+
+
+def where(one: Finished) -> str:
+    """Devices, threads and versions that the run was trained with."""
+    known: dict[str, Any] = {"processor": "", "versions": {}} | one.environment
+    devices = known.get("devices")
+    listed = devices if isinstance(devices, list) else []
+    kinds = Counter(re.sub(r" \d+$", "", str(device)) for device in listed)  # 'cpu 0' is the first of its kind
+    count = ", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "?"
+    jax = known["versions"].get("jax", "?") if isinstance(known["versions"], dict) else "?"
+    texts = (
+        *(count, known["processor"], f"{known.get('threads', '?')} threads", known.get("machine", "?")),
+        *(f"Python {known.get('python', '?')}", f"jax {jax}", f"engine {known.get('engine', '?')}"),
+    )
+    return ", ".join(plain(text) for text in texts if text)
+
+
+HEAD = (
+    *("model", "q(z\\|x)", "p(z)", "p(x\\|z)", "objective", "besides"),
+    *("elbo", "IW-K", "rate", "distortion", "in use", "parameters", "time"),
+)
+
+
+def row(one: Finished, out: Path) -> tuple[str, ...]:
+    """The cells of one run."""
+    model = one.run.config.model
+    choices = [code(text) for text in (model.posterior, model.prior, model.likelihood, one.run.config.objective)]
+    numbers = [measured(one.test.get(name)) for name in ("elbo", "log_likelihood", "rate", "distortion")]
+    seconds = duration(one.seconds) if one.run.step else "-"
+    return link(one.name, out), *choices, besides(one), *numbers, in_use(one), f"{one.parameters:,}", seconds
+
+
+def besides(one: Finished) -> str:
+    """What else of a model differs from the default, and skipped steps, if any."""
+    usual = configs.flatten(Config())
+    chosen = {name: value for name, (value, _) in configs.flatten(one.run.config).items() if name in BESIDES}
+    texts = [code(f"{name}={value!r}") for name, value in chosen.items() if value != usual[name][0]]
+    return ", ".join(texts + [f"{one.skipped:,} steps skipped"] * bool(one.skipped)) or "-"
+
+
+def measured(number: dict[str, Any] | None) -> str:
+    """A value ± its standard error, in nats; a dash where there is none."""
+    if number is None:
+        return "-"
+    error = number.get("stderr")
+    return f"{number['value']:.2f}" + (f" ± {error:.2f}" if error is not None else "")
+
+
+def in_use(one: Finished) -> str:
+    """The active units, or how many codes are in use."""
+    if "code_perplexity" in one.test:
+        return f"{one.test['code_perplexity']['value']:.1f} codes"
+    units = one.test.get("active_units")
+    return "-" if units is None else f"{units['value']:g} of {units.get('of', '?')}"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def strip(one: Finished, out: Path) -> str:
+    """The run's pictures, as the page shows them."""
+    shown = one.run.config.model.condition != "vector"
+    return f"![samples of {one.name}]({out.stem}/{one.name}.png)" if shown else "-"
+
+
+def link(name: str, out: Path) -> str:
+    """The name, linked to its config where there is one."""
+    path = CONFIGS / f"{name}.py"
+    return f"[{name}]({Path(os.path.relpath(path, out.parent)).as_posix()})" if path.exists() else name
+
+
+def first_line(name: str) -> str:
+    """What the config says of itself first, read and not run."""
+    path = CONFIGS / f"{name}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.exists() else None
+    return plain((text or "-").splitlines()[0])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(value: Any) -> str:
+    """Text of unknown origin, in one line that markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]|<>&~!#])", r"\\\1", " ".join(str(value).split()))
+
+
+def code(text: str) -> str:
+    """A config's string, as code in a cell of a table."""
+    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
