@@ -22,7 +22,7 @@ from jax import Array
 from jaxvae import codebook, decoder, encoder, likelihood, objective, posterior, prior, sweep
 from jaxvae.calls import construct, imported, parse
 from jaxvae.config import Config
-from jaxvae.data import prepare
+from jaxvae.data import corrupt, prepare
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
 from jaxvae.support import SUPPORTS
@@ -86,6 +86,7 @@ def by_name(*factories: Callable) -> dict[str, Callable]:
 
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
+    "corrupt": by_name(corrupt.none, corrupt.noise, corrupt.mask, corrupt.salt_and_pepper, corrupt.blur),
     "encoder": by_name(encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d),
     "posterior": by_name(
         posterior.diagonal,
@@ -131,6 +132,7 @@ TABLES: dict[str, dict[str, Callable]] = {
 }
 FIELDS = {
     "prepare": "data.prepare",
+    "corrupt": "data.corrupt",
     "objective": "objective",
     "optimizer": "optimizer.name",
     "schedule": "optimizer.schedule",
@@ -140,6 +142,7 @@ FIELDS = {
 
 MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
     "prepare": (prepare.Prepare, ("keys", "batch")),
+    "corrupt": (corrupt.Corruption, ("keys", "x")),
     "encoder": (nn.Module, ("x", "condition")),
     "posterior": (nn.Module, ("features", "condition")),
     "prior": (nn.Module, ("infer", "condition")),
@@ -150,14 +153,21 @@ MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes,
     "schedule": (Callable, ()),
     "sweep": (sweep.Sweep, ()),
 }
-HOMES = {"prepare": "data/prepare", "optimizer": "build", "schedule": "build"}  # files not named after their kind
+HOMES = {  # files not named after their kind
+    "prepare": "data/prepare",
+    "corrupt": "data/corrupt",
+    "optimizer": "build",
+    "schedule": "build",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Everything a config stands for, built: the model, what is minimised, how, and on what.
 
-    `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition [B, C], None without one.
+    `prepare` makes the x that is scored, encoded and drawn; `corrupted`, None with data.corrupt='none', what a train
+    step is given in its place. `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition
+    [B, C], None without one.
     """
 
     model: VAE
@@ -165,10 +175,16 @@ class Parts:
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     prepare: prepare.Prepare
+    corrupted: corrupt.Corrupted | None
     train_step: Callable
     bits: tuple[int, float] | None  # (dimensions, bits of a pixel's cell) where bits per dimension mean something
     shape: tuple[int, ...]
     condition_size: int | None
+
+    @property
+    def prepare_training(self) -> Callable:
+        """The preparation that a train step is made with."""
+        return self.corrupted or self.prepare
 
 
 def register(kind: str, name: str, factory: Callable) -> None:
@@ -214,6 +230,8 @@ def build(
         return read(kind, text, known, trust=trust)
 
     prepared = conditioned(part("prepare", config.data.prepare), config, condition)
+    corruption = part("corrupt", config.data.corrupt)
+    corrupted = None if corruption.change is None else corrupt.Corrupted(prepared, corruption)
     px = part("likelihood", model.likelihood)
     features, dtype = (*shape[:-1], features_of(px, shape[-1], model.likelihood)), jnp.dtype(model.precision)
     vae = VAE(
@@ -233,13 +251,13 @@ def build(
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     step = make_train_step(
-        *(vae, loss, optimizer, prepared),
+        *(vae, loss, optimizer, corrupted or prepared),
         samples=train.samples,
         ema=config.optimizer.ema,
         accumulate=train.accumulate,
     )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
-    return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
+    return Parts(vae, loss, optimizer, schedule, prepared, corrupted, step, bits, shape, size)
 
 
 def features_of(px: Any, channels: int, text: str) -> int:

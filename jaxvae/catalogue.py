@@ -37,6 +37,7 @@ WHAT = {
     "decoder": "Decoders z -> features of p(x|z)",
     "objective": "Objectives",
     "prepare": "Preparations of the data (data.prepare)",
+    "corrupt": "Corruptions of what the encoder is shown in training (data.corrupt)",
     "optimizer": "Optimizers (optimizer.name)",
     "schedule": "Learning rates (optimizer.schedule)",
     "weight": "Weights, inside an objective's string",

@@ -175,7 +175,7 @@ def experiment(prepare, split, accumulate=1):
     config = SimpleNamespace(data=SimpleNamespace(batch_size=4 * accumulate), train=train)
     data, parts = (
         SimpleNamespace(splits={"train": split}),
-        SimpleNamespace(model=VAE, objective=elbo(), prepare=prepare),
+        SimpleNamespace(model=VAE, objective=elbo(), prepare_training=prepare),
     )
     return SimpleNamespace(config=config, parts=parts, data=data, data_key=random.key(5))
 

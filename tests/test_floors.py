@@ -55,6 +55,7 @@ FLOORS = [
         "data.numpy_files",
         "data.order",
         "data.prepare",
+        "data.corrupt",
         "data.dataset",
         "data.pipeline",
     ],

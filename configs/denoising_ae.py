@@ -1,0 +1,18 @@
+"""x"""
+from jaxvae.config import Config, Data, Evaluate, Model, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="digits", prepare="binarize", corrupt="mask(0.5)", batch_size=128, validation=0.1),
+        model=Model(
+            latent_dim=16,
+            encoder="mlp(400, 200)",
+            posterior="point",
+            decoder="mlp(200, 400)",
+            likelihood="bernoulli",
+        ),
+        objective="reconstruction",
+        train=Train(steps=3000, log_every=100, validate_every=500, checkpoint_every=1000),
+        evaluate=Evaluate(samples=1),
+    )
