@@ -1,4 +1,5 @@
 """x"""
+
 from jaxvae.config import Config, Data, Evaluate, Model, Train
 
 

@@ -58,10 +58,11 @@ def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array
     from jaxvae import plots
 
     image, label, index = split.take(np.arange(min(n, len(split))))
-    corrupting = random.fold_in(keys[0], CORRUPT)
-    x = run.prepare(keys[0], image, index)
+    preparing, drawing = keys
+    corrupting = random.fold_in(preparing, CORRUPT)
+    x = run.prepare(preparing, image, index)
     corrupted = run.corrupt(corrupting, x) if run.parts.corrupted else None
-    again = run.reconstruct(keys[1], x if corrupted is None else corrupted, label if run.conditional else None)
+    again = run.reconstruct(drawing, x if corrupted is None else corrupted, label if run.conditional else None)
     plots.reconstructions(
         path, pictures(x), pictures(again), corrupted=None if corrupted is None else pictures(corrupted)
     )

@@ -45,8 +45,7 @@ QUANTITIES = {
         "Distortion, from corrupted inputs",
         "nats",
         "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
-        "image is restored. Smaller is better; the distance from the distortion of clean inputs is what the corruption "
-        "destroyed and nobody could guess.",
+        "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
     ),
     "rate_from_corrupted": (
         "Rate, from corrupted inputs",
@@ -56,8 +55,8 @@ QUANTITIES = {
     "elbo_from_corrupted": (
         "ELBO, from corrupted inputs",
         "nats",
-        "Minus the sum of the two: what training maximised where the objective is the ELBO. It is a lower bound on "
-        "log p(x) of the clean image as well, whatever the encoder was shown.",
+        "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
+        "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
     ),
     "bits_per_dim": (
         "Bits per dimension",

@@ -28,8 +28,8 @@ NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
 
 
 MEASURED = (
-    ", in what the encoder was shown in training; never in what was scored. Numbers named from_corrupted are of such "
-    "inputs, one draw per image, fixed by the seed, all others of clean ones"
+    ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
+    "fixed by the seed, and against the clean image; all others from clean inputs"
 )
 
 

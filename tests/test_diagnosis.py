@@ -13,6 +13,7 @@ from jax import random
 from small import make_examples, make_split, make_vae
 
 from jaxvae import likelihood, model
+from jaxvae.data.corrupt import Corrupted, Corruption
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Prepare, grey
 from jaxvae.diagnosis import diagnose, look
@@ -100,6 +101,13 @@ def test_a_layer_is_named_with_the_first_term_that_it_spoils(state, path, term, 
 def test_what_the_preparation_made_is_named(state, bad):
     found = finding(state, prepare=spoiled(bad))
     assert (found.term, found.layer) == ("x", None)
+
+
+def test_what_the_corruption_made_is_named(state):
+    spoiling = Corruption(lambda keys, x: x + jnp.nan, "")
+    found = finding(state, prepare=Corrupted(grey(), spoiling))
+    assert found == ("x", None, "x, as data.corrupt makes it")
+    assert finding(state, prepare=spoiled(np.nan)).words == "x, as data.prepare makes it"
 
 
 def test_a_layer_whose_own_numbers_are_finite_is_named_where_they_overflow(state):
