@@ -86,7 +86,7 @@ def test_noise_has_the_moments_of_its_normal():
 
 
 @pytest.mark.parametrize("shape", [(9, 7, 3), (3, 2, 1), (20, 2), (1, 30, 4)])
-@pytest.mark.parametrize("scale", [0.1, 0.7, 3.0])
+@pytest.mark.parametrize("scale", [0.7, 3.0])
 def test_a_blur_is_scipys_and_keeps_constants_and_the_mean(shape, scale):
     x = positive(3, shape)
     out = drawn(blur(scale), x)
