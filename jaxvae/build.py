@@ -19,40 +19,27 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxvae import codebook, critic, decoder, encoder, likelihood, objective, posterior, prior, schedules, sweep
+from jaxvae import (
+    codebook,
+    critic,
+    decoder,
+    encoder,
+    likelihood,
+    objective,
+    optimizers,
+    posterior,
+    prior,
+    schedules,
+    sweep,
+)
 from jaxvae.calls import construct, imported, is_weight, literal_or_schedule, named, parse, summands
 from jaxvae.config import Config
-from jaxvae.data import prepare
+from jaxvae.data import corrupt, prepare
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
 from jaxvae.support import SUPPORTS
-from jaxvae.typed import finite, positive, require, share, shown, whole
+from jaxvae.typed import require, shown, whole
 from jaxvae.verdict import check_numbers, refuse_impossible
-
-
-def adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule
-) -> optax.GradientTransformation:
-    """Steps m / (sqrt(v) + eps), m and v running means of the gradient and its square (arXiv 1412.6980, alg. 1)."""
-    return optax.adam(schedule, share("b1", b1), share("b2", b2), positive("eps", eps))
-
-
-def adamw(
-    weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule
-) -> optax.GradientTransformation:
-    """Adam, and all parameters shrunk by the learning rate times `weight_decay` (arXiv 1711.05101, alg. 2)."""
-    decay = finite("weight_decay", weight_decay, 0)
-    return optax.adamw(schedule, share("b1", b1), share("b2", b2), weight_decay=decay)
-
-
-def adamax(b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Adam with the largest recent gradient in place of sqrt(v) (arXiv 1412.6980, alg. 2)."""
-    return optax.adamax(schedule, share("b1", b1), share("b2", b2))
-
-
-def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Steps along the gradient, or along its running sum with `momentum`."""
-    return optax.sgd(schedule, share("momentum", momentum) or None)
 
 
 def by_name(*factories: Callable) -> dict[str, Callable]:
@@ -62,6 +49,7 @@ def by_name(*factories: Callable) -> dict[str, Callable]:
 
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
+    "corrupt": by_name(corrupt.none, corrupt.noise, corrupt.mask, corrupt.salt_and_pepper, corrupt.blur),
     "encoder": by_name(encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d),
     "posterior": by_name(
         posterior.diagonal,
@@ -122,13 +110,14 @@ TABLES: dict[str, dict[str, Callable]] = {
         objective.aae,
         objective.gan,
     ),
-    "optimizer": by_name(adam, adamw, adamax, sgd),
+    "optimizer": by_name(optimizers.adam, optimizers.adamw, optimizers.adamax, optimizers.sgd),
     "schedule": by_name(schedules.constant, schedules.warmup, schedules.cosine),
     "weight": by_name(schedules.linear, schedules.cyclical, schedules.sigmoid),
     "sweep": by_name(sweep.beta, sweep.learning_rate),
 }
 FIELDS = {
     "prepare": "data.prepare",
+    "corrupt": "data.corrupt",
     "objective": "objective",
     "term": "objective",
     "optimizer": "optimizer.name",
@@ -139,6 +128,7 @@ FIELDS = {
 
 MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
     "prepare": (prepare.Prepare, ("keys", "batch")),
+    "corrupt": (corrupt.Corruption, ("keys", "x")),
     "encoder": (nn.Module, ("x", "condition")),
     "posterior": (nn.Module, ("features", "condition")),
     "prior": (nn.Module, ("infer", "condition")),
@@ -150,19 +140,22 @@ MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes,
     "schedule": (Callable, ()),
     "sweep": (sweep.Sweep, ()),
 }
-HOMES = {
+HOMES = {  # files not named after their kind
     "prepare": "data/prepare",
+    "corrupt": "data/corrupt",
     "objective": "objective/bound",
-    "optimizer": "build",
+    "optimizer": "optimizers",
     "schedule": "schedules",
-}  # files not named after their kind
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Everything a config stands for, built: the model, what is minimised, how, and on what.
 
-    `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition [B, C], None without one.
+    `prepare` makes the x that is scored, encoded and drawn; `corrupted`, None with data.corrupt='none', what a train
+    step is given in its place. `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition
+    [B, C], None without one.
     """
 
     model: VAE
@@ -170,10 +163,16 @@ class Parts:
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     prepare: prepare.Prepare
+    corrupted: corrupt.Corrupted | None
     train_step: Callable
     bits: tuple[int, float] | None  # (dimensions, bits of a pixel's cell) where bits per dimension mean something
     shape: tuple[int, ...]
     condition_size: int | None
+
+    @property
+    def prepare_training(self) -> Callable:
+        """The preparation that a train step is made with."""
+        return self.corrupted or self.prepare
 
 
 def register(kind: str, name: str, factory: Callable) -> None:
@@ -221,6 +220,8 @@ def build(
         return read(kind, text, known, trust=trust)
 
     prepared = conditioned(part("prepare", config.data.prepare), config, condition)
+    corruption = part("corrupt", config.data.corrupt)
+    corrupted = None if corruption.change is None else corrupt.Corrupted(prepared, corruption)
     px = part("likelihood", model.likelihood)
     features, dtype = (*shape[:-1], features_of(px, shape[-1], model.likelihood)), jnp.dtype(model.precision)
     vae = VAE(
@@ -246,24 +247,15 @@ def build(
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     if "critic" in loss.needs:
-        optimizer = with_critic(optimizer, config.optimizer.critic_learning_rate)
+        optimizer = optimizers.with_critic(optimizer, config.optimizer.critic_learning_rate)
     step = make_train_step(
-        *(vae, loss, optimizer, prepared),
+        *(vae, loss, optimizer, corrupted or prepared),
         samples=train.samples,
         ema=config.optimizer.ema,
         accumulate=train.accumulate,
     )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
-    return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
-
-
-def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -> optax.GradientTransformation:
-    """The optimizer for the model, and for the objective's critic Adam with little momentum, so that it follows.
-
-    b1 = 0.5 and b2 = 0.9 are those of FactorVAE (arXiv 1802.05983, appendix A), near DCGAN's (arXiv 1511.06434).
-    """
-    of_critic = optax.adam(learning_rate, 0.5, 0.9)
-    return optax.partition({"model": optimizer, "objective": of_critic}, {"model": "model", "objective": "objective"})
+    return Parts(vae, loss, optimizer, schedule, prepared, corrupted, step, bits, shape, size)
 
 
 def features_of(px: Any, channels: int, text: str) -> int:

@@ -66,6 +66,7 @@ FLOORS = [
         "data.numpy_files",
         "data.order",
         "data.prepare",
+        "data.corrupt",
         "data.dataset",
         "data.pipeline",
     ],
@@ -82,7 +83,7 @@ FLOORS = [
         "plots",
         "report",
     ],
-    ["engine", "config", "userfile", "calls", "verdict", "sweep", "schedules", "build", "catalogue"],
+    ["engine", "config", "userfile", "calls", "verdict", "sweep", "schedules", "optimizers", "build", "catalogue"],
     [
         "interrupt",
         "lock",
