@@ -14,6 +14,7 @@ from jax import Array, random
 
 from jaxvae import cluster, latent
 from jaxvae.build import Parts, build, check_numbers
+from jaxvae.checkup import make_codes
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
@@ -34,6 +35,7 @@ class Experiment:
     data: DataSet
     layout: Layout
     evaluate: Callable
+    codes: Callable
     generate: Callable
     init_key: Array
     data_key: Array
@@ -67,16 +69,17 @@ def set_up(
     layout = layout or layout_for(config)
     keys, evaluate_key = keys_of(config.train.seed)
     evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
+    codes = make_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, layout, evaluate, generate, **keys)
+    return Experiment(config, parts, data, layout, evaluate, codes, generate, **keys)
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
     """The experiment of another member: its own config and keys; data, model and compiled functions are shared."""
     parts = build(config, other.data.shape, condition=other.parts.condition_size)
     keys, evaluate_key = keys_of(config.train.seed)
-    evaluate = partial(other.evaluate, key=evaluate_key)
-    return dataclasses.replace(other, config=config, parts=parts, evaluate=evaluate, **keys)
+    evaluate, codes = (partial(scored, key=evaluate_key) for scored in (other.evaluate, other.codes))
+    return dataclasses.replace(other, config=config, parts=parts, evaluate=evaluate, codes=codes, **keys)
 
 
 def keys_of(seed: int) -> tuple[dict[str, Any], Array]:

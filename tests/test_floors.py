@@ -31,7 +31,7 @@ FLOORS = [
     ["layers", "encoder", "decoder", "flows"],
     ["posterior", "codebook", "prior", "draw", "support", "likelihood"],
     ["model", "baselines"],
-    ["objective", "step", "evaluate", "latent"],
+    ["objective", "step", "evaluate", "checkup", "latent"],
     [
         "storage",
         "sealed",
@@ -87,6 +87,7 @@ FLOORS = [
         "environment",
         "late",
         "results",
+        "health",
         "summary",
         "figures",
         "loop",
