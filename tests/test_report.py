@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxvae import report, sealed
+from jaxvae.page import measured
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
@@ -119,7 +120,7 @@ def test_numbers_stand_with_their_error_and_meaning(workdir):
     ],
 )
 def test_values_are_rounded_to_their_error(entry, text):
-    assert report._measured(entry) == text
+    assert measured(entry) == text
 
 
 def test_splits_come_test_first_and_unknown_quantities_generically(workdir):
