@@ -1,7 +1,7 @@
 """What a diagnosis measures of a trained model: how the codes of its examples meet the prior, and how far it misses x.
 
 The aggregate posterior is q(z) = 1/N sum_i q(z|x_i) over N examples. With it the rate parts in two, exactly (Hoffman &
-Johnson 2016, ELBO surgery, eq. 5): what a code says of its example, and how far all codes lie from the prior,
+Johnson 2016, ELBO surgery): what a code says of its example, and how far all codes lie from the prior,
 1/N sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)).
 """
 

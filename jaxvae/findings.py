@@ -62,8 +62,8 @@ def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: 
         words = f" {found['active_units']} of {found['of']} latent dimensions are active."
     if told < COLLAPSED:
         says = (
-            f"The posterior has collapsed: a code says {told:.2g} nats of its image, for a rate of {rate:.2g}.{words} "
-            "The decoder ignores z, and every reconstruction is the same average."
+            f"The posterior has collapsed: a code says {max(told, 0):.2g} nats of its image, for a rate of {rate:.2g}."
+            f"{words} The decoder ignores z, and every reconstruction is the same average."
         )
         return finding("collapse", "illness", says, found, against_collapse(config, measured, betas))
     if "kl_per_dimension" in numbers:
@@ -98,15 +98,15 @@ def effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) -> 
     found = {"beta": beta}
     if same(beta, 1):
         return finding("beta", "fine", "At the last step beta was 1: what was maximised is the bound itself.", found)
-    less = "less than the bound asks, so that it spends more nats on codes" if beta < 1 else "more, and spends fewer"
     means = (
-        f"the rate weighed {less}. elbo and log p(x) are measured with beta = 1, which was not what was maximised: "
-        "they are bounds still, but lower than the model could reach."
+        f"a nat of rate cost {beta:.3g} times what the bound asks, so that codes carry "
+        f"{'more' if beta < 1 else 'less'} than pays. elbo and log p(x) are measured at beta = 1: still bounds, but "
+        "lower than this model could reach."
     )
     if moving:
-        says = f"At the last step beta was {beta:.3g} and still on its way, so that {means}"
+        says = f"At the last step beta was {beta:.3g} and still on its way: {means}"
         return finding("beta", "illness", says, found, within(config))
-    return finding("beta", "note", f"beta was {beta:.3g}, so that {means}", found)
+    return finding("beta", "note", f"beta was {beta:.3g}: {means}", found)
 
 
 def within(config: Config) -> str:
@@ -120,7 +120,7 @@ def within(config: Config) -> str:
 
 
 def sigma(numbers: Numbers, measured: dict[str, Any]) -> Finding | None:
-    """A Gaussian's sigma against the one that the reconstructions imply (arXiv 2006.13202, eq. 3 to 5)."""
+    """A Gaussian's sigma against the one that the reconstructions imply (Rybkin et al. 2021, arXiv 2006.13202)."""
     if "sigma" not in measured or "elbo" not in numbers:
         return None
     used, implied, factor = measured["sigma"]["used"], measured["sigma"]["implied"], weighs(measured["sigma"])
@@ -152,13 +152,13 @@ def holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Seq
     found = found | {"least": least}
     apart = found["told_apart"] if found["told_apart"] - 0.5 > GAP_ERRORS * found["told_apart_stderr"] else 0.5
     says = (
-        f"codes of images and draws of the prior, {found['examples']:,} each, are told apart by their nearest "
-        f"neighbours in {found['told_apart']:.0%} of cases (50% is chance). {marginal_kl(found)}"
+        f"draws of the prior and codes of images, {found['examples']:,} each, are told apart by their nearest "
+        f"neighbours in {found['told_apart']:.0%} of cases, where 50% is chance. {marginal_kl(found)}"
     )
     if apart <= APART_NOTE and least <= KL_NOTE:
-        return finding("holes", "fine", f"Codes fill the prior: {says}", found)
+        return finding("holes", "fine", f"Samples come from where the codes are: {says}", found)
     level = "illness" if apart > APART_ILLNESS or least > KL_ILLNESS else "note"
-    says = f"The prior has places without codes, where samples look worse than reconstructions: {says}"
+    says = f"Samples come from where codes are rare, and look worse than reconstructions: {says}"
     return finding("holes", level, says, found, against_holes(config, numbers, betas))
 
 
@@ -172,12 +172,11 @@ def marginal_kl(found: dict[str, float]) -> str:
     if "divergence" not in found:
         return "KL(q(z) || p(z)) is not measured for this posterior."
     text = (
-        f"Of the rate, {found['rate']:.3g} nats, KL(q(z) || p(z)) is between {found['least']:.2g} and "
+        f"Of the rate of {found['rate']:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and "
         f"{found['divergence']:.3g}"
     )
-    most = math.log(found["examples"])
-    saturated = found["information"] > SATURATED * most
-    return text + (f": so few images can only tell {most:.2g} nats of it from information." if saturated else ".")
+    saturated = found["information"] > SATURATED * math.log(found["examples"])
+    return text + (f": {found['examples']:,} images are too few to say more." if saturated else ".")
 
 
 def against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> str | None:

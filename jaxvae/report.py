@@ -228,7 +228,7 @@ def _level(each):
 
 def _finding(each):
     """Write one finding with its remedy."""
-    remedy = f"<br>Try <code>{page.text(each['remedy'])}</code>" if each.get("remedy") else ""
+    remedy = f"<div>Try <code>{page.text(each['remedy'])}</code></div>" if each.get("remedy") else ""
     head = f"{_level(each).capitalize()} · {page.text(each.get('name', '?'))}"
     return f"<strong>{head}.</strong> {page.text(each.get('says', ''))}{remedy}"
 
