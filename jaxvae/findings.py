@@ -171,10 +171,8 @@ def marginal_kl(found: dict[str, float]) -> str:
     """The share of KL(q(z) || p(z)) in the rate, as far as it is known."""
     if "divergence" not in found:
         return "KL(q(z) || p(z)) is not measured for this posterior."
-    text = (
-        f"Of the rate of {found['rate']:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and "
-        f"{found['divergence']:.3g}"
-    )
+    rate, most = max(found["rate"], 0.0), max(found["divergence"], found["least"])  # noise leads below 0
+    text = f"Of the rate of {rate:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and {most:.3g}"
     saturated = found["information"] > SATURATED * math.log(found["examples"])
     return text + (f": {found['examples']:,} images are too few to say more." if saturated else ".")
 
