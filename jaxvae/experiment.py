@@ -14,6 +14,7 @@ from jax import Array, random
 
 from jaxvae import cluster, latent
 from jaxvae.build import Parts, build, check_numbers
+from jaxvae.checkup import make_codes
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
@@ -39,6 +40,7 @@ class Experiment:
     layout: Layout
     evaluate: Callable
     evaluate_corrupted: Callable | None
+    codes: Callable
     generate: Callable
     init_key: Array
     data_key: Array
@@ -74,8 +76,9 @@ def set_up(
     keys, evaluate_key = keys_of(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
+    codes = make_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, layout, evaluate, corrupted, generate, **keys)
+    return Experiment(config, parts, data, layout, evaluate, corrupted, codes, generate, **keys)
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
@@ -83,9 +86,9 @@ def set_up_member(config: Config, other: Experiment) -> Experiment:
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
     keys, evaluate_key = keys_of(config.train.seed)
-    corrupted = other.evaluate_corrupted and partial(other.evaluate_corrupted, key=evaluate_key)
-    keys |= {"evaluate": partial(other.evaluate, key=evaluate_key), "evaluate_corrupted": corrupted}
-    return dataclasses.replace(other, config=config, parts=parts, **keys)
+    scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "codes")}
+    scored = {name: each and partial(each, key=evaluate_key) for name, each in scored.items()}
+    return dataclasses.replace(other, config=config, parts=parts, **keys, **scored)
 
 
 def keys_of(seed: int) -> tuple[dict[str, Any], Array]:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax import random
 
-from jaxvae import checkpoint, cluster, disk, environment, events, figures, report, results, sealed
+from jaxvae import checkpoint, cluster, disk, environment, events, figures, health, report, results, sealed
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -348,6 +348,7 @@ def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pat
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
     numbers, values = results.score(experiment, variables, run.step)
+    health.diagnose(experiment, variables, numbers, values, workdir)
     if not cluster.first():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there

@@ -1,19 +1,18 @@
 """The report of a run: its directory in, one self-contained HTML file out, readable without a network or JavaScript.
 
-Whatever comes from a file is text of unknown origin: it passes through `escape` (or `_text`) on its way to the page.
+Whatever comes from a file is text of unknown origin: it passes through `escape` or `page.text` on its way there.
 """
 
 import base64
 import json
-import math
 import os
-import sys
 from html import escape
 from pathlib import Path
 
-from jaxvae import sealed
+from jaxvae import page, sealed
 
 REPORT = "report.html"
+LEVELS = ("fine", "note", "illness")  # of a finding about the model's health
 
 # Each row: quantity -> (its title, its unit, what it means to somebody who has just learned what a VAE is).
 QUANTITIES = {
@@ -145,57 +144,6 @@ RESTORED = (
     "finds plausible for this code.",
 )
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fbfbfa; --card: #fff; --ink: #1f2933; --soft: #52606d; --line: #d9dfe4;
-  --accent: #005b8f; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14181c; --card: #1d2329; --ink: #e6eaee; --soft: #a9b4be; --line: #364049; --accent: #7cc0ee; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
-header, main, footer { max-width: 60rem; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 2.5rem; } footer { padding-bottom: 3rem; color: var(--soft); font-size: .9rem; }
-h1 { margin: 0; font-size: clamp(1.6rem, 5vw, 2.3rem); line-height: 1.2; overflow-wrap: anywhere; }
-h1 small { display: block; color: var(--accent); font-size: 1rem; font-weight: 600; }
-h2 { margin: 2.5rem 0 .75rem; font-size: 1.35rem; } h3 { margin: 0 0 .5rem; font-size: 1.1rem; }
-p, figcaption { max-width: 44rem; } .lead { font-size: 1.15rem; } .soft, figcaption, caption { color: var(--soft); }
-.missing { border-left: .3rem solid var(--accent); padding: .4rem 1rem; background: var(--card); }
-table { width: 100%; border-collapse: collapse; margin: 0 0 1.5rem; font-size: .95rem; }
-caption { text-align: left; padding-bottom: .4rem; }
-th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-top: 1px solid var(--line);
-  overflow-wrap: break-word; }
-thead th { border-top: 0; color: var(--soft); font-weight: 600; } tbody th { width: 30%; font-weight: 600; }
-.numbers tbody th { width: 22%; }
-.numbers td:nth-child(2) { width: 24%; font-weight: 600; font-variant-numeric: tabular-nums; }
-td:last-child, th:last-child { padding-right: 0; }
-figure { margin: 0 0 2rem; padding: 1.25rem; background: var(--card); border: 1px solid var(--line);
-  border-radius: .6rem; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto .9rem; background: #fff; border-radius: .3rem; }
-pre { overflow-x: auto; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
-code { font: .9rem/1.5 ui-monospace, monospace; }
-@media (max-width: 40rem) {
-  figure { padding: .75rem; } .numbers thead { display: none; }
-  .numbers tr { display: grid; grid-template-columns: 1fr auto; border-top: 1px solid var(--line); }
-  tbody th { width: 45%; } .numbers th, .numbers td { border: 0; width: auto !important; }
-  .numbers td { padding-right: 0; }
-  .numbers td:nth-child(3) { grid-column: 1 / -1; padding-top: 0; color: var(--soft); } }
-@media print { figure { break-inside: avoid; } }
-"""
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
 
 def _read(path):
     """Return the JSON of a file, or None where there is no such file."""
@@ -245,68 +193,6 @@ def _read_records(path):
     return records
 
 
-def _finite(value):
-    """Return whether the value is a number that a float can hold."""
-    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
-
-
-def _number(value, decimals=None):
-    """Write a number with a true minus sign, to `decimals` or to four digits; what is no number, as it stands."""
-    if isinstance(value, bool) or not _finite(value):
-        return str(value)
-    if decimals is None and isinstance(value, float):
-        form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"
-    else:
-        form = f",.{decimals or 0}f"
-    return f"{value:{form}}".replace("-", "−", 1) if value < 0 else f"{value:{form}}"
-
-
-def _text(value):
-    """Write any JSON value as escaped text; numbers for reading, the rest as it stands."""
-    if isinstance(value, dict):
-        return ", ".join(f"{escape(str(name))}: {_text(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)
-    return escape(_number(value))
-
-
-def _measured(entry):
-    """Write value ± standard error, with two digits of the error, as escaped text."""
-    value, stderr = entry.get("value"), entry.get("stderr")
-    if not (_finite(value) and _finite(stderr) and stderr > 0):
-        return (
-            _text(value) if not isinstance(value, list) or len(value) <= 8 else f"{len(value)} values, see the figure"
-        )
-    decimals = max(0, 1 - math.floor(math.log10(stderr)))
-    return f"{_number(float(value), decimals)} ± {_number(float(stderr), decimals)}"
-
-
-def _table(head, rows, caption="", kind=""):
-    """Lay out rows of escaped cells, the first cell of each being its header."""
-    titles = "".join(f"<th scope='col'>{title}</th>" for title in head)
-    lines = [
-        f"<tr><th scope='row'>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>" for first, *rest in rows
-    ]
-    caption = f"<caption>{caption}</caption>" if caption else ""
-    return f"<table class='{kind}'>{caption}<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _flat(tree, prefix=""):
-    """List the leaves of nested dicts as pairs (dotted name, value)."""
-    pairs: list[tuple[str, object]] = []
-    for name, value in tree.items():
-        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return pairs
-
-
-def _field_table(tree, head=("Field", "Value")):
-    """Lay out nested dicts as a table of field and value."""
-    # Where a phone is too narrow for a dotted name, it breaks after a dot.
-    names = [escape(name).replace(".", ".<wbr>") for name, _ in _flat(tree)]
-    values = [_text(value) for _, value in _flat(tree)]
-    return _table(head, [(f"<code>{name}</code>", value) for name, value in zip(names, values, strict=True)])
-
-
 def _splits(results):
     """Return the evaluated splits of results.json, the test split first."""
     names = [name for name, value in results.items() if isinstance(value, dict) and "examples" in value]
@@ -317,8 +203,8 @@ def _row(name, entry):
     """Return the cells of one quantity: title, value, meaning."""
     title, unit, meaning = QUANTITIES.get(name, (name, "", ""))
     samples = entry.get("samples")
-    title = f"{title}, K = {_number(samples)}" if samples is not None else title
-    return escape(title), f"{_measured(entry)} {unit}".strip(), escape(meaning)
+    title = f"{title}, K = {page.number(samples)}" if samples is not None else title
+    return escape(title), f"{page.measured(entry)} {unit}".strip(), escape(meaning)
 
 
 def _split_table(split, entries, explained):
@@ -329,49 +215,71 @@ def _split_table(split, entries, explained):
         if name != "examples"
     ]
     columns = 2 if explained else 3
-    caption = f"{escape(split.capitalize())} split, {_text(entries['examples'])} images"
+    caption = f"{escape(split.capitalize())} split, {page.text(entries['examples'])} images"
     head = ("Quantity", "Value", "What it means")
-    return _table(head[:columns], [row[:columns] for row in rows], caption, "numbers")
+    return page.table(head[:columns], [row[:columns] for row in rows], caption, "numbers")
 
 
 def _summary(config, results, records):
     """Say in one sentence what was trained on what, and how well it does."""
-    size = _text(_tree(config, "config", "model").get("latent_dim", "?"))
-    data = _text(_tree(config, "config", "data").get("name", "?"))
+    size = page.text(_tree(config, "config", "model").get("latent_dim", "?"))
+    data = page.text(_tree(config, "config", "data").get("name", "?"))
     start = f"with {size} latent dimensions, trained on <strong>{data}</strong>"
     test = _tree(results, "test")
     scores = (("elbo", "A variational autoencoder", "an ELBO"), ("distortion", "An autoencoder", "a distortion"))
     for name, model, score in scores:
         if _tree(test, name):
-            value, steps = f"<strong>{_measured(test[name])} nats</strong>", _text(results.get("step", "?"))
+            value, steps = f"<strong>{page.measured(test[name])} nats</strong>", page.text(results.get("step", "?"))
             return f"{model} {start} for {steps} steps, scores {score} of {value} on unseen test images."
-    steps = [record["step"] for record in records if _finite(record.get("step"))]
-    so_far = f" for {_text(max(steps))} steps so far" if steps else ""
+    steps = [record["step"] for record in records if page.finite(record.get("step"))]
+    so_far = f" for {page.text(max(steps))} steps so far" if steps else ""
     return f"An autoencoder {start}{so_far}, waits for its final evaluation."
 
 
-def _missing(text):
-    """Say that a part of the run directory is not there."""
-    return f"<p class='missing'>{text}</p>"
+def _diagnosis(results):
+    """Write what the numbers say of the model's health, nothing where a run has no diagnosis."""
+    found = (results or {}).get("diagnosis")
+    found = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    if not found:
+        return ""
+    items = [f"<li class='{_level(each)}'>{_finding(each)}</li>" for each in found]
+    retry = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
+    remedies = retry if any(each.get("remedy") for each in found) else ""
+    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{remedies}"
+
+
+def _level(each):
+    """Return how serious a finding is: one of LEVELS, the first where it says something else."""
+    return each.get("level") if each.get("level") in LEVELS else LEVELS[0]
+
+
+def _finding(each):
+    """Write one finding with its remedy."""
+    remedy = f"<div>Try <code>{page.text(each['remedy'])}</code></div>" if each.get("remedy") else ""
+    head = f"{_level(each).capitalize()} · {page.text(each.get('name', '?'))}"
+    return f"<strong>{head}.</strong> {page.text(each.get('says', ''))}{remedy}"
 
 
 def _numbers(results, records):
-    """Write the section with each split's numbers, and how they were measured."""
+    """Write the section with each split's numbers, what they say, and how they were measured."""
     parts = [
         "<h2>The numbers</h2>",
         "<p>In nats, unless a row says otherwise: summed over the pixels of an image, then averaged over the images. "
         "A larger ELBO is better: −80 beats −100; a smaller distortion. After ± stands the standard error.</p>",
     ]
     if results is None:
-        parts.append(_missing("There is no <code>results.json</code>: the final evaluation has not been made yet."))
+        parts.append(page.missing("There is no <code>results.json</code>: the final evaluation has not been made yet."))
     if not records:
-        parts.append(_missing("There is no <code>metrics.jsonl</code> with records: how training went is not known."))
+        parts.append(
+            page.missing("There is no <code>metrics.jsonl</code> with records: how training went is not known.")
+        )
+    parts.append(_diagnosis(results))
     splits = _splits(results or {})
     parts += [_split_table(split, entries, index > 0) for index, (split, entries) in enumerate(splits.items())]
-    shown = {"version", "protocol", *splits}
+    shown = {"version", "protocol", "diagnosis", *splits}
     others = {name: value for name, value in (results or {}).items() if name not in shown}
     tables = [("How they were measured", _tree(results, "protocol")), ("Size and time", others)]
-    parts += [f"<h3>{title}</h3>{_field_table(tree, ('What', 'Value'))}" for title, tree in tables if tree]
+    parts += [f"<h3>{title}</h3>{page.field_table(tree, ('What', 'Value'))}" for title, tree in tables if tree]
     return "".join(parts)
 
 
@@ -393,18 +301,20 @@ def _pictures(folder, corrupted):
         key=lambda path: (order.index(path.stem) if path.stem in known else len(order), path.name),
     )
     figures = "".join(_figure(path, known) for path in paths)
-    return "<h2>The pictures</h2>" + (figures or _missing("There are no figures in <code>figures/</code> yet."))
+    return "<h2>The pictures</h2>" + (figures or page.missing("There are no figures in <code>figures/</code> yet."))
 
 
 def _origin(config, environment):
     """Write the sections that let somebody else repeat the run: its config, its command, its environment."""
     command = environment.get("command")
     told = {name: value for name, value in environment.items() if name not in ("version", "command")}
-    code = f"<pre><code>{escape(str(command))}</code></pre>" if command else _missing("The command was not recorded.")
+    code = (
+        f"<pre><code>{escape(str(command))}</code></pre>" if command else page.missing("The command was not recorded.")
+    )
     return (
-        f"<h2>The config</h2>{_field_table(_tree(config, 'config'))}"
+        f"<h2>The config</h2>{page.field_table(_tree(config, 'config'))}"
         f"<h2>Run it again</h2>{code}"
-        f"<h2>Where it ran</h2>{_field_table(told, ('What', 'Value'))}"
+        f"<h2>Where it ran</h2>{page.field_table(told, ('What', 'Value'))}"
     )
 
 
@@ -414,19 +324,22 @@ def write_report(workdir):
     config, environment = (_read_required(workdir / name) for name in ("config.json", "environment.json"))
     results, records = _read(workdir / "results.json"), _read_records(workdir / "metrics.jsonl")
     name = escape(workdir.name)
-    data = _text(_tree(config, "config", "data").get("name", "?"))
+    data = page.text(_tree(config, "config", "data").get("name", "?"))
+    version = page.text(environment.get("jaxvae", ""))
     body = [
         f"<header><h1><small>{data}</small>{name}</h1>",
         f"<p class='lead'>{_summary(config, results, records)}</p></header>",
         f"<main>{_numbers(results, records)}",
         _pictures(workdir / "figures", "corruption" in _tree(results, "protocol")),
         f"{_origin(config, environment)}</main>",
-        f"<footer><p>Written by jaxvae {_text(environment.get('jaxvae', ''))}; all of it is in this file.</p></footer>",
+        f"<footer><p>Written by jaxvae {version}; all of it is in this file.</p></footer>",
     ]
     path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # by one name: a killed process's is overwritten
     try:
-        page = PAGE.format(title=f"{data} · {name}", style=STYLE, body="\n".join(body))
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # of half a character, as JSON can hold
+        whole = page.PAGE.format(title=f"{data} · {name}", style=page.STYLE, body="\n".join(body))
+        temporary.write_text(
+            whole, encoding="utf-8", errors="backslashreplace"
+        )  # of half a character, as JSON can hold
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

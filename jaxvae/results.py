@@ -131,4 +131,8 @@ def lines(results: dict[str, Any]) -> list[str]:
                 detail = f"  (K={number['samples']})" if "samples" in number else ""
                 value = f"{number['value']:.3f}" if isinstance(number["value"], float) else number["value"]
                 text.append(f"  {name:<{width}}{value}{error}{detail}")
-    return text
+    return text + [
+        f"{each['level']}, {each['name']}: {each['says']}" + (f" Try {each['remedy']}" if each["remedy"] else "")
+        for each in results.get("diagnosis", ())
+        if each["level"] != "fine"
+    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import disk, figures, plots, results
+from jaxvae import disk, figures, health, plots, results
 from jaxvae import report as reports
 from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
@@ -35,7 +35,9 @@ def evaluate(
     )
     experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
     with alone_in(workdir, print), disk.in_words(workdir):
-        numbers, _ = results.score(experiment, experiment.layout.put_whole(run.variables), run.step)
+        variables = experiment.layout.put_whole(run.variables)
+        numbers, values = results.score(experiment, variables, run.step)
+        health.diagnose(experiment, variables, numbers, values, workdir)
         before = results.read(workdir)
         results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
         reports.write_report(workdir)

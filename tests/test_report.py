@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxvae import report, sealed
+from jaxvae.page import measured
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
@@ -119,7 +120,27 @@ def test_numbers_stand_with_their_error_and_meaning(workdir):
     ],
 )
 def test_values_are_rounded_to_their_error(entry, text):
-    assert report._measured(entry) == text
+    assert measured(entry) == text
+
+
+def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
+    ill = {
+        "name": "beta",
+        "level": "illness",
+        "says": "beta < 1.",
+        "numbers": {},
+        "remedy": "--config.objective='elbo'",
+    }
+    fine = {"name": "holes", "level": "fine", "says": "None.", "numbers": {"rate": 777.5}, "remedy": None}
+    write(workdir, "results", RESULTS | {"diagnosis": [ill, fine]})
+    page = read(workdir)
+    assert "Illness · beta. beta < 1.Try --config.objective='elbo'Fine · holes. None." in page.text
+    assert page.text.index("The numbers") < page.text.index("Illness") < page.text.index("Test split")
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "li"] == ["illness", "fine"]
+    assert "777" not in page.text
+    assert "--workdir of its own" in page.text
+    write(workdir, "results", RESULTS | {"diagnosis": "none"})
+    assert "What they say" not in read(workdir).text
 
 
 def test_splits_come_test_first_and_unknown_quantities_generically(workdir):
@@ -205,7 +226,10 @@ def test_hostile_text_stays_text(workdir):
     write(workdir, "environment", {"command": evil, "jaxvae": evil, evil: {evil: evil}})
     entry = {"value": evil, "stderr": evil, "samples": evil}
     split = {"examples": evil, "elbo": entry, evil: entry, "rate": evil}
-    write(workdir, "results", {"protocol": {evil: evil}, "step": evil, "test": split, evil: split, "parameters": evil})
+    finding = {"name": evil, "level": evil, "says": evil, "numbers": {evil: evil}, "remedy": evil}
+    findings = [finding, {"level": [evil], "says": [evil], "remedy": {evil: evil}}, evil, 3]
+    results = {"protocol": {evil: evil}, "step": evil, "test": split, evil: split, "diagnosis": findings}
+    write(workdir, "results", results | {"parameters": evil})
     folder = workdir.rename(workdir.with_name("<script>&run"))
     add_figures(folder, "<script>&'\"")
     page = read(folder)

@@ -43,8 +43,10 @@ def quiet(text: str) -> None:
 
 
 def go(config, workdir, *, draw=False):
-    """Trains and evaluates; without figures, unless the test is about them: they take longer than the steps."""
-    with contextlib.nullcontext() if draw else mock.patch("jaxvae.figures.draw_figures"):
+    """Trains and evaluates; without figures and a diagnosis, unless the test is about them: they take longer."""
+    with contextlib.ExitStack() as stack:
+        for name in () if draw else ("jaxvae.figures.draw_figures", "jaxvae.health.diagnose"):
+            stack.enter_context(mock.patch(name))
         return train_and_evaluate(config, workdir, say=quiet)
 
 

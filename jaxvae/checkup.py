@@ -1,0 +1,187 @@
+"""What a diagnosis measures of a trained model: how the codes of its examples meet the prior, and how far it misses x.
+
+The aggregate posterior is q(z) = 1/N sum_i q(z|x_i) over N examples. With it the rate parts in two, exactly (Hoffman &
+Johnson 2016, ELBO surgery): what a code says of its example, and how far all codes lie from the prior,
+1/N sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+
+from jaxvae.distributions import Normal
+from jaxvae.terms import Level, Terms, example_keys
+
+MOST_KEPT = 2**15  # values of one posterior: of a larger one q(z) is not estimated
+MOST_PAIRED = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
+PAIRED_AT_ONCE = 2**22
+
+
+def make_codes(model, prepare: Callable, *, key: Array, fetch: Callable = np.asarray) -> Callable[..., dict[str, Any]]:
+    """Returns codes(variables, batches, *, key=key): one z ~ q(z|x) of every example, and what meets in it.
+
+    Arrays of the host: `z` and as many draws `prior` of p(z), [N, *Z]; `log_q` and `log_p` [N], nats; `posterior`, the
+    q of every example, leaves [N, *Z], where it knows its density at any z; `square_error` [N], the mean of
+    (x - E[x|z])^2 over x, and `scale` [N], where p(x|z) is Gaussian with one scale for all x. What a model does not
+    have is left out; with several latents, codes of a codebook, or a prior that a condition changes, all but the last.
+    """
+    knows = "density" in getattr(getattr(model, "posterior", None), "offers", ())
+
+    @jax.jit
+    def draw(variables, batch, prepare_key, model_key, prior_key) -> dict[str, Any]:
+        data = prepare(example_keys(prepare_key, batch.index)[0], batch)
+        keys, prior_keys = (example_keys(each, data.index) for each in (model_key, prior_key))
+        terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
+        one = len(terms.levels) == 1 and not hasattr(terms.levels[0].q, "codes")
+        if one and not depends(model, variables, data.condition):
+            return missed(terms) | met(terms.levels[0], prior_keys, knows)
+        return missed(terms)
+
+    def codes(variables, batches: Iterable, *, key: Array = key) -> dict[str, Any]:
+        prepare_key, model_key, weight_key = random.split(random.clone(key), 3)  # as evaluate: the draws it scored
+        drawn = []
+        for batch, real in batches:
+            found = draw(variables, batch, prepare_key, model_key, random.fold_in(weight_key, 1))
+            drawn.append(jax.tree.map(lambda a, real=real: fetch(a)[:real], found))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *drawn)
+
+    return codes
+
+
+def depends(model, variables, condition: Array | None) -> bool:
+    """Whether p(z) is another for another condition."""
+    if condition is None:
+        return False
+    two = jax.ShapeDtypeStruct((2, *condition.shape[1:]), condition.dtype)
+    p = jax.eval_shape(partial(model.apply, method="prior"), variables, two)
+    return any(leaf.shape[1] == 2 for leaf in jax.tree.leaves(p))
+
+
+def met(level: Level, prior_keys: Array, knows: bool) -> dict[str, Any]:
+    """The draw of each example and of the prior beside it, with its densities; and q itself where `knows`."""
+    batch = level.z.shape[1]
+    found = {"z": level.z[0], "log_q": level.log_q[0], "log_p": level.log_p[0], "prior": level.p.sample(prior_keys)[0]}
+    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= MOST_KEPT:
+        found["posterior"] = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], (batch, *leaf.shape[2:])), level.q)
+    return found
+
+
+def missed(terms: Terms) -> dict[str, Array]:
+    """The mean square error of each example, and the one scale, where p(x|z) is Gaussian and has one; else {}."""
+    px = terms.px
+    if not isinstance(px, Normal) or px.log_scale.size != 1:
+        return {}
+    error = (terms.x - px.mean())[0] ** 2
+    return {
+        "square_error": error.reshape(len(error), -1).mean(-1),
+        "scale": jnp.broadcast_to(jnp.exp(px.log_scale).reshape(1), (len(error),)),
+    }
+
+
+def meeting(codes: dict[str, Any]) -> dict[str, float]:
+    """How the codes of N examples meet as many draws of the prior: `told_apart`, with `divergences` where q is known.
+
+    Each of the 2 N points is told by its nearest neighbour among all others to be a code or a draw (Lopez-Paz & Oquab
+    2016, arXiv 1610.06545, with k = 1); `told_apart` is the share that is told right: 1/2, and less than 1/2N below
+    it, where q(z) = p(z). No rule is right more often than (1 + TV) / 2, so that by Pinsker's inequality
+    KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise. {} where there are no such codes, or fewer than two.
+    """
+    count = min(len(codes.get("z", ())), most_codes(codes))
+    if count < 2:
+        return {}
+    chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
+    codes = jax.tree.map(lambda a: a[chosen], codes)
+    right = told_apart(codes["z"], codes["prior"])
+    found = {"examples": count, "told_apart": float(right.mean()), "told_apart_stderr": error_of(right)}
+    if "posterior" in codes:
+        among, others = log_aggregate(codes["posterior"], codes["z"])
+        found |= divergences(codes["log_q"], codes["log_p"], among, others)
+    return found
+
+
+def most_codes(codes: dict[str, Any]) -> int:
+    """How many examples may be compared, each with each."""
+    leaves = jax.tree.leaves(codes.get("posterior", codes.get("z")))
+    return math.isqrt(MOST_PAIRED // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0
+
+
+def error_of(values: np.ndarray) -> float:
+    """The standard error of the mean of [N] values."""
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def told_apart(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """1 for every z, then every draw of the prior, [N, *Z], whose nearest neighbour is of its kind, else 0: [2 N].
+
+    Of two neighbours equally near, one of each kind, 1/2.
+    """
+    own, no = np.arange(len(z)), np.full(len(z), -1)
+    among_codes, among_draws = (
+        [nearest(points, each, left) for points, left in ((same, own), (other, no))]
+        for each, same, other in ((z, z, prior), (prior, prior, z))
+    )
+    margin = np.concatenate([other - same for same, other in (among_codes, among_draws)])
+    return 0.5 * (1 + np.sign(margin.astype(np.float64)))
+
+
+def divergences(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """The rate and its two parts by one draw of each of N examples, nats; all arguments [N], at z_i ~ q(z|x_i).
+
+    `among` is the log of the mean of q(z_i|x_j) over all j: it gives the parts of these N examples' rate, without a
+    bias. But the more examples there were, the nearer would their q(z) come to any p(z), as KL is convex: as an
+    estimate of the KL(q(z) || p(z)) of all that they were drawn from `divergence` is too large in expectation, by what
+    I(i; z) <= log N still lacks, so that it says little where `information` is near log N. `others` leaves j = i out:
+    by Jensen's inequality `divergence_least` is too small. Between them lies the truth, up to the draws' own noise.
+    """
+    log_q, log_p, among, others = (each.astype(np.float64) for each in (log_q, log_p, among, others))
+    return {
+        "rate": float((log_q - log_p).mean()),
+        "information": float((log_q - among).mean()),
+        "divergence": float((among - log_p).mean()),
+        "divergence_stderr": error_of(among - log_p),
+        "divergence_least": float((others - log_p).mean()),
+    }
+
+
+def log_aggregate(q: Any, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log 1/N sum_j q_j(z_i) at z [N, *Z], over all j, and over all but i: two [N], nats; q's leaves are [N, *Z]."""
+    size = sum(leaf[0].size for leaf in jax.tree.leaves(q))
+    return jax.tree.map(np.asarray, _log_aggregate(q, z, chunk=max(1, PAIRED_AT_ONCE // (len(z) * size))))
+
+
+@partial(jax.jit, static_argnames="chunk")
+def _log_aggregate(q: Any, z: Array, *, chunk: int) -> tuple[Array, Array]:
+    count = len(z)
+    q = jax.tree.map(lambda leaf: leaf[None], q)
+
+    def sums(each: tuple[Array, Array]) -> tuple[Array, Array]:
+        z, number = each
+        log_prob = q.log_prob(jnp.broadcast_to(z[None, None], (1, count, *z.shape)))[0]
+        others = jnp.where(jnp.arange(count) == number, -jnp.inf, log_prob)
+        return jax.nn.logsumexp(log_prob), jax.nn.logsumexp(others)
+
+    among, others = lax.map(sums, (z, jnp.arange(count)), batch_size=chunk)
+    return among - math.log(count), others - math.log(count - 1)
+
+
+def nearest(points: np.ndarray, z: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """The square distance of each z [M, *Z] to the nearest of points [N, *Z], number `left` [M] not counted, [M]."""
+    return np.asarray(_nearest(points, z, left, chunk=max(1, PAIRED_AT_ONCE // points.size)))
+
+
+@partial(jax.jit, static_argnames="chunk")
+def _nearest(points: Array, z: Array, left: Array, *, chunk: int) -> Array:
+    def least(each: tuple[Array, Array]) -> Array:
+        z, left = each
+        squares = ((points - z[None]) ** 2).reshape(len(points), -1).sum(-1)
+        return jnp.where(jnp.arange(len(points)) == left, jnp.inf, squares).min()
+
+    return lax.map(least, (z, left), batch_size=chunk)

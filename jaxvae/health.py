@@ -1,0 +1,96 @@
+"""The diagnosis of a run's weights: what is measured for it besides the scores, and where it is kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvae.checkup import error_of, meeting
+from jaxvae.data.dataset import Split, drawn
+from jaxvae.data.pipeline import in_order
+from jaxvae.experiment import Experiment
+from jaxvae.findings import findings
+from jaxvae.logbook import read_metrics
+
+MOST = 2000  # examples looked at once more
+SEED = 2  # of which they are
+PROTOCOL = (
+    f"of at most {MOST:,} images N, one z ~ q(z|x) each, and as many draws of the prior: told apart by their nearest "
+    "neighbours; rate = I(i; z) + KL(q(z) || p(z)), q(z) the mean of the N posteriors, exact for these N. For the "
+    "images that they stand for, this KL is too large in expectation, and I <= log N too small. It is at least "
+    "2 (2 a - 1)^2, a the share told apart, and what q(z) without each z's own posterior gives, up to noise"
+)
+
+
+def diagnose(
+    experiment: Experiment,
+    variables: Any,
+    results: dict[str, Any],
+    values: dict[str, dict[str, np.ndarray]],
+    workdir: Path,
+) -> None:
+    """Adds the findings about the weights that were scored to the `results` that `results.score` gave with `values`.
+
+    Of the test images, or else of the first split that was scored; none where a score is not finite. All processes
+    measure, as all of them score.
+    """
+    split = "test" if "test" in values else next(iter(values))
+    results["diagnosis"] = []
+    if not np.isfinite(values[split]["rate"] + values[split]["distortion"]).all():
+        return  # there is nothing to be said of such numbers; training said where they came from
+    measured = measure(experiment, variables, split, values[split])
+    betas = [line["beta"] for line in read_metrics(workdir, results["step"]) if "beta" in line]
+    results["diagnosis"] = findings(experiment.config, results[split], measured, betas)
+    results["protocol"]["diagnosis"] = PROTOCOL
+
+
+def measure(experiment: Experiment, variables: Any, split: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the findings need besides the scores: of at most MOST examples of the split, and as many training images."""
+    config, layout, splits = experiment.config, experiment.layout, experiment.data.splits
+
+    def batches(name: str):
+        return in_order(some(splits[name], len(splits[split])), config.evaluate.batch_size, layout)
+
+    codes = experiment.codes(variables, batches(split))
+    found: dict[str, Any] = {"split": split, "meeting": meeting(codes)}
+    if "square_error" in codes:
+        error = codes["square_error"].mean(dtype=float)
+        found["sigma"] = {"used": float(codes["scale"][0]), "implied": math.sqrt(error)}
+    if split != "train":
+        found["gap"] = gap(experiment.evaluate(variables, batches("train")), values)
+    if "codes" in values:
+        found["codebook"] = codebook(values)
+    return found
+
+
+def some(split: Split, count: int) -> Split:
+    """At most MOST and `count` examples of the split, the same ones every time."""
+    return drawn(split, min(len(split), count, MOST), SEED)[0]
+
+
+def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:
+    """How much better training images score than others: the mean difference, its standard error, and both sizes."""
+    name = "elbo" if "elbo" in values else "distortion"
+    sign = 1 if name == "elbo" else -1
+    one, other = (sign * each[name].astype(np.float64) for each in (train, values))
+    return {
+        "value": float(one.mean() - other.mean()),
+        "stderr": math.hypot(error_of(one), error_of(other)) if min(len(one), len(other)) > 1 else math.inf,
+        "score": float(other.mean()),
+        "train_examples": len(one),
+        "examples": len(other),
+    }
+
+
+def codebook(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """How many codes there are, K of the rate slots log K; how many were chosen, and would be if all were alike."""
+    chosen, rate = values["codes"], values["rate"].mean(dtype=float)
+    size = round(math.exp(rate / chosen.shape[1]))
+    return {
+        "codes": size,
+        "used": len(np.unique(chosen)),
+        "expected": -size * math.expm1(chosen.size * math.log1p(-1 / size)) if size > 1 else 1.0,
+    }

@@ -1,0 +1,175 @@
+"""What a diagnosis measures: q(z) against known densities, neighbours against their law, errors against sigma."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+from gaussian import SIGMA, make_linear_vae
+from jax import random
+from scipy.integrate import quad
+from small import SHAPE, make_split
+
+from jaxvae import checkup
+from jaxvae.build import build
+from jaxvae.checkup import divergences, log_aggregate, make_codes, meeting, told_apart
+from jaxvae.config import Config, Data, Model
+from jaxvae.data.pipeline import in_order
+from jaxvae.data.prepare import Examples, Prepare
+from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
+from jaxvae.findings import pinsker
+
+
+def drawn(q, count, seed=0):
+    """One z of each of `count` densities, and its log-density: [count, *Z], [count]."""
+    z, log_q = jax.jit(q.sample_and_log_prob)(random.split(random.key(seed), count))
+    return np.asarray(z), np.asarray(log_q)
+
+
+def posteriors(kind, count=6):
+    """`count` densities of that kind, leaves [count, *Z]."""
+    r = np.random.default_rng(0)
+    loc, log_scale = (r.normal(size=(count, 3)).astype(np.float32) for _ in range(2))
+    if kind == "diagonal":
+        return Normal(loc, log_scale)
+    if kind == "full":
+        return MultivariateNormal(loc, np.float32(np.tril(r.normal(size=(count, 3, 3)), -1) + np.eye(3)))
+    return LowRankNormal(loc, log_scale, r.normal(size=(count, 3, 2)).astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full", "low rank"])
+def test_the_aggregate_is_the_mean_of_all_densities_in_chunks_too(kind, monkeypatch):
+    q = posteriors(kind)
+    z, _ = drawn(q, 6)
+    each = np.stack([jax.vmap(q.log_prob)(np.broadcast_to(one, (1, 6, 3)))[0] for one in z]).astype(np.float64)
+    without = np.where(np.eye(6, dtype=bool), -np.inf, each)
+    expected = np.logaddexp.reduce(each, 1) - math.log(6), np.logaddexp.reduce(without, 1) - math.log(5)
+    np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(checkup, "PAIRED_AT_ONCE", 100)
+    np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_divergence_of_a_mixture_is_the_integral():
+    """N(-2, 1/4) and N(2, 1/4), half and half, against N(0, 1): holes around 0, and mass outside."""
+    loc = np.where(np.arange(2000) % 2, 2.0, -2.0).astype(np.float32)[:, None]
+    q, p, normal = Normal(loc, np.full_like(loc, math.log(0.5))), Normal(0 * loc, 0 * loc), scipy.stats.norm
+    z, log_q = drawn(q, 2000)
+    found = meeting(
+        {"z": z, "log_q": log_q, "log_p": np.asarray(p.log_prob(z)), "prior": drawn(p, 2000)[0], "posterior": q}
+    )
+
+    def density(z):
+        return (normal.pdf(z, -2, 0.5) + normal.pdf(z, 2, 0.5)) / 2
+
+    kl = quad(lambda z: density(z) * (np.log(density(z)) - normal.logpdf(z)), -5, 5)[0]
+    assert abs(found["divergence"] - kl) < 4 * found["divergence_stderr"] < 0.2
+    assert found["divergence_least"] == pytest.approx(found["divergence"], abs=1e-2)
+    information = quad(lambda z: -density(z) * np.log(density(z)), -5, 5)[0] - normal.entropy(0, 0.5)
+    assert found["information"] == pytest.approx(information, abs=0.05)
+    assert 0.25 < pinsker(found["told_apart"]) < kl
+
+
+@pytest.mark.parametrize("width", [0.01, 0.3, 3.0])
+def test_the_rate_is_information_and_divergence_and_few_images_hold_log_n(width):
+    loc = 5 * np.arange(50, dtype=np.float32)[:, None]
+    q = Normal(loc, np.full_like(loc, math.log(width)))
+    z, log_q = drawn(q, 50)
+    log_p = scipy.stats.norm.logpdf(z)[:, 0]
+    found = divergences(log_q, log_p, *log_aggregate(q, z))
+    assert found["information"] + found["divergence"] == pytest.approx(found["rate"], rel=1e-12)
+    assert found["rate"] == pytest.approx(np.mean(log_q - log_p), rel=1e-5)
+    assert found["divergence_least"] < found["divergence"]
+    assert found["information"] == pytest.approx(math.log(50), abs=1e-4) if width < 1 else found["information"] < 3.9
+
+
+def exact_model(count):
+    """(model, variables, preparation, batches) of the linear-Gaussian VAE on its own draws x ~ p(x)."""
+    model, variables, _ = make_linear_vae()
+    w, b = (variables["params"]["decoder"]["Dense_0"][name] for name in ("kernel", "bias"))
+    r = np.random.default_rng(1)
+    x = (
+        (r.normal(size=(count, 2)) @ w + b + SIGMA * r.normal(size=(count, len(b))))
+        .reshape(-1, *SHAPE)
+        .astype(np.float32)
+    )
+    index = np.arange(count, dtype=np.int32)
+    batches = [(Examples(x[i : i + 500], np.full(500, -1), index[i : i + 500]), 500) for i in range(0, count, 500)]
+    return model, variables, Prepare(lambda keys, image, index: image, "real", ""), batches
+
+
+def test_where_the_aggregate_is_the_prior_nothing_is_found():
+    """With the exact posterior and x ~ p(x), q(z) is p(z), and E|x - E[x|z]|^2 is sigma^2 in every pixel."""
+    model, variables, prepare, batches = exact_model(1500)
+    codes = make_codes(model, prepare, key=random.key(0))(variables, batches)
+    found = meeting(codes)
+    assert found["examples"] == 1500
+    assert -4 * found["divergence_stderr"] < found["divergence"] < 0.1
+    assert -0.1 < found["divergence_least"] < 4 * found["divergence_stderr"]
+    assert found["divergence_least"] < found["divergence"]
+    assert abs(found["told_apart"] - 0.5) < 4 * found["told_apart_stderr"]
+    assert math.sqrt(codes["square_error"].mean()) == pytest.approx(SIGMA, rel=0.02)
+    np.testing.assert_allclose(codes["scale"], SIGMA, rtol=1e-6)
+
+
+def test_a_shifted_posterior_is_seen_from_below_and_above():
+    model, _, prepare, batches = exact_model(1000)
+    _, shifted, _ = make_linear_vae(shift=1.0)
+    found = meeting(make_codes(model, prepare, key=random.key(0))(shifted, batches))
+    kl = 2 * 1.0 / 2  # N((1, 1), I) against N(0, I)
+    error = found["divergence_stderr"]
+    assert found["divergence_least"] - 4 * error < kl < found["divergence"] + 4 * error
+    assert found["divergence_least"] > 0.8
+    assert 0.2 < pinsker(found["told_apart"]) < kl
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+def test_neighbours_tell_apart_as_often_as_their_densities_say(shift):
+    """The limit is 1/2 of the integral of (f^2 + g^2) / (f + g) (Henze 1988)."""
+    r, pdf = np.random.default_rng(0), scipy.stats.norm.pdf
+    right = told_apart(r.normal(size=(2000, 1)).astype(np.float32), r.normal(shift, size=(2000, 1)).astype(np.float32))
+    limit = 0.5 * quad(lambda z: (pdf(z) ** 2 + pdf(z, shift) ** 2) / (pdf(z) + pdf(z, shift)), -8, 8)[0]
+    assert right.mean() == pytest.approx(limit, abs=4 * right.std() / math.sqrt(4000))
+
+
+def test_neighbours_of_two_kinds_at_one_place_count_half_and_far_ones_one():
+    same, far = np.zeros((5, 2), np.float32), np.full((5, 2), 9, np.float32)
+    assert told_apart(same, same).tolist() == [0.5] * 10
+    assert told_apart(same, far).tolist() == [1.0] * 10
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (dict(posterior="coupling(1, 4)"), {"z", "log_q", "log_p", "prior"}),
+        (dict(posterior="vq(8, 2)", prior="codes"), set()),
+        (dict(prior="conditional", condition="label"), set()),
+        (dict(prior="vamp(3)", likelihood="gaussian('pixel')"), {"z", "log_q", "log_p", "prior", "posterior"}),
+        (
+            dict(condition="label", likelihood="gaussian(0.5)"),
+            {"z", "log_q", "log_p", "prior", "posterior", "square_error", "scale"},
+        ),
+    ],
+)
+def test_what_a_model_does_not_have_is_left_out(model, names):
+    config = Config(
+        data=Data(prepare="dequantize" if "gaussian" in model.get("likelihood", "") else "binarize"),
+        model=Model(**(dict(encoder="mlp(4)", decoder="mlp(4)") | model)),
+        objective="reconstruction" if "vq" in model.get("posterior", "") else "elbo",
+    )
+    parts = build(config, SHAPE, condition=10)
+    blank = np.zeros((1, *SHAPE), np.float32)
+    condition = np.eye(10, dtype=np.float32)[:1] if parts.condition_size else None
+    variables = jax.jit(parts.model.init)(random.key(0), random.split(random.key(1), (1, 1)), blank, condition)
+    codes = make_codes(parts.model, parts.prepare, key=random.key(2))(variables, in_order(make_split(11), 4))
+    assert set(codes) == names
+    assert all(len(leaf) == 11 for leaf in jax.tree.leaves(codes))
+    assert ("divergence" in meeting(codes), "told_apart" in meeting(codes)) == ("posterior" in names, "z" in names)
+
+
+def test_of_too_many_values_fewer_examples_are_compared(monkeypatch):
+    codes = {name: np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32) for name in ("z", "prior")}
+    assert meeting(codes)["examples"] == 100
+    monkeypatch.setattr(checkup, "MOST_PAIRED", 5 * 30**2)
+    assert meeting(codes)["examples"] == 30
+    assert meeting({name: values[:1] for name, values in codes.items()}) == {}

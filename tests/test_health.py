@@ -1,0 +1,119 @@
+"""Diagnoses of runs: made ill on purpose, healthy, of several devices, and of results that have none."""
+
+import dataclasses
+import json
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae import health, report, results, verbs
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.data.dataset import open_data
+from jaxvae.experiment import set_up
+from jaxvae.layout import all_devices, one_device
+from jaxvae.loop import train_and_evaluate
+from jaxvae.run import first_state, variables_of
+
+
+def config(steps, objective="elbo", **model):
+    model = Model(**({"encoder": "mlp(64)", "decoder": "mlp(64)"} | model))
+    optimizer = Optimizer(learning_rate=3e-3, ema=0.9)
+    train = Train(steps=steps, engine="scan", log_every=25, validate_every=1000, checkpoint_every=1000)
+    data = Data(batch_size=96, validation=0, pipeline="resident")
+    return Config(data, model, objective, optimizer, train, Evaluate(samples=1))
+
+
+def diagnosed(workdir, config, arrays=None):
+    """({name: finding} of a run trained in that folder, the lines that it said)."""
+    said = []
+    with mock.patch("jaxvae.figures.draw_figures"):
+        train_and_evaluate(config, workdir, arrays=arrays, say=said.append)
+    return {each["name"]: each for each in results.read(workdir)["diagnosis"]}, said
+
+
+def levels(found):
+    return {name: each["level"] for name, each in found.items()}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("healthy") / "run"
+    return folder, *diagnosed(folder, config(300))
+
+
+def test_a_healthy_run_has_no_illness_and_says_nothing(healthy):
+    folder, found, said = healthy
+    assert levels(found) == dict.fromkeys(("collapse", "beta", "holes", "overfitting"), "fine")
+    assert not any("illness" in line or "note" in line for line in said)
+    numbers, rate = found["holes"]["numbers"], results.read(folder)["test"]["rate"]
+    assert (numbers["examples"], found["overfitting"]["numbers"]["train_examples"]) == (360, 360)
+    assert numbers["information"] + numbers["divergence"] == pytest.approx(numbers["rate"], rel=1e-9)
+    assert numbers["rate"] == pytest.approx(rate["value"], abs=0.3)  # of one draw each, where that is exact
+    assert "at most 2,000 images" in results.read(folder)["protocol"]["diagnosis"]
+
+
+def test_results_without_a_diagnosis_are_reported_and_evaluated_as_ever(healthy, capsys):
+    folder, found, _ = healthy
+    assert "What they say" in report.write_report(folder).read_text(encoding="utf-8")
+    old = {name: value for name, value in results.read(folder).items() if name != "diagnosis"}
+    metrics = (folder / "metrics.jsonl").read_bytes()
+    results.write(folder, old)
+    assert "What they say" not in report.write_report(folder).read_text(encoding="utf-8")
+    (folder / "metrics.jsonl").unlink()
+    verbs.evaluate(folder, samples=1, splits=None)
+    again = {each["name"]: each for each in results.read(folder)["diagnosis"]}
+    assert again == {name: each for name, each in found.items() if name != "beta"}
+    assert "elbo" in capsys.readouterr().out
+    (folder / "metrics.jsonl").write_bytes(metrics)
+
+
+def test_a_collapsed_run_says_so(tmp_path):
+    found, said = diagnosed(tmp_path / "run", config(75, "elbo(beta=100.0)"))
+    assert levels(found)["collapse"] == "illness"
+    assert levels(found)["beta"] == "note"
+    lines = [line for line in said if line.startswith("illness, collapse: The posterior has collapsed")]
+    assert len(lines) == 1
+    assert lines[0].endswith("Try --config.objective='elbo(beta=1.0)'")
+
+
+def test_a_warm_up_that_never_ends_and_a_small_set_learned_by_heart(tmp_path):
+    train, test = (open_data("digits", None, 0).splits[name].image for name in ("train", "test"))
+    arrays = {"train": np.asarray(train[:96]), "test": np.asarray(test[:300])}
+    wanted = config(300, "elbo(beta=linear(0, 1, steps=400))", latent_dim=8)
+    wanted.data.prepare = "static"
+    found, _ = diagnosed(tmp_path / "run", wanted, arrays)
+    assert levels(found)["beta"] == levels(found)["overfitting"] == "illness"
+    assert found["beta"]["numbers"]["beta"] == pytest.approx(299 / 400)
+    assert found["beta"]["remedy"] == "--config.objective='elbo(beta=linear(0, 1, steps=150))'"
+    gap = found["overfitting"]["numbers"]
+    assert (gap["train_examples"], gap["examples"]) == (96, 300)
+    assert gap["value"] > 0.1 * abs(gap["score"])
+    assert found["overfitting"]["remedy"] == "--config.train.patience=5 --config.data.validation=0.1"
+
+
+def test_all_devices_measure_what_one_does():
+    wanted = dataclasses.replace(config(1), evaluate=Evaluate(batch_size=100))
+    found = []
+    for layout in (one_device(), all_devices(fsdp=True)):
+        experiment = set_up(wanted, layout=layout)
+        variables = variables_of(first_state(wanted, experiment.parts, jax.random.key(0), jax.random.key(1)))
+        variables = layout.put_state(variables)
+        _, values = results.score(dataclasses.replace(experiment, config=wanted), variables, 0)
+        found.append(health.measure(experiment, variables, "test", values["test"]))
+    one, several = found
+    assert jax.device_count() == 8
+    assert one.keys() == several.keys() == {"split", "meeting", "gap"}
+    for name in ("meeting", "gap"):
+        assert one[name] == pytest.approx(several[name], rel=1e-4, abs=1e-4)
+
+
+def test_scores_that_are_not_finite_have_no_diagnosis(healthy):
+    folder, _, _ = healthy
+    experiment = set_up(config(1))
+    numbers = {"step": 1, "protocol": {}, "test": {}}
+    health.diagnose(
+        experiment, {}, numbers, {"test": {"rate": np.zeros(2), "distortion": np.array([1, np.nan])}}, folder
+    )
+    assert json.loads(json.dumps(numbers["diagnosis"])) == []
