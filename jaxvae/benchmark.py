@@ -206,9 +206,11 @@ def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
 
 
 def parameters(experiment: Experiment) -> dict[str, int]:
-    """How many parameters each part of the model has."""
-    params = abstract_state(experiment.config, experiment.parts).params["model"]
-    return {name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part)) for name, part in params.items()}
+    """How many parameters each part of the model has, and the objective, where it trains a critic."""
+    params = abstract_state(experiment.config, experiment.parts).params
+    parts = {**params["model"], "objective": params["objective"]}
+    counts = {name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(part)) for name, part in parts.items()}
+    return {name: count for name, count in counts.items() if count or name != "objective"}
 
 
 def peak_memory() -> int:
