@@ -6,6 +6,7 @@ Nothing here is timed in a test: machines differ. What is measured is printed wi
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import statistics
@@ -16,7 +17,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import random
 
 from jaxvae import limits
