@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import inspect
 import typing
 import warnings
@@ -107,7 +108,7 @@ def call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
 ) -> Any:
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
-    signature = inspect.signature(factory)
+    signature, _ = known_of(factory)
     parameters = signature.parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
     takes = name + str(
@@ -133,18 +134,32 @@ def call_factory(
 
 def refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
     """ValueError for the first argument that is not what the factory's annotation says."""
-    try:
-        kinds = typing.get_type_hints(factory)
-    except Exception:  # of a user's own factory: annotations are none of our business
-        return
+    signature, kinds = known_of(factory)
     for name, value in arguments.items():
         kind = kinds.get(name, Any)
-        several = inspect.signature(factory).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for each in value if several else (value,):
             if not fits(each, kind):
                 raise ValueError(
                     f"{where}{name}={shown(each)}, where {in_words(kind)} is expected; write {takes}."
                 ) from None
+
+
+def known_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+    """(the factory's signature, what its annotations say)."""
+    try:
+        return looked_up(factory)
+    except TypeError:  # of a user's own, an object that cannot be hashed
+        return looked_up.__wrapped__(factory)
+
+
+@functools.lru_cache(maxsize=256)
+def looked_up(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+    signature = inspect.signature(factory)
+    try:
+        return signature, typing.get_type_hints(factory)
+    except Exception:  # of a user's own factory: annotations are none of our business
+        return signature, {}
 
 
 def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:

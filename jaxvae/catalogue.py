@@ -6,14 +6,15 @@ python -m jaxvae.catalogue > docs/parts.md
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxvae.build import TABLES, build, read
+from jaxvae.build import TABLES, arguments_of, build, read
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.verdict import CHOICES, USUAL
 
 SHAPE = (8, 8, 1)
+NUMBER = 1000  # of training examples, for objectives that depend on it
 EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alone is not enough, small
     "encoder": {
         "mlp": "mlp(16)",
@@ -46,11 +47,12 @@ WHAT = {
 }
 FITTING = {"binary": "binarize", "coded": "grey", "open": "dequantize", "unit": "grey", "real": "dequantize"}
 PARTNERS = {  # kind -> the kinds whose choices it may refuse
-    "posterior": ("prior", "objective"),
-    "prior": ("posterior", "objective"),
+    "posterior": ("prior", "objective", "term"),
+    "prior": ("posterior", "objective", "term"),
     "likelihood": ("prepare",),
     "prepare": ("likelihood",),
     "objective": ("posterior", "prior"),
+    "term": ("posterior", "prior"),
 }
 
 
@@ -72,14 +74,19 @@ def config_of(
     prepare: str | None = None,
     objective: str | None = None,
     decoder: str | None = None,
+    term: str | None = None,
 ) -> Config:
-    """A small config of these parts, names or calls; what is not given is chosen to fit the rest."""
+    """A small config of these parts, names or calls; what is not given is chosen to fit the rest.
+
+    A `term` is added to the objective.
+    """
     spaces = getattr(part("prior", prior), "spaces", ["real"]) if prior else ["real"]
     posterior = posterior or USUAL["real" if "real" in spaces else min(spaces)][0]
     q = part("posterior", posterior)
     prior = prior or USUAL[q.space][1]
     p = part("prior", prior)
     support = part("likelihood", likelihood).support
+    objective = objective or ("elbo" if "samples" in q.offers else "reconstruction")
     return Config(
         data=Data(batch_size=16, prepare=prepare or FITTING[support]),
         model=Model(
@@ -91,15 +98,20 @@ def config_of(
             likelihood=example("likelihood", likelihood),
             condition="label" if getattr(p, "condition", "any") == "required" else "none",
         ),
-        objective=objective or ("elbo" if "samples" in q.offers else "reconstruction"),
-        train=Train(steps=100),
+        objective=example("objective", objective) + (f" + {example('term', term)}" if term else ""),
+        train=Train(steps=100, samples=4 if "samples" in arguments_of(factory_of("objective", objective)) else 1),
     )
+
+
+def factory_of(kind: str, text: str) -> Callable | None:
+    """The factory that a name, or a call of one, names; None where it is no such."""
+    return TABLES[kind].get(text.partition("(")[0])
 
 
 def refusal(config: Config, shape: tuple[int, ...] = SHAPE) -> str | None:
     """Why build refuses the config; None where it does not."""
     try:
-        build(config, shape, condition=3)
+        build(config, shape, condition=3, examples=NUMBER)
     except ValueError as error:
         return str(error)
     return None
@@ -142,6 +154,7 @@ def entry(kind: str, name: str) -> Iterator[str]:
 def signature(factory) -> str:
     """The arguments that a string may give."""
     known = {"latent_dim", "shape", "data_shape", "dtype", "remat", "schedule", "learning_rate"}
+    known |= {"examples", "samples", "critic", "image_critic"}
     if factory in TABLES["schedule"].values():
         known |= {"steps"}
     parameters = inspect.signature(factory).parameters

@@ -26,7 +26,7 @@ MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
 MOST_MEMBERS = 1000
 MOST_WORKERS = 1024
 MOST_SIDE = 2**14  # pixels
-OF_OTHERS = {"batch", "critic", "gate", "slope", "norm", "kl_each"}  # needs that are no matter of the posterior's
+OF_OTHERS = {"batch", "critic", "gate", "slope", "norm", "kl_each", "images"}  # needs of others than the posterior
 MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {
@@ -78,7 +78,7 @@ def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare,
         objective_and_prior(config, vae, loss),
         objective_and_batch(config, loss),
         condition_and_prior(config, vae),
-        networks_and_data(config, shape, vae),
+        networks_and_data(config, shape, vae, loss),
         accumulation(config, vae, loss),
     )
     for refusals in rules:
@@ -174,7 +174,7 @@ def condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
         )
 
 
-def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE) -> Iterator[str]:
+def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: Objective) -> Iterator[str]:
     sequence = len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
     for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
         takes = getattr(network, "takes", "any")
@@ -189,6 +189,11 @@ def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE) -> Itera
                 f"{where} reads images [H, W, C], but data.name={config.data.name!r} has examples {list(shape)}. "
                 f"Choose model.{name}='mlp(400)', or 'conv1d(32, 64)' for sequences."
             )
+    if "images" in loss.needs and len(shape) != 3:
+        yield (
+            f"objective={config.objective!r} compares images [H, W, C], but data.name={config.data.name!r} has "
+            f"examples {list(shape)}. Choose objective='elbo', which compares any data point by point."
+        )
 
 
 def accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:

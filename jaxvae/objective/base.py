@@ -36,7 +36,7 @@ class Objective(NamedTuple):
     `needs` says what it asks for. Of the posterior: 'samples' with their log-density, 'density' at any z, 'each'
     coordinate on its own, 'path' derivatives, a z that is 'continuous' in x; of posterior and prior, 'kl_each', the KL
     by coordinates; of the engine, the whole 'batch', and an optimizer of its own for a 'critic'; of the model, a 'gate'
-    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras.
+    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras; of the data, 'images' [H, W, C].
 
     `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
     """

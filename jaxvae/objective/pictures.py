@@ -22,7 +22,8 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
 
     Wang, Simoncelli & Bovik 2003 (Asilomar, eq. 7), with the five scales' shares of that paper; of small images only so
     many scales as an 11-pixel window fits into (one, with a smaller window, where none does), their shares made to sum
-    to 1. For values in [0, 1]; 1 is the same picture. Not in nats: `weight` sets what it costs beside the rate.
+    to 1. For images [H, W, C] with values in [0, 1]; 1 is the same picture. Not in nats: `weight` sets what it costs
+    beside the rate. It looks at the mean of p(x|z) alone: a scale that the likelihood learns needs elbo() in the sum.
     """
     weight, scales = positive("weight", weight), whole("scales", scales, 1, len(SHARES))
 
@@ -30,7 +31,7 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
         alike = similarity(terms.x, terms.px.mean(), scales).mean(0)
         return Loss(weight * (1 - alike), memory, {**parts_of_the_bound(terms), "ms_ssim": alike})
 
-    return Objective(nothing, apply)
+    return Objective(nothing, apply, frozenset({"images"}))
 
 
 def similarity(x: Array, y: Array, scales: int = len(SHARES)) -> Array:
