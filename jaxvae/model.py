@@ -21,7 +21,7 @@ from jaxvae.draw import draw, draw_gated, draw_relaxed
 from jaxvae.layers import applied, folded, recomputed
 from jaxvae.terms import Terms
 
-ENCODER, DECODER, SLOPE = 1, 2, 3  # purposes folded into a key that draws z: for dropout's noise, and for a projection
+ENCODER, DECODER, SLOPE, DREAMS = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
 
 
 class VAE(nn.Module):
@@ -31,7 +31,7 @@ class VAE(nn.Module):
     variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters. With `remat` the
     backward pass computes a network's activations again: block by block where the network knows how, else all of them.
     `asked`, set likewise, is what the objective needs of a pass besides: a 'gate' in the draw of z, the decoder's
-    'slope' or 'norm' among the terms' extras.
+    'slope' or 'norm' among the terms' extras, 'dreams' of the prior.
     """
 
     encoder: nn.Module
@@ -74,7 +74,8 @@ class VAE(nn.Module):
             extra["decoder_norm"] = self._norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound = not relaxed and getattr(q, "bound", True)
-        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound)
+        dreams = self.generate(dropout_keys(keys, DREAMS)[0], condition)[1] if "dreams" in self.asked else None
+        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, dreams=dreams)
 
     def prior(self, condition: Array | None = None) -> Any:
         """p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""

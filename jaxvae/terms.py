@@ -46,6 +46,7 @@ class Terms:
     levels: tuple[Level, ...]
     extra: dict[str, Array] = dataclasses.field(default_factory=dict)  # name -> [S, B]
     bound: bool = dataclasses.field(default=True, metadata={"static": True})
+    dreams: Any = None  # p(x|z) at draws z ~ p(z), over [1, B, *X], of a pass that was asked for them
 
     @property
     def distortion(self) -> Array:
@@ -71,7 +72,8 @@ def steer(level: Level, factor: Array) -> Array:
     """
     if level.gate is None:
         raise ValueError(
-            "this z was drawn without a gate; draw it with draw_gated, as a step does whose objective needs 'gate'."
+            "this z was drawn without a gate; a train step whose objective needs 'gate' asks a model for it that has a "
+            "field `asked`, as jaxvae.model.VAE, which draws it by draw_gated."
         )
     return (level.gate[..., 0] * lax.stop_gradient(factor) + level.gate[..., 1]).sum(0)
 

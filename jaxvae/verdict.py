@@ -26,7 +26,16 @@ MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
 MOST_MEMBERS = 1000
 MOST_WORKERS = 1024
 MOST_SIDE = 2**14  # pixels
-OF_OTHERS = {"batch", "critic", "gate", "slope", "norm", "kl_each", "images"}  # needs of others than the posterior
+OF_OTHERS = {
+    "batch",
+    "critic",
+    "gate",
+    "slope",
+    "norm",
+    "dreams",
+    "kl_each",
+    "images",
+}  # needs of others than the posterior
 MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {

@@ -90,7 +90,8 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     weights = init(model, x)["params"]
 
     def terms_at(weights):
-        return model.apply({"params": weights}, example_keys(random.key(3), np.arange(6)), x)
+        asked = model.clone(asked=term.needs)
+        return asked.apply({"params": weights}, example_keys(random.key(3), np.arange(6)), x)
 
     critic, memory = term.init(random.key(1), terms_at(weights))
 

@@ -161,6 +161,13 @@ def test_the_regularized_autoencoder_is_its_formula(kind):
     np.testing.assert_allclose(apply(objective, seen).value, expected, rtol=1e-5 if kind != "slope" else 0.02)
 
 
+def test_terms_that_lack_what_an_objective_needs_of_the_model_are_refused_in_words():
+    model, x = point_vae(), ones_and_zeros(5)
+    seen = jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(5)), x)
+    with pytest.raises(ValueError, match=r"made without 'slope', which the objective needs; .* field `asked`"):
+        apply(rae(decoder="slope"), seen)
+
+
 def test_a_spectral_bound_holds_every_layer_of_the_decoder():
     x = ones_and_zeros(5)
     for bounded in (decoder.mlp(8, 6, shape=SHAPE, spectral=0.5), decoder.conv(4, 3, shape=SHAPE, spectral=0.5)):

@@ -407,7 +407,8 @@ def test_critic_and_model_learn_each_by_its_own_loss_alone(factory):
         params, _ = objectives[0].init(random.key(1), terms)
 
         def losses(variables, params):
-            terms = model.apply(variables, example_keys(random.key(5), np.arange(6)), x)
+            asked = model.clone(asked=frozenset({"dreams"}))
+            terms = asked.apply(variables, example_keys(random.key(5), np.arange(6)), x)
             return jnp.stack([apply(objective, terms, params).value.mean() for objective in objectives])
 
         return jax.jacrev(losses, argnums=(0, 1))(variables, params)

@@ -14,7 +14,7 @@ from jax import Array, lax, random
 
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate import flat, own_rows, prior_draws
-from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_weight, weight_at
+from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
 from jaxvae.terms import Terms
 from jaxvae.typed import finite, whole
 
@@ -74,12 +74,12 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Crit
 def gan(
     weight: Weight = 1.0, perceptual: float = 1.0, channels: Sequence[int] = (32, 64), *, image_critic: Critic
 ) -> Objective:
-    """Makes reconstructions look real to a critic, and alike to its features: to be added to elbo() or rate().
+    """Makes pictures look real to a critic, and reconstructions alike to its features: to be added to elbo() or rate().
 
-    VAE-GAN (Larsen et al. 2015, arXiv 1512.09300): weight times -log D(x') for x' = E[x|z], z ~ q(z|x), which does not
-    saturate, plus `perceptual` times half the squared distance of the critic's last features at x and x' (eq. 8 there,
-    but for its constant). The critic, one stride-2 convolution per entry of `channels`, tells x from x'; draws from the
-    prior are not shown to it. Of binarized images any grey pixel would tell: for grey and colour data.
+    VAE-GAN (Larsen et al. 2015, arXiv 1512.09300): weight times -log D(x') for x' = E[x|z], with z ~ q(z|x) and with
+    z ~ p(z), which does not saturate, plus `perceptual` times half the squared distance of the critic's last features
+    at x and at its reconstruction. The critic, one stride-2 convolution per entry of `channels`, tells x from x'. Of
+    binarized or dequantized images any smooth pixel would tell: for data.prepare='grey'.
     """
     require_weight("weight", weight)
     perceptual = finite("perceptual", perceptual, 0)
@@ -89,17 +89,19 @@ def gan(
         return network.init(key, terms.x[0]), {}
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        x, again = terms.x, terms.px.mean()
-        fixed = lax.stop_gradient(params)
-        logit, features = each_of(network, fixed, again)
-        distance = 0.5 * jnp.square(features - each_of(network, fixed, x)[1]).sum(-1).mean(0)
+        require_asked(terms.dreams is not None, "dreams")
+        x, fixed = terms.x, lax.stop_gradient(params)
+        again = terms.px.mean()
+        made = jnp.concatenate([again, terms.dreams.mean()])  # [S + 1, B, *X]
+        logit, features = each_of(network, fixed, made)
+        distance = 0.5 * jnp.square(features[: len(again)] - each_of(network, fixed, x)[1]).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
-        loss, right = told_apart(network, params, real=x, made=again)
+        loss, right = told_apart(network, params, real=x, made=made)
         metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": right}
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init, apply, frozenset({"critic"}))
+    return Objective(init, apply, frozenset({"critic", "dreams"}))
 
 
 def told_apart(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:

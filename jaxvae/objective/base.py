@@ -36,7 +36,8 @@ class Objective(NamedTuple):
     `needs` says what it asks for. Of the posterior: 'samples' with their log-density, 'density' at any z, 'each'
     coordinate on its own, 'path' derivatives, a z that is 'continuous' in x; of posterior and prior, 'kl_each', the KL
     by coordinates; of the engine, the whole 'batch', and an optimizer of its own for a 'critic'; of the model, a 'gate'
-    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras; of the data, 'images' [H, W, C].
+    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras, 'dreams', what draws of the prior decode
+    to; of the data, 'images' [H, W, C].
 
     `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
     """
@@ -110,6 +111,15 @@ def parts_of_the_bound(terms: Terms) -> dict[str, Array]:
     if terms.bound:
         metrics["elbo"] = -(distortion + rate)
     return {**metrics, **{name: value.mean(0) for name, value in terms.extra.items()}}
+
+
+def require_asked(present: bool, need: str) -> None:
+    """ValueError where the terms lack what the objective needs of the model: it was not asked."""
+    if not present:
+        raise ValueError(
+            f"these terms were made without {need!r}, which the objective needs; a train step asks a model for it that "
+            "has a field `asked`, as jaxvae.model.VAE: model.clone(asked=objective.needs)."
+        )
 
 
 def everywhere(value: Array, terms: Terms) -> Array:

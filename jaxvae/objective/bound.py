@@ -12,6 +12,7 @@ from jaxvae.objective.base import (
     Weight,
     nothing,
     parts_of_the_bound,
+    require_asked,
     require_choice,
     require_weight,
     weight_at,
@@ -176,6 +177,7 @@ def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Obje
         size = 0.5 * sum(squares, start=jnp.zeros((1, 1))).mean(0)
         value = metrics["distortion"] + code * size
         if decoder != "none":
+            require_asked(f"decoder_{decoder}" in metrics, decoder)
             value = value + weight * metrics[f"decoder_{decoder}"]
         return Loss(value, memory, {**metrics, "code_norm": size})
 
