@@ -172,7 +172,7 @@ def marginal_kl(found: dict[str, float]) -> str:
     if "divergence" not in found:
         return "KL(q(z) || p(z)) is not measured for this posterior."
     rate, most = max(found["rate"], 0.0), max(found["divergence"], found["least"])  # noise leads below 0
-    text = f"Of the rate of {rate:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and {most:.3g}"
+    text = f"Of the rate of {rate:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and {most:.2g}"
     saturated = found["information"] > SATURATED * math.log(found["examples"])
     return text + (f": {found['examples']:,} images are too few to say more." if saturated else ".")
 
