@@ -131,7 +131,7 @@ def test_holes_are_what_is_sure_of_the_estimates(values, level):
 
 def test_what_few_images_cannot_say_is_said():
     found = named("holes", meeting=meeting(rate=26.0, information=6.9, divergence=19.1, divergence_least=-20.0))
-    assert "between 0.0002 and 19.1: 1,000 images are too few to say more" in found["says"]
+    assert "between 0.0002 and 19: 1,000 images are too few to say more" in found["says"]
     assert "too few" not in named("holes")["says"]
 
 
