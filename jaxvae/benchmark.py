@@ -143,7 +143,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
     named = {
         "products": "matrix products and convolutions alone",
         "update": "optimizer, average and guard",
-        "prepare": "binarize, or what else data.prepare does",
+        "prepare": "binarize, or what else data.prepare and data.corrupt do",
         "rest": "activations, likelihood, noise, norm of the gradient, gathering the batch, dispatch",
     }
     return [

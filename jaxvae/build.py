@@ -22,7 +22,7 @@ from jax import Array
 from jaxvae import codebook, critic, decoder, encoder, likelihood, objective, posterior, prior, schedules, sweep
 from jaxvae.calls import construct, imported, is_weight, literal_or_schedule, named, parse, summands
 from jaxvae.config import Config
-from jaxvae.data import prepare
+from jaxvae.data import corrupt, prepare
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
 from jaxvae.support import SUPPORTS
@@ -62,6 +62,7 @@ def by_name(*factories: Callable) -> dict[str, Callable]:
 
 TABLES: dict[str, dict[str, Callable]] = {
     "prepare": by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
+    "corrupt": by_name(corrupt.none, corrupt.noise, corrupt.mask, corrupt.salt_and_pepper, corrupt.blur),
     "encoder": by_name(encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d),
     "posterior": by_name(
         posterior.diagonal,
@@ -129,6 +130,7 @@ TABLES: dict[str, dict[str, Callable]] = {
 }
 FIELDS = {
     "prepare": "data.prepare",
+    "corrupt": "data.corrupt",
     "objective": "objective",
     "term": "objective",
     "optimizer": "optimizer.name",
@@ -139,6 +141,7 @@ FIELDS = {
 
 MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
     "prepare": (prepare.Prepare, ("keys", "batch")),
+    "corrupt": (corrupt.Corruption, ("keys", "x")),
     "encoder": (nn.Module, ("x", "condition")),
     "posterior": (nn.Module, ("features", "condition")),
     "prior": (nn.Module, ("infer", "condition")),
@@ -152,6 +155,7 @@ MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes,
 }
 HOMES = {
     "prepare": "data/prepare",
+    "corrupt": "data/corrupt",
     "objective": "objective/bound",
     "optimizer": "build",
     "schedule": "schedules",
@@ -162,7 +166,9 @@ HOMES = {
 class Parts:
     """Everything a config stands for, built: the model, what is minimised, how, and on what.
 
-    `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition [B, C], None without one.
+    `prepare` makes the x that is scored, encoded and drawn; `corrupted`, None with data.corrupt='none', what a train
+    step is given in its place. `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition
+    [B, C], None without one.
     """
 
     model: VAE
@@ -170,10 +176,16 @@ class Parts:
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     prepare: prepare.Prepare
+    corrupted: corrupt.Corrupted | None
     train_step: Callable
     bits: tuple[int, float] | None  # (dimensions, bits of a pixel's cell) where bits per dimension mean something
     shape: tuple[int, ...]
     condition_size: int | None
+
+    @property
+    def prepare_training(self) -> Callable:
+        """The preparation that a train step is made with."""
+        return self.corrupted or self.prepare
 
 
 def register(kind: str, name: str, factory: Callable) -> None:
@@ -221,6 +233,8 @@ def build(
         return read(kind, text, known, trust=trust)
 
     prepared = conditioned(part("prepare", config.data.prepare), config, condition)
+    corruption = part("corrupt", config.data.corrupt)
+    corrupted = None if corruption.change is None else corrupt.Corrupted(prepared, corruption)
     px = part("likelihood", model.likelihood)
     features, dtype = (*shape[:-1], features_of(px, shape[-1], model.likelihood)), jnp.dtype(model.precision)
     vae = VAE(
@@ -248,13 +262,13 @@ def build(
     if "critic" in loss.needs:
         optimizer = with_critic(optimizer, config.optimizer.critic_learning_rate)
     step = make_train_step(
-        *(vae, loss, optimizer, prepared),
+        *(vae, loss, optimizer, corrupted or prepared),
         samples=train.samples,
         ema=config.optimizer.ema,
         accumulate=train.accumulate,
     )
     bits, size = bits_of(shape, prepared, px), None if model.condition == "none" else condition
-    return Parts(vae, loss, optimizer, schedule, prepared, step, bits, shape, size)
+    return Parts(vae, loss, optimizer, schedule, prepared, corrupted, step, bits, shape, size)
 
 
 def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -> optax.GradientTransformation:

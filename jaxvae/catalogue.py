@@ -39,6 +39,7 @@ WHAT = {
     "objective": "Objectives",
     "term": "Terms, to be added to an objective, as in `elbo() + 0.1 * mmd()`",
     "prepare": "Preparations of the data (data.prepare)",
+    "corrupt": "Corruptions of what the encoder is shown in training (data.corrupt)",
     "optimizer": "Optimizers (optimizer.name)",
     "schedule": "Learning rates (optimizer.schedule)",
     "weight": "Weights, inside an objective's string",

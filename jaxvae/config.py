@@ -33,7 +33,7 @@ class Data:
     batch_size: int = 128
     validation: float = 0.1  # share of the training images held out (from 1 on: their number)
     pipeline: str = "auto"  # resident | streaming | auto: by size against the device's memory
-    corrupt: str = "none"
+    corrupt: str = "none"  # none | noise(scale) | mask(share) | salt_and_pepper(share) | blur(scale): of training alone
     size: int | None = None  # of a folder's images: the central square of each, resized; None: they have one size
     channels: int | None = None  # of a folder's images: 1 or 3; None: 3 where any has colour
     # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,

@@ -70,7 +70,7 @@ def replayed(experiment: Experiment, state: State) -> Finding:
     state = state.replace(key=random.clone(state.key))
     training = experiment.data.splits["train"]
     batch = Streaming(training, random.clone(experiment.data_key), config.data.batch_size).batch(int(state.step))
-    forward = make_forward(parts.model, parts.objective, parts.prepare, samples=config.train.samples)
+    forward = make_forward(parts.model, parts.objective, parts.prepare_training, samples=config.train.samples)
     for part in range(config.train.accumulate):
         rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
         if (found := look(forward, state, rows)) is not None:
@@ -85,7 +85,8 @@ def look(forward: Callable, state: State, batch: Any) -> Finding | None:
         data, terms, variables, out = forward(state, state.params, batch)
     for name in ("x", "target", "condition"):
         if not is_finite(getattr(data, name)):
-            return Finding(name, None, f"{name}, as data.prepare makes it")
+            maker = "corrupt" if name == "x" and is_finite(data.target) else "prepare"
+            return Finding(name, None, f"{name}, as data.{maker} makes it")
     for term, value in named(terms):
         if not is_finite(value):
             return after_layers(term, state, watch)

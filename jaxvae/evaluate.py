@@ -171,6 +171,17 @@ def summarize(
     return results
 
 
+def from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Means and standard errors of what was measured with the encoder shown corrupted inputs, under names of their own.
+
+    The distortion is -log p(x|z) of the clean x: how well it is restored. The elbo bounds log p(x), too: Jensen's
+    inequality asks nothing of the density that z is drawn from, so that every x' has its bound, log p(x) >= E_{q(z|x')}
+    [log p(x, z) - log q(z|x')], and so has the mean over x' (Im et al. 2017, arXiv 1511.06406).
+    """
+    names = ("elbo", "rate", "distortion")
+    return {f"{name}_from_corrupted": mean_and_error(values[name]) for name in names if name in values}
+
+
 def mean_and_error(values: np.ndarray) -> dict[str, float]:
     """The mean of [N] values and its standard error over the examples, in double precision."""
     values = values.astype(np.float64)

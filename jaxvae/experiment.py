@@ -27,13 +27,18 @@ from jaxvae.terminal import show
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Everything a run needs; its keys come from the seed: one root, split into init, data, train and evaluate."""
+    """Everything a run needs; its keys come from the seed: one root, split into init, data, train and evaluate.
+
+    `evaluate` scores clean inputs; `evaluate_corrupted`, with the same draws, corrupted ones, where data.corrupt has
+    the model trained on such.
+    """
 
     config: Config
     parts: Parts
     data: DataSet
     layout: Layout
     evaluate: Callable
+    evaluate_corrupted: Callable | None
     generate: Callable
     init_key: Array
     data_key: Array
@@ -67,9 +72,10 @@ def set_up(
     check_against(config, data)
     layout = layout or layout_for(config)
     keys, evaluate_key = keys_of(config.train.seed)
-    evaluate = make_evaluate(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
+    scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
+    evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, layout, evaluate, generate, **keys)
+    return Experiment(config, parts, data, layout, evaluate, corrupted, generate, **keys)
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
@@ -77,8 +83,9 @@ def set_up_member(config: Config, other: Experiment) -> Experiment:
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
     keys, evaluate_key = keys_of(config.train.seed)
-    evaluate = partial(other.evaluate, key=evaluate_key)
-    return dataclasses.replace(other, config=config, parts=parts, evaluate=evaluate, **keys)
+    corrupted = other.evaluate_corrupted and partial(other.evaluate_corrupted, key=evaluate_key)
+    keys |= {"evaluate": partial(other.evaluate, key=evaluate_key), "evaluate_corrupted": corrupted}
+    return dataclasses.replace(other, config=config, parts=parts, **keys)
 
 
 def keys_of(seed: int) -> tuple[dict[str, Any], Array]:

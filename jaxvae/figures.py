@@ -10,7 +10,8 @@ from jax import Array, random
 
 from jaxvae import latent
 from jaxvae.build import Parts
-from jaxvae.data.dataset import DataSet
+from jaxvae.data.corrupt import CORRUPT
+from jaxvae.data.dataset import DataSet, Split
 from jaxvae.data.numpy_files import mapped
 from jaxvae.data.prepare import unit
 from jaxvae.evaluate import active
@@ -29,11 +30,8 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     folder.mkdir(exist_ok=True)
     name = "test" if "test" in scored else next(iter(scored))
     split, values = data.splits[name], scored[name]
-    image, label, index = split.take(np.arange(min(48, len(split))))
     keys = random.split(key, 3)
-    x = run.prepare(keys[0], image, index)
-    again = run.reconstruct(keys[1], x, label if run.conditional else None)
-    plots.reconstructions(folder / "reconstructions.png", pictures(x), pictures(again))
+    draw_reconstructions(folder / "reconstructions.png", run, split, 48, keys[:2])
     plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
     if records := read_metrics(workdir):
         plots.curves(folder / "curves.png", records)
@@ -51,6 +49,23 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
         plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
+
+
+def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array) -> None:
+    """The first n images of the split above their reconstructions; of a model trained on corrupted inputs, corrupted
+    between the two, and restored. Of the keys [2] one prepares and corrupts, the other draws z.
+    """
+    from jaxvae import plots
+
+    image, label, index = split.take(np.arange(min(n, len(split))))
+    preparing, drawing = keys
+    corrupting = random.fold_in(preparing, CORRUPT)
+    x = run.prepare(preparing, image, index)
+    corrupted = run.corrupt(corrupting, x) if run.parts.corrupted else None
+    again = run.reconstruct(drawing, x if corrupted is None else corrupted, label if run.conditional else None)
+    plots.reconstructions(
+        path, pictures(x), pictures(again), corrupted=None if corrupted is None else pictures(corrupted)
+    )
 
 
 def dream(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:

@@ -73,10 +73,10 @@ def steps_of(engine: Engine, state: Any) -> Run:
 
 
 def without_prepare(experiment: Experiment) -> Experiment:
-    """The experiment on images as they are stored: nothing is binarized or dequantized."""
+    """The experiment on images as they are stored: nothing is binarized, dequantized or corrupted."""
     parts = experiment.parts
     prepare = dataclasses.replace(parts.prepare, image=lambda keys, image, index: unit(image))
-    return dataclasses.replace(experiment, parts=dataclasses.replace(parts, prepare=prepare))
+    return dataclasses.replace(experiment, parts=dataclasses.replace(parts, prepare=prepare, corrupted=None))
 
 
 def without_update(experiment: Experiment) -> Experiment:
@@ -92,7 +92,7 @@ def without_update(experiment: Experiment) -> Experiment:
 def varied(experiment: Experiment, pipeline: Resident | Streaming, engine: str) -> Run:
     """Steps of an experiment whose parts were replaced, with an engine of that name."""
     config, parts = experiment.config, experiment.parts
-    chosen = parts.model, parts.objective, parts.optimizer, parts.prepare
+    chosen = parts.model, parts.objective, parts.optimizer, parts.prepare_training
     known: dict[str, Any] = {
         "samples": config.train.samples,
         "ema": config.optimizer.ema,

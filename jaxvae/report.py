@@ -41,6 +41,23 @@ QUANTITIES = {
         "−E[log p(x|z)]: what is still unexplained of the image once its code is known. Smaller means more faithful "
         "reconstructions.",
     ),
+    "distortion_from_corrupted": (
+        "Distortion, from corrupted inputs",
+        "nats",
+        "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
+        "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
+    ),
+    "rate_from_corrupted": (
+        "Rate, from corrupted inputs",
+        "nats",
+        "KL(q(z|corrupted x) ‖ p(z)): how much the code tells where the encoder was shown a corrupted image.",
+    ),
+    "elbo_from_corrupted": (
+        "ELBO, from corrupted inputs",
+        "nats",
+        "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
+        "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
+    ),
     "bits_per_dim": (
         "Bits per dimension",
         "bits",
@@ -117,6 +134,16 @@ FIGURES = {
         "part later, and details come last.",
     ),
 }
+
+# In place of "reconstructions" where a model was trained on corrupted inputs.
+RESTORED = (
+    "What is restored",
+    "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
+    "Above, an image; below it, the same image corrupted as in training, which is all that the encoder was shown; at "
+    "the bottom, what the decoder makes of the code. What was destroyed and stands there again, the model knew from "
+    "other images. Blur is honest: the picture is the mean of p(x|z), an average of all the images that the model "
+    "finds plausible for this code.",
+)
 
 STYLE = """
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #fff; --ink: #1f2933; --soft: #52606d; --line: #d9dfe4;
@@ -348,23 +375,24 @@ def _numbers(results, records):
     return "".join(parts)
 
 
-def _figure(path):
+def _figure(path, known):
     """Write one figure with its picture inside the page, its title and its caption."""
     name = path.stem.replace("_", " ")
-    title, alternative, caption = FIGURES.get(path.stem, (name, f"Figure: {name}", f"{name} ({path.name})"))
+    title, alternative, caption = known.get(path.stem, (name, f"Figure: {name}", f"{name} ({path.name})"))
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     image = f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
     return f"<figure><h3>{escape(title)}</h3>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _pictures(folder):
+def _pictures(folder, corrupted):
     """Write the section of figures, in the order of FIGURES, the unknown ones last by name."""
-    order = list(FIGURES)
+    known = FIGURES | ({"reconstructions": RESTORED} if corrupted else {})
+    order = list(known)
     paths = sorted(
         (path for path in folder.glob("*.png") if not path.name.startswith(".")),
-        key=lambda path: (order.index(path.stem) if path.stem in FIGURES else len(order), path.name),
+        key=lambda path: (order.index(path.stem) if path.stem in known else len(order), path.name),
     )
-    figures = "".join(_figure(path) for path in paths)
+    figures = "".join(_figure(path, known) for path in paths)
     return "<h2>The pictures</h2>" + (figures or _missing("There are no figures in <code>figures/</code> yet."))
 
 
@@ -391,7 +419,7 @@ def write_report(workdir):
         f"<header><h1><small>{data}</small>{name}</h1>",
         f"<p class='lead'>{_summary(config, results, records)}</p></header>",
         f"<main>{_numbers(results, records)}",
-        _pictures(workdir / "figures"),
+        _pictures(workdir / "figures", "corruption" in _tree(results, "protocol")),
         f"{_origin(config, environment)}</main>",
         f"<footer><p>Written by jaxvae {_text(environment.get('jaxvae', ''))}; all of it is in this file.</p></footer>",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxvae import sealed
 from jaxvae.checkpoint import RESULTS
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate import summarize
+from jaxvae.evaluate import from_corrupted, summarize
 from jaxvae.experiment import Experiment
 
 VERSION = 1
@@ -26,6 +27,12 @@ NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
 }
 
 
+MEASURED = (
+    ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
+    "fixed by the seed, and against the clean image; all others from clean inputs"
+)
+
+
 def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
     """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
@@ -33,9 +40,11 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     values = {}
     for name in config.evaluate.splits:
-        batches = in_order(experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
-        values[name] = experiment.evaluate(variables, batches, samples=samples)
+        batches = partial(in_order, experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
+        values[name] = experiment.evaluate(variables, batches(), samples=samples)
         results[name] = summarize(values[name], samples=samples, bits=parts.bits)
+        if experiment.evaluate_corrupted:
+            results[name] |= from_corrupted(experiment.evaluate_corrupted(variables, batches()))
     bound = all("elbo" in results[name] for name in config.evaluate.splits)
     results["protocol"] = protocol(experiment, bound=bound)
     return results, values
@@ -51,6 +60,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
     sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")
     best = "elbo" if bound else "rate + distortion"
     chosen = f"at the best validation {best}" if config.train.patience else "at the last step"
+    corrupted = experiment.parts.corrupted
     average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
     fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
     density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
@@ -63,6 +73,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
         "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
+        **({"corruption": corrupted.corruption.protocol + MEASURED} if corrupted else {}),
         "weights": average + chosen,
         **(measured if bound else NO_BOUND),
         "units": "nats: summed over pixels and latents, mean over images; standard errors over images",
@@ -107,6 +118,7 @@ def lines(results: dict[str, Any]) -> list[str]:
         if not isinstance(numbers, dict) or "examples" not in numbers:
             continue
         text.append(f"{split}, {numbers['examples']:,} images, step {results['step']:,}, in nats:")
+        width = max(16, *(2 + len(name) for name in numbers))
         for name, number in numbers.items():
             if isinstance(number, dict) and isinstance(number["value"], int | float):
                 error = (
@@ -118,5 +130,5 @@ def lines(results: dict[str, Any]) -> list[str]:
                 )
                 detail = f"  (K={number['samples']})" if "samples" in number else ""
                 value = f"{number['value']:.3f}" if isinstance(number["value"], float) else number["value"]
-                text.append(f"  {name:<16}{value}{error}{detail}")
+                text.append(f"  {name:<{width}}{value}{error}{detail}")
     return text

@@ -104,4 +104,4 @@ def first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
 
 def advice(term: str | None) -> str:
     """The next move."""
-    return "Look at the images and at data.prepare." if term in ("x", "target", "condition") else ADVICE
+    return "Look at the images, at data.prepare and data.corrupt." if term in ("x", "target", "condition") else ADVICE

@@ -45,6 +45,7 @@ class Run:
         blank = None if size is None else jnp.zeros((1, size))
         self.latent_shape = latent.latent_shape(model, variables, blank)
         self._prepare = jax.jit(partial(prepare_images, parts.prepare))
+        self._corrupt = jax.jit(partial(corrupt_images, parts.corrupted)) if parts.corrupted else None
         self._encode = jax.jit(partial(latent.encode, model))
         self._decode = jax.jit(partial(latent.decode, model))
         self._sample = jax.jit(partial(latent.sample, model), static_argnums=2)
@@ -53,7 +54,7 @@ class Run:
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
-        """uint8 images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training.
+        """uint8 images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training, and clean.
 
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
@@ -66,12 +67,27 @@ class Run:
         self._check_shape(images.shape, "images")
         return self._prepare(entries.keys(key, "key"), images, self._index(index, len(images)))
 
+    def corrupt(self, key: Array, x: ArrayLike) -> Array:
+        """x [B, *X], prepared, -> [B, *X] as the encoder was shown it in training; `reconstruct` restores it.
+
+        ValueError where the model was trained on clean inputs, with data.corrupt='none'.
+        """
+        if self._corrupt is None:
+            raise ValueError(
+                "this model was trained on clean inputs (data.corrupt='none'), so there is no corruption to draw. "
+                "Train one with data.corrupt='mask(0.5)', or change x yourself."
+            )
+        x = self._checked(x)
+        return self._corrupt(entries.keys(key, "key"), x)
+
     def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
 
+        Where the model was trained on corrupted inputs, x may be any finite numbers, here and in `reconstruct`.
+
         `condition`, here and below, of a model that has one: the classes, int [B], or the vectors, float [B, C].
         """
-        x = self._checked(x)
+        x = self._checked(x, shown=True)
         return self._encode(self.variables, x, self._condition(condition, len(x)))
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
@@ -100,7 +116,7 @@ class Run:
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
-        x = self._checked(x)
+        x = self._checked(x, shown=True)
         return self._reconstruct(self.variables, entries.keys(key, "key"), x, self._condition(condition, len(x)))
 
     def log_likelihood(
@@ -118,11 +134,13 @@ class Run:
         key = entries.keys(key, "key")
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
-    def _checked(self, x: ArrayLike) -> Array:
+    def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:
+        """x as an array of the model's; `shown` to the encoder alone, and not scored, it may be corrupted."""
         given = entries.array(x, "x", "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if not isinstance(given, jax.core.Tracer):  # values are looked at on the host alone
-            check_support(self.model.likelihood.support, np.asarray(given), "x")
+            if not (shown and self._corrupt):
+                check_support(self.model.likelihood.support, np.asarray(given), "x")
             entries.finite(given, "x")
         return jnp.asarray(given, jnp.float32)
 
@@ -170,6 +188,11 @@ class Run:
 def prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
     """x of uint8 images [B, *X], one key split over them."""
     return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
+
+
+def corrupt_images(corrupted, key: Array, x: Array) -> Array:
+    """x [B, *X] corrupted, one key split over the examples."""
+    return corrupted.corruption(random.split(key, len(x)), x)
 
 
 def load(workdir: str | Path, *, trust: bool = False) -> Run:

@@ -86,10 +86,11 @@ def lines(summary: dict[str, Any]) -> list[str]:
             if not is_split(numbers):
                 continue
             head = f"{value}; {split}" if value else split
+            width = max(16, *(2 + len(name) for name in numbers))
             text.append(f"{head}, mean and standard deviation over {len(group['members'])} members, in nats:")
             for name, number in numbers.items():
                 if isinstance(number, dict):
                     spread = "" if number["std"] is None else f" +- {number['std']:.3f}"
                     detail = f"  (K={number['samples']})" if "samples" in number else ""
-                    text.append(f"  {name:<16}{number['mean']:.3f}{spread}{detail}")
+                    text.append(f"  {name:<{width}}{number['mean']:.3f}{spread}{detail}")
     return text

@@ -67,17 +67,13 @@ def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: f
 def reconstruct(
     workdir: Path, n: int, out: Path | None, *, seed: int, data_dir: str | None = None, trust: bool = False
 ) -> None:
-    """Writes n test images above their reconstructions."""
+    """Writes n test images above their reconstructions; of a model trained on corrupted inputs, with these between."""
     run, out = load(workdir, trust=trust), out or workdir / "reconstructions.png"
     if n < 1 or out.suffix != ".png":
         raise ValueError(f"--n {n} --out {out}: expected n from 1 on and a .png file.")
     splits = reopened(run.config, data_dir).data.splits
     split = splits.get("test") or splits["train"]
-    prepare_key, draw_key = random.split(random.key(seed))
-    image, label, index = split.take(np.arange(min(n, len(split))))
-    x = run.prepare(prepare_key, image, index)
-    again = run.reconstruct(draw_key, x, label if run.conditional else None)
-    plots.reconstructions(out, figures.pictures(x), figures.pictures(again))
+    figures.draw_reconstructions(out, run, split, n, random.split(random.key(seed)))
     print(out)
 
 

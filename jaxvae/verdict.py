@@ -31,7 +31,6 @@ MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
-    "data.corrupt": ("none",),
     "model.precision": ("float32", "bfloat16"),
     "model.condition": ("none", "label", "vector"),
     "train.engine": ("auto", *ENGINES),

@@ -292,7 +292,6 @@ def test_a_wrong_string_is_refused_with_its_field_and_the_next_move(field, value
             "train.engine='fast' is not known; choose one of auto, dispatch, scan, sharded, sharded_scan",
         ),
         ("data__pipeline", "fast", "data.pipeline='fast' is not known; choose one of auto, resident, streaming"),
-        ("data__corrupt", "noise", "data.corrupt='noise' is not known"),
         ("model__condition", "labels", "model.condition='labels' is not known; choose one of none, label, vector"),
         ("model__condition", "label", "model.condition='label' needs labels, but data.name='digits' has none that fit"),
         ("evaluate__splits", ("test", "dev"), "evaluate.splits=.*: 'dev' is none of train, validation, test"),
@@ -372,7 +371,7 @@ def test_a_registered_part_is_built_with_what_build_knows():
 @pytest.mark.parametrize(
     ("kind", "factory", "words"),
     [
-        ("network", encoder.mlp, r"register\(kind='network'\): kind is one of prepare, encoder"),
+        ("network", encoder.mlp, r"register\(kind='network'\): kind is one of prepare, corrupt, encoder"),
         ("encoder", 3, "expected a function that builds the part, got int"),
     ],
 )

@@ -13,6 +13,7 @@ from jax import random
 from small import make_examples, make_split, make_vae
 
 from jaxvae import likelihood, model
+from jaxvae.data.corrupt import Corrupted, Corruption
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Prepare, grey
 from jaxvae.diagnosis import diagnose, look
@@ -102,6 +103,13 @@ def test_what_the_preparation_made_is_named(state, bad):
     assert (found.term, found.layer) == ("x", None)
 
 
+def test_what_the_corruption_made_is_named(state):
+    spoiling = Corruption(lambda keys, x: x + jnp.nan, "")
+    found = finding(state, prepare=Corrupted(grey(), spoiling))
+    assert found == ("x", None, "x, as data.corrupt makes it")
+    assert finding(state, prepare=spoiled(np.nan)).words == "x, as data.prepare makes it"
+
+
 def test_a_layer_whose_own_numbers_are_finite_is_named_where_they_overflow(state):
     large = with_leaf(
         with_leaf(state, 1e30, "encoder", "DenseStack_0", "Dense_0", "bias"), 1e30, "posterior", "Dense_0", "kernel"
@@ -175,7 +183,7 @@ def experiment(prepare, split, accumulate=1):
     config = SimpleNamespace(data=SimpleNamespace(batch_size=4 * accumulate), train=train)
     data, parts = (
         SimpleNamespace(splits={"train": split}),
-        SimpleNamespace(model=VAE, objective=elbo(), prepare=prepare),
+        SimpleNamespace(model=VAE, objective=elbo(), prepare_training=prepare),
     )
     return SimpleNamespace(config=config, parts=parts, data=data, data_key=random.key(5))
 

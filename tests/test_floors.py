@@ -66,6 +66,7 @@ FLOORS = [
         "data.numpy_files",
         "data.order",
         "data.prepare",
+        "data.corrupt",
         "data.dataset",
         "data.pipeline",
     ],

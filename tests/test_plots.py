@@ -120,6 +120,15 @@ def test_reconstructions_stand_below_their_originals(tmp_path, drawn):
     assert centres == sorted(centres)
 
 
+def test_corrupted_images_stand_between_originals_and_what_is_restored(tmp_path, drawn):
+    originals = np.zeros((20, 8, 8, 1))
+    plots.reconstructions(tmp_path / "a.png", originals, originals + 0.9, corrupted=originals + 0.5)
+    labels = drawn[0].axes[0].texts[-6:]
+    assert [text.get_text() for text in labels] == ["original", "corrupted", "restored"] * 2
+    shown = drawn[0].axes[0].images[0].get_array()
+    assert [shown[round(text.xy[1]), 5, 0] for text in labels] == [0.0, 0.5, 0.9] * 2
+
+
 def test_training_draws_first_and_last_of_many(tmp_path, drawn):
     steps = np.arange(0, 2300, 100)
     frames = np.broadcast_to(np.linspace(0, 0.9, 23)[:, None, None, None, None], (23, 20, 8, 8, 1))
@@ -257,6 +266,10 @@ def test_latent_plane_takes_any_number_of_classes(tmp_path, drawn, classes):
         (lambda path: plots.samples(path, np.zeros((0, 8, 8, 1))), "none of them 0"),
         (lambda path: plots.samples(path, np.zeros((1, 1, 8, 8))), "8 channels .* move the channels to the end"),
         (lambda path: plots.reconstructions(path, np.zeros((2, 8, 8, 1)), np.zeros((1, 8, 8, 1))), "one shape"),
+        (
+            lambda path: plots.reconstructions(path, *np.zeros((2, 2, 8, 8, 1)), corrupted=np.zeros((1, 8, 8, 1))),
+            "corrupted .1, 8, 8, 1.; expected one shape",
+        ),
         (lambda path: plots.training(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 steps for 2 frames"),
         (lambda path: plots.manifold(path, np.zeros((2, 3, 8, 8, 1))), "2 rows and 3 columns"),
         (lambda path: plots.curves(path, []), "records is empty"),

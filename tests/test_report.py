@@ -169,6 +169,22 @@ def test_figures_are_embedded_in_order_with_alternative_texts(workdir):
     assert [page.text.index(title) for title in titles] == sorted(page.text.index(title) for title in titles)
 
 
+def test_numbers_and_pictures_from_corrupted_inputs_say_so(workdir):
+    add_figures(workdir, "reconstructions")
+    entry = {"value": 12.0, "stderr": 0.5}
+    corrupted = {f"{name}_from_corrupted": entry for name in ("elbo", "rate", "distortion")}
+    assert report.FIGURES["reconstructions"][0] in read(workdir).text
+    protocol = {"corruption": "each pixel set to 0"}
+    write(workdir, "results", RESULTS | {"test": TEST | corrupted, "protocol": protocol})
+    page = read(workdir)
+    assert page.text.count("from corrupted inputs12.00 ± 0.50 nats") == 3
+    assert "how well the image is restored" in page.text
+    assert report.FIGURES["reconstructions"][0] not in page.text
+    assert report.RESTORED[0] in page.text
+    (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert "corrupted" in image["alt"]
+
+
 def test_it_needs_no_network_and_no_script(workdir):
     add_figures(workdir, *report.FIGURES)
     text = report.write_report(workdir).read_text(encoding="utf-8")

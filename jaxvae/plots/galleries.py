@@ -108,26 +108,35 @@ def _label_rows(axes, centres, labels):
         axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
 
 
-def reconstructions(path, originals, reconstructions):
-    """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row."""
-    originals = _checked("originals", originals, "NHWC")
-    reconstructions = _checked("reconstructions", reconstructions, "NHWC")
-    if originals.shape != reconstructions.shape:
-        raise ValueError(
-            f"originals have shape {originals.shape} and reconstructions {reconstructions.shape}; expected one shape: "
-            "give the reconstruction of each original, in the same order."
-        )
-    pairs = -(-len(originals) // 16)
-    columns = -(-len(originals) // pairs)
+def reconstructions(path, originals, reconstructions, *, corrupted=None):
+    """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row.
+
+    Where these are of `corrupted` originals [N,H,W,C], they stand between the two.
+    """
+    shown = {"originals": originals, "corrupted": corrupted, "reconstructions": reconstructions}
+    shown = {name: _checked(name, images, "NHWC") for name, images in shown.items() if images is not None}
+    originals, *others = shown.values()
+    for name, images in shown.items():
+        if images.shape != originals.shape:
+            raise ValueError(
+                f"originals have shape {originals.shape} and {name} {images.shape}; expected one shape: "
+                f"give the {name} of all originals, in the same order."
+            )
+    blocks = -(-len(originals) // 16)
+    columns = -(-len(originals) // blocks)
     rows = [
         mosaic(_fitted(images[start : start + columns], columns), columns, GAP)
         for start in range(0, len(originals), columns)
-        for images in (originals, reconstructions)
+        for images in shown.values()
     ]
-    picture, centres = _stacked(rows, [GAP, 16] * (len(rows) // 2))
-    subtitle = "the image x above, the mean of p(x|z) for one z from q(z|x) below"
-    with _gallery(path, picture, "Reconstructions", subtitle, left=1.3) as axes:
-        _label_rows(axes, centres, ["original", "reconstruction"] * (len(rows) // 2))
+    picture, centres = _stacked(rows, [*[GAP] * len(others), 16] * blocks)
+    title, subtitle = "Reconstructions", "the image x above, the mean of p(x|z) for one z from q(z|x) below"
+    labels = ["original", "reconstruction"]
+    if corrupted is not None:
+        title, labels = "Restored images", ["original", "corrupted", "restored"]
+        subtitle = "the image x, what the encoder is shown of it, and the mean of p(x|z) for one z that it draws"
+    with _gallery(path, picture, title, subtitle, left=1.3) as axes:
+        _label_rows(axes, centres, labels * blocks)
 
 
 def samples(path, means):
