@@ -207,7 +207,7 @@ def test_clipping_comes_before_the_optimizer():
         (
             "model__decoder",
             "mlp(8, shape=(1, 1, 1))",
-            r"'shape' follows from other fields; expected mlp\(\*widths, activation='relu', dropout=0.0, spectral=None\)",
+            r"'shape' follows from other fields; expected mlp\(\*widths, activation='relu', dropout=0.0, spectral=None",
         ),
         (
             "model__posterior",
