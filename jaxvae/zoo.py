@@ -10,6 +10,7 @@ import ast
 import os
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -36,8 +37,8 @@ BESIDES = ("model.condition", "model.precision", "data.corrupt", "train.samples"
 INTRODUCTION = """\
 # The VAEs by name
 
-Made by `python -m jaxvae.zoo RUN RUN ...` from run directories; do not edit. Every model is one file,
-`configs/NAME.py`, that chooses the factors of the same bound; there is no class for any of them. Train one with
+Made from run directories by the command below; do not edit. Every model is one file, `configs/NAME.py`, that chooses
+the factors of the same bound; there is no class for any of them. Train one with
 `python train.py --config configs/NAME.py`.
 
 Numbers are nats, summed over pixels and latents, means over the test images ± their standard error over images;
@@ -107,10 +108,19 @@ def page(found: Sequence[Finished], out: Path) -> str:
     groups: dict[tuple[str, ...], list[Finished]] = {}
     for each in found:
         groups.setdefault(kind_of_numbers(each), []).append(each)
-    blocks = [INTRODUCTION]
+    blocks = [INTRODUCTION, command(found, out)]
     for group in groups.values():
         blocks += section(group, out)
     return "\n\n".join([*blocks, comparison(lambda name: link(name, out))]) + "\n"
+
+
+def command(found: Sequence[Finished], out: Path) -> str:
+    """The command that makes the page, where each run lies in `runs/`, as training puts it."""
+    words = ["python -m jaxvae.zoo", *(f"runs/{one.name}" for one in found), f"--out docs/{out.name}"]
+    return textwrap.indent(
+        textwrap.fill(" ".join(words), 110, break_on_hyphens=False, break_long_words=False).replace("\n", " \\\n    "),
+        "    ",
+    )
 
 
 def kind_of_numbers(one: Finished) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,6 +245,14 @@ def test_the_command_writes_page_and_pictures_the_same_each_time(run, capsys):
     assert len(made[0][1]) < 6_000
     with Image.open("zoo/one.png") as strip:
         assert strip.size == (7 * (10 * 8 + 9), 7 * 8)
+
+
+def test_the_page_holds_the_command_that_makes_it(run):
+    one = read(run)
+    text = page([dataclasses.replace(one, name=name) for name in ("b-" * 60, "a", "c" * 100)])
+    indented = "\n".join(line for line in text.splitlines() if line.startswith("    "))
+    runs = (f"runs/{'b-' * 60}", "runs/a", f"runs/{'c' * 100}")
+    assert shlex.split(indented.replace("\\\n", "")) == ["python", "-m", "jaxvae.zoo", *runs, "--out", "docs/zoo.md"]
 
 
 def test_the_command_says_one_sentence_and_writes_nothing_where_a_run_cannot_be_shown(run, capsys):
