@@ -235,8 +235,8 @@ def build(
     known = {
         "examples": examples,
         "samples": train.samples,
-        "critic": critic.MLPCritic,
-        "image_critic": critic.ConvCritic,
+        "critic": critic.dense,
+        "image_critic": critic.strided,
     }
     loss = read_sum(config.objective, known, trust=trust, instead={} if beta is None else {"beta": beta})
     refuse_impossible(config, shape, prepared, vae, loss)
@@ -317,8 +317,13 @@ def read_sum(
     def of(node: ast.expr) -> objective.Objective:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return objective.total(*(of(each) for each in summands(node)))
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        if isinstance(node, ast.BinOp):
             weight, rest = (node.left, node.right) if is_weight(node.left, weights) else (node.right, node.left)
+            if not isinstance(node.op, ast.Mult) or not is_weight(weight, weights):
+                raise ValueError(
+                    f"{where}: {shown(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
+                    f"({', '.join(weights)}), in front; write it like 'elbo() + 0.1 * mmd()'."
+                )
             return objective.scaled(literal_or_schedule(weight, weights, where), of(rest))
         if isinstance(node, ast.BinOp):
             raise ValueError(
@@ -333,8 +338,6 @@ def read_sum(
         loss, names = of(tree), [name_of(node) for node in named(tree)]
     except ValueError as error:
         raise error if str(error).startswith(where) else ValueError(f"{where}: {error}") from None
-    except RecursionError:
-        raise ValueError(f"{where}: nested too deeply; write a sum of a few terms.") from None
     if all(table[name] is TABLES["term"].get(name) for name in names if name not in weights):
         raise ValueError(
             f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
@@ -381,11 +384,15 @@ def with_number(kind: str, text: str, name: str, number: float) -> str:
     ValueError where none or several of its factories have that argument, or the text gives it a schedule.
     """
     tree, table, where = parsed(kind, text, trust=True)
-    table = table | TABLES["term"] if kind == "objective" else table
+    table = {**TABLES["objective"], **TABLES["term"], **table} if kind == "objective" else table
     having = [node for node in named(tree) if name in arguments_of(table.get(name_of(node)))]
     if len(having) != 1:
-        what = "is no argument of it" if not having else "is an argument of several of its terms"
-        raise ValueError(f"{where}: {name} {what}; only one number can be swept over, as in 'elbo(beta=1.0)'.")
+        what = (
+            "is an argument of several of its terms; a number of one alone"
+            if having
+            else "is no argument of it; only a number"
+        )
+        raise ValueError(f"{where}: {name} {what} can be swept over, as in 'elbo(beta=1.0)'.")
     (found,) = having
     given = dict(zip(arguments_of(table[name_of(found)]), getattr(found, "args", ()), strict=False))
     given |= {keyword.arg: keyword.value for keyword in getattr(found, "keywords", ())}

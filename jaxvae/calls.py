@@ -19,15 +19,28 @@ from typing import Any
 from jaxvae.typed import fits, in_words, shown
 from jaxvae.userfile import executed, of_file
 
+DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level
+
 
 def parse(text: str, where: str) -> ast.expr:
     """The syntax tree of the text; ValueError where it has none."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of odd escapes and numbers: the refusal says it
-            return ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
+    if is_deep(tree):
+        raise ValueError(f"{where} is nested too deeply, or has too many terms; expected at most {DEEPEST} levels.")
+    return tree
+
+
+def is_deep(tree: ast.expr) -> bool:
+    """Whether the tree has more levels than DEEPEST."""
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def construct(
@@ -71,8 +84,10 @@ def literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str
         return construct(node, "weight", weights, weights, {}, where)
     try:
         return ast.literal_eval(node)
-    except (TypeError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"{where}: {source(node)} is not a literal (a number, a string, a tuple of them).") from None
+    except (TypeError, ValueError, MemoryError):
+        raise ValueError(
+            f"{where}: {shown(ast.unparse(node))} is not a literal (a number, a string, a tuple of them)."
+        ) from None
 
 
 def is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
@@ -94,14 +109,6 @@ def named(tree: ast.expr) -> list[ast.expr]:
     if isinstance(tree, ast.BinOp):
         return [*named(tree.left), *named(tree.right)]
     return [tree] if isinstance(tree, ast.Call | ast.Name) else []
-
-
-def source(node: ast.expr) -> str:
-    """What of a string this is, in quotes."""
-    try:
-        return shown(ast.unparse(node))
-    except RecursionError:
-        return "what is nested so deeply"
 
 
 def call_factory(

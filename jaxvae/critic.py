@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
+from jaxvae.encoder import require_widths
 from jaxvae.layers import activation_named
 
 
@@ -39,3 +40,13 @@ class ConvCritic(nn.Module):
             x = activation_named("leaky_relu")(nn.Conv(channels, (4,) * places, strides=(2,) * places)(x))
         features = x.reshape(len(x), -1)
         return nn.Dense(1)(features)[..., 0], features
+
+
+def dense(widths: Sequence[int]) -> MLPCritic:
+    """The critic with dense layers of these widths; ValueError where they are too wide or too many."""
+    return MLPCritic(require_widths("critic", widths))
+
+
+def strided(channels: Sequence[int]) -> ConvCritic:
+    """The critic with a stride-2 convolution per entry of `channels`; ValueError where there are none, or too many."""
+    return ConvCritic(require_widths("critic", channels))

@@ -21,12 +21,36 @@ from jaxvae.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
 
 NAMES = list(field_kinds())
+COUNT = 24  # examples to train on
 SHAPES = [(1, 1, 1), (3, 5, 1), (8, 8, 1), (8, 8, 3), (1, 6, 1), (9, 1)]
 SMALL = {  # a valid string of parts that are large or need arguments
     **{kind: dict(texts) for kind, texts in EXAMPLES.items()},
     "posterior": {"iaf": "iaf(2, hidden=4)", "coupling": "coupling(2, hidden=4)", "vq": "vq(codes=8, dim=2)"},
     "prior": {"realnvp": "realnvp(2, hidden=4)", "maf": "maf(2, hidden=4)", "vamp": "vamp(5)", "mixture": "mixture(3)"},
+    "term": {"factor": "factor(width=4, layers=2)", "aae": "aae(width=4, layers=1)", "gan": "gan(channels=(2,))"},
 }
+GOOD_WEIGHTS = (  # in front of an objective
+    *("", "", "", "0.1 * ", "2 * ", "0 * ", "1e-45 * ", "linear(0, 1, steps=5) * ", "sigmoid(0.5, 2, steps=3) * "),
+    "cyclical(0, 1, steps=4, cycles=2) * ",
+)
+ODD_WEIGHTS = (
+    "",
+    "3 * ",
+    "-1 * ",
+    "1e39 * ",
+    "'a' * ",
+    "nan * ",
+    "2 * 3 * ",
+    "True * ",
+    "- ",
+    "linear(1) * ",
+    "elbo * ",
+)
+DEEP = (  # nested beyond what is read
+    *("+".join(["elbo"] * 1900), "elbo" + " + mmd()" * 1200, "0.1 * (" * 300 + "elbo" + ")" * 300),
+    *("-" * 2000 + "1 * elbo", "(" * 150 + "elbo" + ")" * 150, "elbo + " + "f(" * 90 + ")" * 90),
+    "elbo(" + "-" * 300 + "1) + mmd",
+)
 for kind in ("encoder", "decoder"):
     SMALL[kind]["attention"] = "attention(width=8, heads=2, blocks=1, dense=8, patch=3)"
 IMAGES = ("conv", "resnet", "attention")
@@ -169,12 +193,30 @@ GOOD = {
 @st.composite
 def calls(draw, kind):
     """A part as a call with odd arguments, positional and by keyword, of its signature and not."""
-    table = TABLES[draw(st.sampled_from([kind, kind, kind, kind, "encoder", "prior", "weight"]))]
+    also = "term" if kind == "objective" else kind
+    table = TABLES[draw(st.sampled_from([kind, kind, also, also, "encoder", "prior", "weight"]))]
     name = draw(st.sampled_from(list(table)))
     known = [*inspect.signature(table[name]).parameters, "foo", "latent_dim", "__class__"]
     positional = draw(st.lists(st.sampled_from(LITERALS), max_size=3))
     keywords = draw(st.lists(st.tuples(st.sampled_from(known), st.sampled_from(LITERALS)), max_size=2))
     return f"{name}({', '.join([*positional, *(f'{key}={value}' for key, value in keywords)])})"
+
+
+@st.composite
+def sums(draw):
+    """Objectives and terms with weights, added up: half of them such as should be, half in one odd way or another."""
+    good = draw(st.booleans())
+
+    def one(kind):
+        name = draw(st.sampled_from(list(TABLES[kind])))
+        part = st.just(SMALL.get(kind, {}).get(name, name))
+        weights = st.sampled_from(GOOD_WEIGHTS if good else ODD_WEIGHTS)
+        return draw(weights) + draw(part if good else st.one_of(part, calls("objective")))
+
+    kinds = ["objective", *draw(st.lists(st.sampled_from(["term", "term", "objective"]), max_size=3))]
+    sign = " + " if good else draw(st.sampled_from(["+", " - ", " * "]))
+    around = ["{}", "{}", "({})", "0.5 * ({})", "elbo + ({})"] if good else ["{}", "{} * 2", "{} + elbo(", "-{}"]
+    return draw(st.sampled_from(around)).replace("{}", sign.join(map(one, kinds)))
 
 
 def odd_values(name):
@@ -184,6 +226,8 @@ def odd_values(name):
     plain = next((kind for kind in kinds if kind in (annotation, *getattr(annotation, "__args__", ()))), tuple)
     plain = tuple if name == "evaluate.splits" else plain
     odd = st.sampled_from([*ODD[plain], *GOOD.get(name, ())])
+    if name == "objective":
+        return st.one_of(sums(), sums(), calls(name), st.sampled_from(DEEP), odd)
     return st.one_of(calls(KINDS[name]), calls(KINDS[name]), odd) if name in KINDS else odd
 
 
@@ -204,6 +248,9 @@ def configs(draw):
     given = {"likelihood": some("likelihood"), "encoder": network, "posterior": some("posterior")}
     if draw(st.integers(0, 3)) == 0:
         given["prior"] = some("prior")
+    for kind, chance in (("objective", 2), ("term", 3)):
+        if draw(st.integers(0, chance)) == 0:
+            given[kind] = some(kind)
     config = config_of(**{kind: SMALL.get(kind, {}).get(text, text) for kind, text in given.items()})
     for kind in ("encoder", "decoder"):
         config = changed(config, f"model.{kind}", SMALL[kind].get(network, network))
@@ -211,6 +258,8 @@ def configs(draw):
         if draw(st.integers(0, 3)) == 0:
             config = changed(config, name, draw(st.sampled_from(values)))
     config = changed(config, "train.steps", min(config.train.steps, 5))
+    if draw(st.integers(0, 3)) == 0:
+        config = changed(config, "objective", draw(odd_values("objective")))
     for name in draw(st.lists(st.sampled_from(NAMES), max_size=draw(st.sampled_from([0, 1, 1, 2, 4, 12])))):
         config = changed(config, name, draw(odd_values(name)))
     condition = draw(st.sampled_from([3, 3, 3, 1, None]))
@@ -229,7 +278,7 @@ def verdict(config, shape, condition):
     """(the parts, None), or (None, the sentence that refuses the config); AssertionError where that is no such."""
     try:
         alone = [member.config for member in members_of(config)] if several(config) else [config]
-        built = [(each, build(each, shape, condition=condition, trust=False)) for each in alone[:3]]
+        built = [(each, build(each, shape, condition=condition, examples=COUNT, trust=False)) for each in alone[:3]]
     except ValueError as error:
         require_refusal(error)
         return None, str(error)
@@ -274,11 +323,10 @@ def score(parts, variables, batch):
 def train(config, shape, workdir, condition):
     """Trains for real, on random images: 'trained', 'refused late', or 'stopped', where numbers went bad."""
     rng = np.random.default_rng(0)
-    count = 24
-    images = rng.integers(0, 256, (count, *shape), np.uint8)
-    labels = rng.integers(0, condition or 1, count).astype(np.int32)
+    images = rng.integers(0, 256, (COUNT, *shape), np.uint8)
+    labels = rng.integers(0, condition or 1, COUNT).astype(np.int32)
     if config.model.condition == "vector":
-        labels = rng.normal(size=(count, condition or 1)).astype(np.float32)
+        labels = rng.normal(size=(COUNT, condition or 1)).astype(np.float32)
     arrays = images if condition is None else (images, labels)
     try:
         if several(config):

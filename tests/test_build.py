@@ -198,6 +198,32 @@ def test_clipping_comes_before_the_optimizer():
             r"missing a required .*'steps'; expected linear\(start, end, \*, steps\)",
         ),
         ("objective", "elbo(beta=linear(0, 1, steps=0))", "steps=0: expected a whole number from 1 on"),
+        ("objective", "elbo + 2 * 3 * rate", r"'2 \* 3 \* rate' is no sum of objectives with a number, or a schedule"),
+        (
+            "objective",
+            "elbo - mmd",
+            r"'elbo - mmd' is no sum of objectives .*; write it like 'elbo\(\) \+ 0\.1 \* mmd\(\)'",
+        ),
+        (
+            "objective",
+            "elbo + linaer(0, 1, steps=5) * mmd",
+            r"a number, or a schedule \(linear, cyclical, sigmoid\), in front",
+        ),
+        (
+            "objective",
+            "-1 * elbo",
+            "a weight is a number from 0 on, got -1: below, what it weighs would grow without end",
+        ),
+        ("objective", "elbo + 1e39 * mmd", r"a weight is a number from 0 on, got 1e\+39: float32 does not hold it"),
+        ("objective", "elbo + 'a' * mmd", "a weight is a number, or a schedule such as .*; got 'a'"),
+        ("objective", "elbo" + 200 * " + mmd", "has too many terms; expected at most 100 levels"),
+        ("objective", 99 * "0.1 * (" + "elbo" + 99 * ")", "is nested too deeply, .*; expected at most 100 levels"),
+        (
+            "objective",
+            "elbo + factor(width=10000000)",
+            "critic: a layer of 1e[+]07 units is too wide; expected at most",
+        ),
+        ("objective", "elbo + gan(channels=())", r"critic\(\) needs one or more positive whole numbers"),
         (
             "optimizer__name",
             "adam(lr=3)",
@@ -357,6 +383,20 @@ def test_any_string_at_all_is_built_or_refused_in_words(text):
 
     part = outcome()
     assert isinstance(part, MLPEncoder | ConvEncoder) or part.startswith("model.encoder=")
+
+
+def test_a_registered_part_may_be_an_object_that_cannot_be_hashed():
+    @dataclasses.dataclass
+    class Wide:
+        times: int
+
+        def __call__(self, width: int = 8):
+            return encoder.mlp(self.times * width)
+
+    register("encoder", "wide", Wide(2))
+    for text, width in (("wide", 16), ("wide(3)", 6)):
+        config = Config(model=Model(encoder=text, decoder="mlp(8)"))
+        assert build(config, SHAPE).model.encoder.widths == (width,)
 
 
 def test_a_registered_part_is_built_with_what_build_knows():

@@ -170,6 +170,11 @@ def test_a_members_step_is_the_one_it_takes_alone(tmp_path):
             ({"objective": "elbo(beta=0.0)"}, {"objective": "elbo(beta=4.0)"}),
         ),
         (
+            tiny(Optimizer("sgd", 1e-2), objective="elbo(beta=1.0) + 0.1 * mmd()"),
+            "beta(0.5, 2.0)",
+            tuple({"objective": f"elbo(beta={beta}) + 0.1 * mmd()"} for beta in (0.5, 2.0)),
+        ),
+        (
             tiny(Optimizer("adam", 1.0, "cosine(warmup=2)")),
             "learning_rate(1e-3, 3e-2)",
             tuple({"optimizer": Optimizer("adam", rate, "cosine(warmup=2)")} for rate in (1e-3, 3e-2)),
@@ -378,6 +383,11 @@ def test_members_that_cannot_be_trained_together_are_refused_in_words(changed, w
     [
         ("reconstruction()", "beta is no argument of it; only a number can be swept over"),
         ("elbo(linear(0, 1, steps=5))", "beta is a schedule there"),
+        (
+            "elbo + rate",
+            r"objective='elbo \+ rate': beta is an argument of several of its terms; a number of one alone",
+        ),
+        ("0.5 * (tc + mmd) + elbo(beta=2.0)", "beta is an argument of several of its terms"),
     ],
 )
 def test_a_beta_that_is_no_number_is_not_swept_over(objective, words):

@@ -8,7 +8,6 @@ Always: summed over event dimensions, one value per example, averaged over the b
 from __future__ import annotations
 
 import collections
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae.terms import Terms
-from jaxvae.typed import fits, shown
+from jaxvae.typed import MOST_FLOAT, fits, shown
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
 OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
@@ -145,8 +144,9 @@ def require_weight(name: str, weight: Any) -> None:
         return
     if not fits(weight, float):
         raise ValueError(f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {shown(weight)}.")
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"{name} is a number from 0 on, got {weight!r}: below, what it weighs would grow without end.")
+    if not 0 <= weight <= MOST_FLOAT:
+        why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
+        raise ValueError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
 
 
 def require_choice(name: str, choice: Any, known: tuple[str, ...]) -> None:

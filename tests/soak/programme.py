@@ -90,7 +90,7 @@ def models(folder: Path) -> None:
 
 
 def families(folder: Path) -> None:
-    """Three steps and a score of every posterior, prior, likelihood, network, objective, preparation and optimizer."""
+    """Three steps and a score of every posterior, prior, likelihood, network, objective, term and preparation."""
     wrong = []
     for number, choice in enumerate(choices()):
         try:
@@ -104,7 +104,7 @@ def families(folder: Path) -> None:
 
 def choices() -> list[dict[str, str]]:
     """Every part once, the others chosen to fit it."""
-    kinds = (*product.KINDS, "objective", "prepare")
+    kinds = (*product.KINDS, *product.AIMS, "prepare")
     every = [{kind: text} for kind in kinds for name in TABLES[kind] for text in product.variants(kind, name)]
     small = [{kind: product.SMALL.get((kind, text), text) for kind, text in choice.items()} for choice in every]
     return [choice for choice in small if refusal(config_of(**choice), shape_of(choice)) is None]
@@ -117,7 +117,7 @@ def shape_of(choice: dict[str, str]) -> tuple[int, ...]:
 def step_and_score(choice: dict[str, str]) -> None:
     """Trains a little; the state keeps its dtypes, and what it holds stays finite."""
     config = config_of(**choice)
-    parts = build(config, shape_of(choice), condition=product.CLASSES)
+    parts = build(config, shape_of(choice), condition=product.CLASSES, examples=product.NUMBER)
     batch, keys = product.digits(parts.shape), jax.random.split(jax.random.key(0))
     state = first = jax.jit(partial(first_state, config, parts))(*keys)
     step = jax.jit(parts.train_step)
