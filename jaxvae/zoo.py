@@ -33,7 +33,10 @@ from jaxvae.terminal import show
 
 CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
 PICTURES = 10  # of a strip
-BESIDES = ("model.condition", "model.precision", "data.corrupt", "train.samples", "train.init_from", "train.patience")
+BESIDES = (
+    *("model.condition", "model.precision", "data.corrupt", "optimizer.critic_learning_rate"),
+    *("train.samples", "train.init_from", "train.patience"),
+)
 INTRODUCTION = """\
 # The VAEs by name
 
