@@ -32,11 +32,12 @@ from jaxvae import (
     schedules,
     sweep,
 )
-from jaxvae.calls import construct, imported, is_weight, literal_or_schedule, named, parse, summands
+from jaxvae.calls import construct, imported, parse
 from jaxvae.config import Config
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import VAE
 from jaxvae.step import make_train_step
+from jaxvae.sums import add_up, arguments_of, name_of, named, with_argument
 from jaxvae.support import SUPPORTS
 from jaxvae.typed import require, shown, whole
 from jaxvae.verdict import check_numbers, refuse_impossible
@@ -312,33 +313,17 @@ def read_sum(
     `elbo() + 0.1 * mmd()`; `known` and `instead` as for `read`, each for the factories that have such an argument.
     """
     tree, table, where = parsed("objective", text, trust)
-    table, weights = {**TABLES["objective"], **TABLES["term"], **table}, TABLES["weight"]
+    table = {**TABLES["objective"], **TABLES["term"], **table}
 
     def of(node: ast.expr) -> objective.Objective:
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return objective.total(*(of(each) for each in summands(node)))
-        if isinstance(node, ast.BinOp):
-            weight, rest = (node.left, node.right) if is_weight(node.left, weights) else (node.right, node.left)
-            if not isinstance(node.op, ast.Mult) or not is_weight(weight, weights):
-                raise ValueError(
-                    f"{where}: {shown(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
-                    f"({', '.join(weights)}), in front; write it like 'elbo() + 0.1 * mmd()'."
-                )
-            return objective.scaled(literal_or_schedule(weight, weights, where), of(rest))
-        if isinstance(node, ast.BinOp):
-            raise ValueError(
-                f"{where}: only + between objectives and * with a number are read, as in 'elbo() + 0.1 * mmd()'."
-            )
         mine = {key: value for key, value in instead.items() if key in arguments_of(table.get(name_of(node)))}
-        part = construct(node, "objective", table, weights, known, where, mine)
+        part = construct(node, "objective", table, TABLES["weight"], known, where, mine)
         require_part("objective", part, where)
         return part
 
-    try:
-        loss, names = of(tree), [name_of(node) for node in named(tree)]
-    except ValueError as error:
-        raise error if str(error).startswith(where) else ValueError(f"{where}: {error}") from None
-    if all(table[name] is TABLES["term"].get(name) for name in names if name not in weights):
+    loss = add_up(tree, of, TABLES["weight"], where)
+    names = [name_of(node) for node in named(tree, TABLES["weight"])]
+    if all(table[name] is TABLES["term"].get(name) for name in names):
         raise ValueError(
             f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
             f"Choose objective={f'elbo() + {text}'!r}, or {f'reconstruction() + {text}'!r}."
@@ -385,43 +370,5 @@ def with_number(kind: str, text: str, name: str, number: float) -> str:
     """
     tree, table, where = parsed(kind, text, trust=True)
     table = {**TABLES["objective"], **TABLES["term"], **table} if kind == "objective" else table
-    having = [node for node in named(tree) if name in arguments_of(table.get(name_of(node)))]
-    if len(having) != 1:
-        what = (
-            "is an argument of several of its terms; a number of one alone"
-            if having
-            else "is no argument of it; only a number"
-        )
-        raise ValueError(f"{where}: {name} {what} can be swept over, as in 'elbo(beta=1.0)'.")
-    (found,) = having
-    given = dict(zip(arguments_of(table[name_of(found)]), getattr(found, "args", ()), strict=False))
-    given |= {keyword.arg: keyword.value for keyword in getattr(found, "keywords", ())}
-    if isinstance(given.get(name), ast.Call):
-        raise ValueError(
-            f"{where}: {name} is a schedule there; only a number can be swept over, as in 'elbo(beta=1.0)'."
-        )
-    given[name] = ast.Constant(number)
-    call = ast.Call(ast.Name(name_of(found)), [], [ast.keyword(each, node) for each, node in given.items()])
-    tree = Replaced(found, call).visit(tree)
-    file = file_and_call(text)[0]
-    return f"{file}:{ast.unparse(tree)}" if file else ast.unparse(tree)
-
-
-def name_of(node: ast.expr) -> str:
-    """The name that a name, or a call of one, says."""
-    return getattr(node.func if isinstance(node, ast.Call) else node, "id", "")
-
-
-def arguments_of(factory: Callable | None) -> list[str]:
-    """The names of the factory's arguments."""
-    return list(inspect.signature(factory).parameters) if factory else []
-
-
-class Replaced(ast.NodeTransformer):
-    """The tree with one of its nodes in another's place."""
-
-    def __init__(self, old: ast.expr, new: ast.expr):
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> Any:
-        return self.new if node is self.old else self.generic_visit(node)
+    file, changed = file_and_call(text)[0], ast.unparse(with_argument(tree, table, name, number, where))
+    return f"{file}:{changed}" if file else changed

@@ -90,27 +90,6 @@ def literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str
         ) from None
 
 
-def is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
-    """Whether this is a number, or a call of a schedule."""
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id in weights
-    return isinstance(node, ast.Constant | ast.UnaryOp)
-
-
-def summands(node: ast.expr) -> list[ast.expr]:
-    """What a sum is made of, from left to right."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*summands(node.left), *summands(node.right)]
-    return [node]
-
-
-def named(tree: ast.expr) -> list[ast.expr]:
-    """The names, and calls of names, that a sum of products is made of, from left to right."""
-    if isinstance(tree, ast.BinOp):
-        return [*named(tree.left), *named(tree.right)]
-    return [tree] if isinstance(tree, ast.Call | ast.Name) else []
-
-
 def call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
 ) -> Any:
