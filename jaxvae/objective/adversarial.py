@@ -31,9 +31,6 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: C
     require_weight("gamma", gamma)
     network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
 
-    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
-        return network.init(key, draws_of(terms)[0]), {}
-
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = draws_of(terms)
         rows = own_rows(z, gather)
@@ -43,7 +40,7 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: C
         metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": right}
         return Loss(weight_at(gamma, step) * ratio + loss, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init, apply, frozenset({"samples", "continuous", "batch", "critic"}))
+    return Objective(init_for(network, draws_of), apply, frozenset({"samples", "continuous", "batch", "critic"}))
 
 
 def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Critic) -> Objective:
@@ -56,9 +53,6 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Crit
     require_weight("weight", weight)
     network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
 
-    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
-        return network.init(key, draws_of(terms)[0]), {}
-
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = draws_of(terms)
         drawn = [flat(prior_draws(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)]
@@ -68,7 +62,7 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Crit
         metrics = {"critic_loss": loss, "critic_accuracy": right}
         return Loss(weight_at(weight, step) * fooled + loss, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init, apply, frozenset({"continuous", "batch", "critic"}))
+    return Objective(init_for(network, draws_of), apply, frozenset({"continuous", "batch", "critic"}))
 
 
 def gan(
@@ -85,9 +79,6 @@ def gan(
     perceptual = finite("perceptual", perceptual, 0)
     network = image_critic(tuple(whole("channels", each) for each in channels))
 
-    def init(key: Array, terms: Terms) -> tuple[Any, dict]:
-        return network.init(key, terms.x[0]), {}
-
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         require_asked(terms.dreams is not None, "dreams")
         x, fixed = terms.x, lax.stop_gradient(params)
@@ -101,7 +92,12 @@ def gan(
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init, apply, frozenset({"critic", "dreams"}))
+    return Objective(init_for(network, lambda terms: terms.x), apply, frozenset({"critic", "dreams"}))
+
+
+def init_for(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
+    """An objective's init: the parameters of a critic of such things as shown(terms), [S, B, ...], and no memory."""
+    return lambda key, terms: (network.init(key, shown(terms)[0]), {})
 
 
 def told_apart(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:
