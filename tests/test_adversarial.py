@@ -113,6 +113,18 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     assert largest(rest[0]["decoder"]) > 0 or name != "gan"
 
 
+@pytest.mark.parametrize("name", ["factor", "aae"])
+def test_the_encoder_is_told_what_the_critic_says_of_its_codes(name):
+    """factor: gamma log q(z) / prod q(z_j), as the logit has it; aae: -log D(z), small where z looks like the prior."""
+    term, model, x = OBJECTIVES[name], make_vae(), ones_and_zeros(6)
+    terms = jax.jit(model.apply)(init(model, x), example_keys(random.key(3), np.arange(6)), x)
+    params, memory = term.init(random.key(1), terms)
+    out = term.apply(params, memory, terms, key=random.key(5), step=jnp.zeros((), int), gather=alone)
+    logit, _ = MLPCritic((8, 8)).apply(params, terms.levels[0].z[0])
+    expected = 5.0 * logit if name == "factor" else -2.0 * jnp.log(jax.nn.sigmoid(logit))
+    np.testing.assert_allclose(out.value - out.metrics["critic_loss"], expected, rtol=1e-4, atol=1e-5)
+
+
 def largest(tree):
     return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
 

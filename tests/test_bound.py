@@ -90,6 +90,16 @@ def test_capacity_weighs_the_distance_of_the_mean_rate(terms, nats):
     np.testing.assert_allclose(apply(capacity(nats, gamma=10.0), terms).value.mean(), expected, rtol=1e-5)
 
 
+def test_it_is_the_mean_over_the_batch_that_capacity_holds(terms):
+    rates = each_rate(terms).sum(1)
+    nats = float(rates.mean()) + 0.01
+    assert (rates > nats).any()
+    assert (rates < nats).any()
+    expected = np.asarray(terms.distortion).mean() + 10 * 0.01  # less than the mean of the examples' own distances
+    np.testing.assert_allclose(apply(capacity(nats, gamma=10.0), terms).value.mean(), expected, rtol=1e-4)
+    assert 10 * np.abs(rates - nats).mean() > 1.0
+
+
 def test_geco_moves_its_multiplier_by_the_distortion_of_earlier_batches(terms):
     distortion = float(terms.distortion.mean())
     for wanted, direction in ((distortion - 5, 1), (distortion + 5, -1), (distortion - 0.5, 0.5)):
