@@ -44,9 +44,13 @@ def outcomes(samples, nodes):
     return noise, np.prod(list(itertools.product(weights, repeat=samples)), axis=1)
 
 
+def one(value):
+    """A number as a leaf [1, 1, *Z]."""
+    return jnp.reshape(value, (1, 1, 1))
+
+
 def terms_of(params, noise):
     """The terms of these draws, noise [K, outcomes]: each outcome an example."""
-    one = lambda value: jnp.reshape(value, (1, 1, 1))  # noqa: E731 (a number as a leaf [1, 1, *Z])
     q = Given(Normal(one(params["mean"]), one(params["log_scale"])), jnp.asarray(noise, jnp.float32)[..., None])
     level = draw_gated(None, q, Normal(one(params["prior"]), jnp.zeros((1, 1, 1))))
     px = Normal(params["theta"] * level.z, jnp.full((1, 1, 1), np.log(NOISE)))
