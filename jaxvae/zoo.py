@@ -22,7 +22,8 @@ from jax import random
 
 from jaxvae import config as configs
 from jaxvae import figures, plots
-from jaxvae.cli import guarded, prepare_jax
+from jaxvae.actions import prepare_jax
+from jaxvae.cli import guarded
 from jaxvae.config import Config
 from jaxvae.configfile import read_config
 from jaxvae.finished import Finished, read

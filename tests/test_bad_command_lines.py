@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import benchmark, blame, cli, layers, verbs, watch
+from jaxvae import actions, benchmark, blame, layers, watch
 from jaxvae.build import build
 from jaxvae.cli import guarded, main
 from jaxvae.config import field_kinds
 from jaxvae.configfile import read_config
 from jaxvae.data import dataset
 from jaxvae.run import abstract_state
+from jaxvae.verbs import runs
 
 DIGITS = str(Path(__file__).parent.parent / "configs" / "digits.py")
 
@@ -29,14 +30,14 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(cli, "prepare_jax", lambda *_, **__: None)
-    monkeypatch.setattr(cli, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
+    monkeypatch.setattr(actions, "prepare_jax", lambda *_, **__: None)
+    monkeypatch.setattr(actions, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
     monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
-    for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((verbs, name) for name in VERBS)):
+    for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((runs, name) for name in VERBS)):
         monkeypatch.setattr(place, name, lambda *_, **__: None)
     return tmp_path
 

@@ -9,8 +9,8 @@ from ml_collections import config_flags
 
 from jaxvae import config as configs
 from jaxvae.build import build
-from jaxvae.cli import read_config
 from jaxvae.config import Config, Data, Evaluate, Train
+from jaxvae.configfile import read_config
 
 ROOT = Path(__file__).parent.parent
 

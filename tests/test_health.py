@@ -8,13 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import health, report, results, verbs
+from jaxvae import health, report, results
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.experiment import set_up
 from jaxvae.layout import all_devices, one_device
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import first_state, variables_of
+from jaxvae.verbs.runs import evaluate
 
 
 def config(steps, objective="elbo", **model):
@@ -62,7 +63,7 @@ def test_results_without_a_diagnosis_are_reported_and_evaluated_as_ever(healthy,
     results.write(folder, old)
     assert "What they say" not in report.write_report(folder).read_text(encoding="utf-8")
     (folder / "metrics.jsonl").unlink()
-    verbs.evaluate(folder, samples=1, splits=None)
+    evaluate(folder, samples=1, splits=None)
     again = {each["name"]: each for each in results.read(folder)["diagnosis"]}
     assert again == {name: each for name, each in found.items() if name != "beta"}
     assert "elbo" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from jaxvae.data.dataset import from_arrays
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS, abstract_state
-from jaxvae.verbs import evaluate
+from jaxvae.verbs.runs import evaluate
 
 STEPS = 60
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from jaxvae.build import build
-from jaxvae.cli import make_parser
 from jaxvae.config import several
 from jaxvae.configfile import read_config
 from jaxvae.members import members_of
+from jaxvae.parsers import make_parser
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "from-autoencoder-to-vae.md").read_text()

@@ -34,6 +34,7 @@ STYLE = {
     "ytick.color": GREY,
     "legend.frameon": False,
     "hatch.linewidth": 0.8,
+    "svg.hashsalt": "jaxvae",
     "figure.constrained_layout.w_pad": 0.12,
     "figure.constrained_layout.h_pad": 0.12,
 }
@@ -56,13 +57,17 @@ def replacing(path):
 
 @contextmanager
 def new_figure(path, width, height, dpi=DPI):
-    """Yield an empty figure of width x height inches in this module's style, and save it to `path` afterwards."""
+    """Yield an empty figure of width x height inches in this module's style; afterwards it is saved to `path`, a PNG,
+    and beside it as an SVG, of the same bytes at every drawing.
+    """
     # From the defaults, whatever the caller's matplotlibrc says, and back to the caller's style afterwards.
     with matplotlib.style.context(["default", STYLE]), replacing(path) as temporary:
         figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
         figure.savefig(temporary, format="png")
+        with replacing(Path(path).with_suffix(".svg")) as vectors:
+            figure.savefig(vectors, format="svg", metadata={"Date": None})
 
 
 def write_title(axes, title, subtitle):

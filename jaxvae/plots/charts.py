@@ -173,7 +173,7 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True):
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
         size = np.clip(20000 / max(len(means), 1), 4, 30)
-        plane.scatter(*means[order].T, s=size, c=colours[codes[order]], alpha=0.7, lw=0)
+        plane.scatter(*means[order].T, s=size, c=colours[codes[order]], alpha=0.7, lw=0, rasterized=True)
         if circles:
             _prior_circles(plane)
         reach = 1.05 * max(2.2 if circles else 0.01, np.abs(means).max(initial=0.0))

@@ -84,7 +84,7 @@ def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
     with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
         axes = figure.add_axes((x / full_width, y / full_height, width / full_width, height / full_height))
-        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.imshow(picture, interpolation="none", aspect="auto")  # whole in an SVG; nearest in a PNG of its size
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""What the command line does with a run directory."""
+"""Score a run again, draw from it, reconstruct with it, report it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from jax import random
 
 from jaxvae import disk, figures, health, plots, results
 from jaxvae import report as reports
-from jaxvae.config import Config
-from jaxvae.experiment import Experiment, set_up
 from jaxvae.lock import alone_in
 from jaxvae.run import load
+from jaxvae.verbs.opened import reopened
 
 
 def evaluate(
@@ -89,14 +88,3 @@ def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -
         _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(reports.write_report(workdir))
-
-
-def reopened(config: Config, data_dir: str | None) -> Experiment:
-    """The experiment of a run's config, its data read again, from `data_dir` where one is given."""
-    if config.data.name == "arrays":
-        raise ValueError(
-            "this run was trained on arrays of a program, which it does not hold; "
-            "score them with jaxvae.load(...).log_likelihood."
-        )
-    data = config.data if data_dir is None else dataclasses.replace(config.data, data_dir=data_dir)
-    return set_up(dataclasses.replace(config, data=data))

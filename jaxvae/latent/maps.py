@@ -1,4 +1,4 @@
-"""Into the latent space and back: encode, decode, sample, reconstruct, and walks between.
+"""Into the latent space and back: encode, decode, sample, reconstruct.
 
 Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities have no S axis.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array, random
 
 
@@ -57,19 +55,3 @@ def latent_shape(model, variables, condition: Array | None = None) -> tuple[int,
 def without_samples(density: Any) -> Any:
     """Drops the leading S axis, of size 1, of a density's leaves."""
     return jax.tree.map(lambda leaf: leaf[0], density)
-
-
-def quantile_grid(side: int) -> np.ndarray:
-    """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 the largest z2."""
-    from jax.scipy.stats import norm
-
-    steps = np.asarray(norm.ppf((jnp.arange(side) + 0.5) / side))
-    z1, z2 = np.meshgrid(steps, steps[::-1])
-    return np.stack([z1, z2], axis=-1).astype(np.float32)
-
-
-def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two leading principal components of means [N, Z]: coordinates [N, 2] and their shares of the variance [2]."""
-    centred = means - means.mean(0)
-    left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
-    return left[:, :2] * strengths[:2], strengths[:2] ** 2 / max((strengths**2).sum(), 1e-12)

@@ -1,0 +1,158 @@
+"""What each verb of the command line does with its options; what takes time to import is imported there."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import math
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from jaxvae.config import Config, several
+from jaxvae.configfile import config_file, read_config
+from jaxvae.interrupt import Interrupted, heard_again
+from jaxvae.terminal import show
+
+log = logging.getLogger("jaxvae")
+EXPLORING = {  # verb -> the file of jaxvae/verbs/ in which the function of its name is
+    "interpolate": "walks",
+    "traverse": "walks",
+    "manifold": "walks",
+    "attribute": "attributes",
+    "arithmetic": "attributes",
+    "animate": "animation",
+    "compare": "comparison",
+    "explore": "exploring",
+}
+
+
+def exploring_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    """One of EXPLORING, called with its options by name."""
+    prepare_jax()
+    home = importlib.import_module(f"jaxvae.verbs.{EXPLORING[options.name_of_verb]}")
+    given = {name: value for name, value in vars(options).items() if name not in ("verb", "debug", "name_of_verb")}
+    getattr(home, options.name_of_verb)(**given)
+
+
+def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    config = read_config(options.config, overrides)
+    prepare_jax(config)
+    from jaxvae import cluster
+    from jaxvae.watch import hear, watch
+
+    cluster.join(options.coordinator, options.processes, options.process)
+    heard_again()
+    if options.check:
+        from jaxvae.benchmark import check
+
+        return check(config)
+    workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
+    elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
+    command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
+    leave = watch("127.0.0.1" if cluster.on_loopback(options.coordinator) else None)
+    try:
+        train_as_told(config, workdir, command)
+    except Interrupted:
+        leave()
+        raise
+    except (ValueError, RuntimeError) as error:
+        hear(error)
+        raise
+    leave()
+    return None
+
+
+def train_as_told(config: Config, workdir: Path, command: str) -> None:
+    """Trains one run, or the members of train.seeds and train.sweep."""
+    if several(config):
+        from jaxvae.ensemble import train_and_evaluate_members
+
+        train_and_evaluate_members(config, workdir, command=command)
+    else:
+        from jaxvae.loop import train_and_evaluate
+
+        train_and_evaluate(config, workdir, command=command)
+
+
+def benchmark_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    config = read_config(options.config, overrides)
+    prepare_jax(config, cache=False)  # compile times are measured, so none comes from the cache
+    from jaxvae.benchmark import benchmark
+
+    benchmark(config, seconds=options.seconds, out=options.out)
+
+
+def evaluate_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs.runs import evaluate
+
+    chosen = {"samples": options.samples, "splits": options.splits}
+    evaluate(options.run, **chosen, data_dir=options.data_dir, trust=options.trust)
+
+
+def sample_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs.runs import sample
+
+    sample(options.run, options.n, options.out, seed=options.seed, temperature=options.temperature, trust=options.trust)
+
+
+def reconstruct_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs.runs import reconstruct
+
+    chosen = {"seed": options.seed, "data_dir": options.data_dir, "trust": options.trust}
+    reconstruct(options.run, options.n, options.out, **chosen)
+
+
+def report_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    prepare_jax()
+    from jaxvae.verbs.runs import report
+
+    report(options.run, data_dir=options.data_dir, trust=options.trust)
+
+
+def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    from jaxvae.data.dataset import open_data
+
+    wanted = {"manual_dir": options.manual_dir, "size": options.size, "channels": options.channels}
+    data = open_data(options.name, options.data_dir, 0, log=show, checked=math.inf, **wanted)
+    shape = " x ".join(map(str, data.shape))
+    kind = "images" if len(data.shape) == 3 else "sequences"
+    show(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
+    for name, split in data.splits.items():
+        source = "" if name == "train" else f"; {data.source(name)}"
+        show(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
+    if data.class_names:
+        show(f"  classes: {', '.join(data.class_names)}")
+
+
+def describe_labels(label: Any) -> str:
+    """What the labels of a split are, in words."""
+    if label is None:
+        return "no labels"
+    if label.ndim == 2:
+        return f"vectors of {label.shape[1]} numbers"
+    return f"labels {label.min()} to {label.max()}"
+
+
+def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
+    """Sets what must be set before JAX's backend starts: determinism on a GPU, and the compilation cache."""
+    if config is not None and config.train.deterministic:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    import jax
+
+    from jaxvae.data.store import cache_folder, writable
+
+    if not cache:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    elif writable(folder := cache_folder() / "compiled"):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    else:
+        log.warning("%s cannot be written: compiling anew. JAXVAE_CACHE names another folder.", folder.parent)

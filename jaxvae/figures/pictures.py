@@ -1,0 +1,58 @@
+"""What can be looked at of the arrays of a model, and what a model is asked for pictures with."""
+
+from __future__ import annotations
+
+import numpy as np
+from jax import Array, random
+
+from jaxvae.build import Parts
+from jaxvae.data.dataset import DataSet
+from jaxvae.run import Run
+
+CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
+CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
+
+
+def dream(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
+    """Means of p(x|z) for n draws z ~ p(z), [n, H, W, C]; a conditional model is given the conditions of n images."""
+    _, px = run.generate(random.split(key, n), condition=conditions(run.parts, data, n))
+    return pictures(px.mean())
+
+
+def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
+    """The labels of n training images, sorted, for a conditional model; None for another."""
+    if parts.condition_size is None:
+        return None
+    label = data.splits["train"].labels(np.arange(n) % len(data.splits["train"]))
+    return label[np.argsort(label if label.ndim == 1 else label[:, 0], kind="stable")]
+
+
+def pictures(means: Array) -> np.ndarray:
+    """What can be shown of [N, H, W, C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1].
+
+    A sequence [N, L, C] is shown as curves, white on black as the data sets' digits, the first three channels at most.
+    """
+    shown = np.asarray(means)
+    if shown.ndim == 3:
+        return curves_of(shown)
+    return np.clip(shown if shown.shape[-1] in (1, 3) else shown[..., :1], 0.0, 1.0)
+
+
+def curves_of(sequences: np.ndarray) -> np.ndarray:
+    """Pictures [N, H, W, 1 or 3] of sequences [N, L, C] of values from 0, the bottom, to 1: a curve for each channel.
+
+    One channel is a white curve; of two or three, each has a colour of its own (Okabe & Ito 2008: told apart by
+    colour-blind readers, too).
+    """
+    clipped = np.clip(np.nan_to_num(sequences[..., :3]), 0.0, 1.0)
+    wide = max(1, -(-CURVE // clipped.shape[1]))  # pixels for one step of the sequence
+    height = CURVE
+    level = np.round((1 - clipped) * (height - 1)).repeat(wide, axis=1)  # the row of each column's value
+    before = np.concatenate([level[:, :1], level[:, :-1]], 1)
+    low, high = np.minimum(level, before), np.maximum(level, before)
+    rows = np.arange(height)[None, :, None, None]
+    lit = ((rows >= low[:, None]) & (rows <= high[:, None])).astype(float)  # [N, H, W, C]
+    if lit.shape[-1] == 1:
+        return lit
+    colours = np.array(CHANNELS[: lit.shape[-1]])
+    return np.clip(np.einsum("nhwc,ck->nhwk", lit, colours), 0.0, 1.0)

@@ -1,0 +1,83 @@
+"""Walks through the latent space: lines, great circles, traversals, planes; arrays of z in, arrays of z out.
+
+Axis letters: T points of a walk, Z latent dimensions, N codes. What z's a walk visits is decided here alone; `decode`
+says what is seen there.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.stats import norm
+
+PARALLEL = 1e-4  # radians between two directions, and to their opposite, below which no great circle is told apart
+
+
+def line(start: Array, end: Array, steps: int) -> Array:
+    """[T, *Z]: T = `steps` points on the straight line from `start` to `end` [*Z], both included."""
+    t = fractions(steps, jnp.ndim(start))
+    return (1 - t) * start + t * end
+
+
+def great_circle(start: Array, end: Array, steps: int) -> Array:
+    """[T, *Z]: T points from `start` to `end` [*Z] whose direction turns evenly and whose length changes evenly.
+
+    Spherical interpolation (Shoemake 1985, SIGGRAPH 19(3); for latent spaces White 2016, arXiv:1609.04468): on a line
+    between two draws of a standard normal in many dimensions the middle is shorter than any draw; here it is not. The
+    straight line where the two point the same way, exactly opposite ways, or one of them is 0.
+    """
+    t = fractions(steps, jnp.ndim(start))
+    lengths = jnp.sqrt(jnp.sum(start**2)), jnp.sqrt(jnp.sum(end**2))
+    short = jnp.minimum(*lengths) < 1e-6
+    a, b = (each / jnp.where(short, 1.0, length) for each, length in zip((start, end), lengths, strict=True))
+    angle = jnp.arctan2(jnp.sqrt(jnp.sum((a - b) ** 2)), jnp.sqrt(jnp.sum((a + b) ** 2))) * 2  # exact when small
+    straight = short | (angle < PARALLEL) | (angle > jnp.pi - PARALLEL)
+    safe = jnp.where(straight, 1.0, angle)
+    turned = (jnp.sin((1 - t) * safe) * a + jnp.sin(t * safe) * b) / jnp.sin(safe)
+    return jnp.where(straight, line(start, end, steps), ((1 - t) * lengths[0] + t * lengths[1]) * turned)
+
+
+def along(z: Array, direction: Array, strengths: Array) -> Array:
+    """[T, N, *Z]: the codes z [N, *Z], moved by each strength [T] times `direction` [*Z]."""
+    return z[None] + jnp.reshape(strengths, (-1, *(1,) * jnp.ndim(z))) * direction
+
+
+def traversal(z: Array, dimension: int, values: Array) -> Array:
+    """[T, Z]: z [Z] with its coordinate `dimension` put to each of `values` [T], the others left as they are."""
+    return jnp.tile(z[None], (len(values), 1)).at[:, dimension].set(values)
+
+
+def plane(z: Array, dimensions: tuple[int, int], values: Array) -> Array:
+    """[T, T, Z]: z [Z] with two coordinates put to all pairs of `values` [T], ascending; row 0 the second's largest."""
+    first, second = jnp.meshgrid(values, values[::-1])
+    grid = jnp.tile(z[None, None], (len(values), len(values), 1))
+    return grid.at[..., dimensions[0]].set(first).at[..., dimensions[1]].set(second)
+
+
+def nudges(z: Array, directions: Array, size: float | Array) -> Array:
+    """[N, *Z]: z [*Z] moved by `size`, a Euclidean length, along each of `directions` [N, *Z]."""
+    lengths = jnp.sqrt(jnp.sum(directions.reshape(len(directions), -1) ** 2, axis=1))
+    return z[None] + size * directions / jnp.reshape(lengths, (-1, *(1,) * jnp.ndim(z)))
+
+
+def quantiles(side: int) -> np.ndarray:
+    """[side]: the standard normal's quantiles (i + 1/2) / side, equally probable steps."""
+    return np.asarray(norm.ppf((jnp.arange(side) + 0.5) / side), np.float32)
+
+
+def quantile_grid(side: int) -> np.ndarray:
+    """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 the largest z2."""
+    return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(quantiles(side))))
+
+
+def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two leading principal components of means [N, Z]: coordinates [N, 2] and their shares of the variance [2]."""
+    centred = means - means.mean(0)
+    left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
+    return left[:, :2] * strengths[:2], strengths[:2] ** 2 / max((strengths**2).sum(), 1e-12)
+
+
+def fractions(steps: int, rank: int) -> Array:
+    """[T, 1, ...]: T even steps from 0 to 1, to be broadcast against a z of this rank."""
+    return jnp.linspace(0.0, 1.0, steps).reshape(steps, *(1,) * rank)
