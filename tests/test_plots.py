@@ -297,7 +297,7 @@ def test_a_failure_keeps_the_old_figure_and_no_temporary_file(tmp_path, monkeypa
     with pytest.raises(OSError, match="disk full"):
         plots.samples(path, random_images(9, 8, 8, 1))
     assert path.read_bytes() == before
-        assert set(path.parent.iterdir()) == {path, path.with_suffix(".svg")}
+    assert set(path.parent.iterdir()) == {path, path.with_suffix(".svg")}
 
 
 def test_the_caller_s_style_is_neither_changed_nor_used(tmp_path):
