@@ -85,6 +85,7 @@ FLOORS = [
         "plots.galleries",
         "plots.walks",
         "plots",
+        "captions",
         "page",
         "report",
     ],
