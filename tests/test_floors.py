@@ -84,6 +84,7 @@ FLOORS = [
         "plots.charts",
         "plots.galleries",
         "plots",
+        "captions",
         "page",
         "report",
     ],
