@@ -11,7 +11,7 @@ from jaxvae import latent
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.basics import draw_plane, draw_reconstructions
-from jaxvae.figures.frames import forget_frames, read_frames, save_frame
+from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.subject import Subject
 from jaxvae.logbook import read_metrics
@@ -30,7 +30,9 @@ __all__ = [
     "dream",
     "forget_frames",
     "pictures",
+    "read_codes",
     "read_frames",
+    "save_codes",
     "save_frame",
 ]
 
