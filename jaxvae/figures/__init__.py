@@ -10,7 +10,7 @@ from jax import Array, random
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.basics import draw_plane, draw_reconstructions
-from jaxvae.figures.frames import forget_frames, read_frames, save_frame
+from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.subject import Subject
 from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
@@ -29,7 +29,9 @@ __all__ = [
     "dream",
     "forget_frames",
     "pictures",
+    "read_codes",
     "read_frames",
+    "save_codes",
     "save_frame",
 ]
 
