@@ -43,6 +43,7 @@ FLOORS = [
         "evaluate",
         "checkup",
         "latent.maps",
+        "latent.planes",
         "latent.walks",
         "latent",
     ],
@@ -83,6 +84,7 @@ FLOORS = [
         "plots.canvas",
         "plots.charts",
         "plots.galleries",
+        "plots.planes",
         "plots",
         "captions",
         "page",
@@ -123,6 +125,7 @@ FLOORS = [
         "figures.pictures",
         "figures.subject",
         "figures.basics",
+        "figures.planes",
         "figures",
         "loop",
         "ensemble",
@@ -144,7 +147,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},
