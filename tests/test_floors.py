@@ -43,6 +43,7 @@ FLOORS = [
         "evaluate",
         "checkup",
         "latent.maps",
+        "latent.planes",
         "latent.walks",
         "latent",
     ],
@@ -85,6 +86,7 @@ FLOORS = [
         "plots.galleries",
         "plots.walks",
         "plots.comparison",
+        "plots.planes",
         "plots",
         "captions",
         "page",
@@ -126,6 +128,7 @@ FLOORS = [
         "figures.subject",
         "figures.basics",
         "figures.walks",
+        "figures.planes",
         "figures",
         "loop",
         "ensemble",
@@ -152,7 +155,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

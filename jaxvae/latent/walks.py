@@ -76,13 +76,6 @@ def quantile_grid(side: int) -> np.ndarray:
     return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(quantiles(side))))
 
 
-def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two leading principal components of means [N, Z]: coordinates [N, 2] and their shares of the variance [2]."""
-    centred = means - means.mean(0)
-    left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
-    return left[:, :2] * strengths[:2], strengths[:2] ** 2 / max((strengths**2).sum(), 1e-12)
-
-
 def fractions(steps: int, rank: int) -> Array:
     """[T, 1, ...]: T even steps from 0 to 1, to be broadcast against a z of this rank."""
     return jnp.linspace(0.0, 1.0, steps).reshape(steps, *(1,) * rank)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, PALE, VERMILION, new_figure, write_haloed
-from jaxvae.plots.charts import CLASSES
-from jaxvae.plots.galleries import GAP, _bounded, mosaic
+from jaxvae.plots.galleries import GAP, _bounded, _enlarged, mosaic
+from jaxvae.plots.planes import CLASSES
 
 COLUMN = 3.0  # inches
 MOST = 6  # runs side by side; more would be too small to see
@@ -27,9 +27,9 @@ def comparison(path, panels, places):
         for column, (name, panel) in enumerate(panels.items()):
             top, middle, low = (figure.add_subplot(grid[row, column]) for row in range(3))
             _plane(top, panel, name)
-            _pictures(middle, mosaic(panel["samples"], None, GAP), "samples: z from the prior")
+            _pictures(middle, _tiled(panel["samples"]), "samples: z from the prior")
             both = np.concatenate([panel["originals"], panel["reconstructions"]])
-            _pictures(low, mosaic(both, len(panel["originals"]), GAP), "images, and what survives the code")
+            _pictures(low, _tiled(both, len(panel["originals"])), "images, and what survives the code")
         if charted:
             _rate_and_distortion(figure.add_subplot(grid[3, :]), known)
         told = "Coloured: a z for each image, by label. Grey: draws of the prior. Grey without colour is a hole."
@@ -44,14 +44,19 @@ def _plane(axes, panel, name):
         axes.set(xticks=[], yticks=[])
         return
     codes, drawn, labels = panel["codes"], panel["drawn"], panel["labels"]
-    axes.scatter(*drawn.T, s=14, c="#8a949c", lw=0, rasterized=True)
+    axes.scatter(*drawn.T, s=26, c=PALE, lw=0, rasterized=True)
     colours = BLUE if labels is None else np.array(CLASSES)[np.unique(labels, return_inverse=True)[1] % len(CLASSES)]
-    axes.scatter(*codes.T, s=7, c=colours, lw=0, alpha=0.85, rasterized=True)
+    axes.scatter(*codes.T, s=9, c=colours, lw=0, alpha=0.9, rasterized=True)
     both = np.concatenate([codes, drawn])
     low, high = np.nanquantile(both, 0.002, axis=0), np.nanquantile(both, 0.998, axis=0)
     half, middle = 0.55 * max(*(high - low), 1e-6), (low + high) / 2
     axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half), aspect="equal")
     axes.tick_params(labelsize=8)
+
+
+def _tiled(images, columns=None):
+    """Lay images out with seams that are narrow beside them, however small they are."""
+    return mosaic(_enlarged(images, max(1, 56 // max(images.shape[1:3]))), columns, GAP)
 
 
 def _pictures(axes, picture, title):
