@@ -4,6 +4,7 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
+from jaxvae.latent.missing import denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.walks import (
     along,
     great_circle,
@@ -19,14 +20,18 @@ from jaxvae.latent.walks import (
 __all__ = [
     "along",
     "decode",
+    "denoise",
     "encode",
     "generate",
     "great_circle",
+    "inpaint",
     "latent_shape",
     "line",
+    "metropolis_within_gibbs",
     "nudges",
     "plane",
     "principal_plane",
+    "pseudo_gibbs",
     "quantile_grid",
     "quantiles",
     "reconstruct",
