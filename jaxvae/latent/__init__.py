@@ -3,8 +3,9 @@
 Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vmapped or differentiated.
 """
 
+from jaxvae.latent.anomaly import make_anomaly
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
-from jaxvae.latent.missing import denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.walks import (
     along,
     great_circle,
@@ -18,6 +19,7 @@ from jaxvae.latent.walks import (
 )
 
 __all__ = [
+    "Completed",
     "along",
     "decode",
     "denoise",
@@ -27,6 +29,7 @@ __all__ = [
     "inpaint",
     "latent_shape",
     "line",
+    "make_anomaly",
     "metropolis_within_gibbs",
     "nudges",
     "plane",

@@ -21,6 +21,7 @@ class Completed(NamedTuple):
     """Examples whose missing pixels a chain has filled in."""
 
     x: Array  # [B, *X], the last draw of the missing pixels, around the known ones
+    z: Array  # [B, *Z], the code that it was drawn from
     mean: Array  # [B, *X], E[x|z] averaged over the chain's second half: the mean of the missing ones, given the known
     accepted: Array  # [B], the share of the proposals taken after the warm-up; 1 without a test
 
@@ -51,6 +52,10 @@ def inpaint(
     `pseudo_gibbs`, which is so only as far as q(z|x) is the exact posterior, where it has not: of a point or a code it
     is the autoencoder applied again and again. What x holds where it is not known has no influence. `index [B]`
     numbers the examples for their keys; by default it counts from 0.
+
+    The encoder is shown draws of p(x|z): where these are noise beside its training images, as under a Gaussian whose
+    sigma is too large, it is lost, few proposals are taken, and more steps are needed than anyone has. `accepted` says
+    so. p(x|z) must not couple the missing channels of a pixel to its known ones: hide whole pixels of a logistic_mixture.
     """
     exact = "density" in getattr(getattr(model, "posterior", None), "offers", ())
     chain = metropolis_within_gibbs if exact else pseudo_gibbs
@@ -134,7 +139,7 @@ def run_chain(model, variables, key, x, known, steps, condition, index, log_rati
 
     last, _ = lax.scan(step, first, jnp.arange(steps))
     mean = jnp.where(known, start, last.total / (steps - steps // 2))
-    return Completed(last.x, mean, last.accepted / (steps - warm))
+    return Completed(last.x, last.z[0], mean, last.accepted / (steps - warm))
 
 
 def denoise(

@@ -1,10 +1,15 @@
 """Figures of a run: numpy arrays in, one PNG file out."""
 
+from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
+from jaxvae.plots.missing import denoising, inpainting
 
 __all__ = [
+    "anomaly",
     "curves",
+    "denoising",
+    "inpainting",
     "kl_per_dimension",
     "latent_plane",
     "manifold",
