@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from gaussian import PIXELS, SIGMA, STRETCH, images, make_linear_vae
 from jax import random
+from looked_at import make_run, make_subject
 from small import SHAPE, init, make_vae, ones_and_zeros
 
 from jaxvae import latent
+from jaxvae.figures import missing
 
 CHAINS, STEPS = 3000, 60
 KNOWN = np.zeros(PIXELS, bool)
@@ -108,3 +110,65 @@ def test_denoising_by_one_draw_is_as_scattered_as_the_posterior():
     w = np.asarray(variables["params"]["decoder"]["Dense_0"]["kernel"])
     expected = (w**2 / (1 + STRETCH**2 / SIGMA**2)[:, None]).sum(0)
     np.testing.assert_allclose(found.reshape(CHAINS, -1).var(0), expected, rtol=0.12)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return make_run()
+
+
+def test_a_run_completes_what_is_not_known_whatever_stands_there(run):
+    x, known = ones_and_zeros(2), np.ones(SHAPE, bool)
+    known[2:] = False
+    done = run.inpaint(random.key(0), np.where(known, x, np.nan), known, steps=2)
+    expected = latent.inpaint(run.model, run.variables, random.key(0), x, known, 2)
+    np.testing.assert_allclose(done.mean, expected.mean, atol=1e-5)
+    grey = x * 0.7 + 0.1  # no binary image, as noise makes none
+    expected = latent.denoise(run.model, run.variables, random.key(0), grey, 4)
+    np.testing.assert_allclose(run.denoise(random.key(0), grey, draws=4), expected, atol=1e-5)
+
+
+X = ones_and_zeros(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda run, known: run.inpaint(random.key(0), X, known, steps=1), "steps=1: expected two or more"),
+        (lambda run, known: run.inpaint(random.key(0), X, known[..., 0]), r"known is bool shaped \[4, 4\]; expected"),
+        (lambda run, known: run.inpaint(random.key(0), X, known + 0), r"known is int64 shaped .*: True where x is known"),
+        (lambda run, known: run.inpaint(random.key(0), X, np.stack([known] * 3)), "known is for 3 examples and x holds 2"),
+        (lambda run, known: run.inpaint(random.key(0), X[0], known), r"takes batches \[B, 4, 4, 1\]. One image is x"),
+        (lambda run, known: run.inpaint(random.key(0), X / 2, known), "the values 0 and 1 only"),
+        (lambda run, known: run.denoise(random.key(0), X + np.nan), "x holds 32 values that are NaN"),
+        (lambda run, known: run.denoise(random.key(0), X, draws=0), "draws=0: expected at least one draw"),
+    ],
+)
+def test_the_words_of_a_run(call, words, run):
+    with pytest.raises(ValueError, match=words):
+        call(run, np.ones(SHAPE, bool))
+
+
+def test_half_known_pixels_of_channels_that_hang_together_are_refused():
+    run = make_run((4, 4, 3), "logistic_mixture(2)")
+    known = np.ones((4, 4, 3), bool)
+    known[0, 0, 1] = False
+    with pytest.raises(ValueError, match="tells the channels of a pixel apart, which this likelihood couples"):
+        run.inpaint(random.key(0), np.zeros((1, 4, 4, 3)), known)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (6, 1)])
+def test_the_figures_hide_what_they_say_and_keep_the_rest(tmp_path, shape):
+    subject = make_subject(shape, "gaussian(0.3)")
+    found = missing.draw_inpainting(tmp_path / "a.png", subject, n=4, completions=2, steps=4)
+    known = found["known"]
+    assert not known[:2, shape[0] // 2 :].any()
+    assert known[:2, : shape[0] // 2].all()
+    assert (known == known[..., :1]).all()
+    assert 0 < known[2:].mean() < 0.6
+    for each in (*found["completions"], found["means"]):
+        np.testing.assert_array_equal(each[known], found["images"][known])
+        assert (each != found["images"])[~known].all()
+    found = missing.draw_denoising(tmp_path / "b.png", subject, n=4, draws=3)
+    assert 0.1 < (found["noisy"] - found["images"]).std() < 0.3
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}
