@@ -136,7 +136,7 @@ class Run:
         if not isinstance(x, jax.core.Tracer) and not isinstance(known, jax.core.Tracer):
             blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
             x = np.where(known, x, blank)
-        condition, key = self._condition(condition, len(x)), entries.keys(key, "key")
+        condition, key = self.condition(condition, len(x)), entries.keys(key, "key")
         return self._inpaint(self.variables, key, self._checked(x), known, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
@@ -147,7 +147,7 @@ class Run:
         x = entries.array(x, "x", "real numbers [B, *X]")
         self._check_shape(x.shape, "x")
         entries.finite(x, "x")
-        condition, draws = self._condition(condition, len(x)), entries.whole(draws, "draws", "at least one draw")
+        condition, draws = self.condition(condition, len(x)), entries.whole(draws, "draws", "at least one draw")
         return self._denoise(self.variables, entries.keys(key, "key"), jnp.asarray(x, jnp.float32), draws, condition)
 
     def log_likelihood(
@@ -180,7 +180,7 @@ class Run:
         """
         x = self._checked(x)
         samples = entries.whole(samples, "samples", "at least one sample")
-        condition, key, index = self._condition(condition, len(x)), entries.keys(key, "key"), self._index(index, len(x))
+        condition, key, index = self.condition(condition, len(x)), entries.keys(key, "key"), self._index(index, len(x))
         return self._anomaly(self.variables, key, x, index, condition, samples=samples)
 
     def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:

@@ -5,25 +5,16 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 
 from jaxvae.latent.anomaly import make_anomaly
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
-from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
-from jaxvae.latent.walks import (
-    along,
-    great_circle,
-    line,
-    nudges,
-    plane,
-    quantile_grid,
-    quantiles,
-    traversal,
-)
+from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
+from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
 
 __all__ = [
     "Completed",
     "along",
     "decode",
-    "ellipses",
     "denoise",
+    "ellipses",
     "encode",
     "generate",
     "great_circle",
