@@ -86,6 +86,9 @@ FLOORS = [
         "plots",
         "captions",
         "page",
+        "scoreboard",
+        "embedded",
+        "interactive",
         "report",
     ],
     [
@@ -123,6 +126,7 @@ FLOORS = [
         "figures.pictures",
         "figures.subject",
         "figures.basics",
+        "figures.dots",
         "figures",
         "loop",
         "ensemble",

@@ -11,6 +11,7 @@ from jaxvae import latent
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.basics import draw_plane, draw_reconstructions
+from jaxvae.figures.dots import keep_dots
 from jaxvae.figures.frames import forget_frames, read_frames, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.subject import Subject
@@ -29,6 +30,7 @@ __all__ = [
     "draw_reconstructions",
     "dream",
     "forget_frames",
+    "keep_dots",
     "pictures",
     "read_frames",
     "save_frame",
@@ -53,7 +55,8 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
     if "means" in values:
-        draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
+        plane = draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
+        keep_dots(folder / "latent_plane.npz", run, split, values["means"], plane, data.class_names)
     if run.latent_shape == (2,) and run.config.model.prior == "standard":
         grid = latent.quantile_grid(MANIFOLD)
         first = conditions(run.parts, data, 1)

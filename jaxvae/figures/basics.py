@@ -31,8 +31,11 @@ def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array
     )
 
 
-def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
-    """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
+def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> dict[str, np.ndarray]:
+    """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions.
+
+    Returns what is shown: xy [N, 2], axes [2] (their names), circles, and label [N] where there are classes.
+    """
     from jaxvae import plots
 
     axes: tuple[str, ...] = ("z1", "z2")
@@ -46,3 +49,5 @@ def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
         )
     label = split.labels(np.arange(len(split))) if split.label is not None and split.label.ndim == 1 else None
     plots.latent_plane(path, means, label, axes=axes, circles=circles)
+    shown = {"xy": np.asarray(means), "axes": np.array(axes), "circles": np.array(circles)}
+    return shown if label is None else shown | {"label": label}
