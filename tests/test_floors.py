@@ -43,6 +43,7 @@ FLOORS = [
         "evaluate",
         "checkup",
         "latent.maps",
+        "latent.planes",
         "latent.walks",
         "latent",
     ],
@@ -83,6 +84,9 @@ FLOORS = [
         "plots.canvas",
         "plots.charts",
         "plots.galleries",
+        "plots.walks",
+        "plots.comparison",
+        "plots.planes",
         "plots",
         "captions",
         "page",
@@ -126,12 +130,20 @@ FLOORS = [
         "figures.pictures",
         "figures.subject",
         "figures.basics",
+        "figures.walks",
+        "figures.planes",
         "figures.dots",
         "figures",
         "loop",
         "ensemble",
+        "markdown",
+        "finished",
+        "comparison",
+        "figures.comparison",
         "verbs.opened",
         "verbs.runs",
+        "verbs.walks",
+        "verbs.comparison",
         "verbs",
         "limits",
         "benchmark",
@@ -142,13 +154,12 @@ FLOORS = [
         "parsers",
         "cli",
         "peers",
-        "finished",
         "zoo",
     ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

@@ -7,34 +7,49 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
-from jaxvae import latent
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
-from jaxvae.figures.basics import draw_plane, draw_reconstructions
+from jaxvae.figures.basics import draw_reconstructions, draw_samples
 from jaxvae.figures.dots import keep_dots
-from jaxvae.figures.frames import forget_frames, read_frames, save_frame
+from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
+from jaxvae.figures.planes import draw_map, draw_plane
 from jaxvae.figures.subject import Subject
+from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
 from jaxvae.logbook import read_metrics
 from jaxvae.run import Run
 
 FIGURES = "figures"
-MANIFOLD = 20  # pictures along each side
+RECONSTRUCTED, SAMPLED = 24, 64
 
 __all__ = [
     "FIGURES",
     "Subject",
     "conditions",
     "draw_figures",
+    "draw_map",
     "draw_plane",
     "draw_reconstructions",
+    "draw_samples",
     "dream",
     "forget_frames",
     "keep_dots",
     "pictures",
+    "read_codes",
     "read_frames",
+    "save_codes",
     "save_frame",
 ]
+
+
+def draw_walks(folder: Path, subject: Subject) -> None:
+    """Walks through the latent space: between images, along the dimensions that say most, over the plane of two."""
+    if len(subject.split) > 1:
+        draw_interpolation(folder / "interpolation.png", subject, default_pairs(subject))
+    if subject.run.latent_shape == (2,):
+        draw_manifold(folder / "manifold.png", subject)
+    else:
+        draw_traversal(folder / "traversal.png", subject)
 
 
 def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array) -> None:
@@ -46,8 +61,8 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     name = "test" if "test" in scored else next(iter(scored))
     split, values = data.splits[name], scored[name]
     keys = random.split(key, 3)
-    draw_reconstructions(folder / "reconstructions.png", run, split, 48, keys[:2])
-    plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
+    draw_reconstructions(folder / "reconstructions.png", run, split, RECONSTRUCTED, keys[:2])
+    draw_samples(folder, run, data, keys[2], SAMPLED)
     if records := read_metrics(workdir):
         plots.curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
@@ -55,13 +70,12 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
     if "means" in values:
-        plane = draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
-        keep_dots(folder / "latent_plane.npz", run, split, values["means"], plane, data.class_names)
-    if run.latent_shape == (2,) and run.config.model.prior == "standard":
-        grid = latent.quantile_grid(MANIFOLD)
-        first = conditions(run.parts, data, 1)
-        given = None if first is None else np.repeat(first, grid.size // 2, axis=0)
-        tiles = pictures(run.decode(grid.reshape(-1, 2), given).mean())
-        plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
+        subject = Subject(run, data, name, random.clone(key))
+        draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
+        keep_dots(folder / "latent_plane.npz", subject, values["means"], circles="elbo" in values)
+        if values["means"].shape[1] > 2:
+            draw_map(folder / "latent_map.png", subject, values["means"])
+        if len(run.latent_shape) == 1:
+            draw_walks(folder, subject)
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.data.dataset import Split
 from jaxvae.data.prepare import unit
 from jaxvae.figures.pictures import pictures
+from jaxvae.figures.planes import view_of
+from jaxvae.figures.subject import Subject
 from jaxvae.plots.canvas import replacing
-from jaxvae.run import Run
 
 MOST = 1500  # dots
 SIDE = 64  # pixels of an image, at most
@@ -20,33 +20,37 @@ PIXELS = 2**21  # bytes of all images together, and as many of all reconstructio
 BATCH = 500  # images decoded at once
 
 
-def keep_dots(path: Path, run: Run, split: Split, means: np.ndarray, plane: dict[str, np.ndarray], names=()) -> None:
-    """Writes a .npz of at most MOST images of the split, evenly spaced, with their places in `plane`, as `draw_plane`
-    returned it, and reconstructions from their posterior means [N, Z]; `names` are the classes'.
+def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool) -> None:
+    """Writes a .npz of at most MOST images of the split, evenly spread, at the places of their posterior means [N, Z] in
+    the plane that `draw_plane` draws, with what the decoder makes of these means.
 
     Its arrays, P dots: xy [P, 2], axes [2] (their names), circles (whether the prior's are drawn), position [P] in the
-    split, total (images in the split), image and reconstruction uint8 [P, H, W, 1 or 3], and where classes are known
+    split, total (images in the split), image and reconstruction uint8 [P, H, W, 1 or 3], and where images have classes
     label [P] and names.
     """
+    split = subject.split
     first = _small(pictures(unit(jnp.asarray(split.take(np.arange(1))[0]))))
     count = max(1, min(len(split), MOST, PIXELS // first.size))
     position = np.linspace(0, len(split) - 1, count).round().astype(np.int32)
+    middle, basis, axes = view_of(means)
     parts = [position[start : start + BATCH] for start in range(0, count, BATCH)]
-    images, again = zip(*(_pair(run, split, part, means[part]) for part in parts), strict=True)
+    images, again = zip(*(_pair(subject, part, means[part]) for part in parts), strict=True)
     arrays = {
-        **{"xy": plane["xy"][position].astype(np.float32), "axes": plane["axes"], "circles": plane["circles"]},
-        **{"position": position, "total": np.array(len(split))},
+        **{"xy": ((means[position] - middle) @ basis).astype(np.float32), "axes": np.array(axes)},
+        **{"circles": np.array(circles), "position": position, "total": np.array(len(split))},
         **{"image": np.concatenate(images), "reconstruction": np.concatenate(again)},
     }
-    if "label" in plane:
-        arrays |= {"label": plane["label"][position], "names": np.array([str(name) for name in names], dtype=str)}
+    if subject.classes is not None:
+        names = np.array([str(name) for name in subject.data.class_names], dtype=str)
+        arrays |= {"label": subject.classes[position], "names": names}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _pair(run: Run, split: Split, position: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pair(subject: Subject, position: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The stored images at these positions and p(x|z) at the means of their q(z|x), as small pictures uint8."""
-    image, label, _ = split.take(position)
+    image, label, _ = subject.split.take(position)
+    run = subject.run
     z = np.asarray(means, np.float32).reshape(len(position), *run.latent_shape)
     px = run.decode(z, label if run.conditional else None)
     return _small(pictures(unit(jnp.asarray(image)))), _small(pictures(jax.device_get(px.mean())))

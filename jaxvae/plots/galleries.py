@@ -8,9 +8,10 @@ T moments of training.
 from contextlib import contextmanager
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from jaxvae.plots.canvas import DPI, GREY, new_figure, replacing, write_title
+from jaxvae.plots.canvas import BLUE, DPI, GREY, LINE, VERMILION, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 CELL = 168  # pixels above which one image of a gallery is not enlarged further
@@ -79,7 +80,9 @@ def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     height, width = picture.shape[:2]
     # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
     dpi = max(DPI, DPI * width // PICTURE)
-    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, 0.75, 0.2))
+    wide = max(width, 6 * dpi) / dpi
+    above = 0.75 + LINE * (len(lines_of(subtitle, wide)) - 1)
+    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, above, 0.2))
     full_width, full_height = x + max(width, 6 * dpi) + right, y + height + top
     # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
     with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
@@ -88,7 +91,7 @@ def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        write_title(axes, title, subtitle)
+        write_title(axes, title, subtitle, wide)
         yield axes
 
 
@@ -108,20 +111,40 @@ def _label_rows(axes, centres, labels):
         axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
 
 
-def reconstructions(path, originals, reconstructions, *, corrupted=None):
+def signed_colours(values, limit):
+    """Return the colours [...,3] of signed `values` [...]: white at 0, VERMILION from +limit on, BLUE from -limit."""
+    share = np.clip(np.nan_to_num(values) / limit, -1.0, 1.0)[..., None]
+    return 1.0 - np.abs(share) * (1.0 - np.where(share > 0, to_rgb(VERMILION), to_rgb(BLUE)))
+
+
+def _limit_of(residuals):
+    """Return a round number that nearly all residuals lie within, at least 0.05."""
+    large = np.quantile(np.abs(np.nan_to_num(residuals)), 0.99)
+    return min(limit for limit in (0.05, 0.1, 0.2, 0.5, 1.0, np.inf) if limit >= min(large, 1.0))
+
+
+def reconstructions(path, originals, reconstructions, *, corrupted=None, residuals=None):
     """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row.
 
-    Where these are of `corrupted` originals [N,H,W,C], they stand between the two.
+    Where these are of `corrupted` originals [N,H,W,C], they stand between the two. `residuals` [N,H,W,1], signed, stand
+    below both, in colours.
     """
     shown = {"originals": originals, "corrupted": corrupted, "reconstructions": reconstructions}
     shown = {name: _checked(name, images, "NHWC") for name, images in shown.items() if images is not None}
-    originals, *others = shown.values()
+    originals = shown["originals"]
     for name, images in shown.items():
         if images.shape != originals.shape:
             raise ValueError(
                 f"originals have shape {originals.shape} and {name} {images.shape}; expected one shape: "
                 f"give the {name} of all originals, in the same order."
             )
+    labels = ["original", "reconstruction"] if corrupted is None else ["original", "corrupted", "restored"]
+    if residuals is not None:
+        residuals = _checked("residuals", residuals, "NHWC")
+        limit = _limit_of(residuals)
+        shown["residuals"] = signed_colours(residuals[..., 0], limit)
+        shown = {name: np.broadcast_to(images, (*images.shape[:3], 3)) for name, images in shown.items()}
+        labels.append("residual")
     blocks = -(-len(originals) // 16)
     columns = -(-len(originals) // blocks)
     rows = [
@@ -129,14 +152,42 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None):
         for start in range(0, len(originals), columns)
         for images in shown.values()
     ]
-    picture, centres = _stacked(rows, [*[GAP] * len(others), 16] * blocks)
+    picture, centres = _stacked(rows, [*[GAP] * (len(shown) - 1), 16] * blocks)
     title, subtitle = "Reconstructions", "the image x above, the mean of p(x|z) for one z from q(z|x) below"
-    labels = ["original", "reconstruction"]
     if corrupted is not None:
-        title, labels = "Restored images", ["original", "corrupted", "restored"]
+        title = "Restored images"
         subtitle = "the image x, what the encoder is shown of it, and the mean of p(x|z) for one z that it draws"
-    with _gallery(path, picture, title, subtitle, left=1.3) as axes:
+    with _gallery(path, picture, title, subtitle, left=1.3, bottom=0.2 if residuals is None else 0.75) as axes:
         _label_rows(axes, centres, labels * blocks)
+        if residuals is not None:
+            _colour_bar(axes, limit, picture.shape)
+
+
+def _colour_bar(axes, limit, shape):
+    """Draw the scale of the residuals below a gallery's picture of this shape [H,W,...]."""
+    figure = axes.figure
+    left, bottom, width, height = axes.get_position().bounds
+    scale = figure.add_axes(
+        (
+            left,
+            bottom - 0.32 * figure.dpi / shape[0] * height,
+            2.4 * figure.dpi / shape[1] * width,
+            0.12 * figure.dpi / shape[0] * height,
+        )
+    )
+    scale.imshow(signed_colours(np.linspace(-limit, limit, 201)[None], limit), aspect="auto")
+    scale.set(yticks=[], xticks=[0, 100, 200], xticklabels=[f"−{limit:g} or less", "0", f"+{limit:g} or more"])
+    scale.tick_params(labelsize=8)
+    scale.grid(False)
+    scale.annotate(
+        "residual, x minus the mean",
+        (1, 0.5),
+        (36, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="center",
+        color=GREY,
+    )
 
 
 def samples(path, means):
@@ -146,6 +197,19 @@ def samples(path, means):
     picture = mosaic(_fitted(means, columns), columns, GAP)
     with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
         pass
+
+
+def temperatures(path, values, means):
+    """Draw means [T,N,H,W,C] of p(x|z) for the same N draws z at T temperatures `values`: a row a temperature."""
+    means = _checked("means", means, "TNHWC")
+    if len(values) != len(means):
+        raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
+    columns = means.shape[1]
+    rows = [mosaic(_fitted(row, columns), columns, GAP) for row in means]
+    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    subtitle = "each column is one draw from the prior, whose spread is multiplied by the temperature"
+    with _gallery(path, picture, "What the temperature does", subtitle, left=1.3) as axes:
+        _label_rows(axes, centres, [f"{value:g}" + " (the prior)" * (value == 1) for value in values])
 
 
 def training(path, steps, frames):
@@ -164,11 +228,12 @@ def training(path, steps, frames):
         _label_rows(axes, centres, [f"step {int(steps[index]):,}" for index in chosen])
 
 
-def manifold(path, grid, *, quantiles=None):
+def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the prior", given=""):
     """Draw a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1.
 
     quantiles [R] are the prior's quantiles at which the columns, left to right, and the rows, bottom to top, were
-    decoded; by default the middles of R equally probable parts, (i + 1/2) / R.
+    decoded; by default the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two dimensions,
+    two `of` so many; `whose` quantiles they are; `given`, a phrase, what the model was told besides.
     """
     grid = _checked("grid", grid, "RRHWC")
     side = len(grid)
@@ -180,8 +245,9 @@ def manifold(path, grid, *, quantiles=None):
     ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
     places = np.interp(ticks, middles if quantiles is None else quantiles, middles)
     labels = [f"{tick:.0%}" for tick in ticks]
-    subtitle = "the mean of p(x|z) at equally probable steps of a two-dimensional z"
+    rest = f", the other {of - 2} dimensions in their middle" if of > 2 else ""
+    subtitle = f"the mean of p(x|z) at equally probable steps of {names[0]} and {names[1]}{rest}{given}"
     with _gallery(path, picture, "The latent space, decoded", subtitle, left=0.9, bottom=0.7) as axes:
         axes.set_xticks(places * picture.shape[1] - 0.5, labels)
         axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
-        axes.set(xlabel="z1, quantile of the prior", ylabel="z2, quantile of the prior")
+        axes.set(xlabel=f"{names[0]}, quantile of {whose}", ylabel=f"{names[1]}, quantile of {whose}")
