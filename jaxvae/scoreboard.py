@@ -51,9 +51,9 @@ def protocol(results):
     """Return the section, (title, id, HTML), of how the numbers were measured, and what else is known of the run."""
     shown = {"version", "protocol", "diagnosis", *_splits(results or {})}
     others = {name: value for name, value in (results or {}).items() if name not in shown}
-    tables = [("The protocol of the numbers above", page.tree(results, "protocol")), ("Size and time", others)]
-    tables = [page.field_table(tree, title, ("What", "Value")) for title, tree in tables if tree]
-    return [("How it was measured", "protocol", "".join(tables))] if tables else []
+    trees = [("The protocol of the numbers above", page.tree(results, "protocol")), ("Size and time", others)]
+    tables = "".join(page.field_table(tree, title, ("What", "Value")) for title, tree in trees if tree)
+    return [("How it was measured", "protocol", tables)] if tables else []
 
 
 def _splits(results):

@@ -21,8 +21,8 @@ BATCH = 500  # images decoded at once
 
 
 def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool) -> None:
-    """Writes a .npz of at most MOST images of the split, evenly spread, at the places of their posterior means [N, Z] in
-    the plane that `draw_plane` draws, with what the decoder makes of these means.
+    """Writes a .npz of at most MOST images of the split, evenly spread, with the places of their posterior means [N, Z]
+    in the plane that `draw_plane` draws, and what the decoder makes of these means.
 
     Its arrays, P dots: xy [P, 2], axes [2] (their names), circles (whether the prior's are drawn), position [P] in the
     split, total (images in the split), image and reconstruction uint8 [P, H, W, 1 or 3], and where images have classes
