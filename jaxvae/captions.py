@@ -174,8 +174,8 @@ CURVES = {
 # Each row: a question, its answer's place in the page, what to know before looking, and the figures that answer it.
 QUESTIONS = [
     (
-        "What survives the code?",
-        "survives",
+        "What does the code keep?",
+        "keeps",
         "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
         ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
     ),
@@ -191,7 +191,7 @@ QUESTIONS = [
         "Each image has its place among the codes. Near places should mean similar images, and the way between two "
         "should lead over images, too.",
         (
-            *("manifold", "latent_plane", "ellipses", "kl_per_dimension", "interpolation", "traversal"),
+            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal"),
             *("attributes", "arithmetic"),
         ),
     ),

@@ -47,7 +47,8 @@ def _series(records):
         if _number(step) is None or not isinstance(split, str):
             continue
         for name, value in record.items():
-            if name not in ("step", "split") and (value is None or _number(value) is not None or value != value):
+            # what is not finite, null or as Python spells it, was measured, too: the curve has a gap there
+            if name not in ("step", "split") and isinstance(value, int | float | None) and not isinstance(value, bool):
                 found.setdefault(name, {}).setdefault(split, {})[step] = _number(value)
     known = {
         name: {split: values for split, values in splits.items() if any(each is not None for each in values.values())}

@@ -306,7 +306,7 @@ function plane(mount, data) {
     "aria-label": `${count} images by their place in the latent space. Arrow keys move from dot to dot, plus and minus zoom, 0 shows all.` },
     axes, ...rings, ...dots, ring);
   const live = make("div", { class: "unseen", "aria-live": "polite" });
-  const said = make("p", { class: "said" }, "Point at a dot, touch it, or move there with the arrow keys.");
+  const said = make("p", { class: "said" },  "");
   const kinds = data.pairs ? ["image", "reconstruction"] : ["image"];
   const canvases = kinds.map((kind) => make("canvas", { width: data.cell[0], height: data.cell[1], role: "img", "aria-label": `no ${kind} chosen yet` }));
   const sprite = new Image();
@@ -337,7 +337,7 @@ function plane(mount, data) {
       make("div", {},
         make("div", { class: "shown" }, ...canvases.map((canvas, k) => make("div", {}, canvas, kinds[k]))),
         said, ...(data.names.length ? [legend, both] : []))),
-    make("p", { class: "soft" }, "Drag to move, once zoomed in; the wheel zooms when the plot has been clicked. " +
+    make("p", { class: "soft" }, "Point at a dot, touch it, or move there with the arrow keys. Drag to move, once zoomed in; the wheel zooms when the plot has been clicked. " +
       (data.total > count ? `Shown: ${written(count, 9)} of ${written(data.total, 9)} images, evenly spaced.` : "")));
 
   let width = 0, height = 0, corner = [0, 0];
@@ -433,7 +433,7 @@ function plane(mount, data) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = { "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: fit, Escape: fit };
     if (ARROWS[event.key]) {
-      const next = state.at === null ? closest(corner[0], corner[1], Infinity) : ahead(...ARROWS[event.key]);
+      const next = state.at === null ? closest(...corner, Infinity) : ahead(...ARROWS[event.key]);
       if (next !== null) {
         const [x, y] = [px(data.x[next]), py(data.y[next])];
         if (x < 40 || x > width || y < 0 || y > height - 34) { [state.x, state.y] = [data.x[next], data.y[next]]; place(); }
@@ -444,8 +444,8 @@ function plane(mount, data) {
     event.preventDefault();
   });
   picture.addEventListener("focus", () => {
-    if (state.at === null && picture.matches(":focus-visible")) {
-      const next = closest(corner[0], corner[1], Infinity);
+    if (picture.matches(":focus-visible")) {
+      const next = state.at ?? closest(...corner, Infinity);
       if (next !== null) choose(next, true);
     }
   });
@@ -491,6 +491,7 @@ function plane(mount, data) {
     fill(picture, { height, viewBox: `0 0 ${width} ${height}` }, []);
     const { x, y } = state;
     fit();
+    if (kept === null && state.at === null) choose(closest(...corner, Infinity)); // an example, before a reader chooses
     if (kept && kept > 1.001) { [state.x, state.y, state.scale] = [x, y, state.fit * kept]; place(); }
   }).observe(picture.parentElement);
 }
