@@ -177,12 +177,12 @@ def _costs(split, entries):
     rate, distortion = (float(value) for value in parts.values())
     if rate + distortion == 0:
         return ""
-    width = 292 * rate / (rate + distortion)
+    width = 288 * rate / (rate + distortion)  # and 4 between the two
     names = [f"rate {page.number(rate)}", f"distortion {page.number(distortion)}"]
     svg = (
         f"<svg viewBox='0 0 320 62' role='img' aria-label='{names[0]} nats, {names[1]} nats'>"
         f"<text x='14' y='20'>{names[0]}</text><text x='306' y='20' text-anchor='end'>{names[1]}</text>"
         f"<rect class='rate' x='14' y='30' width='{width:.1f}' height='18'/>"
-        f"<rect class='distortion' x='{14 + width:.1f}' y='30' width='{292 - width:.1f}' height='18'/></svg>"
+        f"<rect class='distortion' x='{18 + width:.1f}' y='30' width='{288 - width:.1f}' height='18'/></svg>"
     )
     return f"<figure>{svg}<figcaption>{captions.COSTS.format(split=escape(split))}</figcaption></figure>"

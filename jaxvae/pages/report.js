@@ -178,9 +178,9 @@ function curves(mount, data) {
       picture.replaceChildren(...grid, ...below, frame, cross);
       const unknown = values.filter((each) => each < low || each > high).length;
       const missing = inside.reduce((sum, some) => sum + some.value.filter((each) => each === null).length, 0);
-      made.left = [
-        unknown ? `${unknown} values outside` : "", missing ? `${missing} not a number` : "",
-        state.log && !log ? "not all above 0, so no log scale" : ""].filter((each) => each).join(", ");
+      const counts = [unknown ? `${unknown} outside` : "", missing ? `${missing} not a number` : ""].filter((each) => each);
+      made.left = [counts.length ? `not shown: ${counts.join(", ")}` : "",
+        state.log && !log ? "not all above 0, so no log scale" : ""].filter((each) => each).join("; ");
       told.textContent = made.left;
       picture.setAttribute("aria-label", `${quantity.title}${unit}, from step ${written(state.view[0], 9)} to ${written(state.view[1], 9)}: ` +
         quantity.series.map((some) => `${named(some.split)} ends at ${written(some.value.at(-1))}`).join(", "));
