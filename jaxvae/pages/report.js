@@ -16,6 +16,11 @@ function draw(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
+// A part of an SVG, in the coordinates of the whole, beyond whose edge nothing is seen.
+function clipped(x, y, width, height) {
+  return draw("svg", { x, y, width, height, viewBox: `${x} ${y} ${width} ${height}` });
+}
+
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined) element.setAttribute(name, value);
@@ -57,7 +62,7 @@ function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= raw * 0.999);
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 50; i++) found.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 50; i++) found.push(i * step + 0); // not -0
   return found;
 }
 
@@ -171,8 +176,7 @@ function curves(mount, data) {
         draw("text", { class: "soft", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, written(value))]);
       const below = ticks(...state.view, Math.max(2, Math.floor(width / 110))).map((step) =>
         draw("text", { class: "soft", x: Math.min(x(step), width - 3), y: height - 8, "text-anchor": x(step) > width - 30 ? "end" : "middle" }, written(step, 9)));
-      frame = draw("svg", { x: left, y: top - 4, width: right - left + 5, height: bottom - top + 8,
-        viewBox: `${left} ${top - 4} ${right - left + 5} ${bottom - top + 8}` });
+      frame = clipped(left - 5, top - 4, right - left + 10, bottom - top + 8);
       for (const some of inside) frame.append(...line(some, log));
       cross = draw("g");
       picture.replaceChildren(...grid, ...below, frame, cross);
@@ -304,7 +308,7 @@ function plane(mount, data) {
   const axes = draw("g");
   const picture = draw("svg", { tabindex: 0, role: "application", "aria-roledescription": "scatter plot",
     "aria-label": `${count} images by their place in the latent space. Arrow keys move from dot to dot, plus and minus zoom, 0 shows all.` },
-    axes, ...rings, ...dots, ring);
+    axes);
   const live = make("div", { class: "unseen", "aria-live": "polite" });
   const said = make("p", { class: "said" },  "");
   const kinds = data.pairs ? ["image", "reconstruction"] : ["image"];
@@ -333,20 +337,21 @@ function plane(mount, data) {
   mount.append(
     make("div", { class: "bar" }, button("Zoom in", () => zoom(1.5)), button("Zoom out", () => zoom(1 / 1.5)), button("All dots", fit)),
     make("div", { class: "scatter" },
-      make("div", { class: "plane" }, picture, live),
+      make("div", { class: "plane" }, picture, make("p", { class: "soft" }, `Across: ${data.axes[0]}; up: ${data.axes[1]}.`), live),
       make("div", {},
         make("div", { class: "shown" }, ...canvases.map((canvas, k) => make("div", {}, canvas, kinds[k]))),
         said, ...(data.names.length ? [legend, both] : []))),
     make("p", { class: "soft" }, "Point at a dot, touch it, or move there with the arrow keys. Drag to move, once zoomed in; the wheel zooms when the plot has been clicked. " +
       (data.total > count ? `Shown: ${written(count, 9)} of ${written(data.total, 9)} images, evenly spaced.` : "")));
 
+  const SIDE = 40, FOOT = 22; // pixels for the numbers at the axes
   let width = 0, height = 0, corner = [0, 0];
   function fit() {
     const spans = [data.x, data.y].map((values) => [Math.min(...values), Math.max(...values)]);
     state.x = (spans[0][0] + spans[0][1]) / 2;
     state.y = (spans[1][0] + spans[1][1]) / 2;
     const wide = (spans[0][1] - spans[0][0]) * 1.06 || 1, high = (spans[1][1] - spans[1][0]) * 1.06 || 1;
-    state.fit = state.scale = Math.min((width - 46) / wide, (height - 40) / high);
+    state.fit = state.scale = Math.min((width - SIDE - 8) / wide, (height - FOOT - 8) / high);
     place();
   }
   const px = (value) => corner[0] + (value - state.x) * state.scale;
@@ -362,19 +367,16 @@ function plane(mount, data) {
     });
     rings.forEach((each, i) => fill(each, { cx: px(0), cy: py(0), r: (i + 1) * state.scale }, []));
     if (state.at !== null) fill(ring, { cx: px(data.x[state.at]), cy: py(data.y[state.at]) }, []);
-    const [low, top] = back(40, 0), [high, bottom] = back(width, height - 34);
+    const [low, top] = back(SIDE, 0), [high, bottom] = back(width, height - FOOT);
     const lines = [];
     for (const value of ticks(low, high, Math.max(2, Math.floor(width / 90)))) {
-      lines.push(draw("line", { class: "grid", x1: px(value), x2: px(value), y1: 0, y2: height - 34 }),
-        draw("text", { class: "soft", x: px(value), y: height - 20, "text-anchor": "middle" }, written(value)));
+      lines.push(draw("line", { class: "grid", x1: px(value), x2: px(value), y1: 0, y2: height - FOOT }),
+        draw("text", { class: "soft", x: px(value), y: height - 6, "text-anchor": "middle" }, written(value)));
     }
     for (const value of ticks(bottom, top, Math.max(2, Math.floor(height / 80)))) {
-      lines.push(draw("line", { class: "grid", x1: 40, x2: width, y1: py(value), y2: py(value) }),
-        draw("text", { class: "soft", x: 36, y: py(value) + 4, "text-anchor": "end" }, written(value)));
+      lines.push(draw("line", { class: "grid", x1: SIDE, x2: width, y1: py(value), y2: py(value) }),
+        draw("text", { class: "soft", x: SIDE - 4, y: py(value) + 4, "text-anchor": "end" }, written(value)));
     }
-    const middle = (height - 34) / 2;
-    lines.push(draw("text", { x: width / 2, y: height - 4, "text-anchor": "middle" }, data.axes[0]),
-      draw("text", { x: 10, y: middle, "text-anchor": "middle", transform: `rotate(-90 10 ${middle})` }, data.axes[1]));
     axes.replaceChildren(...lines);
     picture.classList.toggle("zoomed", state.scale > state.fit * 1.001);
   }
@@ -436,7 +438,7 @@ function plane(mount, data) {
       const next = state.at === null ? closest(...corner, Infinity) : ahead(...ARROWS[event.key]);
       if (next !== null) {
         const [x, y] = [px(data.x[next]), py(data.y[next])];
-        if (x < 40 || x > width || y < 0 || y > height - 34) { [state.x, state.y] = [data.x[next], data.y[next]]; place(); }
+        if (x < SIDE || x > width || y < 0 || y > height - FOOT) { [state.x, state.y] = [data.x[next], data.y[next]]; place(); }
         choose(next, true);
       }
     } else if (keys[event.key]) keys[event.key]();
@@ -487,8 +489,11 @@ function plane(mount, data) {
     const kept = width ? state.scale / state.fit : null;
     width = now;
     height = clamped(width * 0.85, 260, 560);
-    corner = [40 + (width - 40) / 2, (height - 34) / 2];
+    corner = [SIDE + (width - SIDE) / 2, (height - FOOT) / 2];
     fill(picture, { height, viewBox: `0 0 ${width} ${height}` }, []);
+    const frame = clipped(SIDE, 0, width - SIDE, height - FOOT);
+    frame.append(...rings, ...dots, ring);
+    picture.replaceChildren(axes, frame);
     const { x, y } = state;
     fit();
     if (kept === null && state.at === null) choose(closest(...corner, Infinity)); // an example, before a reader chooses
