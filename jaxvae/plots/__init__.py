@@ -11,6 +11,16 @@ __all__ = [
     "comparison",
     "curves",
     "interpolation",
+from jaxvae.plots.anomaly import anomaly
+from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
+from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
+from jaxvae.plots.missing import denoising, inpainting
+
+__all__ = [
+    "anomaly",
+    "curves",
+    "denoising",
+    "inpainting",
     "kl_per_dimension",
     "latent_map",
     "latent_plane",
