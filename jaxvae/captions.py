@@ -143,3 +143,63 @@ RESTORED = (
     "other images. Blur is honest: the picture is the mean of p(x|z), an average of all the images that the model "
     "finds plausible for this code.",
 )
+
+# What the small drawings beside the numbers mean.
+INTERVALS = (
+    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
+    "the second a tighter one: their distance is what the approximate posterior costs. Where the bars of two splits "
+    "overlap, the model does as well on the one as on the other."
+)
+COSTS = (
+    "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
+    "code is known (distortion). Together they are minus the ELBO, where β is 1."
+)
+
+# Each row: a recorded quantity of training -> (its title, its unit).
+CURVES = {
+    "elbo": ("ELBO, larger is better", "nats"),
+    "loss": ("Loss, what is minimised", ""),
+    "rate": ("Rate, KL(q(z|x) ‖ p(z))", "nats"),
+    "distortion": ("Distortion, −E[log p(x|z)]", "nats"),
+    "perplexity": ("Codes in use (perplexity)", ""),
+    "learning_rate": ("Learning rate", ""),
+    "beta": ("β, the weight of the rate", ""),
+    "grad_norm": ("Gradient norm", ""),
+    "scale": ("What the updates are multiplied by", ""),
+    "skipped": ("Steps skipped so far", ""),
+    "streak": ("Steps skipped in a row", ""),
+    "spikes": ("Losses far above so far", ""),
+}
+
+# Each row: a question, its answer's place in the page, what to know before looking, and the figures that answer it.
+QUESTIONS = [
+    (
+        "What does the code keep?",
+        "keeps",
+        "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
+        ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
+    ),
+    (
+        "What does it imagine?",
+        "imagines",
+        "Nothing goes in here but numbers drawn at random, and what is asked for in words.",
+        ("samples", "temperatures", "conditional", "neighbours"),
+    ),
+    (
+        "What does the latent space look like?",
+        "latent",
+        "Each image has its place among the codes. Near places should mean similar images, and the way between two "
+        "should lead over images, too.",
+        (
+            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal"),
+            *("attributes", "arithmetic"),
+        ),
+    ),
+    (
+        "How did training go?",
+        "training",
+        "From the first step to the last.",
+        ("curves", "training", "animation"),
+    ),
+]
+OTHERS = ("What else was drawn?", "others", "Figures of another origin than the ones above.")

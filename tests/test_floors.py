@@ -94,6 +94,9 @@ FLOORS = [
         "plots",
         "captions",
         "page",
+        "scoreboard",
+        "embedded",
+        "interactive",
         "report",
     ],
     [
@@ -133,6 +136,7 @@ FLOORS = [
         "figures.basics",
         "figures.walks",
         "figures.planes",
+        "figures.dots",
         "figures.missing",
         "figures.anomaly",
         "figures",

@@ -10,6 +10,7 @@ from jax import Array, random
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.basics import draw_reconstructions, draw_samples
+from jaxvae.figures.dots import keep_dots
 from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.planes import draw_map, draw_plane
@@ -32,6 +33,7 @@ __all__ = [
     "draw_samples",
     "dream",
     "forget_frames",
+    "keep_dots",
     "pictures",
     "read_codes",
     "read_frames",
@@ -70,6 +72,7 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     if "means" in values:
         subject = Subject(run, data, name, random.clone(key))
         draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
+        keep_dots(folder / "latent_plane.npz", subject, values["means"], circles="elbo" in values)
         if values["means"].shape[1] > 2:
             draw_map(folder / "latent_map.png", subject, values["means"])
         if len(run.latent_shape) == 1:
