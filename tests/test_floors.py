@@ -45,6 +45,7 @@ FLOORS = [
         "latent.maps",
         "latent.planes",
         "latent.walks",
+        "latent.tours",
         "latent",
     ],
     [
@@ -85,6 +86,8 @@ FLOORS = [
         "plots.charts",
         "plots.galleries",
         "plots.planes",
+        "plots.films",
+        "plots.animation",
         "plots",
         "captions",
         "page",
@@ -126,11 +129,13 @@ FLOORS = [
         "figures.subject",
         "figures.basics",
         "figures.planes",
+        "figures.animation",
         "figures",
         "loop",
         "ensemble",
         "verbs.opened",
         "verbs.runs",
+        "verbs.animation",
         "verbs",
         "limits",
         "benchmark",
@@ -147,7 +152,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

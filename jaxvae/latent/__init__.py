@@ -5,6 +5,7 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
+from jaxvae.latent.tours import circle, tour
 from jaxvae.latent.walks import (
     along,
     great_circle,
@@ -18,6 +19,7 @@ from jaxvae.latent.walks import (
 
 __all__ = [
     "along",
+    "circle",
     "decode",
     "ellipses",
     "encode",
@@ -33,6 +35,7 @@ __all__ = [
     "quantiles",
     "reconstruct",
     "sample",
+    "tour",
     "traversal",
     "without_samples",
 ]

@@ -1,6 +1,8 @@
-"""Figures of a run: numpy arrays in, one PNG file out."""
+"""Figures of a run: numpy arrays in; out a PNG and an SVG, or a film."""
 
+from jaxvae.plots.animation import plane_film, training_film, walk_film
 from jaxvae.plots.charts import curves, kl_per_dimension
+from jaxvae.plots.films import require_mp4
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
 from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
 
@@ -12,9 +14,13 @@ __all__ = [
     "latent_plane",
     "manifold",
     "mosaic",
+    "plane_film",
     "reconstructions",
+    "require_mp4",
     "samples",
     "save_image",
     "temperatures",
     "training",
+    "training_film",
+    "walk_film",
 ]
