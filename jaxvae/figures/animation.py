@@ -75,7 +75,7 @@ def round_the_plane(subject: Subject, count: int) -> dict:
     first = conditions(subject.run.parts, subject.data, 1)
     grid = latent.quantile_grid(SIDE)
     seen = decoded(subject, np.concatenate([z, grid.reshape(-1, 2)]), first)
-    told = [f"z = ({a:+.1f}, {b:+.1f})".replace("-", "−") for a, b in z]
+    told = [f"z = ({a:.1f}, {b:.1f})".replace("-", "−") for a, b in z.round(1) + 0.0]  # no minus before 0
     manifold = seen[count:].reshape(SIDE, SIDE, *seen.shape[1:])
     axes = ("z1, quantile of the prior", "z2, quantile of the prior")
     track = np.asarray(norm.cdf(z))
@@ -98,6 +98,7 @@ def from_image_to_image(subject: Subject, count: int) -> dict:
         "track": (z - middle) @ basis,
         "images": decoded(subject, z, subject.examples(positions[:1]).condition),
         "told": told,
+        "stops": each * np.arange(len(positions)),
         "points": (means[shown] - middle) @ basis,
         "labels": None if classes is None else classes[shown],
         "axes": axes,

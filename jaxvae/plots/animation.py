@@ -73,7 +73,8 @@ def plane_film(path, steps, points, labels, *, axes=("z1", "z2"), circles=True, 
         if len(classes):
             list_classes(plane, classes, colours)
         write_title(plane, "The latent space as training goes on", "one dot an image: the mean of its q(z|x)")
-        dots = plane.scatter(*track[0].T, s=9, c=colours[indices], lw=0, animated=True)
+        size = np.clip(6000 / points.shape[1], 8, 30)
+        dots = plane.scatter(*track[0].T, s=size, c=colours[indices], lw=0, animated=True)
         style = {"transform": plane.transAxes, "weight": "bold", "va": "top", "animated": True}
         said = plane.text(0.02, 0.99, "", **style)
         shots = []
@@ -85,12 +86,24 @@ def plane_film(path, steps, points, labels, *, axes=("z1", "z2"), circles=True, 
 
 
 def walk_film(
-    path, track, images, told, *, manifold=None, points=None, labels=None, axes=("", ""), seconds=6.0, still=None
+    path,
+    track,
+    images,
+    told,
+    *,
+    stops=(),
+    manifold=None,
+    points=None,
+    labels=None,
+    axes=("", ""),
+    seconds=6.0,
+    still=None,
 ):
     """Film a walk through the latent space: images [F,H,W,C], decoded along a track [F,2] on the map beside them.
 
-    told [F] says where the walk is. The map is a decoded plane `manifold` [R,R,H,W,C], whose track is in quantiles of
-    the prior, from 0 to 1; or points [N,2] coloured by labels [N], or None.
+    told [F] says where the walk is; at `stops` [K], places in F, it passes an image's code. The map is a decoded plane
+    `manifold` [R,R,H,W,C], whose track is in quantiles of the prior, from 0 to 1; or points [N,2] coloured by labels
+    [N], or None.
     """
     images = checked_images("images", images, "FHWC")
     _require_as_many("points of the track", track, "images", images)
@@ -105,6 +118,7 @@ def walk_film(
         chart.set(xlabel=axes[0], ylabel=axes[1])
         chart.plot(*np.concatenate([track, track[:1]]).T, color="white", lw=3)
         chart.plot(*np.concatenate([track, track[:1]]).T, color=INK, lw=1)
+        chart.scatter(*track[list(stops)].T, s=22, c=INK, zorder=3)
         write_title(chart, "A walk through the latent space", "left: where z is; right: the mean of p(x|z) there")
         dot = chart.scatter(*track[:1].T, s=90, c=VERMILION, edgecolors="white", lw=1.5, zorder=4, animated=True)
         screen = _screen(figure, 3 * MARGIN + 60 + SIDE, BOTTOM + 20 + tall - height, pictures[0])
@@ -174,8 +188,10 @@ def _steady_reach(points, circles):
 def _draw_map(axes, manifold, points, labels):
     """Draw what a walk is shown on: the decoded plane, or the dots of the images."""
     if manifold is not None:
-        side = len(manifold)
-        picture = _rgb(mosaic(manifold.reshape(-1, *manifold.shape[2:]), side, pad=0))
+        side, tile = len(manifold), manifold.shape[2:]
+        factor = -(-SIDE // (side * max(tile[:2])))
+        tiles = enlarged(manifold.reshape(-1, *tile), factor)
+        picture = _rgb(mosaic(tiles, side, pad=GAP if max(tile[:2]) < 16 else 0))
         axes.imshow(picture, extent=(0, 1, 0, 1), aspect="auto", alpha=0.85)
         axes.set(xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
         axes.xaxis.set_major_formatter("{x:.0%}")

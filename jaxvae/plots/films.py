@@ -3,21 +3,24 @@
 Axis letters: T frames, H height, W width.
 """
 
+import itertools
 from contextlib import contextmanager
 from fractions import Fraction
 
 import matplotlib.style
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxvae.plots.canvas import STYLE, replacing
+from jaxvae.plots.canvas import INK, STYLE, VERMILION, replacing
 
 FORMATS = (".gif", ".mp4")
 DPI = 100  # of films, which are looked at on a screen
 RATE = 12  # frames a second of what moves
 COLOURS, GREYS = 160, 48  # of a GIF's one palette, where pictures are in colour and where they are grey
+UNSEEN = (1, 254, 1)  # the palette's entry of what stays as it was
 WATCHED = 12  # frames that the palette is chosen by
 MP4_RATE = 24  # frames a second; what lasts longer is repeated
 
@@ -67,19 +70,39 @@ def write_film(path, frames, seconds, *, greys=False, still=None):
 
 
 def _write_gif(path, frames, seconds, colours):
-    """Write a GIF whose frames share one palette, so that nothing flickers, and hold what changed alone."""
+    """Write a GIF whose frames share one palette, so that nothing flickers, and say nothing of pixels that stay."""
     palette = _palette(frames, colours)
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    nearest = _nearest(palette)
+    indices = [nearest[_key(frame)] for frame in frames]
+    changed = [np.where(now == before, len(palette), now) for before, now in itertools.pairwise(indices)]
+    images = [Image.fromarray(each.astype(np.uint8), mode="P") for each in (indices[0], *changed)]
+    for image in images:
+        image.putpalette(np.append(palette, UNSEEN).astype(np.uint8).tobytes())
     durations = [max(20, 10 * round(100 * each)) for each in seconds]  # in hundredths; browsers slow down what is less
-    rest = {"append_images": images[1:], "duration": durations, "loop": 0, "optimize": False}
-    images[0].save(path, format="gif", save_all=True, **rest)
+    rest = {"append_images": images[1:], "duration": durations, "loop": 0, "optimize": False, "disposal": 1}
+    images[0].save(path, format="gif", save_all=True, transparency=len(palette), **rest)
 
 
 def _palette(frames, colours):
-    """Return an image with the palette of so many colours that suits the frames best."""
+    """Return the colours [P,3] that suit the frames best, and those of the style that few pixels have."""
     some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, WATCHED).astype(int))]
     every = np.concatenate([frame[::2, ::2] for frame in some])  # every other pixel says the same
-    return Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT)
+    found = Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT).getpalette() or []
+    style = [np.round(255 * np.array(to_rgb(name))).astype(np.uint8) for name in ("white", "black", INK, VERMILION)]
+    return np.unique([*style, *np.reshape(found, (-1, 3))[:colours].astype(np.uint8)], axis=0)
+
+
+def _key(frame):
+    """Return a number below 2^15 for every pixel's colour [H,W,3], of five bits a channel."""
+    red, green, blue = np.moveaxis(frame.astype(np.int32) >> 3, -1, 0)
+    return (red << 10) + (green << 5) + blue
+
+
+def _nearest(palette):
+    """Return the index [2^15] in the palette [P,3] of the colour nearest to each key's."""
+    keys = np.arange(2**15)
+    levels = np.stack([keys >> 10, (keys >> 5) & 31, keys & 31], -1) * (255 / 31)
+    return ((levels[:, None] - palette[None]) ** 2).sum(-1).argmin(1)
 
 
 def require_mp4():

@@ -133,9 +133,9 @@ def _draw_ellipses(axes, ellipses, colours):
     labels = np.zeros(len(centres)) if ellipses.labels is None else np.asarray(ellipses.labels)[kept]
     shown = [colours.get(label, BLUE) for label in labels.tolist()]
     widths, heights = 2 * half_axes.T
-    style: dict[str, Any] = {"units": "xy", "offsets": centres, "offset_transform": axes.transData}
+    style: Any = {"units": "xy", "offsets": centres, "offset_transform": axes.transData}
     for fill, line, alpha in ((shown, "none", 0.35), ("none", INK, 0.8)):
-        look = {"facecolors": fill, "edgecolors": line, "lw": 0.9, "alpha": alpha}
+        look: Any = {"facecolors": fill, "edgecolors": line, "lw": 0.9, "alpha": alpha}
         axes.add_collection(EllipseCollection(widths, heights, np.degrees(angles), **look, **style))
     axes.scatter(*centres.T, s=4, c=INK, lw=0, zorder=2)
 
