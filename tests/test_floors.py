@@ -47,6 +47,7 @@ FLOORS = [
         "latent.walks",
         "latent.missing",
         "latent.anomaly",
+        "latent.tours",
         "latent",
     ],
     [
@@ -91,6 +92,8 @@ FLOORS = [
         "plots.comparison",
         "plots.missing",
         "plots.anomaly",
+        "plots.films",
+        "plots.animation",
         "plots",
         "captions",
         "page",
@@ -139,6 +142,7 @@ FLOORS = [
         "figures.dots",
         "figures.missing",
         "figures.anomaly",
+        "figures.animation",
         "figures",
         "loop",
         "ensemble",
@@ -150,6 +154,7 @@ FLOORS = [
         "verbs.runs",
         "verbs.walks",
         "verbs.comparison",
+        "verbs.animation",
         "verbs",
         "limits",
         "benchmark",
@@ -165,7 +170,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

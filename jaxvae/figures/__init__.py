@@ -9,6 +9,7 @@ from jax import Array, random
 
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
+from jaxvae.figures.animation import draw_training, draw_unfolding, draw_walk
 from jaxvae.figures.basics import draw_reconstructions, draw_samples
 from jaxvae.figures.dots import keep_dots
 from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
@@ -31,6 +32,9 @@ __all__ = [
     "draw_plane",
     "draw_reconstructions",
     "draw_samples",
+    "draw_training",
+    "draw_unfolding",
+    "draw_walk",
     "dream",
     "forget_frames",
     "keep_dots",
@@ -79,3 +83,5 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
             draw_walks(folder, subject)
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
+    draw_training(folder / "training.gif", workdir)
+    draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)

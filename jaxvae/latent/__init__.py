@@ -8,10 +8,22 @@ from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstru
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
 from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
+from jaxvae.latent.tours import circle, tour
+from jaxvae.latent.walks import (
+    along,
+    great_circle,
+    line,
+    nudges,
+    plane,
+    quantile_grid,
+    quantiles,
+    traversal,
+)
 
 __all__ = [
     "Completed",
     "along",
+    "circle",
     "decode",
     "denoise",
     "ellipses",
@@ -32,6 +44,7 @@ __all__ = [
     "quantiles",
     "reconstruct",
     "sample",
+    "tour",
     "traversal",
     "without_samples",
 ]
