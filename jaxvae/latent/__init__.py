@@ -7,18 +7,8 @@ from jaxvae.latent.anomaly import make_anomaly
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
-from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
 from jaxvae.latent.tours import circle, tour
-from jaxvae.latent.walks import (
-    along,
-    great_circle,
-    line,
-    nudges,
-    plane,
-    quantile_grid,
-    quantiles,
-    traversal,
-)
+from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
 
 __all__ = [
     "Completed",

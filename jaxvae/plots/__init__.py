@@ -1,12 +1,9 @@
 """Figures of a run: numpy arrays in, a PNG and an SVG out."""
 
+from jaxvae.plots.animation import plane_film, training_film, walk_film
 from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
-"""Figures of a run: numpy arrays in; out a PNG and an SVG, or a film."""
-
-from jaxvae.plots.animation import plane_film, training_film, walk_film
-from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.films import require_mp4
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
 from jaxvae.plots.missing import denoising, inpainting
@@ -34,7 +31,7 @@ __all__ = [
     "save_image",
     "temperatures",
     "training",
-    "traversal",
     "training_film",
+    "traversal",
     "walk_film",
 ]
