@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, PALE, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, _bounded, _checked, mosaic
+from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
 
 NAMES = {"negative_log_likelihood": "−log p(x)", "negative_elbo": "−ELBO", "rate": "rate", "distortion": "distortion"}
 LINES = ((BLUE, "-"), (VERMILION, "--"), (INK, ":"), (GREY, "-."))  # told apart without colour, too
@@ -58,13 +58,13 @@ def _histograms(axes, scores, name):
 
 def _images(axes, rows, title):
     """Four rows of images, named at their left."""
-    stacked = [_checked(label, rows[kind][which], "NHWC") for (kind, which), label in ROWS.items()]
+    stacked = [checked_images(label, rows[kind][which], "NHWC") for (kind, which), label in ROWS.items()]
     columns = max(map(len, stacked))
     height, width = stacked[0].shape[1:3]
     factor = max(1, 48 // max(height, width))
     large = [each.repeat(factor, axis=1).repeat(factor, axis=2) for each in stacked]
     full = [np.concatenate([each, np.ones((columns - len(each), *each.shape[1:]))]) for each in large]
-    picture = _bounded(mosaic(np.concatenate(full), columns, GAP))
+    picture = bounded(mosaic(np.concatenate(full), columns, GAP))
     axes.imshow(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1), interpolation="nearest")
     step = height * factor + GAP
     axes.set_yticks([step * row + step / 2 for row in range(4)], list(ROWS.values()), fontsize=9)

@@ -6,7 +6,7 @@ Axis letters as in galleries: N images, H height, W width, C channels; D complet
 import numpy as np
 
 from jaxvae.plots.canvas import LIGHT_BLUE
-from jaxvae.plots.galleries import GAP, _checked, _fitted, _gallery, _label_rows, _stacked, mosaic
+from jaxvae.plots.galleries import GAP, _fitted, _gallery, _label_rows, _stacked, checked_images, mosaic
 
 HOLE = np.array([int(LIGHT_BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255  # no digit's colour, and flat in any photo
 
@@ -48,5 +48,5 @@ def _rows(path, title, subtitle, shown, labels):
 
 def _coloured(name, images):
     """Images [N,H,W,C] as [N,H,W,3]."""
-    images = _checked(name, images, "NHWC")
+    images = checked_images(name, images, "NHWC")
     return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
