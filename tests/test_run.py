@@ -93,6 +93,8 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "latent_plane",
         "manifold",
         "training",
+        "temperatures",
+        "plane",
     }
 
 

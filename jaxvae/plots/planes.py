@@ -63,7 +63,7 @@ def name_classes(axes, points, labels, classes, **style):
     for label in classes if len(classes) <= 20 else ():
         place = np.median(points[labels == label], axis=0)
         if (np.linalg.norm(written - place, axis=1) >= apart).all():
-            write_haloed(axes, *place, str(label), ha="center", va="center", **style)
+            write_haloed(axes, place[0], place[1], str(label), ha="center", va="center", **style)
             written = np.vstack([written, place])
 
 
