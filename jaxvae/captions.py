@@ -223,15 +223,15 @@ QUESTIONS = [
         "Each image has its place among the codes. Near places should mean similar images, and the way between two "
         "should lead over images, too.",
         (
-            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal"),
-            *("attributes", "arithmetic"),
+            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal", "walk"),
+            *("attribute", "attributes", "arithmetic", "directions"),
         ),
     ),
     (
         "How did training go?",
         "training",
         "From the first step to the last.",
-        ("curves", "training", "animation"),
+        ("curves", "training", "plane"),
     ),
 ]
 OTHERS = ("What else was drawn?", "others", "Figures of another origin than the ones above.")
