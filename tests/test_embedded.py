@@ -54,6 +54,15 @@ def test_what_is_too_large_is_packed_so_that_it_looks_the_same():
     assert all(abs(pixels(each) - pixels(loose)).mean() < embedded.CLOSE for each in fitted.values())
 
 
+def test_a_photo_does_not_lose_its_shades_to_256_colours():
+    y, x = np.mgrid[:120, :120]
+    photo = np.stack([2 * x, 2 * y, x + y], -1).astype(np.uint8)
+    content, kind, _ = next(embedded._faithful(Image.fromarray(photo), "a.png"))
+    assert kind == "image/webp"
+    np.testing.assert_array_equal(pixels(Picture(content, kind)), photo)
+    assert next(embedded._faithful(Image.fromarray(drawn()), "a.png"))[1] == "image/png"
+
+
 def test_beyond_the_limit_pictures_lose_detail_or_are_left_out_and_it_is_said():
     large = {Path(f"{name}.png"): Picture(encoded(noise(200, seed=ord(name))), "image/png") for name in "abc"}
     fitted = embedded.fit(large, 1000, 100_000)
