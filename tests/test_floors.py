@@ -44,6 +44,7 @@ FLOORS = [
         "checkup",
         "latent.maps",
         "latent.walks",
+        "latent.directions",
         "latent",
     ],
     [
@@ -72,6 +73,8 @@ FLOORS = [
         "data.corrupt",
         "data.dataset",
         "data.pipeline",
+        "data.attributes",
+        "data.columns",
     ],
     [
         "terminal",
@@ -143,7 +146,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "scipy"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

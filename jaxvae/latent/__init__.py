@@ -3,6 +3,7 @@
 Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vmapped or differentiated.
 """
 
+from jaxvae.latent.directions import arithmetic, keeping, logistic_regression, mean_difference, probe
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.walks import (
     along,
@@ -18,15 +19,20 @@ from jaxvae.latent.walks import (
 
 __all__ = [
     "along",
+    "arithmetic",
     "decode",
     "encode",
     "generate",
     "great_circle",
+    "keeping",
     "latent_shape",
     "line",
+    "logistic_regression",
+    "mean_difference",
     "nudges",
     "plane",
     "principal_plane",
+    "probe",
     "quantile_grid",
     "quantiles",
     "reconstruct",
