@@ -99,16 +99,15 @@ def warmth(images: np.ndarray) -> np.ndarray:
 
 
 GREY = {"slant": Measure(slant, "degrees"), "thickness": Measure(thickness, "pixels"), "loops": Measure(loops, "holes")}
-COLOUR = {"colourfulness": Measure(colourfulness, "of 1"), "warmth": Measure(warmth, "of 1")}
-ANY = {"brightness": Measure(brightness, "of 1")}
+COLOUR = {"warmth": Measure(warmth, "of 1"), "colourfulness": Measure(colourfulness, "of 1")}
+ANY = {"brightness": Measure(brightness, "of 1"), "contrast": Measure(contrast, "of 1")}
 
 
 def measures(shape: tuple[int, ...]) -> dict[str, Measure]:
-    """What can be computed of pictures of this shape (H, W, C), or of sequences (L, C), by name."""
+    """What can be computed of images of this shape (H, W, C), by name; of sequences (L, C), nothing."""
     if len(shape) != 3:
-        return ANY
-    own = GREY if shape[-1] == 1 else COLOUR if shape[-1] == 3 else {}
-    return {**own, **ANY, "contrast": Measure(contrast, "of 1")}
+        return {}
+    return {**(COLOUR if shape[-1] == 3 else GREY), **ANY}
 
 
 def ink(images: np.ndarray) -> np.ndarray:
