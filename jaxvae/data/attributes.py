@@ -17,7 +17,7 @@ FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink where 
 
 
 class Measure(NamedTuple):
-    """A function of pictures [N, H, W, C] to float [N], and the unit of what it gives."""
+    """A function of pictures [N, H, W, C] to float [N], and the unit of what it gives, if it has one."""
 
     of: Callable[[np.ndarray], np.ndarray]
     unit: str
@@ -54,8 +54,8 @@ def thickness(images: np.ndarray) -> np.ndarray:
 
     A stroke of length l has A = w l + pi w^2 / 4 and P = 2 l + pi w, so that w = (P - sqrt(P^2 - 4 pi A)) / pi; of long
     strokes 2 A / P. P is the ink's total variation, which is the perimeter by the coarea formula (Federer 1959) and
-    needs neither a threshold nor a skeleton; A and P are of the ink divided by its brightest. Of drawn strokes within 4%
-    from 2 pixels on. 0 where there is no ink.
+    needs neither a threshold nor a skeleton; A and P are of the ink divided by its brightest. Of drawn strokes, from
+    2 pixels on, within 4%. 0 where there is no ink.
     """
     drawn = np.pad(ink(images), ((0, 0), (1, 1), (1, 1)))
     drawn = drawn / np.maximum(drawn.max((1, 2), keepdims=True), 1e-12)
@@ -85,7 +85,7 @@ def loops(images: np.ndarray) -> np.ndarray:
 
 
 def colourfulness(images: np.ndarray) -> np.ndarray:
-    """How colourful each picture is, 0 where it is grey: M3 of Hasler & Süsstrunk (2003, Proc. SPIE 5007), of [0, 1]."""
+    """How colourful each picture is, 0 if grey: M3 of Hasler & Süsstrunk (2003, Proc. SPIE 5007), of [0, 1]."""
     red, green, blue = np.moveaxis(unit(images), -1, 0).reshape(3, len(images), -1)
     first, second = red - green, (red + green) / 2 - blue
     spread = np.hypot(first.std(1), second.std(1))
@@ -99,8 +99,8 @@ def warmth(images: np.ndarray) -> np.ndarray:
 
 
 GREY = {"slant": Measure(slant, "degrees"), "thickness": Measure(thickness, "pixels"), "loops": Measure(loops, "holes")}
-COLOUR = {"warmth": Measure(warmth, "of 1"), "colourfulness": Measure(colourfulness, "of 1")}
-ANY = {"brightness": Measure(brightness, "of 1"), "contrast": Measure(contrast, "of 1")}
+COLOUR = {"warmth": Measure(warmth, ""), "colourfulness": Measure(colourfulness, "")}
+ANY = {"brightness": Measure(brightness, ""), "contrast": Measure(contrast, "")}
 
 
 def measures(shape: tuple[int, ...]) -> dict[str, Measure]:

@@ -1,4 +1,4 @@
-"""Columns of numbers about images: of their labels, of a user's file; and how a column parts the images in two groups."""
+"""Columns of numbers about images, of labels or of a user's file, and how a column parts the images in two groups."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def groups(values: np.ndarray) -> Groups:
 
 
 def class_columns(label: np.ndarray | None, class_names: tuple[str, ...]) -> Columns:
-    """{'label=NAME': 0 or 1 for each image} of int labels [N]; {} without labels, of vectors, or of too many classes."""
+    """{'label=NAME': 0 or 1 for each image} of int labels [N]; {} without labels, of vectors, of too many."""
     if label is None or label.ndim != 1 or label.max(initial=-1) < 0:
         return {}
     count = max(len(class_names), int(label.max()) + 1)
@@ -115,6 +115,8 @@ def read_csv(path: Path) -> Columns:
             header, *rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise ValueError(f"--columns {path} cannot be read ({error}); expected a .csv file with a header.") from error
+    if len({name.strip() for name in header}) < len(header):
+        raise ValueError(f"--columns {path}: two columns have one name; give each a name of its own.")
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"--columns {path}: image {number} has {len(row)} cells for {len(header)} columns.")
@@ -122,9 +124,9 @@ def read_csv(path: Path) -> Columns:
     kept = {name: values for name, values in read.items() if any(value is not None for value in values)}
     for name, values in kept.items():
         if None in values:
-            row = values.index(None)
-            cell = rows[row][[each.strip() for each in header].index(name)]
-            raise ValueError(f"--columns {path}: {name!r} of image {row} is {cell[:40]!r}; expected a number.")
+            missing = values.index(None)
+            cell = rows[missing][[each.strip() for each in header].index(name)]
+            raise ValueError(f"--columns {path}: {name!r} of image {missing} is {cell[:40]!r}; expected a number.")
     return {name: np.array(values, float) for name, values in kept.items()}
 
 

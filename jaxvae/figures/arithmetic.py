@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
-from jaxvae.data.attributes import measures
+from jaxvae.data.attributes import measures, unit
 from jaxvae.figures.attributes import HELD, at, some, taught
 from jaxvae.figures.known import FEWEST, Known, decoded, default_attribute, learned_and_held, spelled
 from jaxvae.figures.pictures import pictures
@@ -48,18 +49,20 @@ def draw_arithmetic(
 
     learned, held = learned_and_held(subject, own, examples, HELD)
     if (a, b, c) == (None, None, None):
-        a, b, c = default_terms(learned)
+        a, b, c = default_terms(learned, held)
     if a is None or b is None or c is None:
         raise ValueError(f"--a {a} --b {b} --c {c}: expected all three, or none of them; a - b + c has three terms.")
     terms = [term(learned, subject, text) for text in (a, b, c)]
-    code = np.asarray(latent.arithmetic(*(each.code for each in terms)))
+    code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))
     near = nearest(learned.codes, code)
     labels = nearest_classes(learned, near)
     terms.append(Term(code, terms[2].condition, learned.images[near], "the result", f"nearest real images{labels}"))
     seen = np.concatenate([picture_of(learned, each) for each in terms])
     judge = taught(learned, held)
     own_measures = measures(subject.data.shape)
-    plots.arithmetic(path, seen, [each.name for each in terms], [t.beside for t in terms], [t.note for t in terms])
+    told = measured_of(terms, seen, subject.data.shape)
+    names, beside, notes = ([getattr(each, key) for each in terms] for key in ("name", "beside", "note"))
+    plots.arithmetic(path, seen, names, told, beside, notes)
     return {
         "names": np.array([each.name for each in terms]),
         "codes": np.stack([each.code for each in terms]),
@@ -72,10 +75,12 @@ def draw_arithmetic(
     }
 
 
-def default_terms(learned: Known) -> tuple[str, str, str]:
-    """With labels: images of a class with an attribute, minus the same without, plus another class without.
+def default_terms(learned: Known, held: Known) -> tuple[str, str, str]:
+    """Images of a class with an attribute, minus the same without, plus another class without.
 
     The attribute is `default_attribute`; the classes are those two of which most images have it, and have it not.
+    Without classes, and of colour pictures, whose mean codes show little: all images with it, minus all without, plus
+    one image without.
     """
     name = default_attribute(learned)
     labels = [key for key in learned.columns if key.startswith("label=")]
@@ -88,10 +93,22 @@ def default_terms(learned: Known) -> tuple[str, str, str]:
         return int(min((inside & groups.has).sum(), (inside & groups.lacks).sum()))
 
     best = sorted(labels, key=fewest, reverse=True)[:2]
-    if len(best) < 2 or fewest(best[1]) < FEWEST:
-        return name, NOT + name, str(int(np.argmin(np.abs(learned.subject.split.index))))
+    if learned.images.shape[-1] == 3 or len(best) < 2 or fewest(best[1]) < FEWEST:
+        lowest = np.argmin(np.abs(held.columns[name] - np.median(learned.columns[name][groups.lacks])))
+        return name, NOT + name, str(held.positions[lowest])
     first, second = best
     return f"{first},{name}", f"{first},{NOT}{name}", f"{second},{NOT}{name}"
+
+
+def measured_of(terms: list[Term], seen: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+    """What can be measured, of what the terms name, on each of the pictures, in words; nothing where they name none."""
+    words = {part.removeprefix(NOT) for each in terms for part in each.name.replace("\n", "").split(",")}
+    told: list[list[str]] = [[] for _ in terms]
+    for name, measure in measures(shape).items():
+        if name in words:
+            for lines, value in zip(told, measure.of(seen), strict=True):
+                lines.append(f"{name} {value:.2g} {measure.unit}".strip().replace("-", "−"))
+    return ["\n".join(lines) for lines in told]
 
 
 def term(learned: Known, subject: Subject, text: str) -> Term:
@@ -99,7 +116,7 @@ def term(learned: Known, subject: Subject, text: str) -> Term:
     if text.isdecimal():
         one = at(subject, [int(text)])
         given = None if one.condition is None else one.condition[0]
-        real = pictures(subject.split.take(one.positions)[0] / 255.0)
+        real = pictures(unit(subject.split.take(one.positions)[0]))
         return Term(one.codes[0], given, real, f"image {text}", f"the {subject.name} image itself")
     has = np.ones(len(learned.positions), bool)
     for part in text.split(","):
@@ -116,7 +133,7 @@ def term(learned: Known, subject: Subject, text: str) -> Term:
     typical = nearest(codes, middle)
     given = None if learned.condition is None else learned.condition[has][typical[0]]
     shown = learned.images[has][:NEAREST]
-    return Term(middle, given, shown, text.replace(",", ",\n"), f"{len(shown)} of the {has.sum():,} whose mean it is")
+    return Term(middle, given, shown, text.replace(",", ",\n"), f"{len(shown)} of {has.sum():,} averaged")
 
 
 def nearest(codes: np.ndarray, code: np.ndarray) -> np.ndarray:
@@ -130,7 +147,7 @@ def nearest_classes(learned: Known, near: np.ndarray) -> str:
     if not labels:
         return ""
     found = np.argmax([learned.columns[key][near] for key in labels], axis=0)
-    return ":\n" + ", ".join(labels[i].removeprefix("label=") for i in found)
+    return ": " + ", ".join(labels[i].removeprefix("label=") for i in found)
 
 
 def picture_of(learned: Known, each: Term) -> np.ndarray:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
-from jaxvae.data.attributes import measures
+from jaxvae.data.attributes import measures, unit
 from jaxvae.figures.known import Known, decoded, default_attribute, learned_and_held, spelled
+from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject
 from jaxvae.judge import Judge, band, shift, train_judge
 
@@ -58,6 +59,7 @@ def draw_attribute(
         "direction": direction,
         "strengths": steps,
         "positions": shown.positions,
+        "originals": shown.images,
         "images": seen,
         "readable": readable(learned, held, name),
         **found,
@@ -193,4 +195,4 @@ def at(subject: Subject, positions: Sequence[int]) -> Known:
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)
-    return Known(subject, where, np.empty(0), subject.means_of(where), {}, shown.condition)
+    return Known(subject, where, pictures(unit(shown.image)), subject.means_of(where), {}, shown.condition)

@@ -57,9 +57,11 @@ def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Kn
     image, label, index = subject.split.take(positions)
     shown = pictures(attributes.unit(image))
     found = {name: measure.of(shown) for name, measure in attributes.measures(subject.data.shape).items()}
-    if own is not None:
-        found = own.of(index) | found
     found |= columns.class_columns(label if subject.split.label is not None else None, subject.data.class_names)
+    if own is not None:
+        if taken := found.keys() & own.columns.keys():
+            raise ValueError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
+        found = own.of(index) | found
     return Known(
         subject, positions, shown, subject.means_of(positions), found, label if subject.run.conditional else None
     )
@@ -70,7 +72,7 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
 
     Where a user's columns are of the subject's split alone, both are of it, half of it each at most.
     """
-    if subject.split.image.ndim != 4 and own is None and subject.classes is None:
+    if len(subject.data.shape) != 3 and own is None and subject.classes is None:
         raise ValueError("of sequences nothing is computed, and these have no labels: give --columns FILE.csv.")
     read = None if own is None else columns.read_columns(own, subject.data.splits, subject.name)
     training = dataclasses.replace(subject, name="train")

@@ -33,8 +33,18 @@ def attribute(
     """Adds an attribute to images, and says how often it then appears, and what else changes."""
     subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
     where = place(run, out, "attribute")
-    chosen = {"method": method, "strengths": strengths, "keep": keep, "images": images, "n": n, "examples": examples}
-    shown = draw_attribute(where, subject, attribute, own=columns, **chosen)
+    shown = draw_attribute(
+        where,
+        subject,
+        attribute,
+        own=columns,
+        method=method,
+        strengths=strengths,
+        keep=keep,
+        images=images,
+        n=n,
+        examples=examples,
+    )
     if subject.run.config.model.condition == "label" and str(shown["attribute"]).startswith("label="):
         print("This model is given the label besides z: z need not tell it. Other labels: `jaxvae sample`.")
     print("\n".join(judged(shown)))
@@ -70,8 +80,8 @@ def judged(shown: dict[str, Any]) -> list[str]:
     probe = 100 * shown["readable"]
     lines = [
         f"{name}: {shown['groups']}",
-        f"  a plane tells it from the code in {probe[0]:.1f}% of held-out images (always the same answer: {probe[1]:.1f}%)",
-        f"  the judge tells it from the image in {right:.1f}% (always the same answer: {always:.1f}%)",
+        f"  a plane tells it from the code in {probe[0]:.1f}% of held-out images (one answer for all: {probe[1]:.1f}%)",
+        f"  the judge tells it from the image in {right:.1f}% (one answer for all: {always:.1f}%)",
         f"  of {shown['judged']} held-out images {100 * shown['had']:.0f}% have it; of what is decoded:",
         f"  {'strength':>10}{'judged':>18}{'measured':>10}{'class changed':>15}",
     ]
