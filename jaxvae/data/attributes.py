@@ -55,7 +55,7 @@ def thickness(images: np.ndarray) -> np.ndarray:
     A stroke of length l has A = w l + pi w^2 / 4 and P = 2 l + pi w, so that w = (P - sqrt(P^2 - 4 pi A)) / pi; of long
     strokes 2 A / P. P is the ink's total variation, which is the perimeter by the coarea formula (Federer 1959) and
     needs neither a threshold nor a skeleton; A and P are of the ink divided by its brightest. Of drawn strokes, from
-    2 pixels on, within 4%. 0 where there is no ink.
+    2 pixels on, mostly within 3%; along a diagonal up to 10% more. 0 where there is no ink.
     """
     drawn = np.pad(ink(images), ((0, 0), (1, 1), (1, 1)))
     drawn = drawn / np.maximum(drawn.max((1, 2), keepdims=True), 1e-12)

@@ -125,7 +125,7 @@ def _bars(axes, names, shift, name):
 def arithmetic(path, pictures, names, values, beside, notes):
     """Draw a - b + c = result: pictures [4,H,W,C] with their `names`, `values` measured on them, and signs between.
 
-    Below each stand small ones: beside are four arrays [N,H,W,C] of real images, of which at most 6 are drawn; notes say what they are.
+    Below each stand at most 6 of the real images `beside` [4] of [N,H,W,C]; notes say what they are.
     """
     pictures = _checked("pictures", pictures, "NHWC")
     if not len(pictures) == len(names) == len(values) == len(beside) == len(notes) == 4:
