@@ -10,7 +10,9 @@ from jaxvae.config import SPLITS
 from jaxvae.typed import positive, require, shown, whole
 
 RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
+RANGES |= {"steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
 SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
+SUFFIXES |= dict.fromkeys(("interpolate", "traverse", "manifold", "attribute", "arithmetic"), (".png",))
 
 
 def named(text: str) -> Path:
@@ -30,18 +32,28 @@ def check_options(options: argparse.Namespace) -> None:
             require_place(f"--{name}", value)
     for name in given.keys() & RANGES:
         whole(f"--{name}", given[name], *RANGES[name])
-    for name in given.keys() & {"temperature", "seconds"}:
+    for name in given.keys() & {"temperature", "seconds", "reach"}:
         positive(f"--{name}", given[name])
     for split in given.get("splits", ()):
         if split not in SPLITS:
             raise ValueError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
-    if "run" in given and not options.run.is_dir():
-        kind = "is a file, but" if options.run.exists() else "is no run directory: there is no such folder;"
-        raise ValueError(f"{options.run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
+    if "run" in given:
+        require_run(options.run)
     if "workdir" in given:
         require_room("--workdir", options.workdir)
-    if "out" in given:
+    for run in given.get("runs", ()):
+        require_run(run)
+    if "out" in given and options.name_of_verb == "compare":
+        require_room("--out", options.out)
+    elif "out" in given:
         require_out(options.out, SUFFIXES.get(options.name_of_verb, ()))
+
+
+def require_run(run: Path) -> None:
+    """ValueError for what is no folder."""
+    if not run.is_dir():
+        kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
+        raise ValueError(f"{run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
 
 
 def require_text(name: str, text: str) -> None:

@@ -121,7 +121,11 @@ def test_labels_are_columns_by_name():
     assert list(columns.class_columns(label, ())) == ["label=0", "label=1", "label=2"]
     assert columns.class_columns(np.full(3, -1), ()) == columns.class_columns(np.zeros((3, 2)), ()) == {}
     names = ("cat", "dog", "ship")
-    assert [columns.label_name(f"label={k}", names) for k in ("2", "cat", "7")] == ["label=ship", "label=cat", "label=7"]
+    assert [columns.label_name(f"label={k}", names) for k in ("2", "cat", "7")] == [
+        "label=ship",
+        "label=cat",
+        "label=7",
+    ]
     assert columns.label_name("label=1", ("1", "0")) == "label=1"
 
 

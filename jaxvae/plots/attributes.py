@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION
-from jaxvae.plots.galleries import GAP, _checked, _enlarged, _fitted, _gallery, _stacked, mosaic
+from jaxvae.plots.galleries import GAP, _fitted, _gallery, _stacked, checked_images, enlarged, mosaic
 
 ONE_SIDED = 1.96  # standard errors on each side that hold 95%
 MOST_BARS = 14  # attributes whose change is drawn, the largest ones
@@ -28,8 +28,8 @@ def attribute(path, shown):
     `shown` holds arrays by the names of `figures.attributes.draw_attribute`: originals [N,H,W,C], images [N,T,H,W,C],
     strengths [T], ...
     """
-    images, strengths = _checked("images", shown["images"], "NTHWC"), np.asarray(shown["strengths"])
-    originals = _checked("originals", shown["originals"], "NHWC")
+    images, strengths = checked_images("images", shown["images"], "NTHWC"), np.asarray(shown["strengths"])
+    originals = checked_images("originals", shown["originals"], "NHWC")
     if images.shape[1] != len(strengths) or originals.shape != images[:, 0].shape:
         raise ValueError(
             f"images have shape {images.shape} for {len(strengths)} strengths and originals {originals.shape}; "
@@ -127,12 +127,12 @@ def arithmetic(path, pictures, names, values, beside, notes):
 
     Below each stand at most 6 of the real images `beside` [4] of [N,H,W,C]; notes say what they are.
     """
-    pictures = _checked("pictures", pictures, "NHWC")
+    pictures = checked_images("pictures", pictures, "NHWC")
     if not len(pictures) == len(names) == len(values) == len(beside) == len(notes) == 4:
         raise ValueError(f"{len(pictures)} pictures, {len(names)} names, {len(beside)} rows; expected 4 each.")
     height, width, channels = pictures.shape[1:]
     factor = max(1, TERM // max(height, width))
-    large = _enlarged(pictures, factor)
+    large = enlarged(pictures, factor)
     below = [_six(images, max(1, factor // 3), (height, width, channels)) for images in beside]
     size, six = large.shape[1], below[0].shape[0]
     wide = max(large.shape[2], below[0].shape[1], TERM)
@@ -161,4 +161,4 @@ def _six(images, factor, shape):
     cells = np.ones((6, height, width, channels))
     images = np.asarray(images, float)[:6]
     cells[: len(images)] = images
-    return mosaic(_enlarged(cells, factor), 3, GAP)
+    return mosaic(enlarged(cells, factor), 3, GAP)

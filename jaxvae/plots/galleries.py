@@ -8,16 +8,17 @@ T moments of training.
 from contextlib import contextmanager
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from jaxvae.plots.canvas import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
+from jaxvae.plots.canvas import BLUE, DPI, GREY, LINE, VERMILION, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 CELL = 168  # pixels above which one image of a gallery is not enlarged further
 GAP = 2  # pixels between neighbouring images
 
 
-def _checked(name, images, shape):
+def checked_images(name, images, shape):
     """Return `images` as floats, refusing any other rank than that of `shape` (such as "NHWC") or channel count."""
     images = np.asarray(images, dtype=float)
     expected = f"[{','.join(shape)}]"
@@ -33,7 +34,7 @@ def _checked(name, images, shape):
 
 def mosaic(images, columns=None, pad=1):
     """Lay images [N,H,W,C] out row by row, `pad` white pixels apart, in one image [H',W',C]; near-square by default."""
-    images = _checked("images", images, "NHWC")
+    images = checked_images("images", images, "NHWC")
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -44,12 +45,12 @@ def mosaic(images, columns=None, pad=1):
     return picture
 
 
-def _bounded(image):
+def bounded(image):
     """Clip to [0, 1], with NaN as 0."""
     return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
 
 
-def _enlarged(images, factor):
+def enlarged(images, factor):
     """Repeat each pixel of images [...,H,W,C] factor x factor times."""
     return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
@@ -59,9 +60,9 @@ def save_image(path, image, *, cell=None):
 
     cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
     """
-    image = _checked("image", image, "HWC")
+    image = checked_images("image", image, "HWC")
     factor = -(-56 // (cell or min(image.shape[:2])))
-    pixels = np.round(255 * _bounded(_enlarged(image, factor))).astype(np.uint8)
+    pixels = np.round(255 * bounded(enlarged(image, factor))).astype(np.uint8)
     with replacing(path) as temporary:
         Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
 
@@ -69,13 +70,13 @@ def save_image(path, image, *, cell=None):
 def _fitted(images, columns, gap=GAP):
     """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
     height, width = images.shape[-3:-1]
-    return _enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
+    return enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
 
 
 @contextmanager
 def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     """Yield axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
-    picture = _bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
+    picture = bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
     height, width = picture.shape[:2]
     # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
     dpi = max(DPI, DPI * width // PICTURE)
@@ -110,20 +111,40 @@ def _label_rows(axes, centres, labels):
         axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
 
 
-def reconstructions(path, originals, reconstructions, *, corrupted=None):
+def signed_colours(values, limit):
+    """Return the colours [...,3] of signed `values` [...]: white at 0, VERMILION from +limit on, BLUE from -limit."""
+    share = np.clip(np.nan_to_num(values) / limit, -1.0, 1.0)[..., None]
+    return 1.0 - np.abs(share) * (1.0 - np.where(share > 0, to_rgb(VERMILION), to_rgb(BLUE)))
+
+
+def _limit_of(residuals):
+    """Return a round number that nearly all residuals lie within, at least 0.05."""
+    large = np.quantile(np.abs(np.nan_to_num(residuals)), 0.99)
+    return min(limit for limit in (0.05, 0.1, 0.2, 0.5, 1.0, np.inf) if limit >= min(large, 1.0))
+
+
+def reconstructions(path, originals, reconstructions, *, corrupted=None, residuals=None):
     """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row.
 
-    Where these are of `corrupted` originals [N,H,W,C], they stand between the two.
+    Where these are of `corrupted` originals [N,H,W,C], they stand between the two. `residuals` [N,H,W,1], signed, stand
+    below both, in colours.
     """
     shown = {"originals": originals, "corrupted": corrupted, "reconstructions": reconstructions}
-    shown = {name: _checked(name, images, "NHWC") for name, images in shown.items() if images is not None}
-    originals, *others = shown.values()
+    shown = {name: checked_images(name, images, "NHWC") for name, images in shown.items() if images is not None}
+    originals = shown["originals"]
     for name, images in shown.items():
         if images.shape != originals.shape:
             raise ValueError(
                 f"originals have shape {originals.shape} and {name} {images.shape}; expected one shape: "
                 f"give the {name} of all originals, in the same order."
             )
+    labels = ["original", "reconstruction"] if corrupted is None else ["original", "corrupted", "restored"]
+    if residuals is not None:
+        residuals = checked_images("residuals", residuals, "NHWC")
+        limit = _limit_of(residuals)
+        shown["residuals"] = signed_colours(residuals[..., 0], limit)
+        shown = {name: np.broadcast_to(images, (*images.shape[:3], 3)) for name, images in shown.items()}
+        labels.append("residual")
     blocks = -(-len(originals) // 16)
     columns = -(-len(originals) // blocks)
     rows = [
@@ -131,23 +152,52 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None):
         for start in range(0, len(originals), columns)
         for images in shown.values()
     ]
-    picture, centres = _stacked(rows, [*[GAP] * len(others), 16] * blocks)
+    picture, centres = _stacked(rows, [*[GAP] * (len(shown) - 1), 16] * blocks)
     title, subtitle = "Reconstructions", "the image x above, the mean of p(x|z) for one z from q(z|x) below"
-    labels = ["original", "reconstruction"]
     if corrupted is not None:
-        title, labels = "Restored images", ["original", "corrupted", "restored"]
+        title = "Restored images"
         subtitle = "the image x, what the encoder is shown of it, and the mean of p(x|z) for one z that it draws"
-    with _gallery(path, picture, title, subtitle, left=1.3) as axes:
+    with _gallery(path, picture, title, subtitle, left=1.3, bottom=0.2 if residuals is None else 0.75) as axes:
         _label_rows(axes, centres, labels * blocks)
+        if residuals is not None:
+            _colour_bar(axes, limit, picture.shape)
+
+
+def _colour_bar(axes, limit, shape):
+    """Draw the scale of the residuals below a gallery's picture of this shape [H,W,...]."""
+    dpi, (left, bottom, width, height) = axes.figure.dpi, axes.get_position().bounds
+    across, up = width * dpi / shape[1], height * dpi / shape[0]  # an inch, as shares of the figure
+    scale = axes.figure.add_axes((left, bottom - 0.32 * up, 2.4 * across, 0.12 * up))
+    scale.imshow(signed_colours(np.linspace(-limit, limit, 201)[None], limit), aspect="auto")
+    beyond = " and beyond" if limit < 1 else ""
+    scale.set(yticks=[], xticks=[0, 100, 200], xticklabels=[f"−{limit:g}", "0", f"+{limit:g}{beyond}"])
+    scale.tick_params(labelsize=8, length=0)
+    scale.spines[:].set_visible(False)
+    scale.grid(False)
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "color": GREY}
+    scale.annotate("residual: x minus the mean", (1, 0.5), (12, 0), **place)
 
 
 def samples(path, means):
     """Draw generated images [N,H,W,C], the means of p(x|z) for z from the prior, in a near-square grid."""
-    means = _checked("means", means, "NHWC")
+    means = checked_images("means", means, "NHWC")
     columns = int(np.ceil(np.sqrt(len(means))))
     picture = mosaic(_fitted(means, columns), columns, GAP)
     with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
         pass
+
+
+def temperatures(path, values, means):
+    """Draw means [T,N,H,W,C] of p(x|z) for the same N draws z at T temperatures `values`: a row a temperature."""
+    means = checked_images("means", means, "TNHWC")
+    if len(values) != len(means):
+        raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
+    columns = means.shape[1]
+    rows = [mosaic(_fitted(row, columns), columns, GAP) for row in means]
+    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    subtitle = "each column is one draw from the prior, whose spread is multiplied by the temperature"
+    with _gallery(path, picture, "What the temperature does", subtitle, left=1.3) as axes:
+        _label_rows(axes, centres, [f"{value:g}" + " (the prior)" * (value == 1) for value in values])
 
 
 def training(path, steps, frames):
@@ -155,7 +205,7 @@ def training(path, steps, frames):
 
     At most 8 rows are drawn, evenly spaced in [T] and always with the first and the last, and at most 16 columns.
     """
-    frames = _checked("frames", frames, "TNHWC")[:, :16]
+    frames = checked_images("frames", frames, "TNHWC")[:, :16]
     if len(steps) != len(frames):
         raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), 8)).round().astype(int)
@@ -173,7 +223,7 @@ def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the
     decoded; by default the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two dimensions,
     two `of` so many; `whose` quantiles they are; `given`, a phrase, what the model was told besides.
     """
-    grid = _checked("grid", grid, "RRHWC")
+    grid = checked_images("grid", grid, "RRHWC")
     side = len(grid)
     if grid.shape[1] != side:
         raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
