@@ -78,8 +78,8 @@ def test_colours_have_their_warmth_and_grey_has_no_colour():
     expected = np.hypot(0.5, 0.75) + 0.3 * np.hypot(0.5, -0.25)
     assert attributes.colourfulness(both)[0] == pytest.approx(expected)
     assert attributes.brightness(both)[0] == pytest.approx(1 / 3)
-    assert list(attributes.measures((6, 6, 3)))[0] == "warmth"
-    assert list(attributes.measures((8, 8, 1)))[0] == "slant"
+    assert next(iter(attributes.measures((6, 6, 3)))) == "warmth"
+    assert next(iter(attributes.measures((8, 8, 1)))) == "slant"
     assert attributes.measures((20, 1)) == {}
 
 
@@ -214,7 +214,7 @@ def test_the_band_of_a_share_is_wilson_s_and_shifts_are_paired():
     np.testing.assert_allclose(low, [0, 0.2366, 0.7225], atol=1e-3)  # Wilson's interval at 95%, Newcombe 1998, table I
     np.testing.assert_allclose(high, [0.2775, 0.7634, 1], atol=1e-3)
     before = np.random.default_rng(0).normal(size=(50, 2))
-    mean, error = judge.shift(before, before + [1.0, -2.0])
+    mean, error = judge.shift(before, before + np.array([1.0, -2.0]))
     np.testing.assert_allclose(mean, [1, -2])
     np.testing.assert_allclose(error, 0, atol=1e-9)
     assert judge.shift(np.zeros(4), np.array([1.0, -1, 1, -1]))[1] == pytest.approx(np.sqrt(4 / 3) / 2)

@@ -20,6 +20,7 @@ METHODS = {"means": latent.mean_difference, "probe": latent.probe}
 JUDGED = 500  # held-out images that are moved and judged
 HELD = 2000  # held-out images that the judge itself is scored on
 TAUGHT = 6000  # images that the judge is trained on, at most
+MOST, FARTHEST = 20, 100  # strengths, and how large one may be
 STRENGTHS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
@@ -46,7 +47,7 @@ def draw_attribute(
     learned, held = learned_and_held(subject, own, examples, HELD)
     name, *kept = spelled(subject, [attribute or default_attribute(learned), *keep])
     direction = np.asarray(direction_of(learned, name, method, kept))
-    steps = np.unique(np.array([*(STRENGTHS if strengths is None else strengths), 0.0], np.float32))
+    steps = require_strengths(STRENGTHS if strengths is None else strengths)
     judge = taught(learned, held)
     found = judgement(judge, learned, moving(held, JUDGED), name, direction, steps)
     shown = of_interest(held, name, learned.thresholds()[name], n) if images is None else at(subject, images)
@@ -66,6 +67,17 @@ def draw_attribute(
     }
     plots.attribute(path, arrays)
     return arrays
+
+
+def require_strengths(strengths: Sequence[float]) -> np.ndarray:
+    """[T]: the strengths, ascending, and 0 among them; ValueError for others than at most MOST numbers."""
+    given = np.array(strengths, float)
+    if not 0 < len(given) <= MOST or not (np.abs(given) <= FARTHEST).all():
+        raise ValueError(
+            f"--strengths {' '.join(map(str, strengths))}: expected at most {MOST} numbers between -{FARTHEST} and "
+            f"{FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
+        )
+    return np.unique(np.append(given, 0.0)).astype(np.float32)
 
 
 def direction_of(learned: Known, name: str, method: str, keep: Sequence[str] = ()) -> Any:

@@ -1,15 +1,8 @@
 """Figures of a run: numpy arrays in, a PNG and an SVG out."""
 
-from jaxvae.plots.attributes import arithmetic, attribute
-from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
-from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
-from jaxvae.plots.walks import interpolation, plane, traversal
-
-__all__ = [
-    "arithmetic",
-    "attribute",
 from jaxvae.plots.animation import plane_film, training_film, walk_film
 from jaxvae.plots.anomaly import anomaly
+from jaxvae.plots.attributes import arithmetic, attribute
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
 from jaxvae.plots.films import require_mp4
@@ -21,6 +14,8 @@ from jaxvae.plots.walks import interpolation, plane, traversal
 __all__ = [
     "Ellipses",
     "anomaly",
+    "arithmetic",
+    "attribute",
     "comparison",
     "curves",
     "denoising",
