@@ -47,12 +47,11 @@ def draw_arithmetic(
     """
     from jaxvae import plots
 
-    learned, held = learned_and_held(subject, own, examples, HELD)
-    if (a, b, c) == (None, None, None):
-        a, b, c = default_terms(learned, held)
-    if a is None or b is None or c is None:
+    given = [text for text in (a, b, c) if text is not None]
+    if len(given) not in (0, 3):
         raise ValueError(f"--a {a} --b {b} --c {c}: expected all three, or none of them; a - b + c has three terms.")
-    terms = [term(learned, subject, text) for text in (a, b, c)]
+    learned, held = learned_and_held(subject, own, examples, HELD)
+    terms = [term(learned, subject, text) for text in given or default_terms(learned, held)]
     code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))
     near = nearest(learned.codes, code)
     labels = nearest_classes(learned, near)

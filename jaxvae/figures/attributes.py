@@ -16,7 +16,9 @@ from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject
 from jaxvae.judge import Judge, band, shift, train_judge
 
-METHODS = {"means": latent.mean_difference, "probe": latent.probe}
+# An example's share of the probe's penalty. With next to none a probe of many dimensions leans on those that hardly
+# vary, which tell a little and of which the decoder makes nothing: its direction is short, and moves no picture.
+PENALTY = 0.01
 JUDGED = 500  # held-out images that are moved and judged
 HELD = 2000  # held-out images that the judge itself is scored on
 TAUGHT = 6000  # images that the judge is trained on, at most
@@ -44,13 +46,13 @@ def draw_attribute(
     """
     from jaxvae import plots
 
+    steps = require_strengths(STRENGTHS if strengths is None else strengths)
     learned, held = learned_and_held(subject, own, examples, HELD)
     name, *kept = spelled(subject, [attribute or default_attribute(learned), *keep])
     direction = np.asarray(direction_of(learned, name, method, kept))
-    steps = require_strengths(STRENGTHS if strengths is None else strengths)
+    shown = of_interest(held, name, learned.thresholds()[name], n) if images is None else at(subject, images)
     judge = taught(learned, held)
     found = judgement(judge, learned, moving(held, JUDGED), name, direction, steps)
-    shown = of_interest(held, name, learned.thresholds()[name], n) if images is None else at(subject, images)
     seen = decoded(shown, moved(shown, direction, steps)).swapaxes(0, 1)
     arrays = {
         "attribute": name,
@@ -83,16 +85,23 @@ def require_strengths(strengths: Sequence[float]) -> np.ndarray:
 def direction_of(learned: Known, name: str, method: str, keep: Sequence[str] = ()) -> Any:
     """[Z]: the attribute's direction, without what a probe of any of `keep` would notice."""
     codes, has = parted(learned, name)
-    direction = METHODS[method](codes, has)
+    probed = method == "probe"
+    direction = latent.probe(codes, has, PENALTY * len(codes)) if probed else latent.mean_difference(codes, has)
     if not keep:
         return direction
     if len(keep) >= codes.shape[1]:
         raise ValueError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
-    others = jnp.stack([latent.logistic_regression(*parted(learned, other))[0] for other in keep])
+    others = jnp.stack([weights_of(learned, other) for other in keep])
     kept = latent.keeping(direction, others)
     if float(jnp.linalg.norm(kept)) < 1e-3 * float(jnp.linalg.norm(direction)):
         raise ValueError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
     return kept
+
+
+def weights_of(learned: Known, name: str) -> Any:
+    """[Z]: the weights of a probe of the attribute."""
+    codes, has = parted(learned, name)
+    return latent.logistic_regression(codes, has, PENALTY * len(codes))[0]
 
 
 def parted(learned: Known, name: str) -> tuple[Any, Any]:
