@@ -164,6 +164,20 @@ FIGURES = {
         "The dot is z, the image the mean of p(x|z) there. Small steps change the image a little: the decoder has "
         "learned a continuous space, and the images between the kinds are its own invention.",
     ),
+    "attribute": (
+        "An attribute, added",
+        "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",
+        "A direction of the latent space that stands for an attribute: from the mean code of images without it to the "
+        "mean code of those with. Each row is one image, moved along it; the framed column is its own code, not moved. "
+        "Below, a classifier that was trained on real images says how often the attribute appears, and what else "
+        "changed with it: a good direction changes the orange bar and no other. The lines are 95% intervals.",
+    ),
+    "arithmetic": (
+        "Arithmetic with codes",
+        "Three decoded images with a minus and a plus between them, the decoded result, and real images below each.",
+        "Codes can be added: what the first has and the second has not, put into the third. Small images are those "
+        "whose codes were averaged; below the result, the real images whose codes are nearest to it.",
+    ),
 }
 
 # In place of "reconstructions" where a model was trained on corrupted inputs.

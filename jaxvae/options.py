@@ -10,7 +10,7 @@ from jaxvae.config import SPLITS
 from jaxvae.typed import positive, require, shown, whole
 
 RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
-RANGES |= {"steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
+RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
 SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
 SUFFIXES |= dict.fromkeys(("interpolate", "traverse", "manifold", "attribute", "arithmetic"), (".png",))
 

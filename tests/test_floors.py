@@ -45,6 +45,7 @@ FLOORS = [
         "latent.maps",
         "latent.planes",
         "latent.walks",
+        "latent.directions",
         "latent.missing",
         "latent.anomaly",
         "latent.tours",
@@ -76,6 +77,8 @@ FLOORS = [
         "data.corrupt",
         "data.dataset",
         "data.pipeline",
+        "data.attributes",
+        "data.columns",
     ],
     [
         "terminal",
@@ -89,6 +92,7 @@ FLOORS = [
         "plots.galleries",
         "plots.planes",
         "plots.walks",
+        "plots.attributes",
         "plots.comparison",
         "plots.missing",
         "plots.anomaly",
@@ -133,11 +137,15 @@ FLOORS = [
         "findings",
         "health",
         "summary",
+        "judge",
         "figures.frames",
         "figures.pictures",
         "figures.subject",
         "figures.basics",
         "figures.walks",
+        "figures.known",
+        "figures.attributes",
+        "figures.arithmetic",
         "figures.planes",
         "figures.dots",
         "figures.missing",
@@ -153,6 +161,7 @@ FLOORS = [
         "verbs.opened",
         "verbs.runs",
         "verbs.walks",
+        "verbs.attributes",
         "verbs.comparison",
         "verbs.animation",
         "verbs",
@@ -170,6 +179,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "scipy"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},

@@ -70,13 +70,16 @@ class Subject:
     @cached_property
     def means(self) -> np.ndarray:
         """The mean of q(z|x) of every image of the split, [N, *Z]; ValueError where q has none, as a codebook's."""
+        return self.means_of(np.arange(len(self.split)))
+
+    def means_of(self, positions: np.ndarray) -> np.ndarray:
+        """The means of q(z|x) of the images at these positions, [N, *Z]; ValueError as `means`."""
         if len(self.run.latent_shape) != 1:
             raise ValueError(
                 f"z is shaped {list(self.run.latent_shape)} here: walks, directions and maps are for a flat z [Z], "
                 "as model.posterior='diagonal' has."
             )
-        starts = range(0, len(self.split), BATCH)
-        return np.concatenate([self._means(np.arange(i, min(i + BATCH, len(self.split)))) for i in starts])
+        return np.concatenate([self._means(positions[i : i + BATCH]) for i in range(0, len(positions), BATCH)])
 
     @cached_property
     def said(self) -> np.ndarray:

@@ -4,6 +4,7 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.anomaly import make_anomaly
+from jaxvae.latent.directions import arithmetic, keeping, logistic_regression, mean_difference, probe
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
@@ -13,6 +14,7 @@ from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quanti
 __all__ = [
     "Completed",
     "along",
+    "arithmetic",
     "circle",
     "decode",
     "denoise",
@@ -21,14 +23,18 @@ __all__ = [
     "generate",
     "great_circle",
     "inpaint",
+    "keeping",
     "latent_shape",
     "line",
+    "logistic_regression",
     "make_anomaly",
+    "mean_difference",
     "metropolis_within_gibbs",
     "nudges",
     "plane",
     "principal_axes",
     "principal_plane",
+    "probe",
     "pseudo_gibbs",
     "quantile_grid",
     "quantiles",

@@ -2,6 +2,7 @@
 
 from jaxvae.plots.animation import plane_film, training_film, walk_film
 from jaxvae.plots.anomaly import anomaly
+from jaxvae.plots.attributes import arithmetic, attribute
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
 from jaxvae.plots.films import require_mp4
@@ -13,6 +14,8 @@ from jaxvae.plots.walks import interpolation, plane, traversal
 __all__ = [
     "Ellipses",
     "anomaly",
+    "arithmetic",
+    "attribute",
     "comparison",
     "curves",
     "denoising",
