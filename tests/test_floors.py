@@ -46,6 +46,7 @@ FLOORS = [
         "latent.walks",
         "latent.missing",
         "latent.anomaly",
+        "latent.compression",
         "latent",
     ],
     [
@@ -87,6 +88,7 @@ FLOORS = [
         "plots.galleries",
         "plots.missing",
         "plots.anomaly",
+        "plots.compression",
         "plots",
         "page",
         "report",
@@ -128,6 +130,7 @@ FLOORS = [
         "figures.basics",
         "figures.missing",
         "figures.anomaly",
+        "figures.compression",
         "figures",
         "loop",
         "ensemble",

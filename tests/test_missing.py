@@ -84,7 +84,7 @@ def test_a_chain_knows_neither_the_others_nor_what_is_hidden(binary):
         np.testing.assert_allclose(all_of_it[3:4], one, atol=1e-5)
     assert set(np.unique(together.x)) == {0.0, 1.0}
     np.testing.assert_array_equal(np.asarray(together.x)[known], x[known])
-    assert ((0 < together.mean) & (together.mean < 1))[~known].all()
+    assert ((together.mean > 0) & (together.mean < 1))[~known].all()
 
 
 def test_too_short_a_chain_is_refused(binary):
@@ -136,8 +136,14 @@ X = ones_and_zeros(2)
     [
         (lambda run, known: run.inpaint(random.key(0), X, known, steps=1), "steps=1: expected two or more"),
         (lambda run, known: run.inpaint(random.key(0), X, known[..., 0]), r"known is bool shaped \[4, 4\]; expected"),
-        (lambda run, known: run.inpaint(random.key(0), X, known + 0), r"known is int64 shaped .*: True where x is known"),
-        (lambda run, known: run.inpaint(random.key(0), X, np.stack([known] * 3)), "known is for 3 examples and x holds 2"),
+        (
+            lambda run, known: run.inpaint(random.key(0), X, known + 0),
+            r"known is int64 shaped .*: True where x is known",
+        ),
+        (
+            lambda run, known: run.inpaint(random.key(0), X, np.stack([known] * 3)),
+            "known is for 3 examples and x holds 2",
+        ),
         (lambda run, known: run.inpaint(random.key(0), X[0], known), r"takes batches \[B, 4, 4, 1\]. One image is x"),
         (lambda run, known: run.inpaint(random.key(0), X / 2, known), "the values 0 and 1 only"),
         (lambda run, known: run.denoise(random.key(0), X + np.nan), "x holds 32 values that are NaN"),

@@ -55,9 +55,7 @@ def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: in
     again = np.tile(np.arange(count), completions)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
     chains = jax.jit(partial(latent.inpaint, run.model), static_argnums=4)
-    done = chains(
-        run.variables, subject.key_of(COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition
-    )
+    done = chains(run.variables, subject.key_of(COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
     return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
 
 

@@ -4,6 +4,7 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.anomaly import make_anomaly
+from jaxvae.latent.compression import ideally
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
 from jaxvae.latent.walks import (
@@ -26,6 +27,7 @@ __all__ = [
     "encode",
     "generate",
     "great_circle",
+    "ideally",
     "inpaint",
     "latent_shape",
     "line",

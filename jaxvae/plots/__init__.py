@@ -2,11 +2,13 @@
 
 from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
+from jaxvae.plots.compression import compression
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
 from jaxvae.plots.missing import denoising, inpainting
 
 __all__ = [
     "anomaly",
+    "compression",
     "curves",
     "denoising",
     "inpainting",
