@@ -100,12 +100,12 @@ def test_an_image_s_jpeg_knows_no_other(size, channels, quality):
 
 def test_jpeg_gets_closer_for_more_bits_and_black_is_free():
     x = np.random.RandomState(5).uniform(size=(30, 8, 8, 1)).astype(np.float32)
-    curve = figure.jpeg_curve(x, 4, bits=150.0)
+    curve = figure.jpeg_curve(x, np.arange(4), bits=150.0)
     assert (np.diff(curve.bits) >= 0).all()
     assert curve.error[-1] < 1e-3 < curve.error[0]
     assert curve.used == curve.bits[curve.bits <= 150].max()
     assert curve.decoded.shape == (4, 8, 8, 1)
-    assert figure.jpeg_curve(x, 4, bits=1.0).used == curve.bits[0]
+    assert figure.jpeg_curve(x, np.arange(4), bits=1.0).used == curve.bits[0]
 
 
 @pytest.mark.parametrize(("shape", "likelihood"), [((4, 4, 1), "bernoulli"), ((4, 4, 3), "gaussian(0.3)")])
@@ -113,7 +113,7 @@ def test_the_figure_puts_the_model_beside_the_others(tmp_path, shape, likelihood
     found = figure.draw_compression(tmp_path / "a.png", make_subject(shape, likelihood), n=3)
     assert found["vae_bits"].shape == found["vae_error"].shape == (30,)
     np.testing.assert_allclose(
-        np.square(found["vae"] - found["images"]).mean((1, 2, 3)), found["vae_error"][:3], rtol=1e-4
+        np.square(found["vae"] - found["images"]).mean((1, 2, 3)), found["vae_error"][[0, 14, 29]], rtol=1e-4
     )
     assert (np.diff(found["pca_bits"]) > 0).all()
     assert (np.diff(found["pca_error"]) < 0).all()

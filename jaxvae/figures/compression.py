@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import PREPARE, Subject
+from jaxvae.figures.subject import PREPARE, Subject, spaced
 from jaxvae.latent import compression
 from jaxvae.terms import example_keys
 
@@ -45,35 +45,35 @@ def draw_compression(
     run = subject.run
     if getattr(run.config.model, "posterior", "").startswith("point"):
         raise ValueError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
-    positions = np.arange(min(most, len(subject.split)))
+    positions = spaced(len(subject.split), most)
     shown = subject.examples(positions)
-    x, n = np.asarray(shown.x), min(n, len(positions))
+    x, chosen = np.asarray(shown.x), spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     through = jax.jit(partial(compression.ideally, run.model))
     vae = through(run.variables, subject.key_of(COMPRESS), shown.x, subject.split.index[positions], condition)
     bits, error = np.asarray(vae.bits), np.asarray(compression.squared_errors(shown.x, vae.x))
-    curves = {"pca": principal_curve(training_images(subject, training), x, n, bits.mean())}
+    curves = {"pca": principal_curve(training_images(subject, training), x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
-        curves["jpeg"] = jpeg_curve(x, n, bits.mean())
-    rows = {"vae": (pictures(vae.x[:n]), bits.mean())}
+        curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())
+    rows = {"vae": (pictures(np.asarray(vae.x)[chosen]), bits.mean())}
     rows |= {name: (pictures(curve.decoded), curve.used) for name, curve in curves.items()}
     binary = run.parts.prepare.support == "binary"
-    plots.compression(path, pictures(x[:n]), rows, (bits, error), curves, binary=binary)
-    arrays = {"images": x[:n], "vae": np.asarray(vae.x[:n]), "vae_bits": bits, "vae_error": error}
+    plots.compression(path, pictures(x[chosen]), rows, (bits, error), curves, binary=binary)
+    arrays = {"images": x[chosen], "vae": np.asarray(vae.x)[chosen], "vae_bits": bits, "vae_error": error}
     for name, curve in curves.items():
         arrays |= {name: curve.decoded, f"{name}_bits": curve.bits, f"{name}_error": curve.error}
     return arrays
 
 
 def training_images(subject: Subject, most: int) -> np.ndarray:
-    """The first training images, prepared, [N, *X]."""
+    """At most so many training images, prepared, [N, *X]."""
     split = subject.data.splits["train"]
-    image, _, index = split.take(np.arange(min(most, len(split))))
+    image, _, index = split.take(spaced(len(split), most))
     prepare = jax.jit(lambda key: subject.run.parts.prepare.image(example_keys(key, index)[0], image, index))
     return np.asarray(prepare(subject.key_of(PREPARE)))
 
 
-def principal_curve(training: np.ndarray, x: np.ndarray, n: int, bits: float) -> Curve:
+def principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> Curve:
     """The best that quantized principal components do, over their number and the step size."""
     principal = fitted(training)
     widest = float(principal.coordinates.std(0).max())
@@ -90,7 +90,7 @@ def principal_curve(training: np.ndarray, x: np.ndarray, n: int, bits: float) ->
 
     exact = np.array([np.square(decoded(x, point) - x).mean() for point in drawn])
     kept = compression.frontier(found.ravel()[drawn], exact)
-    return Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[:n], below), float(found.ravel()[below]))
+    return Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
 
 
 def fitted(training: np.ndarray) -> compression.Principal:
@@ -102,14 +102,14 @@ def fitted(training: np.ndarray) -> compression.Principal:
     return compression.Principal(found.mean_, directions, (flat - found.mean_) @ directions)
 
 
-def jpeg_curve(x: np.ndarray, n: int, bits: float) -> Curve:
+def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> Curve:
     """JPEG at several qualities, of a mosaic of all images x [M, H, W, C], so that its header is shared."""
     points = [jpeg(x, quality) for quality in QUALITIES]
     order = np.argsort([cost for cost, _ in points], kind="stable")
     costs = np.array([points[i][0] for i in order])
     errors = np.array([np.square(points[i][1] - x).mean() for i in order])
     below = order[max(int((costs <= bits).sum()) - 1, 0)]  # the fewest it can where that is more than the model's
-    return Curve(costs, errors, points[below][1][:n], points[below][0])
+    return Curve(costs, errors, points[below][1][chosen], points[below][0])
 
 
 def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:

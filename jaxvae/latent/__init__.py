@@ -7,6 +7,8 @@ from jaxvae.latent.anomaly import make_anomaly
 from jaxvae.latent.compression import ideally
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.neighbours import nearest
+from jaxvae.latent.sensitivity import stretch
 from jaxvae.latent.walks import (
     along,
     great_circle,
@@ -33,6 +35,7 @@ __all__ = [
     "line",
     "make_anomaly",
     "metropolis_within_gibbs",
+    "nearest",
     "nudges",
     "plane",
     "principal_plane",
@@ -41,6 +44,7 @@ __all__ = [
     "quantiles",
     "reconstruct",
     "sample",
+    "stretch",
     "traversal",
     "without_samples",
 ]

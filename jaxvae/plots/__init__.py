@@ -3,12 +3,16 @@
 from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
 from jaxvae.plots.compression import compression
+from jaxvae.plots.conditional import conditional
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
 from jaxvae.plots.missing import denoising, inpainting
+from jaxvae.plots.neighbours import neighbours
+from jaxvae.plots.sensitivity import sensitivity
 
 __all__ = [
     "anomaly",
     "compression",
+    "conditional",
     "curves",
     "denoising",
     "inpainting",
@@ -16,8 +20,10 @@ __all__ = [
     "latent_plane",
     "manifold",
     "mosaic",
+    "neighbours",
     "reconstructions",
     "samples",
     "save_image",
+    "sensitivity",
     "training",
 ]
