@@ -10,6 +10,22 @@ from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
 from jaxvae.latent.tours import circle, tour
 from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
+from jaxvae.latent.compression import ideally
+from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
+from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.neighbours import nearest
+from jaxvae.latent.sensitivity import stretch
+from jaxvae.latent.walks import (
+    along,
+    great_circle,
+    line,
+    nudges,
+    plane,
+    principal_plane,
+    quantile_grid,
+    quantiles,
+    traversal,
+)
 
 __all__ = [
     "Completed",
@@ -22,6 +38,7 @@ __all__ = [
     "encode",
     "generate",
     "great_circle",
+    "ideally",
     "inpaint",
     "keeping",
     "latent_shape",
@@ -30,6 +47,7 @@ __all__ = [
     "make_anomaly",
     "mean_difference",
     "metropolis_within_gibbs",
+    "nearest",
     "nudges",
     "plane",
     "principal_axes",
@@ -41,6 +59,7 @@ __all__ = [
     "reconstruct",
     "sample",
     "tour",
+    "stretch",
     "traversal",
     "without_samples",
 ]

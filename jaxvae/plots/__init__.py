@@ -10,6 +10,13 @@ from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, s
 from jaxvae.plots.missing import denoising, inpainting
 from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
 from jaxvae.plots.walks import interpolation, plane, traversal
+from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
+from jaxvae.plots.compression import compression
+from jaxvae.plots.conditional import conditional
+from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
+from jaxvae.plots.missing import denoising, inpainting
+from jaxvae.plots.neighbours import neighbours
+from jaxvae.plots.sensitivity import sensitivity
 
 __all__ = [
     "Ellipses",
@@ -17,6 +24,8 @@ __all__ = [
     "arithmetic",
     "attribute",
     "comparison",
+    "compression",
+    "conditional",
     "curves",
     "denoising",
     "inpainting",
@@ -28,11 +37,13 @@ __all__ = [
     "mosaic",
     "plane",
     "plane_film",
+    "neighbours",
     "reconstructions",
     "require_mp4",
     "samples",
     "save_image",
     "temperatures",
+    "sensitivity",
     "training",
     "training_film",
     "traversal",
