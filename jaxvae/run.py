@@ -88,7 +88,7 @@ class Run:
         `condition`, here and below, of a model that has one: the classes, int [B], or the vectors, float [B, C].
         """
         x = self._checked(x, shown=True)
-        return self._encode(self.variables, x, self._condition(condition, len(x)))
+        return self._encode(self.variables, x, self.condition(condition, len(x)))
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
@@ -99,12 +99,12 @@ class Run:
         if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
             raise ValueError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
-        return self._decode(self.variables, z, self._condition(condition, len(z)))
+        return self._decode(self.variables, z, self.condition(condition, len(z)))
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
         """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
         n, temperature = entries.whole(n, "n", "at least one draw"), entries.temperature(temperature)
-        condition = self._condition(condition, n)
+        condition = self.condition(condition, n)
         return self._sample(self.variables, entries.keys(key, "key"), n, condition, temperature=temperature)
 
     def generate(
@@ -112,12 +112,12 @@ class Run:
     ) -> tuple[Array, Any]:
         """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
         keys, temperature = entries.keys(keys, "keys", many=True), entries.temperature(temperature)
-        return self._generate(self.variables, keys, self._condition(condition, len(keys)), temperature=temperature)
+        return self._generate(self.variables, keys, self.condition(condition, len(keys)), temperature=temperature)
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
         x = self._checked(x, shown=True)
-        return self._reconstruct(self.variables, entries.keys(key, "key"), x, self._condition(condition, len(x)))
+        return self._reconstruct(self.variables, entries.keys(key, "key"), x, self.condition(condition, len(x)))
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
@@ -128,7 +128,7 @@ class Run:
         """
         x = self._checked(x)
         condition, samples = (
-            self._condition(condition, len(x)),
+            self.condition(condition, len(x)),
             entries.whole(samples, "samples", "at least one sample"),
         )
         key = entries.keys(key, "key")
@@ -159,7 +159,7 @@ class Run:
             hint = f" One image is {name}[None]." if tuple(shape) == self.shape else ""
             raise ValueError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
 
-    def _condition(self, condition: ArrayLike | None, count: int) -> Array | None:
+    def condition(self, condition: ArrayLike | None, count: int) -> Array | None:
         """What the model is conditioned on, [B, C], of what the data's labels are; ValueError where it does not fit."""
         kind, size = self.config.model.condition, self.parts.condition_size
         if kind == "none":

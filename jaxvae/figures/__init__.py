@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
-from jaxvae import latent
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.basics import draw_plane, draw_reconstructions
-from jaxvae.figures.frames import forget_frames, read_frames, save_frame
+from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.subject import Subject
+from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
 from jaxvae.logbook import read_metrics
 from jaxvae.run import Run
 
 FIGURES = "figures"
-MANIFOLD = 20  # pictures along each side
 
 __all__ = [
     "FIGURES",
@@ -30,9 +29,21 @@ __all__ = [
     "dream",
     "forget_frames",
     "pictures",
+    "read_codes",
     "read_frames",
+    "save_codes",
     "save_frame",
 ]
+
+
+def draw_walks(folder: Path, subject: Subject) -> None:
+    """Walks through the latent space: between images, along the dimensions that say most, over the plane of two."""
+    if len(subject.split) > 1:
+        draw_interpolation(folder / "interpolation.png", subject, default_pairs(subject))
+    if subject.run.latent_shape == (2,):
+        draw_manifold(folder / "manifold.png", subject)
+    else:
+        draw_traversal(folder / "traversal.png", subject)
 
 
 def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array) -> None:
@@ -54,11 +65,7 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
         )
     if "means" in values:
         draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
-    if run.latent_shape == (2,) and run.config.model.prior == "standard":
-        grid = latent.quantile_grid(MANIFOLD)
-        first = conditions(run.parts, data, 1)
-        given = None if first is None else np.repeat(first, grid.size // 2, axis=0)
-        tiles = pictures(run.decode(grid.reshape(-1, 2), given).mean())
-        plots.manifold(folder / "manifold.png", tiles.reshape(*grid.shape[:2], *tiles.shape[1:]))
+    if "means" in values and len(run.latent_shape) == 1:
+        draw_walks(folder, Subject(run, data, name, key))
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))

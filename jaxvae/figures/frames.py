@@ -1,4 +1,4 @@
-"""What a model dreams while it learns: samples of the same z, kept at some steps of the training."""
+"""What is kept of a model while it learns: samples of the same z, and where the same images lie in its latent space."""
 
 from __future__ import annotations
 
@@ -10,35 +10,77 @@ import numpy as np
 from jaxvae.data.numpy_files import mapped
 from jaxvae.data.prepare import unit
 
-FRAMES = "samples"
+FRAMES, CODES = "samples", "codes"  # folders of the run directory
+LABELS = "labels.npy"  # of the images whose codes are kept
 
 
 def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
     """Keeps what the model dreams at this step, uint8 [N, H, W, C]: samples from the same z throughout training."""
-    folder = workdir / FRAMES
-    folder.mkdir(exist_ok=True)
-    np.save(folder / "new.npy", np.round(255 * np.nan_to_num(means)).astype(np.uint8))
-    (folder / "new.npy").replace(folder / f"{step:09d}.npy")
+    pixels = np.round(255 * np.nan_to_num(means)).astype(np.uint8)
+    _keep(workdir / FRAMES, _name(step), pixels)
+
+
+def save_codes(workdir: Path, step: int, means: np.ndarray, labels: np.ndarray | None) -> None:
+    """Keeps the posterior means [N, Z] of the same images throughout training, as float16, and once their classes [N].
+
+    Half precision is finer than a dot of a picture.
+    """
+    with np.errstate(over="ignore"):  # beyond 65,504 it is infinite, and no picture shows it
+        _keep(workdir / CODES, _name(step), means.astype(np.float16))
+    if labels is not None and not (workdir / CODES / LABELS).exists():
+        _keep(workdir / CODES, LABELS, labels.astype(np.int32))
 
 
 def forget_frames(workdir: Path, step: int) -> None:
     """Removes what was kept after this step: a run that goes on from there dreams anew."""
-    for path in (workdir / FRAMES).glob("[0-9]*.npy"):
-        if int(path.stem) > step:
-            path.unlink()
+    for folder in (FRAMES, CODES):
+        for path in (workdir / folder).glob("[0-9]*.npy"):
+            if int(path.stem) > step:
+                path.unlink()
 
 
 def read_frames(workdir: Path) -> dict[int, np.ndarray]:
     """{step: float [N, H, W, C] in [0, 1]}, ascending; ValueError names a file that holds no such frame."""
-    paths = sorted(path for path in (workdir / FRAMES).glob("*.npy") if path.stem.isdecimal())
-    frames: dict[int, np.ndarray] = {}
-    for path in paths:
-        try:
-            frame = mapped(path)
-            first = next(iter(frames.values()), frame)
-            if frame.dtype != np.uint8 or frame.ndim != 4 or frame.shape != first.shape:
-                raise ValueError(f"{frame.dtype} {list(frame.shape)}")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} holds no frame of this training ({error}); remove it.") from error
-        frames[int(path.stem)] = frame
+    frames = _read(workdir / FRAMES, np.uint8, 4)
     return {step: np.asarray(unit(jnp.asarray(frame))) for step, frame in frames.items()}
+
+
+def read_codes(workdir: Path) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """({step: float32 [N, Z]}, ascending; the classes int [N] or None); ValueError names a file that is no such one."""
+    codes = {step: kept.astype(np.float32) for step, kept in _read(workdir / CODES, np.float16, 2).items()}
+    path = workdir / CODES / LABELS
+    if not codes or not path.exists():
+        return codes, None
+    count = len(next(iter(codes.values())))
+    return codes, _checked(path, np.int32, lambda labels: labels.shape == (count,))
+
+
+def _name(step: int) -> str:
+    return f"{step:09d}.npy"
+
+
+def _keep(folder: Path, name: str, array: np.ndarray) -> None:
+    """Writes the array, whole or not at all."""
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "new.npy", array)
+    (folder / "new.npy").replace(folder / name)
+
+
+def _read(folder: Path, dtype: type, rank: int) -> dict[int, np.ndarray]:
+    """{step: array} of all that was kept in this folder, ascending, all of one shape."""
+    kept: dict[int, np.ndarray] = {}
+    for path in sorted(path for path in folder.glob("*.npy") if path.stem.isdecimal()):
+        shapes = {array.shape for array in kept.values()}
+        kept[int(path.stem)] = _checked(path, dtype, lambda a, s=shapes: a.ndim == rank and s <= {a.shape})
+    return kept
+
+
+def _checked(path: Path, dtype: type, fits) -> np.ndarray:
+    """The array of a file, mapped; ValueError where it is damaged, of another type, or does not fit."""
+    try:
+        array = mapped(path)
+        if array.dtype != dtype or not fits(array):
+            raise ValueError(f"{array.dtype} {list(array.shape)}")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} holds no frame of this training ({error}); remove it.") from error
+    return array

@@ -12,11 +12,14 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae.data.dataset import DataSet, Split
+from jaxvae.distributions import has_kl_each, kl_each
+from jaxvae.figures.pictures import pictures
 from jaxvae.run import Run
 from jaxvae.terms import example_keys
 
 PREPARE, DRAW = 0, 1  # purposes folded into the subject's key
-BATCH = 500  # images encoded at once
+BATCH = 500  # images encoded or decoded at once
+KL_OF = 1000
 
 
 class Looked(NamedTuple):
@@ -49,6 +52,11 @@ class Subject:
         label = self.split.label
         return None if label is None or label.ndim != 1 else self.split.labels(np.arange(len(self.split)))
 
+    def class_name(self, label: int) -> str:
+        """What a class is called."""
+        names = self.data.class_names
+        return names[int(label)] if 0 <= int(label) < len(names) else str(int(label))
+
     def key_of(self, purpose: int) -> Array:
         """The key of one purpose: the same at every call."""
         return random.fold_in(random.clone(self.key), purpose)
@@ -69,6 +77,52 @@ class Subject:
             )
         starts = range(0, len(self.split), BATCH)
         return np.concatenate([self._means(np.arange(i, min(i + BATCH, len(self.split)))) for i in starts])
+
+    @cached_property
+    def said(self) -> np.ndarray:
+        """What each dimension says of an image, [Z]: its KL, nats, mean over at most KL_OF images; where that does not
+        part by dimension, the variance of the means.
+        """
+        shown = self.examples(np.arange(min(KL_OF, len(self.split))))
+        q, p = self._densities(self.run.variables, shown.x, self.run.condition(shown.condition, len(shown.x)))
+        return np.asarray(kl_each(q, p)[0].mean(0)) if has_kl_each(q, p) else self.means.var(0)
+
+    @cached_property
+    def middle(self) -> np.ndarray:
+        """Where walks start that start from no image, [Z]: the middle of a standard normal prior, else of the codes."""
+        return np.zeros_like(self.means[0]) if self.at_the_prior else self.means.mean(0)
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """The deviation that a walk's reach is measured in, [Z]: the prior's where it is standard, else the codes'."""
+        return np.ones_like(self.means[0]) if self.at_the_prior else self.means.std(0)
+
+    @property
+    def at_the_prior(self) -> bool:
+        """Whether codes are held near a standard normal prior, so that walks are measured by it."""
+        return self.run.config.model.prior == "standard" and self.run.config.model.posterior != "point"
+
+    def decoded(self, z: np.ndarray, condition: np.ndarray | None = None) -> np.ndarray:
+        """What is seen at z [..., Z]: pictures [..., H, W, C] of the mean of p(x|z); `condition` [...] or [..., C]."""
+        flat = z.reshape(-1, z.shape[-1])
+        if condition is not None:
+            condition = condition.reshape(len(flat), *condition.shape[z.ndim - 1 :])
+        parts = [slice(i, i + BATCH) for i in range(0, len(flat), BATCH)]
+        given = [None if condition is None else condition[part] for part in parts]
+        seen = np.concatenate(
+            [pictures(self.run.decode(flat[part], c).mean()) for part, c in zip(parts, given, strict=True)]
+        )
+        return seen.reshape(*z.shape[:-1], *seen.shape[1:])
+
+    @cached_property
+    def _densities(self) -> Any:
+        model = self.run.model
+
+        def densities(variables: Any, x: Array, condition: Array | None) -> tuple[Any, Any]:
+            q = model.apply(variables, x, condition, method="infer")
+            return q, model.apply(variables, condition, method="prior")
+
+        return jax.jit(densities)
 
     @cached_property
     def _prepare(self) -> Any:

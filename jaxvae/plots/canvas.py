@@ -1,6 +1,7 @@
 """The one style of all figures, and how a file of theirs appears: whole, or not at all."""
 
 import os
+import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +41,7 @@ STYLE = {
 }
 
 DPI = 150
+CHARACTER, LINE = 0.075, 0.19  # inches that a subtitle's letters are wide, mostly, and its lines high
 
 
 @contextmanager
@@ -70,10 +72,17 @@ def new_figure(path, width, height, dpi=DPI):
             figure.savefig(vectors, format="svg", metadata={"Date": None})
 
 
-def write_title(axes, title, subtitle):
-    """Write a bold title and, below it, a line that says what to see."""
-    axes.set_title(title, pad=24)
-    axes.annotate(subtitle, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", color=GREY)
+def lines_of(subtitle, inches):
+    """The subtitle in lines that are no wider."""
+    return textwrap.wrap(subtitle, max(20, int(inches / CHARACTER)))
+
+
+def write_title(axes, title, subtitle, inches=None):
+    """Write a bold title and, below it, what to see: in one line, or in lines of so many inches."""
+    lines = [subtitle] if inches is None else lines_of(subtitle, inches)
+    axes.set_title(title, pad=24 + LINE * 72 * (len(lines) - 1))
+    where = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate("\n".join(lines), (0, 1), (0, 8), **where, color=GREY, linespacing=1.3)
 
 
 def write_haloed(axes, x, y, text, **style):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from jaxvae.plots.canvas import DPI, GREY, new_figure, replacing, write_title
+from jaxvae.plots.canvas import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 CELL = 168  # pixels above which one image of a gallery is not enlarged further
@@ -79,7 +79,9 @@ def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     height, width = picture.shape[:2]
     # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
     dpi = max(DPI, DPI * width // PICTURE)
-    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, 0.75, 0.2))
+    wide = max(width, 6 * dpi) / dpi
+    above = 0.75 + LINE * (len(lines_of(subtitle, wide)) - 1)
+    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, above, 0.2))
     full_width, full_height = x + max(width, 6 * dpi) + right, y + height + top
     # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
     with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
@@ -88,7 +90,7 @@ def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        write_title(axes, title, subtitle)
+        write_title(axes, title, subtitle, wide)
         yield axes
 
 
@@ -164,11 +166,12 @@ def training(path, steps, frames):
         _label_rows(axes, centres, [f"step {int(steps[index]):,}" for index in chosen])
 
 
-def manifold(path, grid, *, quantiles=None):
+def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the prior", given=""):
     """Draw a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1.
 
     quantiles [R] are the prior's quantiles at which the columns, left to right, and the rows, bottom to top, were
-    decoded; by default the middles of R equally probable parts, (i + 1/2) / R.
+    decoded; by default the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two dimensions,
+    two `of` so many; `whose` quantiles they are; `given`, a phrase, what the model was told besides.
     """
     grid = _checked("grid", grid, "RRHWC")
     side = len(grid)
@@ -180,8 +183,9 @@ def manifold(path, grid, *, quantiles=None):
     ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
     places = np.interp(ticks, middles if quantiles is None else quantiles, middles)
     labels = [f"{tick:.0%}" for tick in ticks]
-    subtitle = "the mean of p(x|z) at equally probable steps of a two-dimensional z"
+    rest = f", the other {of - 2} dimensions in their middle" if of > 2 else ""
+    subtitle = f"the mean of p(x|z) at equally probable steps of {names[0]} and {names[1]}{rest}{given}"
     with _gallery(path, picture, "The latent space, decoded", subtitle, left=0.9, bottom=0.7) as axes:
         axes.set_xticks(places * picture.shape[1] - 0.5, labels)
         axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
-        axes.set(xlabel="z1, quantile of the prior", ylabel="z2, quantile of the prior")
+        axes.set(xlabel=f"{names[0]}, quantile of {whose}", ylabel=f"{names[1]}, quantile of {whose}")
