@@ -91,6 +91,20 @@ FIGURES = {
         "each tile stands for an equal share of what the model imagines. Look for smooth changes between kinds, and "
         "for the regions in between, where images are ambiguous.",
     ),
+    "interpolation": (
+        "From one image to another",
+        "Rows of decoded images that change gradually from one test image into another.",
+        "At the ends of a row stand two images; between them, what the decoder makes of evenly spaced points between "
+        "their codes. A good latent space passes through plausible images all the way; where it shows two images laid "
+        "over one another, the walk crosses a hole that no image's code comes near.",
+    ),
+    "traversal": (
+        "What each dimension says",
+        "Rows of decoded images; in each row one latent dimension moves from low to high, the others are fixed.",
+        "Each row moves one latent dimension and leaves the others in the middle; beside it stands its rate, what it "
+        "says of an image. The dimensions that say most come first. A row that changes one thing alone (slant, width) "
+        "is a dimension with a meaning of its own, which nothing in the bound asks for.",
+    ),
     "latent_plane": (
         "Where the encoder puts the images",
         "A scatter plot of the posterior means of images in two dimensions, coloured by label.",

@@ -10,7 +10,9 @@ from jaxvae.config import SPLITS
 from jaxvae.typed import positive, require, shown, whole
 
 RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
+RANGES |= {"steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
 SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
+SUFFIXES |= dict.fromkeys(("interpolate", "traverse", "manifold", "attribute", "arithmetic"), (".png",))
 
 
 def named(text: str) -> Path:
@@ -30,7 +32,7 @@ def check_options(options: argparse.Namespace) -> None:
             require_place(f"--{name}", value)
     for name in given.keys() & RANGES:
         whole(f"--{name}", given[name], *RANGES[name])
-    for name in given.keys() & {"temperature", "seconds"}:
+    for name in given.keys() & {"temperature", "seconds", "reach"}:
         positive(f"--{name}", given[name])
     for split in given.get("splits", ()):
         if split not in SPLITS:

@@ -27,6 +27,7 @@ from jaxvae.cli import guarded
 from jaxvae.config import Config
 from jaxvae.configfile import read_config
 from jaxvae.finished import Finished, read
+from jaxvae.markdown import code, plain, table
 from jaxvae.options import named, require_out
 from jaxvae.peers import comparison
 from jaxvae.storage import write_whole
@@ -283,21 +284,6 @@ def first_line(name: str) -> str:
     path = CONFIGS / f"{name}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.exists() else None
     return plain((text or "-").splitlines()[0])
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def plain(value: Any) -> str:
-    """Text of unknown origin, in one line that markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]|<>&~!#])", r"\\\1", " ".join(str(value).split()))
-
-
-def code(text: str) -> str:
-    """A config's string, as code in a cell of a table."""
-    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 if __name__ == "__main__":

@@ -48,6 +48,25 @@ def own_cache(tmp_path_factory):
         os.environ["JAXVAE_CACHE"] = before
 
 
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """A run directory of the digits, two latent dimensions, some steps old: to be looked at, without figures."""
+    from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+    from jaxvae.loop import train_and_evaluate
+
+    config = Config(
+        data=Data(batch_size=96, pipeline="resident"),
+        model=Model(encoder="mlp(32)", decoder="mlp(32)"),
+        optimizer=Optimizer(learning_rate=3e-3, ema=0.9),
+        train=Train(steps=60, engine="scan", validate_every=30, checkpoint_every=60),
+        evaluate=Evaluate(samples=1),
+    )
+    folder = tmp_path_factory.mktemp("looked-at") / "digits"
+    with mock.patch("jaxvae.figures.draw_figures"), mock.patch("jaxvae.health.diagnose"):
+        train_and_evaluate(config, folder, say=lambda line: None)
+    return folder
+
+
 @pytest.fixture
 def cache_folder(tmp_path, monkeypatch):
     """A cache of the test's own."""

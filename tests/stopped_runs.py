@@ -297,7 +297,7 @@ def differences(run: Path, whole: Path) -> list[str]:
     found += [
         f"{path} has no manifest" for path in (run / CHECKPOINTS).iterdir() if not (path / "manifest.json").exists()
     ]
-    pictures = [name for name in names & others if name.startswith(("samples/", "figures/"))]
+    pictures = [name for name in names & others if name.startswith(("samples/", "codes/", "figures/"))]
     found += [name for name in sorted(pictures) if (run / name).read_bytes() != (whole / name).read_bytes()]
     page, other = ((path / "report.html").read_text() for path in (run, whole))
     found += ["report.html"] * (not page.endswith("</html>\n") or page.count("<img") != other.count("<img"))

@@ -43,6 +43,7 @@ FLOORS = [
         "evaluate",
         "checkup",
         "latent.maps",
+        "latent.planes",
         "latent.walks",
         "latent",
     ],
@@ -84,6 +85,8 @@ FLOORS = [
         "plots.charts",
         "plots.galleries",
         "plots.walks",
+        "plots.comparison",
+        "plots.planes",
         "plots",
         "captions",
         "page",
@@ -125,12 +128,18 @@ FLOORS = [
         "figures.subject",
         "figures.basics",
         "figures.walks",
+        "figures.planes",
         "figures",
         "loop",
         "ensemble",
+        "markdown",
+        "finished",
+        "comparison",
+        "figures.comparison",
         "verbs.opened",
         "verbs.runs",
         "verbs.walks",
+        "verbs.comparison",
         "verbs",
         "limits",
         "benchmark",
@@ -141,13 +150,12 @@ FLOORS = [
         "parsers",
         "cli",
         "peers",
-        "finished",
         "zoo",
     ],
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

@@ -23,7 +23,7 @@ from jaxvae.diagnosis import Finding
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.interrupt import Interrupted
-from jaxvae.loop import claim, take_steps
+from jaxvae.loop import claim, next_stop, take_steps
 from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state, first_state
 from jaxvae.step import State
 
@@ -132,8 +132,9 @@ def assert_same_bits(run, other):
     for name in ("metrics.jsonl", "events.jsonl"):
         assert (workdir / name).read_bytes() == (its_workdir / name).read_bytes()
     assert checkpoint.good_steps(workdir / CHECKPOINTS) == checkpoint.good_steps(its_workdir / CHECKPOINTS)
-    frames = [sorted(path.name for path in (folder / "samples").iterdir()) for folder in (workdir, its_workdir)]
-    assert frames[0] == frames[1]
+    for kept in ("samples", "codes"):
+        frames = [{path.name: path.read_bytes() for path in (f / kept).iterdir()} for f in (workdir, its_workdir)]
+        assert frames[0] == frames[1]
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ def test_stopped_by_a_signal_it_comes_to_the_same_bits(scanned, recovered, tmp_p
         yield caught
 
     def stop_at(now, *args):
-        usual = min((now // n + 1) * n for n in (3, 8, 10))
+        usual = next_stop(now, *args)
         if not now < step <= usual:
             return usual
         caught.append(15)

@@ -15,9 +15,9 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import checkpoint, results
+from jaxvae import checkpoint, figures, results
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.data.dataset import from_arrays
+from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS, abstract_state
@@ -98,9 +98,21 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
 
 def test_frames_of_training_are_kept_early_and_at_every_validation(whole):
     frames = sorted((whole.workdir / "samples").iterdir())
-    assert [int(path.stem) for path in frames] == [0, 10, 20, 30, 40, 60]
+    assert [int(path.stem) for path in frames] == [0, 1, 2, 4, 8, 16, 20, 32, 40, 60]
     assert all(np.load(path).shape == (16, 8, 8, 1) for path in frames)
     assert not np.array_equal(np.load(frames[0]), np.load(frames[-1]))
+
+
+def test_with_each_frame_the_means_of_the_same_validation_images_are_kept(whole):
+    codes, labels = figures.read_codes(whole.workdir)
+    assert list(codes) == list(figures.read_frames(whole.workdir))
+    data = open_data("digits", None, whole.config.data.validation)
+    image, label, _ = data.splits["validation"].take(np.arange(len(labels)))
+    np.testing.assert_array_equal(labels, label)
+    # binarized by a draw of each image's own: within what a draw moves, its mean is there
+    means = whole.encode(image / np.float32(255) > 0.5).mean()
+    assert np.corrcoef(np.ravel(means), np.ravel(codes[STEPS]))[0, 1] > 0.9
+    assert not np.array_equal(codes[0], codes[STEPS])
 
 
 def test_results_carry_protocol_and_standard_errors(whole):

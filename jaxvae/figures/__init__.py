@@ -9,23 +9,27 @@ from jax import Array, random
 
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
-from jaxvae.figures.basics import draw_plane, draw_reconstructions
+from jaxvae.figures.basics import draw_reconstructions, draw_samples
 from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
+from jaxvae.figures.planes import draw_map, draw_plane
 from jaxvae.figures.subject import Subject
 from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
 from jaxvae.logbook import read_metrics
 from jaxvae.run import Run
 
 FIGURES = "figures"
+RECONSTRUCTED, SAMPLED = 24, 64
 
 __all__ = [
     "FIGURES",
     "Subject",
     "conditions",
     "draw_figures",
+    "draw_map",
     "draw_plane",
     "draw_reconstructions",
+    "draw_samples",
     "dream",
     "forget_frames",
     "pictures",
@@ -55,8 +59,8 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     name = "test" if "test" in scored else next(iter(scored))
     split, values = data.splits[name], scored[name]
     keys = random.split(key, 3)
-    draw_reconstructions(folder / "reconstructions.png", run, split, 48, keys[:2])
-    plots.samples(folder / "samples.png", dream(run, data, keys[2], 64))
+    draw_reconstructions(folder / "reconstructions.png", run, split, RECONSTRUCTED, keys[:2])
+    draw_samples(folder, run, data, keys[2], SAMPLED)
     if records := read_metrics(workdir):
         plots.curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
@@ -64,8 +68,11 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
             folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
         )
     if "means" in values:
-        draw_plane(folder / "latent_plane.png", values["means"], split, circles="elbo" in values)
-    if "means" in values and len(run.latent_shape) == 1:
-        draw_walks(folder, Subject(run, data, name, key))
+        subject = Subject(run, data, name, random.clone(key))
+        draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
+        if values["means"].shape[1] > 2:
+            draw_map(folder / "latent_map.png", subject, values["means"])
+        if len(run.latent_shape) == 1:
+            draw_walks(folder, subject)
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))

@@ -1,4 +1,4 @@
-"""The images of a split above their reconstructions, and where the encoder puts them all."""
+"""The images of a split above their reconstructions and what these miss; and what a temperature does to samples."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
-from jaxvae import latent
 from jaxvae.data.corrupt import CORRUPT
-from jaxvae.data.dataset import Split
-from jaxvae.figures.pictures import pictures
+from jaxvae.data.dataset import DataSet, Split
+from jaxvae.figures.pictures import conditions, pictures, residuals
 from jaxvae.run import Run
+
+TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25)
 
 
 def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array) -> None:
-    """The first n images of the split above their reconstructions; of a model trained on corrupted inputs, corrupted
-    between the two, and restored. Of the keys [2] one prepares and corrupts, the other draws z.
+    """The first n images of the split above their reconstructions, and below these the residuals; of a model trained
+    on corrupted inputs, corrupted between the two, and restored. Of the keys [2] one prepares and corrupts, the other
+    draws z.
     """
     from jaxvae import plots
 
@@ -27,22 +29,25 @@ def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array
     corrupted = run.corrupt(corrupting, x) if run.parts.corrupted else None
     again = run.reconstruct(drawing, x if corrupted is None else corrupted, label if run.conditional else None)
     plots.reconstructions(
-        path, pictures(x), pictures(again), corrupted=None if corrupted is None else pictures(corrupted)
+        path,
+        pictures(x),
+        pictures(again),
+        corrupted=None if corrupted is None else pictures(corrupted),
+        residuals=residuals(x, again),
     )
 
 
-def draw_plane(path: Path, means: np.ndarray, split, *, circles: bool) -> None:
-    """The posterior means of all scored examples, coloured by label; their principal plane above two dimensions."""
+def draw_samples(folder: Path, run: Run, data: DataSet, key: Array, n: int) -> dict[str, np.ndarray]:
+    """samples.png, means of p(x|z) for n draws z ~ p(z); and temperatures.png, what the same draws are when the prior's
+    spread is multiplied by each of TEMPERATURES. The latter not where z is chosen from a codebook, without a spread.
+    """
     from jaxvae import plots
 
-    axes: tuple[str, ...] = ("z1", "z2")
-    if means.shape[1] == 1:
-        means, axes = np.concatenate([means, np.zeros_like(means)], 1), ("z1", "(the latent has one dimension)")
-    elif means.shape[1] > 2:
-        means, shares = latent.principal_plane(means)
-        axes = tuple(
-            f"{order} principal component ({share:.0%} of the variance)"
-            for order, share in zip(("first", "second"), shares, strict=True)
-        )
-    label = split.labels(np.arange(len(split))) if split.label is not None and split.label.ndim == 1 else None
-    plots.latent_plane(path, means, label, axes=axes, circles=circles)
+    keys, condition = random.split(key, n), conditions(run.parts, data, n)
+    drawn = [run.generate(random.clone(keys), temperature=t, condition=condition)[1].mean() for t in TEMPERATURES]
+    rows = np.stack([pictures(means) for means in drawn])
+    plots.samples(folder / "samples.png", rows[TEMPERATURES.index(1.0)])
+    if not np.array_equal(rows[0], rows[-1]):
+        shown = np.linspace(0, n - 1, min(n, 12)).astype(int)  # over all classes, where there are conditions
+        plots.temperatures(folder / "temperatures.png", TEMPERATURES, rows[:, shown])
+    return {"temperatures": np.array(TEMPERATURES), "means": rows}

@@ -35,7 +35,32 @@ def pictures(means: Array) -> np.ndarray:
     shown = np.asarray(means)
     if shown.ndim == 3:
         return curves_of(shown)
-    return np.clip(shown if shown.shape[-1] in (1, 3) else shown[..., :1], 0.0, 1.0)
+    return np.clip(in_colour(shown), 0.0, 1.0)
+
+
+def in_colour(images: np.ndarray) -> np.ndarray:
+    """The channels of images [N, H, W, C] that are shown: all of 1 or 3, else the first."""
+    return images if images.shape[-1] in (1, 3) else images[..., :1]
+
+
+def residuals(x: Array, means: Array) -> np.ndarray:
+    """x - means of [N, H, W, C], signed, [N, H, W, 1]: of colours the mean over the channels that are shown.
+
+    Of sequences [N, L, C], the first channel's, as bars [N, H, W, 1] about a middle line: up where x is above its mean.
+    """
+    difference = np.asarray(x, np.float32) - np.asarray(means, np.float32)
+    if difference.ndim == 3:
+        return bars_of(difference[..., 0])
+    return in_colour(difference).mean(-1, keepdims=True)
+
+
+def bars_of(values: np.ndarray) -> np.ndarray:
+    """Pictures [N, H, W, 1] of signed values [N, L]: bars from the middle to each value, +-1 the edges, holding it."""
+    bounded = np.clip(np.nan_to_num(values), -1.0, 1.0).repeat(max(1, -(-CURVE // values.shape[1])), axis=1)
+    height = (CURVE - 1) / 2 - np.arange(CURVE)  # of each row above the middle, in pixels
+    reached = np.round(np.abs(bounded) * CURVE / 2)[:, None]
+    side = np.sign(bounded)[:, None] * height[None, :, None]
+    return np.where((side > 0) & (side < reached), bounded[:, None], 0.0)[..., None]
 
 
 def curves_of(sequences: np.ndarray) -> np.ndarray:

@@ -4,13 +4,13 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
+from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
 from jaxvae.latent.walks import (
     along,
     great_circle,
     line,
     nudges,
     plane,
-    principal_plane,
     quantile_grid,
     quantiles,
     traversal,
@@ -19,6 +19,7 @@ from jaxvae.latent.walks import (
 __all__ = [
     "along",
     "decode",
+    "ellipses",
     "encode",
     "generate",
     "great_circle",
@@ -26,6 +27,7 @@ __all__ = [
     "line",
     "nudges",
     "plane",
+    "principal_axes",
     "principal_plane",
     "quantile_grid",
     "quantiles",

@@ -17,7 +17,7 @@ PARALLEL = 1e-4  # radians between two directions, and to their opposite, below 
 def line(start: Array, end: Array, steps: int) -> Array:
     """[T, *Z]: T = `steps` points on the straight line from `start` to `end` [*Z], both included."""
     t = fractions(steps, jnp.ndim(start))
-    return (1 - t) * start + t * end
+    return (1 - t) * start[None] + t * end[None]
 
 
 def great_circle(start: Array, end: Array, steps: int) -> Array:
@@ -28,19 +28,24 @@ def great_circle(start: Array, end: Array, steps: int) -> Array:
     straight line where the two point the same way, exactly opposite ways, or one of them is 0.
     """
     t = fractions(steps, jnp.ndim(start))
-    lengths = jnp.sqrt(jnp.sum(start**2)), jnp.sqrt(jnp.sum(end**2))
+    lengths = length(start), length(end)
     short = jnp.minimum(*lengths) < 1e-6
-    a, b = (each / jnp.where(short, 1.0, length) for each, length in zip((start, end), lengths, strict=True))
-    angle = jnp.arctan2(jnp.sqrt(jnp.sum((a - b) ** 2)), jnp.sqrt(jnp.sum((a + b) ** 2))) * 2  # exact when small
+    a, b = (each / jnp.where(short, 1.0, long) for each, long in zip((start, end), lengths, strict=True))
+    angle = 2 * jnp.arctan2(length(a - b), length(a + b))  # exact, too, where it is small
     straight = short | (angle < PARALLEL) | (angle > jnp.pi - PARALLEL)
     safe = jnp.where(straight, 1.0, angle)
-    turned = (jnp.sin((1 - t) * safe) * a + jnp.sin(t * safe) * b) / jnp.sin(safe)
+    turned = (jnp.sin((1 - t) * safe) * a[None] + jnp.sin(t * safe) * b[None]) / jnp.sin(safe)
     return jnp.where(straight, line(start, end, steps), ((1 - t) * lengths[0] + t * lengths[1]) * turned)
+
+
+def length(z: Array) -> Array:
+    """The Euclidean length of z, with a gradient at 0, too."""
+    return jnp.sqrt(jnp.sum(z**2) + 1e-24)
 
 
 def along(z: Array, direction: Array, strengths: Array) -> Array:
     """[T, N, *Z]: the codes z [N, *Z], moved by each strength [T] times `direction` [*Z]."""
-    return z[None] + jnp.reshape(strengths, (-1, *(1,) * jnp.ndim(z))) * direction
+    return z[None] + jnp.reshape(strengths, (-1, *(1,) * jnp.ndim(z))) * direction[None, None]
 
 
 def traversal(z: Array, dimension: int, values: Array) -> Array:
@@ -69,13 +74,6 @@ def quantiles(side: int) -> np.ndarray:
 def quantile_grid(side: int) -> np.ndarray:
     """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 the largest z2."""
     return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(quantiles(side))))
-
-
-def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two leading principal components of means [N, Z]: coordinates [N, 2] and their shares of the variance [2]."""
-    centred = means - means.mean(0)
-    left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
-    return left[:, :2] * strengths[:2], strengths[:2] ** 2 / max((strengths**2).sum(), 1e-12)
 
 
 def fractions(steps: int, rank: int) -> Array:

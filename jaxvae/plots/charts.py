@@ -1,18 +1,11 @@
-"""Curves, bars and the latent plane. Axis letters: N images, Z latent dimensions."""
+"""Curves and bars. Axis letter: Z latent dimensions."""
 
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import to_hex
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Patch
+from matplotlib.patches import Patch
 
-from jaxvae.plots.canvas import BLUE, GREY, LIGHT_BLUE, PALE, VERMILION, new_figure, write_haloed, write_title
-
-# Petroff's ten colours (arXiv:2107.02270), chosen so that every pair stays apart under each kind of colour blindness.
-CLASSES = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"]
-CLASSES += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
+from jaxvae.plots.canvas import BLUE, GREY, LIGHT_BLUE, VERMILION, new_figure, write_haloed, write_title
 
 ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
 INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
@@ -126,70 +119,3 @@ def kl_per_dimension(path, kl, active):
         write_title(
             axes, f"KL per latent dimension: {kl.sum():.2f} nats in total", f"{active.sum()} of {len(kl)} active"
         )
-
-
-def _classes(labels, count):
-    """Return the classes and the index of each point's class; without labels no class, and 0 for each of the points."""
-    return (np.array([]), np.zeros(count, int)) if labels is None else np.unique(labels, return_inverse=True)
-
-
-def _class_colours(count):
-    """Return `count` colours: ten that colour-blind readers can tell apart, and beyond those, steps of one scale."""
-    scale = matplotlib.colormaps["turbo"](np.linspace(0.04, 0.96, count))
-    return CLASSES[:count] if count <= len(CLASSES) else [to_hex(colour) for colour in scale]
-
-
-def _name_classes(axes, means, labels, classes, colours):
-    """Name each class in a legend and, unless they are too many to be told apart, at its median."""
-    for label in classes if len(classes) <= 20 else ():
-        x, y = np.median(means[labels == label], axis=0)
-        write_haloed(axes, x, y, str(label), weight="bold", fontsize=12, ha="center", va="center")
-    handles = [Line2D([], [], marker="o", ls="", color=colour, ms=7) for colour in colours]
-    names = [str(label) for label in classes]
-    columns = -(-len(classes) // 20)
-    axes.legend(handles, names, title="label", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
-
-
-def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True):
-    """Draw the posterior means [N,2], coloured by labels [N] (ints, or None), over the prior's circles of radius 1, 2.
-
-    axes are the two axes' names: two latent dimensions, or two principal components. Without circles the dots set the
-    scale: for a model that holds its means near no prior. Means that are not finite are
-    left out.
-    """
-    means = np.asarray(means, float)
-    if means.ndim != 2 or means.shape[1] != 2 or (labels is not None and len(labels) != len(means)):
-        raise ValueError(
-            f"means have shape {means.shape} and there are {None if labels is None else len(labels)} labels; expected "
-            "[N,2] and N, or None: choose two dimensions, or project on two."
-        )
-    finite = np.isfinite(means).all(axis=1)
-    means, labels = means[finite], None if labels is None else np.asarray(labels)[finite]
-    classes, codes = _classes(labels, len(means))
-    colours = np.array(_class_colours(len(classes)) if len(classes) else [BLUE])
-    # A shuffled order, the same at every drawing: otherwise the last class would cover the others.
-    order = np.random.default_rng(0).permutation(len(means))
-    with new_figure(path, 6.7 + 0.9 * -(-len(classes) // 20), 6.8) as figure:
-        figure.set_layout_engine("constrained")
-        plane = figure.add_subplot(aspect="equal")
-        size = np.clip(20000 / max(len(means), 1), 4, 30)
-        plane.scatter(*means[order].T, s=size, c=colours[codes[order]], alpha=0.7, lw=0, rasterized=True)
-        if circles:
-            _prior_circles(plane)
-        reach = 1.05 * max(2.2 if circles else 0.01, np.abs(means).max(initial=0.0))
-        plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=axes[0], ylabel=axes[1])
-        if len(classes):
-            _name_classes(plane, means, labels, classes, colours)
-        told = (
-            "one dot an image: the mean of q(z|x); dashed: the prior's radius 1 and 2"
-            if circles
-            else "one dot an image"
-        )
-        write_title(plane, "The latent space", told)
-
-
-def _prior_circles(axes):
-    """Draw the circles that hold 39% and 86% of a standard normal prior's plane."""
-    for radius in (1, 2):
-        axes.add_patch(Circle((0, 0), radius, fill=False, ls="--", lw=1, color=PALE, zorder=0.9))
-        write_haloed(axes, 0, -radius, f"radius {radius}", color=GREY, fontsize=8, ha="center", va="top")

@@ -8,9 +8,10 @@ T moments of training.
 from contextlib import contextmanager
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from jaxvae.plots.canvas import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
+from jaxvae.plots.canvas import BLUE, DPI, GREY, LINE, VERMILION, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 CELL = 168  # pixels above which one image of a gallery is not enlarged further
@@ -110,20 +111,40 @@ def _label_rows(axes, centres, labels):
         axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
 
 
-def reconstructions(path, originals, reconstructions, *, corrupted=None):
+def signed_colours(values, limit):
+    """Return the colours [...,3] of signed `values` [...]: white at 0, VERMILION from +limit on, BLUE from -limit."""
+    share = np.clip(np.nan_to_num(values) / limit, -1.0, 1.0)[..., None]
+    return 1.0 - np.abs(share) * (1.0 - np.where(share > 0, to_rgb(VERMILION), to_rgb(BLUE)))
+
+
+def _limit_of(residuals):
+    """Return a round number that nearly all residuals lie within, at least 0.05."""
+    large = np.quantile(np.abs(np.nan_to_num(residuals)), 0.99)
+    return min(limit for limit in (0.05, 0.1, 0.2, 0.5, 1.0, np.inf) if limit >= min(large, 1.0))
+
+
+def reconstructions(path, originals, reconstructions, *, corrupted=None, residuals=None):
     """Draw originals [N,H,W,C] above their reconstructions [N,H,W,C], at most 16 a row.
 
-    Where these are of `corrupted` originals [N,H,W,C], they stand between the two.
+    Where these are of `corrupted` originals [N,H,W,C], they stand between the two. `residuals` [N,H,W,1], signed, stand
+    below both, in colours.
     """
     shown = {"originals": originals, "corrupted": corrupted, "reconstructions": reconstructions}
     shown = {name: _checked(name, images, "NHWC") for name, images in shown.items() if images is not None}
-    originals, *others = shown.values()
+    originals = shown["originals"]
     for name, images in shown.items():
         if images.shape != originals.shape:
             raise ValueError(
                 f"originals have shape {originals.shape} and {name} {images.shape}; expected one shape: "
                 f"give the {name} of all originals, in the same order."
             )
+    labels = ["original", "reconstruction"] if corrupted is None else ["original", "corrupted", "restored"]
+    if residuals is not None:
+        residuals = _checked("residuals", residuals, "NHWC")
+        limit = _limit_of(residuals)
+        shown["residuals"] = signed_colours(residuals[..., 0], limit)
+        shown = {name: np.broadcast_to(images, (*images.shape[:3], 3)) for name, images in shown.items()}
+        labels.append("residual")
     blocks = -(-len(originals) // 16)
     columns = -(-len(originals) // blocks)
     rows = [
@@ -131,14 +152,42 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None):
         for start in range(0, len(originals), columns)
         for images in shown.values()
     ]
-    picture, centres = _stacked(rows, [*[GAP] * len(others), 16] * blocks)
+    picture, centres = _stacked(rows, [*[GAP] * (len(shown) - 1), 16] * blocks)
     title, subtitle = "Reconstructions", "the image x above, the mean of p(x|z) for one z from q(z|x) below"
-    labels = ["original", "reconstruction"]
     if corrupted is not None:
-        title, labels = "Restored images", ["original", "corrupted", "restored"]
+        title = "Restored images"
         subtitle = "the image x, what the encoder is shown of it, and the mean of p(x|z) for one z that it draws"
-    with _gallery(path, picture, title, subtitle, left=1.3) as axes:
+    with _gallery(path, picture, title, subtitle, left=1.3, bottom=0.2 if residuals is None else 0.75) as axes:
         _label_rows(axes, centres, labels * blocks)
+        if residuals is not None:
+            _colour_bar(axes, limit, picture.shape)
+
+
+def _colour_bar(axes, limit, shape):
+    """Draw the scale of the residuals below a gallery's picture of this shape [H,W,...]."""
+    figure = axes.figure
+    left, bottom, width, height = axes.get_position().bounds
+    scale = figure.add_axes(
+        (
+            left,
+            bottom - 0.32 * figure.dpi / shape[0] * height,
+            2.4 * figure.dpi / shape[1] * width,
+            0.12 * figure.dpi / shape[0] * height,
+        )
+    )
+    scale.imshow(signed_colours(np.linspace(-limit, limit, 201)[None], limit), aspect="auto")
+    scale.set(yticks=[], xticks=[0, 100, 200], xticklabels=[f"−{limit:g} or less", "0", f"+{limit:g} or more"])
+    scale.tick_params(labelsize=8)
+    scale.grid(False)
+    scale.annotate(
+        "residual, x minus the mean",
+        (1, 0.5),
+        (36, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="center",
+        color=GREY,
+    )
 
 
 def samples(path, means):
@@ -148,6 +197,19 @@ def samples(path, means):
     picture = mosaic(_fitted(means, columns), columns, GAP)
     with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
         pass
+
+
+def temperatures(path, values, means):
+    """Draw means [T,N,H,W,C] of p(x|z) for the same N draws z at T temperatures `values`: a row a temperature."""
+    means = _checked("means", means, "TNHWC")
+    if len(values) != len(means):
+        raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
+    columns = means.shape[1]
+    rows = [mosaic(_fitted(row, columns), columns, GAP) for row in means]
+    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    subtitle = "each column is one draw from the prior, whose spread is multiplied by the temperature"
+    with _gallery(path, picture, "What the temperature does", subtitle, left=1.3) as axes:
+        _label_rows(axes, centres, [f"{value:g}" + " (the prior)" * (value == 1) for value in values])
 
 
 def training(path, steps, frames):

@@ -1,0 +1,48 @@
+"""`jaxvae compare`: several runs in one table and one figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from jax import random
+
+from jaxvae import comparison
+from jaxvae.figures.comparison import draw_comparison
+from jaxvae.figures.subject import Subject
+from jaxvae.plots.canvas import replacing
+from jaxvae.plots.comparison import MOST
+from jaxvae.verbs.opened import publish, reopened
+
+COMPARED = Path("compared")
+
+
+def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: str | None, trust: bool) -> None:
+    """Prints the table and writes it as table.md and table.json, with figure.png, .svg and .npz, into the folder `out`.
+
+    ValueError where the runs' numbers were not measured alike, unless they are to be `mixed`.
+    """
+    found = comparison.read_runs(runs)
+    if len(found) < 2:
+        raise ValueError(f"compare takes two runs or more, and {len(found)} was given: name another run directory.")
+    if not mixed:
+        comparison.require_one_protocol(found)
+    table = comparison.compare_runs(found)
+    print(comparison.as_text(table))
+    folder = out or COMPARED
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"table.md": comparison.as_markdown(table), "table.json": json.dumps(table, indent=1, allow_nan=False)}
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(folder / name)
+    drawn = found[:MOST]
+    subjects = {}
+    for one in drawn:
+        data = reopened(one.run.config, data_dir).data
+        subjects[one.name] = Subject(one.run, data, "test", random.key(0))
+    figure = folder / "figure.png"
+    publish(figure, draw_comparison(figure, subjects, {one.name: one.test for one in drawn}))
+    if len(found) > MOST:
+        print(f"the figure shows the first {MOST} of {len(found)} runs.")
