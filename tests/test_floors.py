@@ -136,8 +136,18 @@ FLOORS = [
         "finished",
         "comparison",
         "figures.comparison",
+        "explorer.codes",
+        "explorer.functions",
+        "explorer.known",
+        "explorer.asked",
+        "explorer.answers",
+        "explorer.guard",
+        "explorer.app",
+        "explorer.server",
+        "explorer",
         "verbs.opened",
         "verbs.runs",
+        "verbs.exploring",
         "verbs.walks",
         "verbs.comparison",
         "verbs",
@@ -155,7 +165,7 @@ FLOORS = [
 ]
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
-OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
+OUTSIDE |= {"starlette", "uvicorn", "matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},
