@@ -32,7 +32,9 @@ def make_app(known: Known, name: str) -> App:
         Route(f"/api/{question}", partial(answered, known, answer), methods=["POST"])
         for question, answer in ANSWERS.items()
     ]
-    return guarded(Starlette(routes=routes), longest(known))
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # no address is made of what a request says
+    return guarded(app, longest(known))
 
 
 def longest(known: Known) -> int:
