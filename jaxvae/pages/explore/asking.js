@@ -1,14 +1,21 @@
 // Questions to the server. A line of questions holds one under way and the newest that waits: dragging never queues.
 
 const trouble = document.getElementById("trouble");
+let asking = 0; // questions under way, told in the page for who waits for it
 
 function say(text) {
   trouble.textContent = text;
   trouble.hidden = !text;
 }
 
+function count(change) {
+  asking += change;
+  document.body.dataset.asking = asking;
+}
+
 export async function ask(question, body) {
   let answer, content;
+  count(1);
   try {
     const options = body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
     answer = await fetch(`/api/${question}`, options || {});
@@ -16,6 +23,8 @@ export async function ask(question, body) {
   } catch {
     say("The server does not answer. Start it again: jaxvae explore RUN.");
     return null;
+  } finally {
+    count(-1);
   }
   say(answer.ok ? "" : content.error);
   return answer.ok ? content : null;
