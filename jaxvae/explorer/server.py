@@ -20,7 +20,8 @@ GOODBYE = 1  # seconds that answers under way are given at the end
 
 def listening(port: int) -> socket.socket:
     """A socket on loopback, at this port or, for 0, a free one; ValueError where it cannot be had."""
-    found = socket.socket()
+    # of the protocol by name: asyncio then sends at once, and no answer waits 40 ms for the client to confirm its head
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free; one in use is not
     try:
         found.bind((LOOPBACK, port))

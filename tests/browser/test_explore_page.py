@@ -273,8 +273,9 @@ def test_the_keyboard_alone_will_do(explored, known):
 
 def test_every_control_has_a_name(explored):
     unnamed = explored.evaluate(
-        """[...document.querySelectorAll("button, input, select, canvas[tabindex]")].filter(each =>
-          !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()).map(each => each.outerHTML)"""
+        """[...document.querySelectorAll("button, input, select, canvas[tabindex]")]
+          .filter(each => !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim())
+          .map(each => each.outerHTML)"""
     )
     assert unnamed == []
     assert explored.locator("[aria-live=polite]").count() >= 1
