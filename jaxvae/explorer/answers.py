@@ -94,13 +94,13 @@ def plane(known: Known, asked: Fields) -> Answer:
     of = flat(known)
     two, low, high = window(of, asked)
     z = fields.numbers(asked, "z", len(of.says))
-    side = int(np.clip(PLANE // max(pictures(np.zeros((1, *known.subject.run.shape))).shape[1:3]), 5, 20))
+    side = side_of(pictures(np.zeros((1, *known.subject.run.shape))).shape[1:3])
     values = low + (np.arange(side, dtype=np.float32) + 0.5) / side * (high - low)
     grid = np.asarray(latent.plane(jnp.asarray(z), two, jnp.asarray(values))).reshape(side**2, -1)
     tiles = decode(known, moved(known, grid, asked), given(known, asked, side**2))
     _, h, w, c = tiles.shape
     whole = tiles.reshape(side, side, h, w, c).transpose(0, 2, 1, 3, 4).reshape(1, side * h, side * w, c)
-    return {"picture": packed(whole), "low": low, "high": high}
+    return {"picture": packed(whole), "side": side, "low": low, "high": high}
 
 
 def dots(known: Known, asked: Fields) -> Answer:
@@ -214,6 +214,11 @@ def flat(known: Known) -> Flat:
     if known.flat is None:
         raise ValueError(known.refused)
     return known.flat
+
+
+def side_of(size: tuple[int, ...]) -> int:
+    """How many pictures (height, width) the decoded plane has each way: fewer of large ones, and of tiny ones."""
+    return 14 if max(size) < 16 else int(np.clip(PLANE // max(size), 5, 20))
 
 
 def shown(known: Known, z: np.ndarray, asked: Fields) -> Answer:

@@ -10,6 +10,7 @@ export function makeAttributes() {
   const names = model.flat.attributes;
   if (!names.length) {
     get("none").hidden = true;
+    get("attributes").querySelector(".soft").hidden = true;
     get("strengths").append(element("p", model.condition.kind === "none"
       ? "There are none: these images have no classes."
       : "This model is told the class itself: choose it beside the picture. Its codes say the rest."));

@@ -21,6 +21,7 @@ function describe() {
   const { encoder, posterior, prior } = model.model;
   get("lead").textContent = `${size}, encoder ${encoder}, posterior ${posterior}, prior ${prior}; `
     + `${model.images.toLocaleString("en")} ${model.split} images.`;
+  get("images-title").textContent = `${model.split[0].toUpperCase()}${model.split.slice(1)} images`;
   get("refused").textContent = model.refused;
   get("refused").hidden = !model.refused;
   for (const part of document.querySelectorAll(".flat")) part.hidden ||= !model.flat;

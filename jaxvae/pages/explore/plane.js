@@ -15,6 +15,7 @@ let two = [0, 1];
 let reach = { low: -3, high: 3 };
 let dots = { x: [], y: [], classes: [] };
 let tiles = null;
+let cells = 1; // along each side of the decoded plane
 let still = null; // all but the cross, drawn once
 const hidden = new Set();
 const questions = newest();
@@ -70,6 +71,7 @@ function background() {
     const picture = unpack(answer.picture)[0];
     tiles = element("canvas", undefined, { width: picture.width, height: picture.height });
     tiles.getContext("2d").putImageData(imageData(picture), 0, 0);
+    cells = answer.side;
     redraw();
   });
 }
@@ -159,6 +161,7 @@ function paint(context, side) {
   if (dark) {
     context.imageSmoothingEnabled = false;
     context.drawImage(tiles, MARGIN, 0, side, side);
+    if (tiles.height / cells < 16) seams(context, side);
   }
   context.save();
   context.beginPath();
@@ -171,9 +174,26 @@ function paint(context, side) {
   ticks(context, side, ink);
 }
 
+// Tiny pictures fill their frames: without a seam they run together.
+function seams(context, side) {
+  context.strokeStyle = "#46525e";
+  context.lineWidth = Math.max(2, side / 200);
+  context.beginPath();
+  for (let i = 1; i < cells; i++) {
+    const place = (i / cells) * side;
+    context.moveTo(MARGIN + place, 0);
+    context.lineTo(MARGIN + place, side);
+    context.moveTo(MARGIN, place);
+    context.lineTo(MARGIN + side, place);
+  }
+  context.stroke();
+}
+
 function scatter(context, side, dark) {
-  const size = (side / 600) * Math.min(4, Math.max(2.3, 130 / Math.sqrt(dots.x.length)));
-  context.globalAlpha = dark ? 0.9 : 0.8;
+  const size = Math.max(0.75, side / 600) * Math.min(4, Math.max(2.3, 130 / Math.sqrt(dots.x.length)));
+  context.globalAlpha = dark ? 1 : 0.8;
+  context.strokeStyle = "rgb(0 0 0 / .7)";
+  context.lineWidth = Math.min(0.8, side / 750);
   for (let i = 0; i < dots.x.length; i++) {
     if (hidden.has(dots.classes[i])) continue;
     const [x, y] = at(side, dots.x[i], dots.y[i]);
@@ -181,6 +201,7 @@ function scatter(context, side, dark) {
     context.arc(x, y, size, 0, 7);
     context.fillStyle = colour(dots.classes[i]);
     context.fill();
+    if (dark) context.stroke();
   }
   context.globalAlpha = 1;
 }
@@ -196,7 +217,7 @@ function haloed(context, text, x, y, ink = "#1f2933", halo = "#ffffff") {
 
 function names(context, side) {
   const count = (model.classes || []).length;
-  if (count < 2 || count > 20) return;
+  if (count < 2 || count > 20 || model.condition.kind !== "none") return; // codes need not say what the model is told
   context.font = "700 15px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";

@@ -13,7 +13,7 @@ export function fillReading(place, answer, name, choose) {
     numbers(answer),
   );
   const parts = [pair];
-  if (answer.neighbours) parts.push(element("h3", "Nearest test images, by their codes"), neighbours(answer.neighbours, choose));
+  if (answer.neighbours) parts.push(element("h3", "Nearest images, by their codes"), neighbours(answer.neighbours, choose));
   place.replaceChildren(...parts);
 }
 
@@ -50,7 +50,7 @@ function bars(z) {
 function neighbours({ positions, labels, distances, pictures }, choose) {
   const place = element("div", undefined, { className: "strip" });
   place.setAttribute("role", "toolbar");
-  place.setAttribute("aria-label", "Nearest test images");
+  place.setAttribute("aria-label", "Nearest images");
   const names = positions.map((position, i) =>
     `image ${position}${labels && labels[i] >= 0 ? `, ${model.classes[labels[i]]}` : ""}, at distance ${number(distances[i])}`);
   strip(place, unpack(pictures), names, (i) => choose(positions[i]));

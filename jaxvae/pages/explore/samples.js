@@ -9,6 +9,9 @@ const questions = newest();
 let seed = 0;
 
 export function makeSamples() {
+  if (model.model.posterior.startsWith("point")) {
+    get("samples-note").textContent += " This autoencoder's codes were held near no prior: its draws fall where no image's code is.";
+  }
   get("temperature").max = model.steps.hottest;
   get("temperature").addEventListener("input", fill);
   get("again").addEventListener("click", () => { seed = (seed + 1) % 2 ** 31; fill(); });
