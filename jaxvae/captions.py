@@ -72,10 +72,11 @@ QUANTITIES = {
 FIGURES = {
     "reconstructions": (
         "What survives the code",
-        "Rows of original images, each above the image that the decoder makes of its code.",
+        "Rows of original images, each above the image that the decoder makes of its code, and above their difference.",
         "Above, an image; below it, what the decoder makes of the image's code. What is the same in both went through "
-        "the code; what differs was lost. Blur is honest: the picture is the mean of p(x|z), an average of all the "
-        "images that the model finds plausible for this code.",
+        "the code; what differs was lost: the residual shows it, orange where the image is brighter than its "
+        "reconstruction, blue where it is darker. Blur is honest: the picture is the mean of p(x|z), an average of all "
+        "the images that the model finds plausible for this code.",
     ),
     "samples": (
         "What the model imagines",
@@ -107,11 +108,13 @@ FIGURES = {
     ),
     "latent_plane": (
         "Where the encoder puts the images",
-        "A scatter plot of the posterior means of images in two dimensions, coloured by label.",
+        "A scatter plot of the posterior means of images in two dimensions, coloured by label, with ellipses around "
+        "some.",
         "Each dot is one image at the mean of its q(z|x). The colours are the labels, added afterwards: unless the "
         "model is conditional, it never saw them, and groups that have formed were found from the pixels alone. Of a "
         "standard normal prior, the dashed circles hold 39% and 86%: dots far outside them are images that samples "
-        "will hardly ever resemble.",
+        "will hardly ever resemble. An ellipse is one standard deviation of an image's q(z|x): the codes in it may all "
+        "stand for that image. Where ellipses overlap, so do the codes of different images.",
     ),
     "kl_per_dimension": (
         "Which dimensions carry information",
@@ -132,6 +135,35 @@ FIGURES = {
         "Each column is one z that stays fixed while the decoder changes. Early rows show the average image; the kinds "
         "part later, and details come last.",
     ),
+    "latent_map": (
+        "Who is near whom",
+        "A scatter plot of images placed by t-SNE so that neighbours in the latent space are neighbours, coloured by "
+        "label.",
+        "A latent space of many dimensions has no one plane that shows it all. This map (t-SNE) keeps each image near "
+        "its nearest neighbours in z, and gives up the rest: how far two groups lie apart, how large a group is, and "
+        "where it lies mean nothing here. Groups that are told apart here are apart in z; others may be, too.",
+    ),
+    "temperatures": (
+        "What the temperature does",
+        "Rows of generated images, a row for each temperature; each column is the same draw from the prior.",
+        "The prior's spread is multiplied by the temperature. Below 1 the draws stay near the prior's middle, where "
+        "images are alike and typical; above 1 they go to places that the decoder has hardly seen. Variety is bought "
+        "with failures. Only at 1 are these samples of the model.",
+    ),
+    "plane": (
+        "The latent space unfolds",
+        "A film of dots, one for each image, coloured by label, that part from one heap into groups as training goes "
+        "on.",
+        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last, and the axes "
+        "stay as they are. At first all images lie in a heap, as the encoder tells nothing apart; then the decoder "
+        "finds a use for z, and they part. Between two moments that were kept the dots go straight.",
+    ),
+    "walk": (
+        "A walk through the latent space",
+        "A film of a decoded image that changes while a dot moves along a closed path through the latent space.",
+        "The dot is z, the image the mean of p(x|z) there. Small steps change the image a little: the decoder has "
+        "learned a continuous space, and the images between the kinds are its own invention.",
+    ),
 }
 
 # In place of "reconstructions" where a model was trained on corrupted inputs.
@@ -143,3 +175,63 @@ RESTORED = (
     "other images. Blur is honest: the picture is the mean of p(x|z), an average of all the images that the model "
     "finds plausible for this code.",
 )
+
+# What the small drawings beside the numbers mean.
+INTERVALS = (
+    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
+    "the second a tighter one: their distance is what the approximate posterior costs. Where the bars of two splits "
+    "overlap, the model does as well on the one as on the other."
+)
+COSTS = (
+    "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
+    "code is known (distortion). Together they are minus the ELBO, where β is 1."
+)
+
+# Each row: a recorded quantity of training -> (its title, its unit).
+CURVES = {
+    "elbo": ("ELBO, larger is better", "nats"),
+    "loss": ("Loss, what is minimised", ""),
+    "rate": ("Rate, KL(q(z|x) ‖ p(z))", "nats"),
+    "distortion": ("Distortion, −E[log p(x|z)]", "nats"),
+    "perplexity": ("Codes in use (perplexity)", ""),
+    "learning_rate": ("Learning rate", ""),
+    "beta": ("β, the weight of the rate", ""),
+    "grad_norm": ("Gradient norm", ""),
+    "scale": ("What the updates are multiplied by", ""),
+    "skipped": ("Steps skipped so far", ""),
+    "streak": ("Steps skipped in a row", ""),
+    "spikes": ("Losses far above so far", ""),
+}
+
+# Each row: a question, its answer's place in the page, what to know before looking, and the figures that answer it.
+QUESTIONS = [
+    (
+        "What does the code keep?",
+        "keeps",
+        "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
+        ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
+    ),
+    (
+        "What does it imagine?",
+        "imagines",
+        "Nothing goes in here but numbers drawn at random, and what is asked for in words.",
+        ("samples", "temperatures", "conditional", "neighbours"),
+    ),
+    (
+        "What does the latent space look like?",
+        "latent",
+        "Each image has its place among the codes. Near places should mean similar images, and the way between two "
+        "should lead over images, too.",
+        (
+            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal"),
+            *("attributes", "arithmetic"),
+        ),
+    ),
+    (
+        "How did training go?",
+        "training",
+        "From the first step to the last.",
+        ("curves", "training", "animation"),
+    ),
+]
+OTHERS = ("What else was drawn?", "others", "Figures of another origin than the ones above.")

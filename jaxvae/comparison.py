@@ -73,8 +73,11 @@ def require_one_protocol(found: Sequence[Finished]) -> None:
 
 def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
     """The content of a table: each run's numbers of the test split and its own choices, what is shared, what is not."""
-    fields = [{name: value for name, (value, _) in configs.flatten(one.run.config).items()} for one in found]
-    own = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1 and told(name)]
+    fields = [
+        {name: value for name, (value, may_change) in configs.flatten(one.run.config).items() if told(name, may_change)}
+        for one in found
+    ]
+    own = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
     runs = [
         {
             "name": one.name,
@@ -91,9 +94,9 @@ def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
     return {"version": VERSION, "protocol": shared, "differs": disagreements(found), "runs": runs}
 
 
-def told(name: str) -> bool:
+def told(name: str, may_change: bool) -> bool:
     """Whether a field of the config is a choice that a reader of a table looks for."""
-    return name.split(".")[0] in ("data", "model", "objective", "optimizer") or name in ("train.steps", "train.samples")
+    return name == "train.steps" or not (may_change or name in ("train.seed", "train.seeds", "train.sweep"))
 
 
 def numbers_of(one: Finished) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from jaxvae.data.cache import DECODED_LIMIT
 from jaxvae.typed import MOST, fits, require, shown
 
 VERSION = 1
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "left_out")
 
 
 def may_change(default: Any) -> Any:
@@ -32,6 +32,8 @@ class Data:
     prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
     batch_size: int = 128
     validation: float = 0.1  # share of the training images held out (from 1 on: their number)
+    # classes that training never sees: their test images become the split 'left_out', the others are left away
+    leave_out: tuple[int, ...] = ()
     pipeline: str = "auto"  # resident | streaming | auto: by size against the device's memory
     corrupt: str = "none"  # none | noise(scale) | mask(share) | salt_and_pepper(share) | blur(scale): of training alone
     size: int | None = None  # of a folder's images: the central square of each, resized; None: they have one size

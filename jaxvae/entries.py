@@ -49,6 +49,13 @@ def whole(value: Any, name: str, expected: str) -> int:
     return number
 
 
+def steps(value: Any) -> int:
+    """The value, where it is a number of steps that a chain can take; ValueError for another."""
+    if whole(value, "steps", "two or more steps of the chain") < 2:
+        raise ValueError(f"steps={value!r}: expected two or more steps of the chain, a whole number.")
+    return int(value)
+
+
 def keys(value: Any, name: str, *, many: bool = False) -> Any:
     """The value, where it is a key of jax.random, or with `many` a row of at least one; ValueError for another."""
     typed = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)

@@ -68,6 +68,7 @@ def set_up(
         channels=wanted.channels,
         decoded_limit=wanted.decoded_limit,
         workers=wanted.workers,
+        leave_out=wanted.leave_out,
     )
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
@@ -136,9 +137,15 @@ def check_against(config: Config, data: DataSet) -> None:
         )
     for split in config.evaluate.splits:
         if split not in data.splits:
+            see = "data.leave_out" if split == "left_out" else "data.validation"
             raise ValueError(
-                f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see data.validation."
+                f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see {see}."
             )
+    if config.data.leave_out and config.model.condition == "label":
+        raise ValueError(
+            f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class knows "
+            "nothing of a class that it never was told. Choose model.condition='none'."
+        )
     flags = os.environ.get("XLA_FLAGS", "")
     if config.train.deterministic and jax.default_backend() == "gpu" and "xla_gpu_deterministic_ops=true" not in flags:
         raise ValueError(

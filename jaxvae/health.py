@@ -34,10 +34,13 @@ def diagnose(
 ) -> None:
     """Adds the findings about the weights that were scored to the `results` that `results.score` gave with `values`.
 
-    Of the test images, or else of the first split that was scored; none where a score is not finite. All processes
-    measure, as all of them score.
+    Of the test images, or else of the first split that was scored; none where a score is not finite. Classes that
+    training never saw say nothing of its health. All processes measure, as all of them score.
     """
-    split = "test" if "test" in values else next(iter(values))
+    seen = [name for name in values if name != "left_out"]
+    if not seen:
+        return
+    split = "test" if "test" in seen else seen[0]
     results["diagnosis"] = []
     if not np.isfinite(values[split]["rate"] + values[split]["distortion"]).all():
         return  # there is nothing to be said of such numbers; training said where they came from

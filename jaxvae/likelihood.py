@@ -178,6 +178,7 @@ class LogisticMixtureLikelihood(nn.Module):
     components: int
     support = "coded"
     mass = True
+    couples = True  # the channels of a pixel
 
     def features(self, channels: int) -> int:
         return self.components * self._each(channels)

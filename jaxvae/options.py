@@ -37,13 +37,23 @@ def check_options(options: argparse.Namespace) -> None:
     for split in given.get("splits", ()):
         if split not in SPLITS:
             raise ValueError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
-    if "run" in given and not options.run.is_dir():
-        kind = "is a file, but" if options.run.exists() else "is no run directory: there is no such folder;"
-        raise ValueError(f"{options.run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
+    if "run" in given:
+        require_run(options.run)
     if "workdir" in given:
         require_room("--workdir", options.workdir)
-    if "out" in given:
+    for run in given.get("runs", ()):
+        require_run(run)
+    if "out" in given and options.name_of_verb == "compare":
+        require_room("--out", options.out)
+    elif "out" in given:
         require_out(options.out, SUFFIXES.get(options.name_of_verb, ()))
+
+
+def require_run(run: Path) -> None:
+    """ValueError for what is no folder."""
+    if not run.is_dir():
+        kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
+        raise ValueError(f"{run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
 
 
 def require_text(name: str, text: str) -> None:

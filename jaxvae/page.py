@@ -1,67 +1,62 @@
-"""How a page is written: numbers and tables as HTML, and the style of it all.
+"""How a page is written: numbers and tables as HTML, and the whole of it, that asks nobody for anything.
 
-What goes in is text of unknown origin: it passes through `escape` on its way to the page.
+What goes in is text of unknown origin: it passes through `escape` on its way to the page, or through `data`.
 """
 
+import base64
+import hashlib
+import json
 import math
 import sys
 from html import escape
+from importlib import resources
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fbfbfa; --card: #fff; --ink: #1f2933; --soft: #52606d; --line: #d9dfe4;
-  --accent: #005b8f; --ill: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14181c; --card: #1d2329; --ink: #e6eaee; --soft: #a9b4be; --line: #364049;
-    --accent: #7cc0ee; --ill: #f2857c; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
-header, main, footer { max-width: 60rem; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 2.5rem; } footer { padding-bottom: 3rem; color: var(--soft); font-size: .9rem; }
-h1 { margin: 0; font-size: clamp(1.6rem, 5vw, 2.3rem); line-height: 1.2; overflow-wrap: anywhere; }
-h1 small { display: block; color: var(--accent); font-size: 1rem; font-weight: 600; }
-h2 { margin: 2.5rem 0 .75rem; font-size: 1.35rem; } h3 { margin: 0 0 .5rem; font-size: 1.1rem; }
-p, figcaption { max-width: 44rem; } .lead { font-size: 1.15rem; } .soft, figcaption, caption { color: var(--soft); }
-.findings { list-style: none; margin: 0 0 1.5rem; padding: 0; max-width: 44rem; }
-.findings li { margin: 0 0 .6rem; padding: .5rem 1rem; border-left: .3rem solid var(--line); background: var(--card); }
-.findings .note { border-color: var(--accent); } .findings .illness { border-color: var(--ill); }
-.findings code { overflow-wrap: anywhere; }
-.missing { border-left: .3rem solid var(--accent); padding: .4rem 1rem; background: var(--card); }
-table { width: 100%; border-collapse: collapse; margin: 0 0 1.5rem; font-size: .95rem; }
-caption { text-align: left; padding-bottom: .4rem; }
-th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-top: 1px solid var(--line);
-  overflow-wrap: break-word; }
-thead th { border-top: 0; color: var(--soft); font-weight: 600; } tbody th { width: 30%; font-weight: 600; }
-.numbers tbody th { width: 22%; }
-.numbers td:nth-child(2) { width: 24%; font-weight: 600; font-variant-numeric: tabular-nums; }
-td:last-child, th:last-child { padding-right: 0; }
-figure { margin: 0 0 2rem; padding: 1.25rem; background: var(--card); border: 1px solid var(--line);
-  border-radius: .6rem; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto .9rem; background: #fff; border-radius: .3rem; }
-pre { overflow-x: auto; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
-code { font: .9rem/1.5 ui-monospace, monospace; }
-@media (max-width: 40rem) {
-  figure { padding: .75rem; } .numbers thead { display: none; }
-  .numbers tr { display: grid; grid-template-columns: 1fr auto; border-top: 1px solid var(--line); }
-  tbody th { width: 45%; } .numbers th, .numbers td { border: 0; width: auto !important; }
-  .numbers td { padding-right: 0; }
-  .numbers td:nth-child(3) { grid-column: 1 / -1; padding-top: 0; color: var(--soft); } }
-@media print { figure { break-inside: avoid; } }
-"""
+# No source of anything but the page itself: its one script and its one style are named by their digests, so that no
+# text of a run can become either, and pictures are data within it.
+POLICY = (
+    "default-src 'none'; connect-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+    "script-src '{script}'; style-src '{style}'"
+)
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>{style}</style>
 </head>
 <body>
 {body}
+<script>{script}</script>
 </body>
 </html>
 """
+
+
+def part(name):
+    """Return the text of a file of jaxvae/pages: a style or a script, as it stands in a page."""
+    return "\n" + (resources.files("jaxvae") / "pages" / name).read_text(encoding="utf-8")
+
+
+def digest(text):
+    """Return the source expression of the Content-Security-Policy (W3C, level 3, sec. 2.3.1) that allows the text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def whole(title, body, style, script):
+    """Return a page of an escaped title and body, with the one style and the one script that it lets act."""
+    policy = POLICY.format(script=digest(script), style=digest(style))
+    return PAGE.format(title=title, body=body, style=style, script=script, policy=policy)
+
+
+def data(name, content):
+    """Write what a script reads, as JSON from which no text can break out, whatever tag it spells."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":  # in JSON they stand in strings alone, where this means the same
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f'<script type="application/json" id="data-{name}">{text}</script>'
 
 
 def finite(value):
@@ -98,6 +93,13 @@ def measured(entry):
     return f"{number(float(value), decimals)} ± {number(float(stderr), decimals)}"
 
 
+def tree(content, *names):
+    """Return the dict that nested dicts hold under these names, {} where there is none."""
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
 def table(head, rows, caption="", kind=""):
     """Lay out rows of escaped cells, the first cell of each being its header."""
     titles = "".join(f"<th scope='col'>{title}</th>" for title in head)
@@ -116,12 +118,12 @@ def flat(tree, prefix=""):
     return pairs
 
 
-def field_table(tree, head=("Field", "Value")):
+def field_table(tree, caption, head=("Field", "Value")):
     """Lay out nested dicts as a table of field and value."""
     # Where a phone is too narrow for a dotted name, it breaks after a dot.
     names = [escape(name).replace(".", ".<wbr>") for name, _ in flat(tree)]
     values = [text(value) for _, value in flat(tree)]
-    return table(head, [(f"<code>{name}</code>", value) for name, value in zip(names, values, strict=True)])
+    return table(head, [(f"<code>{name}</code>", value) for name, value in zip(names, values, strict=True)], caption)
 
 
 def missing(text):

@@ -18,6 +18,8 @@ from jaxvae.actions import (
 from jaxvae.config import SPLITS
 from jaxvae.options import named
 
+FILMS = "a folder for the films (default: RUN/explored)"
+
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jaxvae", description="Variational autoencoders in JAX.", allow_abbrev=False)
@@ -92,13 +94,14 @@ def of_run(sub: argparse.ArgumentParser, count: int) -> None:
 def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
     """The verbs that look into a run's latent space; each writes a picture (.png, .svg) and its arrays (.npz)."""
 
-    def looking(name: str, text: str, *, images: bool = True) -> argparse.ArgumentParser:
+    def looking(name: str, text: str, *, images: bool = True, out: str = "") -> argparse.ArgumentParser:
         sub = verb(name, exploring_verb, text)
         of_run(sub, 0)
         if images:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--split", choices=SPLITS, help="whose images (default: test)")
-            sub.add_argument("--out", type=named, help=f"the picture to write (default: RUN/explored/{name}.png)")
+            what = f"the picture to write (default: RUN/explored/{name}.png)"
+            sub.add_argument("--out", type=named, help=out or what)
         return sub
 
     sub = looking("interpolate", "walk through the latent space from one image to another")
@@ -124,7 +127,7 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     for name in ("a", "b", "c"):
         sub.add_argument(f"--{name}", help="an image's number, or an attribute: label=3, slant, not:loops")
     sub.add_argument("--columns", type=named, help="a .csv or .npz of your own attributes, a row for each stored image")
-    sub = looking("animate", "the training and the latent space as moving pictures (GIF, or MP4)")
+    sub = looking("animate", "the training and the latent space as moving pictures (GIF, or MP4)", out=FILMS)
     sub.add_argument("--format", choices=("gif", "mp4"), default="gif")
     sub.add_argument("--seconds", type=float, default=6.0, help="how long each lasts (default 6)")
     sub = verb("compare", exploring_verb, "one table and one figure of several runs")

@@ -1,18 +1,18 @@
 """The report of a run: its directory in, one self-contained HTML file out, readable without a network or JavaScript.
 
-Whatever comes from a file is text of unknown origin: it passes through `escape` or `page.text` on its way there.
+Whatever comes from a file is text of unknown origin: it passes through `escape`, `page.text` or `page.data`.
 """
 
-import base64
 import json
 import os
 from html import escape
 from pathlib import Path
 
-from jaxvae import captions, page, sealed
+from jaxvae import captions, embedded, interactive, page, scoreboard, sealed
 
 REPORT = "report.html"
-LEVELS = ("fine", "note", "illness")  # of a finding about the model's health
+WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case
+TOUCHED = ("curves", "latent_plane")  # figures in whose place the script puts something that can be touched
 
 
 def _read(path):
@@ -31,13 +31,6 @@ def _object(text):
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__}, where an object was expected")
     return content
-
-
-def _tree(content, *names):
-    """Return the dict that nested dicts hold under these names, {} where there is none."""
-    for name in names:
-        content = content.get(name) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
 
 
 def _read_required(path):
@@ -63,153 +56,153 @@ def _read_records(path):
     return records
 
 
-def _splits(results):
-    """Return the evaluated splits of results.json, the test split first."""
-    names = [name for name, value in results.items() if isinstance(value, dict) and "examples" in value]
-    return {name: results[name] for name in sorted(names, key=lambda name: name != "test")}
+def _pictures(folder):
+    """Return {path: Picture} of the figures in the folder; before a moving one without a still, a still of it."""
+    paths = [path for path in folder.glob("*") if path.suffix in (".png", ".gif") and not path.name.startswith(".")]
+    found = {path: embedded.read(path) for path in paths}
+    for path in [path for path in paths if path.suffix == ".gif" and path.with_suffix(".png") not in found]:
+        if still := embedded.last_frame(found[path]):
+            found[path.with_suffix(".png")] = still
+    return found
 
 
-def _row(name, entry):
-    """Return the cells of one quantity: title, value, meaning."""
-    title, unit, meaning = captions.QUANTITIES.get(name, (name, "", ""))
-    samples = entry.get("samples")
-    title = f"{title}, K = {page.number(samples)}" if samples is not None else title
-    return escape(title), f"{page.measured(entry)} {unit}".strip(), escape(meaning)
+def _figure(stem, folder, pictures, known):
+    """Write one figure with its picture inside the page, its title and its caption.
 
-
-def _split_table(split, entries, explained):
-    """Lay out the numbers of one split, with the meaning of each unless an earlier table has `explained` them."""
-    rows = [
-        _row(name, entry if isinstance(entry, dict) else {"value": entry})
-        for name, entry in entries.items()
-        if name != "examples"
-    ]
-    columns = 2 if explained else 3
-    caption = f"{escape(split.capitalize())} split, {page.text(entries['examples'])} images"
-    head = ("Quantity", "Value", "What it means")
-    return page.table(head[:columns], [row[:columns] for row in rows], caption, "numbers")
-
-
-def _summary(config, results, records):
-    """Say in one sentence what was trained on what, and how well it does."""
-    size = page.text(_tree(config, "config", "model").get("latent_dim", "?"))
-    data = page.text(_tree(config, "config", "data").get("name", "?"))
-    start = f"with {size} latent dimensions, trained on <strong>{data}</strong>"
-    test = _tree(results, "test")
-    scores = (("elbo", "A variational autoencoder", "an ELBO"), ("distortion", "An autoencoder", "a distortion"))
-    for name, model, score in scores:
-        if _tree(test, name):
-            value, steps = f"<strong>{page.measured(test[name])} nats</strong>", page.text(results.get("step", "?"))
-            return f"{model} {start} for {steps} steps, scores {score} of {value} on unseen test images."
-    steps = [record["step"] for record in records if page.finite(record.get("step"))]
-    so_far = f" for {page.text(max(steps))} steps so far" if steps else ""
-    return f"An autoencoder {start}{so_far}, waits for its final evaluation."
-
-
-def _diagnosis(results):
-    """Write what the numbers say of the model's health, nothing where a run has no diagnosis."""
-    found = (results or {}).get("diagnosis")
-    found = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    if not found:
-        return ""
-    items = [f"<li class='{_level(each)}'>{_finding(each)}</li>" for each in found]
-    retry = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
-    remedies = retry if any(each.get("remedy") for each in found) else ""
-    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{remedies}"
-
-
-def _level(each):
-    """Return how serious a finding is: one of LEVELS, the first where it says something else."""
-    return each.get("level") if each.get("level") in LEVELS else LEVELS[0]
-
-
-def _finding(each):
-    """Write one finding with its remedy."""
-    remedy = f"<div>Try <code>{page.text(each['remedy'])}</code></div>" if each.get("remedy") else ""
-    head = f"{_level(each).capitalize()} · {page.text(each.get('name', '?'))}"
-    return f"<strong>{head}.</strong> {page.text(each.get('says', ''))}{remedy}"
-
-
-def _numbers(results, records):
-    """Write the section with each split's numbers, what they say, and how they were measured."""
-    parts = [
-        "<h2>The numbers</h2>",
-        "<p>In nats, unless a row says otherwise: summed over the pixels of an image, then averaged over the images. "
-        "A larger ELBO is better: −80 beats −100; a smaller distortion. After ± stands the standard error.</p>",
-    ]
-    if results is None:
-        parts.append(page.missing("There is no <code>results.json</code>: the final evaluation has not been made yet."))
-    if not records:
-        parts.append(
-            page.missing("There is no <code>metrics.jsonl</code> with records: how training went is not known.")
+    A moving picture is still until somebody plays it; it needs no script for that.
+    """
+    name = stem.replace("_", " ")
+    title, alternative, caption = known.get(stem, (name, f"Figure: {name}", name))
+    path, moving = folder / f"{stem}.png", folder / f"{stem}.gif"
+    image, remark = "", ""
+    if path in pictures:
+        image = _image(path, pictures[path], alternative, "still")
+        remark = pictures[path].said if pictures[path] else ""
+    if moving in pictures:
+        image += (
+            "<details><summary><span class='play'>Play</span><span class='stop'>Stop</span>"
+            f"<span class='unseen'> {escape(title)}</span></summary>"
+            f"{_image(moving, pictures[moving], f'{alternative} It moves.', 'moving')}</details>"
         )
-    parts.append(_diagnosis(results))
-    splits = _splits(results or {})
-    parts += [_split_table(split, entries, index > 0) for index, (split, entries) in enumerate(splits.items())]
-    shown = {"version", "protocol", "diagnosis", *splits}
-    others = {name: value for name, value in (results or {}).items() if name not in shown}
-    tables = [("How they were measured", _tree(results, "protocol")), ("Size and time", others)]
-    parts += [f"<h3>{title}</h3>{page.field_table(tree, ('What', 'Value'))}" for title, tree in tables if tree]
-    return "".join(parts)
+    remark = f" <em>(Shown {escape(remark)}.)</em>" if remark else ""
+    still = f" id='still-{stem}'" if stem in TOUCHED else ""
+    return f"<figure{still}><h3>{escape(title)}</h3>{image}<figcaption>{escape(caption)}{remark}</figcaption></figure>"
 
 
-def _figure(path, known):
-    """Write one figure with its picture inside the page, its title and its caption."""
-    name = path.stem.replace("_", " ")
-    title, alternative, caption = known.get(path.stem, (name, f"Figure: {name}", f"{name} ({path.name})"))
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
-    return f"<figure><h3>{escape(title)}</h3>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+def _image(path, picture, alternative, kind):
+    """Write a picture, or where it is."""
+    if picture is None:
+        return page.missing(f"Too large for this page: see <code>figures/{escape(path.name)}</code>.")
+    return f'<img class="{kind}" src="{picture.source}" alt="{escape(alternative)}">'
 
 
-def _pictures(folder, corrupted):
-    """Write the section of figures, in the order of captions.FIGURES, the unknown ones last by name."""
-    known = captions.FIGURES | ({"reconstructions": captions.RESTORED} if corrupted else {})
-    order = list(known)
-    paths = sorted(
-        (path for path in folder.glob("*.png") if not path.name.startswith(".")),
-        key=lambda path: (order.index(path.stem) if path.stem in known else len(order), path.name),
+def _touched(name, known):
+    """Write the place that the script fills with what can be touched, in place of the figure of that name."""
+    title, _, caption = known[name]
+    return (
+        f"<figure class='interactive' id='interactive-{name}' hidden><h3>{escape(title)}</h3><div class='area'></div>"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
-    figures = "".join(_figure(path, known) for path in paths)
-    return "<h2>The pictures</h2>" + (figures or page.missing("There are no figures in <code>figures/</code> yet."))
+
+
+def _question(stem):
+    """Return the place in captions.QUESTIONS that a figure belongs to, by its name or by what its name begins with."""
+    for place, (*_, names) in enumerate(captions.QUESTIONS):
+        if any(stem == name or stem.startswith(f"{name}_") for name in names):
+            return place
+    return len(captions.QUESTIONS)
+
+
+def _order(stem, known):
+    """Return what figures are sorted by: as their question names them, then as `known` does, then by name."""
+    listed = [name for *_, names in captions.QUESTIONS for name in names]
+    near = max((name for name in listed if stem == name or stem.startswith(f"{name}_")), key=len, default="")
+    names = list(known)
+    return listed.index(near) if near else len(listed), names.index(stem) if stem in known else len(names), stem
+
+
+def _sections(folder, pictures, touched, known):
+    """Return the sections of figures, (title, id, HTML), in the order of captions.QUESTIONS, the other figures last."""
+    stems = sorted({path.stem for path in pictures} | set(touched), key=lambda stem: _order(stem, known))
+    sections = []
+    for place, (title, name, before, _) in enumerate([*captions.QUESTIONS, (*captions.OTHERS, ())]):
+        parts = []
+        for stem in (stem for stem in stems if _question(stem) == place):
+            parts += [_touched(stem, known)] if stem in touched else []
+            drawn = any(folder / f"{stem}{ending}" in pictures for ending in (".png", ".gif"))
+            parts += [_figure(stem, folder, pictures, known)] if drawn else []
+        if parts:
+            sections.append((title, name, f"<p>{before}</p>{''.join(parts)}"))
+    return sections
 
 
 def _origin(config, environment):
-    """Write the sections that let somebody else repeat the run: its config, its command, its environment."""
+    """Return the sections that let somebody else repeat the run: its config, its command, its environment."""
     command = environment.get("command")
     told = {name: value for name, value in environment.items() if name not in ("version", "command")}
     code = (
-        f"<pre><code>{escape(str(command))}</code></pre>" if command else page.missing("The command was not recorded.")
+        f"<pre tabindex='0'><code>{escape(str(command))}</code></pre>"
+        if command
+        else page.missing("The command was not recorded.")
     )
-    return (
-        f"<h2>The config</h2>{page.field_table(_tree(config, 'config'))}"
-        f"<h2>Run it again</h2>{code}"
-        f"<h2>Where it ran</h2>{page.field_table(told, ('What', 'Value'))}"
-    )
+    fields = page.field_table(page.tree(config, "config"), "Every choice of this run")
+    return [
+        ("The config", "config", fields),
+        ("Run it again", "command", code),
+        ("Where it ran", "environment", page.field_table(told, "Versions and devices", ("What", "Value"))),
+    ]
+
+
+def _contents(sections):
+    """Write the list of the sections (title, id, HTML)."""
+    items = "".join(f"<li><a href='#{name}'>{title}</a></li>" for title, name, _ in sections)
+    return f"<nav aria-label='Contents'><strong>Contents</strong><ol>{items}</ol></nav>"
+
+
+def _body(workdir, pictures):
+    """Return the escaped title of the page and its body, with these pictures {path: Picture} or None."""
+    config, environment = (_read_required(workdir / name) for name in ("config.json", "environment.json"))
+    results, records = _read(workdir / "results.json"), _read_records(workdir / "metrics.jsonl")
+    folder = workdir / "figures"
+    touched = {"curves": interactive.curves(records), "latent_plane": interactive.dots(folder / "latent_plane.npz")}
+    touched = {name: found for name, found in touched.items() if found}
+    corrupted = "corruption" in page.tree(results, "protocol")
+    known = captions.FIGURES | ({"reconstructions": captions.RESTORED} if corrupted else {})
+    name, data = escape(workdir.name), page.text(page.tree(config, "config", "data").get("name", "?"))
+    sections = _sections(folder, pictures, touched, known)
+    none = "" if pictures else page.missing("There are no figures in <code>figures/</code> yet.")
+    sections += scoreboard.protocol(results) + _origin(config, environment)
+    body = [
+        "<a class='skip' href='#main'>Skip to the report</a>",
+        f"<header><h1><small>{data}</small>{name}</h1>",
+        f"<p class='lead'>{scoreboard.summary(config, results, records)}</p></header>",
+        f"<main id='main' tabindex='-1'>{scoreboard.numbers(results, records)}{none}{_contents(sections)}",
+        *(f"<section id='{place}'><h2>{title}</h2>{content}</section>" for title, place, content in sections),
+        f"</main><footer><p>Written by jaxvae {page.text(environment.get('jaxvae', ''))}; all of it is in this file, "
+        "and it asks no other machine for anything.</p></footer>",
+        *(page.data(name, found) for name, found in touched.items()),
+    ]
+    return f"{data} · {name}", "\n".join(body)
+
+
+def _page(workdir):
+    """Return the whole page, its pictures packed so that it takes at most MOST bytes."""
+    style, script = page.part("report.css"), page.part("report.js")
+    pictures = _pictures(workdir / "figures")
+    title, body = _body(workdir, dict.fromkeys(pictures, embedded.Picture(b"", "image/png")))
+    rest = len(page.whole(title, body, style, script).encode(errors="backslashreplace"))
+    fitted = embedded.fit(pictures, max(WANTED - rest, 0), max(MOST - rest, 0))
+    title, body = _body(workdir, fitted)
+    return page.whole(title, body, style, script)
 
 
 def write_report(workdir):
     """Write report.html of the run directory `workdir`, from its JSON files and figures; returns the file's path."""
     workdir = Path(workdir).resolve()
-    config, environment = (_read_required(workdir / name) for name in ("config.json", "environment.json"))
-    results, records = _read(workdir / "results.json"), _read_records(workdir / "metrics.jsonl")
-    name = escape(workdir.name)
-    data = page.text(_tree(config, "config", "data").get("name", "?"))
-    version = page.text(environment.get("jaxvae", ""))
-    body = [
-        f"<header><h1><small>{data}</small>{name}</h1>",
-        f"<p class='lead'>{_summary(config, results, records)}</p></header>",
-        f"<main>{_numbers(results, records)}",
-        _pictures(workdir / "figures", "corruption" in _tree(results, "protocol")),
-        f"{_origin(config, environment)}</main>",
-        f"<footer><p>Written by jaxvae {version}; all of it is in this file.</p></footer>",
-    ]
     path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # by one name: a killed process's is overwritten
     try:
-        whole = page.PAGE.format(title=f"{data} · {name}", style=page.STYLE, body="\n".join(body))
-        temporary.write_text(
-            whole, encoding="utf-8", errors="backslashreplace"
-        )  # of half a character, as JSON can hold
+        # the errors are halves of a character, as JSON can hold
+        temporary.write_text(_page(workdir), encoding="utf-8", errors="backslashreplace")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

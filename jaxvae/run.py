@@ -51,6 +51,9 @@ class Run:
         self._sample = jax.jit(partial(latent.sample, model), static_argnums=2)
         self._generate = jax.jit(partial(latent.generate, model))
         self._reconstruct = jax.jit(partial(latent.reconstruct, model))
+        self._inpaint = jax.jit(partial(latent.inpaint, model), static_argnums=4)
+        self._denoise = jax.jit(partial(latent.denoise, model), static_argnums=3)
+        self._anomaly = latent.make_anomaly(model)
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
@@ -119,6 +122,34 @@ class Run:
         x = self._checked(x, shown=True)
         return self._reconstruct(self.variables, entries.keys(key, "key"), x, self.condition(condition, len(x)))
 
+    def inpaint(
+        self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
+    ) -> latent.Completed:
+        """x [B, *X] with what is not `known`, bool [*X] or [B, *X], drawn anew by a chain of so many steps: `.x`, `.mean`.
+
+        What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.
+        """
+        x, known, steps = entries.array(x, "x", "real numbers [B, *X]"), self._known(known), entries.steps(steps)
+        self._check_shape(x.shape, "x")
+        if known.ndim == x.ndim and len(known) != len(x):
+            raise ValueError(f"known is for {len(known)} examples and x holds {len(x)}; expected as many, or one [*X].")
+        if not isinstance(x, jax.core.Tracer) and not isinstance(known, jax.core.Tracer):
+            blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
+            x = np.where(known, x, blank)
+        condition, key = self.condition(condition, len(x)), entries.keys(key, "key")
+        return self._inpaint(self.variables, key, self._checked(x), known, steps, condition)
+
+    def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
+        """The mean of p(x|z) over so many draws z ~ q(z|x) of noisy x [B, *X]: see `jaxvae.latent.denoise`.
+
+        x may be any finite numbers: noise has no need to lie where the likelihood is a density.
+        """
+        x = entries.array(x, "x", "real numbers [B, *X]")
+        self._check_shape(x.shape, "x")
+        entries.finite(x, "x")
+        condition, draws = self.condition(condition, len(x)), entries.whole(draws, "draws", "at least one draw")
+        return self._denoise(self.variables, entries.keys(key, "key"), jnp.asarray(x, jnp.float32), draws, condition)
+
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
     ) -> Array:
@@ -134,6 +165,24 @@ class Run:
         key = entries.keys(key, "key")
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
+    def anomaly(
+        self,
+        key: Array,
+        x: ArrayLike,
+        *,
+        samples: int = 100,
+        condition: ArrayLike | None = None,
+        index: ArrayLike | None = None,
+    ) -> dict[str, Array]:
+        """How strange the model finds x [B, *X], {score: [B]}, nats: -log p(x) with K = `samples`, -ELBO, rate, distortion.
+
+        Of an autoencoder, rate and distortion alone. See `jaxvae.latent.anomaly`.
+        """
+        x = self._checked(x)
+        samples = entries.whole(samples, "samples", "at least one sample")
+        condition, key, index = self.condition(condition, len(x)), entries.keys(key, "key"), self._index(index, len(x))
+        return self._anomaly(self.variables, key, x, index, condition, samples=samples)
+
     def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:
         """x as an array of the model's; `shown` to the encoder alone, and not scored, it may be corrupted."""
         given = entries.array(x, "x", "real numbers [B, *X]")
@@ -143,6 +192,22 @@ class Run:
                 check_support(self.model.likelihood.support, np.asarray(given), "x")
             entries.finite(given, "x")
         return jnp.asarray(given, jnp.float32)
+
+    def _known(self, known: ArrayLike) -> Any:
+        """`known` as an array, where it says yes or no of every value of one example, or of each in a batch."""
+        given = entries.array(known, "known", "truth values [*X] or [B, *X]")
+        if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
+            expected = ", ".join(map(str, self.shape))
+            raise ValueError(
+                f"known is {given.dtype} shaped {list(given.shape)}; expected truth values [{expected}] or "
+                f"[B, {expected}]: True where x is known."
+            )
+        whole = isinstance(given, jax.core.Tracer) or bool((given == given[..., :1]).all())
+        if getattr(self.model.likelihood, "couples", False) and not whole:
+            raise ValueError(
+                "known tells the channels of a pixel apart, which this likelihood couples; hide whole pixels."
+            )
+        return given
 
     def _index(self, index: ArrayLike | None, count: int) -> Any:
         expected = f"whole numbers [{count}] from 0 on, one for each image"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 LONGEST_TEXT = 10_000  # characters: what is longer is no name, no path and no call
+SEVERAL = {int: "whole numbers", float: "numbers"}
 WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
 MOST = 2**31 - 1  # what int32 holds: steps and indices are such
 LEAST_FLOAT, MOST_FLOAT = 1.2e-38, 3.4e38  # what float32 holds
@@ -54,7 +55,8 @@ def in_words(annotation: Any) -> str:
     words = []
     for kind in kinds_of(annotation):
         several = typing.get_origin(kind) in (tuple, list, Sequence)
-        words.append(f"a tuple of {WORDS[typing.get_args(kind)[0]]}" if several else WORDS.get(kind, str(kind)))
+        inner = typing.get_args(kind)[0] if several else None
+        words.append(f"a tuple of {SEVERAL.get(inner, WORDS.get(inner))}" if several else WORDS.get(kind, str(kind)))
     return " or ".join(words)
 
 
@@ -140,5 +142,7 @@ def converted(text: str, kind: Any) -> Any:
         return None if text.lower() == "none" else text
     if kind in (int, float):
         return kind(text)
-    value = ast.literal_eval(text) if text[:1] in ("(", "[", "'", '"') else tuple(text.replace(",", " ").split())
-    return (value,) if isinstance(value, str) else tuple(value)
+    inner = typing.get_args(kind)[0] if typing.get_args(kind) else str
+    bare = text[:1] not in ("(", "[", "'", '"')
+    value = tuple(inner(each) for each in text.replace(",", " ").split()) if bare else ast.literal_eval(text)
+    return (value,) if isinstance(value, str) or not hasattr(value, "__iter__") else tuple(value)

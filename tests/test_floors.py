@@ -45,6 +45,9 @@ FLOORS = [
         "latent.maps",
         "latent.planes",
         "latent.walks",
+        "latent.missing",
+        "latent.anomaly",
+        "latent.tours",
         "latent",
     ],
     [
@@ -84,12 +87,19 @@ FLOORS = [
         "plots.canvas",
         "plots.charts",
         "plots.galleries",
+        "plots.planes",
         "plots.walks",
         "plots.comparison",
-        "plots.planes",
+        "plots.missing",
+        "plots.anomaly",
+        "plots.films",
+        "plots.animation",
         "plots",
         "captions",
         "page",
+        "scoreboard",
+        "embedded",
+        "interactive",
         "report",
     ],
     [
@@ -129,6 +139,10 @@ FLOORS = [
         "figures.basics",
         "figures.walks",
         "figures.planes",
+        "figures.dots",
+        "figures.missing",
+        "figures.anomaly",
+        "figures.animation",
         "figures",
         "loop",
         "ensemble",
@@ -150,6 +164,7 @@ FLOORS = [
         "verbs.exploring",
         "verbs.walks",
         "verbs.comparison",
+        "verbs.animation",
         "verbs",
         "limits",
         "benchmark",
@@ -166,6 +181,7 @@ FLOORS = [
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
 OUTSIDE |= {"starlette", "uvicorn", "matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
+OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
     1: {"jax", "flax"},

@@ -1,5 +1,7 @@
 """The report: one file that holds everything, says what is missing, and lets nothing from the run act as HTML."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -29,7 +31,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.text = [], [], ""
+        self.open, self.tags, self.text, self.scripts, self.styles = [], [], "", [], []
         self.feed(text)
         assert not self.open
 
@@ -41,7 +43,14 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        inside = {"script": self.scripts, "style": self.styles}.get(self.open[-1] if self.open else "")
+        if inside is None:
+            self.text += data
+        else:
+            inside.append(data)
+
+    def every(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
@@ -62,6 +71,25 @@ def write(folder, name, content):
 def add_figures(folder, *names):
     for name in names:
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "figures" / f"{name}.png")
+
+
+def add_dots(folder, count=3, side=2, channels=1, **other):
+    """The latent plane's dots, as `figures.keep_dots` writes them."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        **{"xy": rng.normal(size=(count, 2)).astype(np.float32), "axes": np.array(["z1", "z2"])},
+        **{"circles": np.array(True), "position": np.arange(count, dtype=np.int32), "total": np.array(count)},
+        **{kind: rng.integers(0, 256, (count, side, side, channels), np.uint8) for kind in ("image", "reconstruction")},
+        "label": np.arange(count, dtype=np.int32) % 3,
+        "names": np.array(["zero", "one", "</script><b>"]),
+    }
+    arrays = {name: array for name, array in (arrays | other).items() if array is not None}
+    np.savez_compressed(folder / "figures" / "latent_plane.npz", **arrays)
+    return arrays
+
+
+def sha256(text):
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def read(folder):
@@ -135,8 +163,11 @@ def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
     write(workdir, "results", RESULTS | {"diagnosis": [ill, fine]})
     page = read(workdir)
     assert "Illness · beta. beta < 1.Try --config.objective='elbo'Fine · holes. None." in page.text
-    assert page.text.index("The numbers") < page.text.index("Illness") < page.text.index("Test split")
-    assert [attributes["class"] for tag, attributes in page.tags if tag == "li"] == ["illness", "fine"]
+    places = [
+        page.text.index(part) for part in ("The numbers", "one standard error", "Illness", "Test split", "Contents")
+    ]
+    assert places == sorted(places)
+    assert [each["class"] for each in page.every("li") if "class" in each] == ["illness", "fine"]
     assert "777" not in page.text
     assert "--workdir of its own" in page.text
     write(workdir, "results", RESULTS | {"diagnosis": "none"})
@@ -205,12 +236,23 @@ def test_numbers_and_pictures_from_corrupted_inputs_say_so(workdir):
     assert "corrupted" in image["alt"]
 
 
-def test_it_needs_no_network_and_no_script(workdir):
+def test_it_needs_no_network_and_lets_its_own_script_and_style_alone_act(workdir):
     add_figures(workdir, *captions.FIGURES)
     text = report.write_report(workdir).read_text(encoding="utf-8")
-    assert not re.search(r"https?:|//[a-z]|@import|<script|<link", re.sub(r"base64,[^\"]*", "", text), re.IGNORECASE)
-    sources = [attributes for _, attributes in Page(text).tags if {"src", "href", "srcset"} & set(attributes)]
-    assert len(sources) == len(captions.FIGURES)
+    assert not re.search(r"https?:|//[a-z]|@import|<link|url\(", re.sub(r"base64,[^\"]*", "", text), re.IGNORECASE)
+    page = Page(text)
+    addresses = [each[name] for _, each in page.tags for name in ("src", "href", "srcset") if name in each]
+    assert sum(each.startswith("data:image/") for each in addresses) == len(captions.FIGURES)
+    assert all(each.startswith(("data:image/", "#")) for each in addresses)
+    (policy,) = [each["content"] for each in page.every("meta") if "http-equiv" in each]
+    digests = {kind: re.findall(rf"{kind}-src '(sha256-[^']+)'", policy) for kind in ("script", "style")}
+    assert [each.get("type") for each in page.every("script")] == ["application/json", None]
+    assert digests["script"] == [sha256(page.scripts[-1])]
+    assert digests["style"] == [sha256(page.styles[0])]
+    assert len(page.styles) == 1
+    assert "default-src 'none'; connect-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert all("style" not in each for _, each in page.tags)
     assert "prefers-color-scheme: dark" in text
     assert '<meta name="viewport"' in text
 
@@ -229,11 +271,17 @@ def test_hostile_text_stays_text(workdir):
     findings = [finding, {"level": [evil], "says": [evil], "remedy": {evil: evil}}, evil, 3]
     results = {"protocol": {evil: evil}, "step": evil, "test": split, evil: split, "diagnosis": findings}
     write(workdir, "results", results | {"parameters": evil})
+    records = [{"step": 1, "split": evil, evil: 2, "x": evil}, {"step": 2, "split": [evil], "elbo": {}}, {"step": evil}]
+    (workdir / "metrics.jsonl").write_text("\n".join(map(json.dumps, records)))
     folder = workdir.rename(workdir.with_name("<script>&run"))
     add_figures(folder, "<script>&'\"")
     page = read(folder)
-    assert not {tag for tag, _ in page.tags} & {"script", "b", "a", "iframe"}
-    assert [sorted(attributes) for tag, attributes in page.tags if tag == "img"] == [["alt", "src"]]
+    assert not {tag for tag, _ in page.tags} & {"b", "iframe"}
+    assert [each.get("type") for each in page.every("script")] == ["application/json", None]
+    assert all(each["href"].startswith("#") for each in page.every("a"))
+    assert [sorted(each) for each in page.every("img")] == [["alt", "class", "src"]]
+    (quantity,) = [each for each in json.loads(page.scripts[0])["quantities"] if each["name"] == evil]
+    assert quantity["series"] == [{"split": evil, "step": [1], "value": [2]}]
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == ["Figure: <script>&'\""]
     assert page.text.count("<script>alert(1)") > 20
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
@@ -266,4 +314,4 @@ def test_broken_files_are_named(workdir):
 
 def test_the_digest_of_results_is_no_number_of_the_run(tmp_path, workdir):
     sealed.write(workdir / "results.json", sealed.read(workdir / "results.json"))
-    assert sealed.DIGEST not in report.write_report(workdir).read_text(encoding="utf-8")
+    assert sealed.DIGEST not in read(workdir).text

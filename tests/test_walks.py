@@ -1,5 +1,7 @@
 """Walks through the latent space: where they pass, and the pictures of a run's."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax import random
 from small import grey_images
 
-from jaxvae import latent
+from jaxvae import latent, plots
 from jaxvae.build import build
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
@@ -119,7 +121,10 @@ def test_what_dimensions_say_is_their_kl(subject):
 
 
 def test_an_interpolation_shows_the_library_s_own(subject, tmp_path):
-    got = walks.draw_interpolation(tmp_path / "a.png", subject, [(3, 8)], steps=5)
+    with mock.patch("jaxvae.plots.interpolation", wraps=plots.interpolation) as drawn:
+        got = walks.draw_interpolation(tmp_path / "a.png", subject, [(3, 8)], steps=5)
+    _, start, _, end = drawn.call_args.args
+    np.testing.assert_array_equal(np.concatenate([start, end]), subject.examples([3, 8]).x)
     q = subject.run.encode(subject.examples([3, 8]).x)
     z = latent.line(*q.mean(), 5)
     np.testing.assert_allclose(got["z"][0], z, atol=1e-5)
@@ -154,7 +159,9 @@ def test_a_traversal_starts_from_an_image_and_says_how_far(subject, tmp_path):
 def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     subject = make_subject(**made)
     assert walks.draw_interpolation(tmp_path / "a.png", subject, [(0, 3)], steps=2)["images"].shape[:2] == (1, 2)
-    assert walks.draw_plane_about(tmp_path / "b.png", subject, steps=2)["images"].shape[:2] == (2, 2)
+    got = walks.draw_plane_about(tmp_path / "b.png", subject, steps=2)
+    assert got["images"].shape[:2] == (2, 2)
+    np.testing.assert_allclose(np.sort(got["z"][0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
     assert walks.draw_manifold(tmp_path / "c.png", subject, side=2)["z"].shape == (2, 2, 4)
 
 

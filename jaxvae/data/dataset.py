@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,38 @@ def hold_out_validation(splits: dict[str, Split], validation: float) -> dict[str
     return {name: split for name, split in ordered.items() if len(split)}
 
 
+def without_classes(splits: dict[str, Split], classes: Sequence[int], name: str) -> dict[str, Split]:
+    """The splits without the images of these classes; those of them that 'test' held become the split 'left_out'.
+
+    ValueError, in words, where there are no such classes, no others, or no test images of them; `name` is the data's.
+    """
+    if not classes:
+        return splits
+    asked = f"data.leave_out={tuple(classes)}"
+    if any(split.label is None or split.label.ndim != 1 for split in splits.values()):
+        kind = "no labels" if any(split.label is None for split in splits.values()) else "labels that are vectors"
+        raise ValueError(f"{asked}: {name} has {kind}; classes can be left out of data labelled by whole numbers.")
+    if "test" not in splits:
+        raise ValueError(f"{asked}: {name} has no test images, of which those of these classes are to be told apart.")
+    known = {split: np.unique(each.labels(np.arange(len(each)))) for split, each in splits.items()}
+    there = np.unique(np.concatenate(list(known.values())))
+    if absent := [each for each in classes if each not in there]:
+        raise ValueError(f"{asked}: {name} has no class {absent[0]}; it has {', '.join(map(str, there[:20]))}.")
+    if set(known["train"].tolist()) <= set(classes):
+        raise ValueError(f"{asked}: these are all classes of {name}; leave some to train on.")
+    if not set(known["test"].tolist()) & set(classes) or set(known["test"].tolist()) <= set(classes):
+        raise ValueError(f"{asked}: the test images of {name} must be of these classes and of others; they are not.")
+    novel = {split: np.isin(each.labels(np.arange(len(each))), list(classes)) for split, each in splits.items()}
+    kept = {split: chosen(each, ~novel[split]) for split, each in splits.items()}
+    kept["left_out"] = chosen(splits["test"], novel["test"])
+    return {split: each for split, each in kept.items() if len(each)}
+
+
+def chosen(split: Split, which: np.ndarray) -> Split:
+    """The split's examples where `which`, bool [n], says so."""
+    return dataclasses.replace(split, rows=split.rows[which])
+
+
 def drawn(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     """(`count` rows of the split, drawn without repetition; the others), each in stored order."""
     shuffled = np.random.RandomState(seed).permutation(len(split))
@@ -134,6 +166,10 @@ class DataSet:
 
     def source(self, split: str) -> str:
         """Where the images of a split other than 'train' come from, in words."""
+        if split == "left_out":
+            label = self.splits[split].labels(np.arange(len(self.splits[split])))
+            classes = ", ".join(map(str, np.unique(label)))
+            return f"test images of the classes left out of training, validation and test ({classes})"
         held = self.splits[split].image is self.splits["train"].image
         return "held out of the training images by a fixed seed" if held else "the data set's own"
 
@@ -167,6 +203,7 @@ def open_data(
     decoded_limit: float = DECODED_LIMIT,
     workers: int | None = None,
     checked: float = CHECKED,
+    leave_out: Sequence[int] = (),
 ) -> DataSet:
     """The data set of that name, decoded once into the cache; or the user's own `arrays` (see `from_arrays`).
 
@@ -174,7 +211,8 @@ def open_data(
     PATH starts at `data_dir`. `manual_dir` holds files of a set that jaxvae prepares itself; `size` and `channels` are
     what a folder's images are brought to. A TFDS set of more than `decoded_limit` GB is not cached, but decoded as it
     is read, by so many `workers` (None: one less than the cores, at most 8; 0: in this process). In search of damage
-    `checked` GB of the cache are read. ValueError, in words, for all that cannot be read.
+    `checked` GB of the cache are read. Of the classes `leave_out` no image is in 'train', 'validation' or 'test': their
+    test images are the split 'left_out'. ValueError, in words, for all that cannot be read.
     """
     kind, _, path = name.partition(":")
     if (size, channels) != (None, None) and (kind != "folder" or arrays is not None):
@@ -183,7 +221,8 @@ def open_data(
             f"{'arrays' if arrays is not None else name} has a size of its own. Leave them at None."
         )
     if arrays is not None:
-        return from_arrays(arrays, validation)
+        data = from_arrays(arrays, validation)
+        return dataclasses.replace(data, splits=without_classes(data.splits, leave_out, "arrays"))
     say = log or (lambda line: None)
     where = Path(data_dir or ".").expanduser() / Path(path).expanduser()
     if kind == "folder":
@@ -201,9 +240,9 @@ def open_data(
         )
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
     splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
-    return DataSet(
-        name if kind in OWN else decoded.name, decoded.version, decoded.fingerprint, splits, decoded.class_names
-    )
+    name = name if kind in OWN else decoded.name
+    splits = without_classes(splits, leave_out, name)
+    return DataSet(name, decoded.version, decoded.fingerprint, splits, decoded.class_names)
 
 
 def from_arrays(arrays: object, validation: float) -> DataSet:

@@ -9,7 +9,9 @@ from jax import Array, random
 
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
+from jaxvae.figures.animation import draw_training, draw_unfolding, draw_walk
 from jaxvae.figures.basics import draw_reconstructions, draw_samples
+from jaxvae.figures.dots import keep_dots
 from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.planes import draw_map, draw_plane
@@ -30,8 +32,12 @@ __all__ = [
     "draw_plane",
     "draw_reconstructions",
     "draw_samples",
+    "draw_training",
+    "draw_unfolding",
+    "draw_walk",
     "dream",
     "forget_frames",
+    "keep_dots",
     "pictures",
     "read_codes",
     "read_frames",
@@ -70,9 +76,12 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
     if "means" in values:
         subject = Subject(run, data, name, random.clone(key))
         draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
+        keep_dots(folder / "latent_plane.npz", subject, values["means"], circles="elbo" in values)
         if values["means"].shape[1] > 2:
             draw_map(folder / "latent_map.png", subject, values["means"])
         if len(run.latent_shape) == 1:
             draw_walks(folder, subject)
     if frames := read_frames(workdir):
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
+    draw_training(folder / "training.gif", workdir)
+    draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxvae import latent
@@ -50,10 +49,10 @@ def shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict[
     positions = np.unique(np.linspace(0, len(subject.split) - 1, ELLIPSES).astype(int))
     shown = subject.examples(positions)
     q: Any = subject.run.encode(shown.x, shown.condition)
-    found = latent.ellipses(q, basis.astype(np.float32))
+    found = latent.ellipses(q, basis)
     if found is None:
         return None
-    half_axes, angles = jax.device_get(found)
+    half_axes, angles = found
     labels = shown.label if subject.classes is not None else None
     centres = (np.asarray(q.mean()) - middle) @ basis
     return {"centres": centres, "half_axes": half_axes, "angles": angles, "labels": labels}

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jax import Array
 
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 
@@ -37,29 +36,37 @@ def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (means - middle) @ axes, shares
 
 
-def ellipses(q: Any, axes: np.ndarray | Array) -> tuple[Array, Array] | None:
+def ellipses(q: Any, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Where each q(z|x) casts its 1-sigma ellipse on the plane of two orthonormal `axes` [Z, 2].
 
     (half axes [N, 2], the longer one first, in the units of z; the angle [N] of the longer one, radians from the first
     axis towards the second) of the covariances axes' C axes: the marginal of q in that plane is the Gaussian of which
     this is the contour at one deviation, within which lie 1 - exp(-1/2) = 39% of it. None where q is no Gaussian.
     """
-    factors = factors_of(q)
+    factors = factors_of(jax.device_get(q))
     if factors is None:
         return None
-    shadows = jnp.einsum("zk,nzd->nkd", axes, factors)
-    variances, directions = jnp.linalg.eigh(jnp.einsum("nkd,nld->nkl", shadows, shadows))
+    shadows = np.einsum("zk,nzd->nkd", axes, factors)
+    half_axes, directions = np.zeros((len(shadows), 2)), np.tile(np.eye(2), (len(shadows), 1, 1))
+    finite = np.isfinite(shadows).all((1, 2))
+    variances, directions[finite] = np.linalg.eigh(np.einsum("nkd,nld->nkl", shadows, shadows)[finite])
+    half_axes[finite] = np.sqrt(np.maximum(variances[:, ::-1], 0.0))
+    half_axes[~finite] = np.nan
     longer = directions[:, :, 1]
-    return jnp.sqrt(jnp.maximum(variances[:, ::-1], 0.0)), jnp.arctan2(longer[:, 1], longer[:, 0])
+    return half_axes, np.arctan2(longer[:, 1], longer[:, 0])
 
 
-def factors_of(q: Any) -> Array | None:
-    """A [N, Z, D] with covariances A A' of a Gaussian q over [N, Z]; None where q is none."""
-    if isinstance(q, Normal) and q.scale().ndim == 2:
-        return q.scale()[:, :, None] * jnp.eye(q.scale().shape[1])[None]
+def factors_of(q: Any) -> np.ndarray | None:
+    """A [N, Z, D] with covariances A A' of a Gaussian q over [N, Z], its leaves on the host; None where q is none."""
+    if isinstance(q, Normal) and np.ndim(q.log_scale) == 2:
+        return with_diagonal(np.exp(q.log_scale))
     if isinstance(q, MultivariateNormal):
-        return q.scale_tril
+        return np.asarray(q.scale_tril)
     if isinstance(q, LowRankNormal):
-        own = jnp.exp(0.5 * q.log_diagonal)[:, :, None] * jnp.eye(q.log_diagonal.shape[-1])[None]
-        return jnp.concatenate([own, q.factor], -1)
+        return np.concatenate([with_diagonal(np.exp(0.5 * np.asarray(q.log_diagonal))), q.factor], -1)
     return None
+
+
+def with_diagonal(values: np.ndarray) -> np.ndarray:
+    """Diagonal matrices [N, Z, Z] of values [N, Z]."""
+    return values[:, :, None] * np.eye(values.shape[1])[None]

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.scipy.stats import norm
 
-PARALLEL = 1e-4  # radians between two directions, and to their opposite, below which no great circle is told apart
+OPPOSITE = 1e-4  # radians from the opposite direction below which no great circle is shorter than the others
 
 
 def line(start: Array, end: Array, steps: int) -> Array:
@@ -32,7 +32,7 @@ def great_circle(start: Array, end: Array, steps: int) -> Array:
     short = jnp.minimum(*lengths) < 1e-6
     a, b = (each / jnp.where(short, 1.0, long) for each, long in zip((start, end), lengths, strict=True))
     angle = 2 * jnp.arctan2(length(a - b), length(a + b))  # exact, too, where it is small
-    straight = short | (angle < PARALLEL) | (angle > jnp.pi - PARALLEL)
+    straight = short | (angle > jnp.pi - OPPOSITE)
     safe = jnp.where(straight, 1.0, angle)
     turned = (jnp.sin((1 - t) * safe) * a[None] + jnp.sin(t * safe) * b[None]) / jnp.sin(safe)
     return jnp.where(straight, line(start, end, steps), ((1 - t) * lengths[0] + t * lengths[1]) * turned)

@@ -1,15 +1,22 @@
 """Figures of a run: numpy arrays in, a PNG and an SVG out."""
 
+from jaxvae.plots.animation import plane_film, training_film, walk_film
+from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
+from jaxvae.plots.films import require_mp4
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
+from jaxvae.plots.missing import denoising, inpainting
 from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
 from jaxvae.plots.walks import interpolation, plane, traversal
 
 __all__ = [
     "Ellipses",
+    "anomaly",
     "comparison",
     "curves",
+    "denoising",
+    "inpainting",
     "interpolation",
     "kl_per_dimension",
     "latent_map",
@@ -17,10 +24,14 @@ __all__ = [
     "manifold",
     "mosaic",
     "plane",
+    "plane_film",
     "reconstructions",
+    "require_mp4",
     "samples",
     "save_image",
     "temperatures",
     "training",
+    "training_film",
     "traversal",
+    "walk_film",
 ]

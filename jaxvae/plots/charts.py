@@ -76,21 +76,23 @@ def curves(path, records):
         "grad_norm": "Gradient norm",
     }
     small = {name: title for name, title in small.items() if any(name in record for record in records)}
-    small = dict(list(small.items())[:3])
     rate, distortion = ("rate", "Rate, KL(q(z|x) ‖ p(z))"), ("distortion", "Distortion, −E[log p(x|z)]")
     large = [("elbo", "ELBO, larger is better"), rate, distortion]
     if not any("elbo" in record for record in records):
         large = [distortion, rate, ("loss", "Loss, what is minimised")]
-    with new_figure(path, 9, 8 if small else 5.8) as figure:
+    rows = -(-len(small) // 3)
+    wide = 6 * rows // max(3, len(small))
+    with new_figure(path, 9, 5.8 + 2.2 * rows) as figure:
         figure.set_layout_engine("constrained")
-        grid = figure.add_gridspec(3 if small else 2, 6, height_ratios=[1.5, 1.15, 0.85][: 3 if small else 2])
+        grid = figure.add_gridspec(2 + rows, 6, height_ratios=[1.5, 1.15, *[0.85] * rows])
         bound = figure.add_subplot(grid[0, :])
         for panel, (name, title) in zip(
             (bound, *map(figure.add_subplot, (grid[1, :3], grid[1, 3:]))), large, strict=True
         ):
             _curve(panel, records, name, title, "nats")
         for index, (name, title) in enumerate(small.items()):
-            panel = figure.add_subplot(grid[2, 2 * index : 2 * index + 2])
+            row, column = divmod(wide * index, 6)
+            panel = figure.add_subplot(grid[2 + row, column : column + wide])
             _curve(panel, records, name, title, "", robust=name == "grad_norm")
         if bound.lines:
             bound.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, PALE, VERMILION, new_figure, write_haloed
-from jaxvae.plots.galleries import GAP, _bounded, _enlarged, mosaic
+from jaxvae.plots.galleries import GAP, bounded, enlarged, mosaic
 from jaxvae.plots.planes import CLASSES
 
 COLUMN = 3.0  # inches
@@ -56,12 +56,12 @@ def _plane(axes, panel, name):
 
 def _tiled(images, columns=None):
     """Lay images out with seams that are narrow beside them, however small they are."""
-    return mosaic(_enlarged(images, max(1, 56 // max(images.shape[1:3]))), columns, GAP)
+    return mosaic(enlarged(images, max(1, 56 // max(images.shape[1:3]))), columns, GAP)
 
 
 def _pictures(axes, picture, title):
     """Show a mosaic below its title."""
-    picture = _bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
+    picture = bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
     axes.imshow(picture, interpolation="nearest")
     axes.set_title(title, fontsize=9, fontweight="normal", color=GREY)
     axes.set(xticks=[], yticks=[])

@@ -18,7 +18,7 @@ CELL = 168  # pixels above which one image of a gallery is not enlarged further
 GAP = 2  # pixels between neighbouring images
 
 
-def _checked(name, images, shape):
+def checked_images(name, images, shape):
     """Return `images` as floats, refusing any other rank than that of `shape` (such as "NHWC") or channel count."""
     images = np.asarray(images, dtype=float)
     expected = f"[{','.join(shape)}]"
@@ -34,7 +34,7 @@ def _checked(name, images, shape):
 
 def mosaic(images, columns=None, pad=1):
     """Lay images [N,H,W,C] out row by row, `pad` white pixels apart, in one image [H',W',C]; near-square by default."""
-    images = _checked("images", images, "NHWC")
+    images = checked_images("images", images, "NHWC")
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -45,12 +45,12 @@ def mosaic(images, columns=None, pad=1):
     return picture
 
 
-def _bounded(image):
+def bounded(image):
     """Clip to [0, 1], with NaN as 0."""
     return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
 
 
-def _enlarged(images, factor):
+def enlarged(images, factor):
     """Repeat each pixel of images [...,H,W,C] factor x factor times."""
     return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
@@ -60,9 +60,9 @@ def save_image(path, image, *, cell=None):
 
     cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
     """
-    image = _checked("image", image, "HWC")
+    image = checked_images("image", image, "HWC")
     factor = -(-56 // (cell or min(image.shape[:2])))
-    pixels = np.round(255 * _bounded(_enlarged(image, factor))).astype(np.uint8)
+    pixels = np.round(255 * bounded(enlarged(image, factor))).astype(np.uint8)
     with replacing(path) as temporary:
         Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
 
@@ -70,13 +70,13 @@ def save_image(path, image, *, cell=None):
 def _fitted(images, columns, gap=GAP):
     """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
     height, width = images.shape[-3:-1]
-    return _enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
+    return enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
 
 
 @contextmanager
 def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     """Yield axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
-    picture = _bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
+    picture = bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
     height, width = picture.shape[:2]
     # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
     dpi = max(DPI, DPI * width // PICTURE)
@@ -130,7 +130,7 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None, residua
     below both, in colours.
     """
     shown = {"originals": originals, "corrupted": corrupted, "reconstructions": reconstructions}
-    shown = {name: _checked(name, images, "NHWC") for name, images in shown.items() if images is not None}
+    shown = {name: checked_images(name, images, "NHWC") for name, images in shown.items() if images is not None}
     originals = shown["originals"]
     for name, images in shown.items():
         if images.shape != originals.shape:
@@ -140,7 +140,7 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None, residua
             )
     labels = ["original", "reconstruction"] if corrupted is None else ["original", "corrupted", "restored"]
     if residuals is not None:
-        residuals = _checked("residuals", residuals, "NHWC")
+        residuals = checked_images("residuals", residuals, "NHWC")
         limit = _limit_of(residuals)
         shown["residuals"] = signed_colours(residuals[..., 0], limit)
         shown = {name: np.broadcast_to(images, (*images.shape[:3], 3)) for name, images in shown.items()}
@@ -165,34 +165,22 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None, residua
 
 def _colour_bar(axes, limit, shape):
     """Draw the scale of the residuals below a gallery's picture of this shape [H,W,...]."""
-    figure = axes.figure
-    left, bottom, width, height = axes.get_position().bounds
-    scale = figure.add_axes(
-        (
-            left,
-            bottom - 0.32 * figure.dpi / shape[0] * height,
-            2.4 * figure.dpi / shape[1] * width,
-            0.12 * figure.dpi / shape[0] * height,
-        )
-    )
+    dpi, (left, bottom, width, height) = axes.figure.dpi, axes.get_position().bounds
+    across, up = width * dpi / shape[1], height * dpi / shape[0]  # an inch, as shares of the figure
+    scale = axes.figure.add_axes((left, bottom - 0.32 * up, 2.4 * across, 0.12 * up))
     scale.imshow(signed_colours(np.linspace(-limit, limit, 201)[None], limit), aspect="auto")
-    scale.set(yticks=[], xticks=[0, 100, 200], xticklabels=[f"−{limit:g} or less", "0", f"+{limit:g} or more"])
-    scale.tick_params(labelsize=8)
+    beyond = " and beyond" if limit < 1 else ""
+    scale.set(yticks=[], xticks=[0, 100, 200], xticklabels=[f"−{limit:g}", "0", f"+{limit:g}{beyond}"])
+    scale.tick_params(labelsize=8, length=0)
+    scale.spines[:].set_visible(False)
     scale.grid(False)
-    scale.annotate(
-        "residual, x minus the mean",
-        (1, 0.5),
-        (36, 0),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="center",
-        color=GREY,
-    )
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "color": GREY}
+    scale.annotate("residual: x minus the mean", (1, 0.5), (12, 0), **place)
 
 
 def samples(path, means):
     """Draw generated images [N,H,W,C], the means of p(x|z) for z from the prior, in a near-square grid."""
-    means = _checked("means", means, "NHWC")
+    means = checked_images("means", means, "NHWC")
     columns = int(np.ceil(np.sqrt(len(means))))
     picture = mosaic(_fitted(means, columns), columns, GAP)
     with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
@@ -201,7 +189,7 @@ def samples(path, means):
 
 def temperatures(path, values, means):
     """Draw means [T,N,H,W,C] of p(x|z) for the same N draws z at T temperatures `values`: a row a temperature."""
-    means = _checked("means", means, "TNHWC")
+    means = checked_images("means", means, "TNHWC")
     if len(values) != len(means):
         raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
     columns = means.shape[1]
@@ -217,7 +205,7 @@ def training(path, steps, frames):
 
     At most 8 rows are drawn, evenly spaced in [T] and always with the first and the last, and at most 16 columns.
     """
-    frames = _checked("frames", frames, "TNHWC")[:, :16]
+    frames = checked_images("frames", frames, "TNHWC")[:, :16]
     if len(steps) != len(frames):
         raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), 8)).round().astype(int)
@@ -235,7 +223,7 @@ def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the
     decoded; by default the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two dimensions,
     two `of` so many; `whose` quantiles they are; `given`, a phrase, what the model was told besides.
     """
-    grid = _checked("grid", grid, "RRHWC")
+    grid = checked_images("grid", grid, "RRHWC")
     side = len(grid)
     if grid.shape[1] != side:
         raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")

@@ -1,6 +1,6 @@
 """The latent space as a plane of dots, one an image. Axis letters: N images, M of them with ellipses."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -79,9 +79,9 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True, ellips
     are not finite are left out.
     """
     means, labels = finite_points("means", means, labels)
-    told = ["one dot an image" + (": the mean of q(z|x)" if circles or ellipses else "")]
-    told += ["ellipses: one deviation of some"] if ellipses else []
-    told += ["dashed: the prior's radius 1 and 2"] if circles else []
+    told = ["dots: means of q(z|x)" if circles or ellipses else "one dot an image"]
+    told += ["ellipses: some at one deviation"] if ellipses else []
+    told += ["dashed: the prior"] if circles else []
     with new_figure(path, width_beside_legend(labels), 6.8) as figure:
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
@@ -90,7 +90,7 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True, ellips
             prior_circles(plane)
         if ellipses:
             _draw_ellipses(plane, ellipses, colours)
-        reach = reach_of(means, circles)
+        reach = reach_of(means if not ellipses else np.concatenate([means, *_corners(ellipses)]), circles)
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=axes[0], ylabel=axes[1])
         write_title(plane, "The latent space", "; ".join(told))
 
@@ -119,6 +119,13 @@ def prior_circles(axes):
         write_haloed(axes, 0, -radius, f"radius {radius}", color=GREY, fontsize=8, ha="center", va="top")
 
 
+def _corners(ellipses):
+    """Return two corners [M,2] of the finite ones among the squares that hold the ellipses."""
+    centres, longer = np.asarray(ellipses.centres), np.asarray(ellipses.half_axes)[:, :1]
+    kept = np.isfinite(np.column_stack([centres, longer])).all(1)
+    return centres[kept] - longer[kept], centres[kept] + longer[kept]
+
+
 def _draw_ellipses(axes, ellipses, colours):
     """Draw the finite ellipses in the colours of their classes, dark-edged, with a dot at each mean."""
     kept = np.isfinite(np.column_stack(ellipses[:3])).all(1)
@@ -126,12 +133,10 @@ def _draw_ellipses(axes, ellipses, colours):
     labels = np.zeros(len(centres)) if ellipses.labels is None else np.asarray(ellipses.labels)[kept]
     shown = [colours.get(label, BLUE) for label in labels.tolist()]
     widths, heights = 2 * half_axes.T
-    style = {"units": "xy", "offsets": centres, "offset_transform": axes.transData}
-    axes.add_collection(
-        EllipseCollection(
-            widths, heights, np.degrees(angles), facecolors=shown, edgecolors=INK, lw=0.9, alpha=0.75, **style
-        )
-    )
+    style: Any = {"units": "xy", "offsets": centres, "offset_transform": axes.transData}
+    for fill, line, alpha in ((shown, "none", 0.35), ("none", INK, 0.8)):
+        look: Any = {"facecolors": fill, "edgecolors": line, "lw": 0.9, "alpha": alpha}
+        axes.add_collection(EllipseCollection(widths, heights, np.degrees(angles), **look, **style))
     axes.scatter(*centres.T, s=4, c=INK, lw=0, zorder=2)
 
 

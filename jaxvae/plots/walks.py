@@ -5,15 +5,15 @@ Axis letters: P pairs, T points of a walk, D dimensions, H height, W width, C ch
 
 import numpy as np
 
-from jaxvae.plots.galleries import GAP, _checked, _fitted, _gallery, _label_rows, _stacked, mosaic
+from jaxvae.plots.galleries import GAP, _fitted, _gallery, _label_rows, _stacked, checked_images, mosaic
 
 SEAM = 8  # pixels between a walk and the images at its ends
 
 
 def interpolation(path, starts, walks, ends, *, way="line", given=""):
     """Draw walks [P,T,H,W,C] decoded, a row each, between the images starts and ends [P,H,W,C]."""
-    starts, ends = _checked("starts", starts, "PHWC"), _checked("ends", ends, "PHWC")
-    walks = _checked("walks", walks, "PTHWC")
+    starts, ends = checked_images("starts", starts, "PHWC"), checked_images("ends", ends, "PHWC")
+    walks = checked_images("walks", walks, "PTHWC")
     if not starts.shape == ends.shape == (len(walks), *walks.shape[2:]):
         raise ValueError(
             f"starts have shape {starts.shape}, walks {walks.shape}, ends {ends.shape}; expected [P,H,W,C], "
@@ -39,7 +39,7 @@ def traversal(
     path, walks, offsets, dimensions, kl, *, start="from the middle", unit="deviations of the prior", given=""
 ):
     """Draw walks [D,T,H,W,C], a row for each of `dimensions` [D], moved by `offsets` [T]; kl [D] is what each says."""
-    walks = _checked("walks", walks, "DTHWC")
+    walks = checked_images("walks", walks, "DTHWC")
     if not len(walks) == len(dimensions) == len(kl) or walks.shape[1] != len(offsets):
         raise ValueError(
             f"walks have shape {walks.shape} for {len(dimensions)} dimensions, {len(kl)} KLs and {len(offsets)} "
@@ -67,7 +67,7 @@ def signed(value):
 
 def plane(path, grid, offsets, dimensions, *, about="the middle", unit="deviations of the prior", given=""):
     """Draw a grid [T,T,H,W,C], row 0 the second dimension's largest of `offsets` [T], ascending along columns."""
-    grid = _checked("grid", grid, "TTHWC")
+    grid = checked_images("grid", grid, "TTHWC")
     side = len(grid)
     if grid.shape[1] != side or len(offsets) != side:
         raise ValueError(f"grid has shape {grid.shape} for {len(offsets)} offsets; expected [T,T,H,W,C] and [T].")

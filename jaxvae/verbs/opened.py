@@ -52,5 +52,5 @@ def publish(path: Path, arrays: dict[str, Any]) -> None:
     beside = path.with_suffix(".npz")
     with replacing(beside) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
-    for each in (path, path.with_suffix(".svg"), beside):
+    for each in (path, path.with_suffix(".svg" if path.suffix == ".png" else ".png"), beside):
         print(each)

@@ -1,0 +1,130 @@
+"""Several runs in one table: what is compared, what is refused, what is best."""
+
+import copy
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxvae import comparison
+from jaxvae.cli import main
+from jaxvae.finished import read
+from jaxvae.plots.comparison import comparison as draw
+from jaxvae.run import CONFIG
+
+
+@pytest.fixture(scope="module")
+def one(digits_run):
+    return read(digits_run)
+
+
+def like(one, name, *, elbo=None, samples=1, config=None, bits=True, **protocol):
+    """The run under another name, with another ELBO, its likelihood of another K, another config or protocol."""
+    test, run = dict(one.test), copy.copy(one.run)
+    if elbo is not None:
+        test["elbo"] = {"value": elbo, "stderr": 0.2}
+        test["log_likelihood"] = {"value": elbo + 1, "stderr": 0.2, "samples": samples}
+    run.workdir, run.config = None, config or run.config  # its numbers are these, and not the directory's
+    run.parts = dataclasses.replace(run.parts, bits=bits)
+    return dataclasses.replace(one, name=name, run=run, test=test, protocol=one.protocol | protocol)
+
+
+@pytest.mark.parametrize("name", comparison.SHARED)
+def test_runs_measured_otherwise_are_refused_and_mixed_with_a_warning(one, name):
+    found = [one, like(one, "b", **{name: "otherwise"}), like(one, "c")]
+    with pytest.raises(ValueError, match=rf"differ in {name}.* b: otherwise\. .*--mixed"):
+        comparison.require_one_protocol(found)
+    table = comparison.compare_runs(found)
+    assert table["differs"][name]["otherwise"] == ["b"]
+    assert name not in table["protocol"]
+    for text in (comparison.as_text(table), comparison.as_markdown(table)):
+        assert f"NOT COMPARABLE in {name}: digits, c: " in text
+
+
+def test_densities_under_another_likelihood_are_refused(one):
+    def under(likelihood, bits):
+        model = dataclasses.replace(one.run.config.model, likelihood=likelihood)
+        return like(one, likelihood, config=dataclasses.replace(one.run.config, model=model), bits=bits)
+
+    comparison.require_one_protocol([under("gaussian", True), under("beta", True)])  # both bits of coded pixels
+    with pytest.raises(ValueError, match=r"differ in likelihood, .* gaussian: gaussian; beta: beta"):
+        comparison.require_one_protocol([under("gaussian", False), under("beta", False)])
+
+
+def test_the_best_is_marked_where_numbers_compare_and_a_likelihood_of_another_k_is_another_column(one):
+    found = [like(one, "a", elbo=-80.0, samples=10), like(one, "b", elbo=-90.5, samples=10), like(one, "c", elbo=-95.0)]
+    table = comparison.compare_runs(found)
+    head, first, second, third = comparison.rows(table, lambda text: f"[{text}]")
+    assert [title for title in head if title.startswith("log p(x)")] == ["log p(x), K = 10", "log p(x), K = 1"]
+    elbo, ten, single = (head.index(title) for title in ("ELBO", "log p(x), K = 10", "log p(x), K = 1"))
+    assert (first[elbo], second[elbo]) == ("[−80.00 ± 0.20]", "−90.50 ± 0.20")
+    assert (first[ten], third[ten], third[single]) == ("[−79.00 ± 0.20]", "–", "−94.00 ± 0.20")  # alone: not the best
+    assert first[head.index("distortion")] == second[head.index("distortion")]  # equal: none is the best
+    mixed = comparison.compare_runs([*found, like(one, "d", elbo=-1.0, data="other")])
+    assert not any("[" in cell for line in comparison.rows(mixed, lambda text: f"[{text}]") for cell in line)
+
+
+def test_a_table_lists_what_the_configs_differ_in_and_nothing_else(one):
+    config = one.run.config
+    changed = dataclasses.replace(
+        config,
+        objective="elbo(beta=4|)",
+        data=dataclasses.replace(config.data, data_dir="elsewhere"),
+        train=dataclasses.replace(config.train, seed=7),
+    )
+    other = like(one, "b", config=changed)
+    table = comparison.compare_runs([one, other])
+    assert [run["config"] for run in table["runs"]] == [{"objective": config.objective}, {"objective": "elbo(beta=4|)"}]
+    assert "elbo(beta=4\\|)" in comparison.as_markdown(table)
+
+
+def test_runs_are_compared_from_the_command_line(digits_run, tmp_path, capsys):
+    other = shutil.copytree(digits_run, tmp_path / "other")
+    out = tmp_path / "out"
+    assert main(["compare", str(digits_run), str(other), "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[1].startswith("digits ")
+    assert text.splitlines()[2].startswith("other ")
+    table = json.loads((out / "table.json").read_text())
+    assert table["runs"][0]["test"]["elbo"] == table["runs"][1]["test"]["elbo"]
+    assert (out / "table.md").read_text().startswith("| run |")
+    with np.load(out / "figure.npz") as arrays:
+        assert arrays["digits.codes"].shape == arrays["digits.drawn"].shape == (360, 2)
+        np.testing.assert_array_equal(arrays["digits.codes"], arrays["other.codes"])
+        assert not np.array_equal(arrays["digits.codes"], arrays["digits.drawn"])
+    assert (out / "figure.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("RUN", "two runs or more, and 1 was given"),
+        ("RUN RUN", "two runs are called digits"),
+        ("RUN nowhere", "nowhere is no run directory"),
+    ],
+)
+def test_what_is_no_comparison_is_refused(argv, words, digits_run, capsys):
+    assert main(["compare", *argv.replace("RUN", str(digits_run)).split()]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_members_of_a_sweep_are_compared_each(one, digits_run, tmp_path):
+    for seed in (0, 1):
+        shutil.copytree(digits_run, tmp_path / "sweep" / f"seed_{seed}")
+    content = json.loads((digits_run / CONFIG).read_text())
+    content.pop("sha256", None)
+    content["config"]["train"]["seeds"] = 2
+    (tmp_path / "sweep" / CONFIG).write_text(json.dumps(content))
+    assert [each.name for each in comparison.read_runs([tmp_path / "sweep"])] == ["seed_0", "seed_1"]
+
+
+def test_a_run_without_a_vector_for_a_latent_has_its_place_in_the_figure(tmp_path):
+    pictures = np.zeros((4, 6, 6, 3))
+    panel = {"codes": None, "drawn": None, "labels": None, "samples": pictures, "originals": pictures}
+    panel["reconstructions"] = pictures
+    draw(tmp_path / "a.png", {"vq": panel, "other": panel}, {"vq": None, "other": (1.0, 2.0)})
+    assert (tmp_path / "a.png").exists()
+    with pytest.raises(ValueError, match="7 runs to draw side by side"):
+        draw(tmp_path / "a.png", dict.fromkeys("abcdefg", panel), {})

@@ -1,0 +1,120 @@
+"""Pictures inside a page: packed to fit, the same to see for as long as possible, and left out in words."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_report import Page, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
+
+from jaxvae import embedded, report
+from jaxvae.embedded import Picture
+
+
+def encoded(array, kind="PNG", **options):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def noise(side, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (side, side, channels), np.uint8)
+
+
+def pixels(picture):
+    return np.asarray(Image.open(io.BytesIO(picture.content)).convert("RGB"), int)
+
+
+def drawn(side=300):
+    """A picture as charts are: few colours, large areas."""
+    y, x = np.mgrid[:side, :side]
+    return np.stack([(x // 40 * 30) % 256, (y // 25 * 20) % 256, 0 * x + 200], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "cut"), [([3, 5, 7], 20, 7), ([3, 5, 7], 13, 5), ([1, 9, 9], 11, 5), ([4, 4], 0, 0), ([], 5, 0)]
+)
+def test_the_larger_ones_are_cut_to_one_size(sizes, room, cut):
+    assert embedded.level(sizes, room) == cut
+    assert sum(min(size, cut) for size in sizes) <= room
+
+
+def test_what_fits_stays_as_it_is():
+    pictures = {Path("a.png"): Picture(encoded(noise(20)), "image/png")}
+    assert embedded.fit(pictures, 5000, 5000) == pictures
+    assert pictures[Path("a.png")].characters == len(pictures[Path("a.png")].source.partition(",")[2])
+
+
+def test_what_is_too_large_is_packed_so_that_it_looks_the_same():
+    alpha = np.concatenate([drawn(), np.full((300, 300, 1), 255, np.uint8)], -1)
+    loose = Picture(encoded(alpha, compress_level=0), "image/png")
+    fitted = embedded.fit({Path("a.png"): loose, Path("b.png"): loose}, 50_000, 10**6)
+    assert all(each.characters <= 25_000 and not each.said for each in fitted.values())
+    assert all(abs(pixels(each) - pixels(loose)).mean() < embedded.CLOSE for each in fitted.values())
+
+
+def test_beyond_the_limit_pictures_lose_detail_or_are_left_out_and_it_is_said():
+    large = {Path(f"{name}.png"): Picture(encoded(noise(200, seed=ord(name))), "image/png") for name in "abc"}
+    fitted = embedded.fit(large, 1000, 100_000)
+    assert sum(each.characters for each in fitted.values()) <= 100_000
+    assert {each.said for each in fitted.values()} == {f"in less detail than figures/{name}.png" for name in "abc"}
+    few = embedded.fit(large, 0, 9000)
+    assert 0 < sum(each is None for each in few.values()) < 3
+    assert sum(each.characters for each in few.values() if each) <= 9000
+    assert set(embedded.fit(large, 0, 0).values()) == {None}
+
+
+def test_what_is_no_picture_is_left_as_it_is_or_left_out():
+    broken = {Path("a.png"): Picture(b"x" * 10**5, "image/png")}
+    assert embedded.fit(broken, 0, 10**6) == broken
+    assert embedded.fit(broken, 0, 1000) == {Path("a.png"): None}
+    assert embedded.last_frame(Picture(b"GIF89a", "image/gif")) is None
+
+
+def test_a_page_is_never_larger_than_it_may_be(workdir, monkeypatch):  # noqa: F811
+    add_dots(workdir, 400, 16)
+    for name in ("samples", "curves", "latent_plane", "zebra"):
+        (workdir / "figures" / f"{name}.png").write_bytes(encoded(noise(250)))
+    whole = len(report.write_report(workdir).read_bytes())
+    monkeypatch.setattr(report, "MOST", 500_000)
+    monkeypatch.setattr(report, "WANTED", 400_000)
+    text = report.write_report(workdir).read_bytes()
+    assert whole > 1_200_000 > 500_000 >= len(text) > 350_000
+    assert b"Shown in less detail than figures/" in text
+    inside = sum(len(each["src"].partition(",")[2]) for each in Page(text.decode()).every("img"))
+    monkeypatch.setattr(report, "MOST", len(text) - inside + 12_000)
+    page = read(workdir)
+    assert len((workdir / "report.html").read_bytes()) <= report.MOST
+    assert "Too large for this page: see figures/" in page.text
+    assert 0 < len(page.every("img")) < 4
+
+
+def frames(*levels):
+    first, *rest = [Image.new("L", (6, 6), level) for level in levels]
+    stream = io.BytesIO()
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=100, loop=0)
+    return stream.getvalue()
+
+
+def test_a_moving_picture_is_still_until_it_is_played(workdir):  # noqa: F811
+    add_figures(workdir, "training")
+    moving = frames(0, 90, 250)
+    for name in ("training", "walk"):
+        (workdir / "figures" / f"{name}.gif").write_bytes(moving)
+    (workdir / "figures" / "broken.gif").write_bytes(b"GIF89a")
+    (workdir / "figures" / "samples.svg").write_text("<svg></svg>")
+    page = read(workdir)
+    kinds = [(each["class"], each["src"].partition(";")[0]) for each in page.every("img")]
+    assert kinds == [
+        *(("still", "data:image/png"), ("moving", "data:image/gif")),
+        ("moving", "data:image/gif"),
+        *(("still", "data:image/png"), ("moving", "data:image/gif")),
+    ]
+    assert len(page.every("details")) == 3
+    assert all("open" not in each for each in page.every("details"))
+    assert page.text.count("PlayStop") == 3
+    last = embedded.last_frame(Picture(moving, "image/gif"))
+    assert abs(pixels(last) - 250).max() <= 2
+    assert page.every("img")[3]["src"] == last.source
+    assert not page.every("svg") or "samples" not in page.text
