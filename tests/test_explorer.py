@@ -18,7 +18,7 @@ import pytest
 from explored import HOST, call, make_known, unpacked
 from jax import random
 
-from jaxvae import latent, page
+from jaxvae import latent
 from jaxvae.distributions import kl
 from jaxvae.explorer import codes
 from jaxvae.explorer.answers import ANSWERS, FINE, SAMPLES, THUMBNAILS, describe, warm
@@ -396,10 +396,30 @@ def test_the_page_is_whole_and_asks_nobody_else(app):
         assert not re.search(r"innerHTML|insertAdjacent|document\.write|eval\(|style=|onclick=", text)
 
 
-def test_the_page_has_the_report_s_colours():
-    roots = re.compile(r":root \{.*?\}", re.DOTALL)
-    style = (files("jaxvae") / "pages" / "explore" / "explore.css").read_text()
-    assert [each.split() for each in roots.findall(style)] == [each.split() for each in roots.findall(page.STYLE)]
+def colours(path):
+    """[{name: #rrggbb} of the light scheme, of the dark one], as a style sheet gives them."""
+    roots = re.findall(r":root \{(.*?)\}", path.read_text(), re.DOTALL)
+    return [dict(re.findall(r"--(\w+): (#\w{6});", root)) for root in roots]
+
+
+def luminance(colour):
+    """Relative luminance (WCAG 2.1)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return np.dot(
+        [0.2126, 0.7152, 0.0722], [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    )
+
+
+def test_the_page_has_the_report_s_colours_and_enough_contrast():
+    folder = files("jaxvae") / "pages"
+    ours, theirs = colours(folder / "explore" / "explore.css"), colours(folder / "report.css")
+    assert len(ours) == len(theirs) == 2
+    for here, there in zip(ours, theirs, strict=True):
+        assert here == {name: there[name] for name in here}
+        for ground in ("page", "card"):
+            for ink in ("ink", "soft", "accent", "ill"):
+                light, dark = sorted((luminance(here[ink]), luminance(here[ground])), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) > 4.5
 
 
 def fetch(address, path=""):
