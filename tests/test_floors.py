@@ -154,6 +154,7 @@ FLOORS = [
         "explorer.functions",
         "explorer.known",
         "explorer.asked",
+        "explorer.shown",
         "explorer.answers",
         "explorer.guard",
         "explorer.app",

@@ -15,9 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from jaxvae.explorer import asked as fields
-from jaxvae.explorer.answers import ANSWERS, Answer, Fields, describe
+from jaxvae.explorer.answers import ANSWERS, describe
 from jaxvae.explorer.guard import App, guarded
 from jaxvae.explorer.known import Known
+from jaxvae.explorer.shown import Answer, Fields
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HOME = "index.html"
