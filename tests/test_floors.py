@@ -169,8 +169,19 @@ FLOORS = [
         "finished",
         "comparison",
         "figures.comparison",
+        "explorer.codes",
+        "explorer.functions",
+        "explorer.known",
+        "explorer.asked",
+        "explorer.shown",
+        "explorer.answers",
+        "explorer.guard",
+        "explorer.app",
+        "explorer.server",
+        "explorer",
         "verbs.opened",
         "verbs.runs",
+        "verbs.exploring",
         "verbs.walks",
         "verbs.attributes",
         "verbs.comparison",
@@ -191,6 +202,7 @@ FLOORS = [
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "scipy"}
+OUTSIDE |= {"starlette", "uvicorn", "matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},
