@@ -71,7 +71,12 @@ def changes(subject: Subject, x: Array, condition: Array | None) -> tuple[np.nda
     how_far = jax.jit(partial(displacement, subject.run.model))
     amounts = FLIPS if binary else SCALES
     moved = [
-        how_far(subject.run.variables, x, flipped(keys, x, size) if binary else noise(size)(random.clone(keys), x), condition)
+        how_far(
+            subject.run.variables,
+            x,
+            flipped(keys, x, size) if binary else noise(size)(random.clone(keys), x),
+            condition,
+        )
         for size in map(float, amounts)
     ]
     kind = "share of the pixels flipped" if binary else "standard deviation of the noise added"

@@ -5,18 +5,15 @@ from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.attributes import arithmetic, attribute
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
+from jaxvae.plots.compression import compression
+from jaxvae.plots.conditional import conditional
 from jaxvae.plots.films import require_mp4
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
 from jaxvae.plots.missing import denoising, inpainting
-from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
-from jaxvae.plots.walks import interpolation, plane, traversal
-from jaxvae.plots.charts import curves, kl_per_dimension, latent_plane
-from jaxvae.plots.compression import compression
-from jaxvae.plots.conditional import conditional
-from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, training
-from jaxvae.plots.missing import denoising, inpainting
 from jaxvae.plots.neighbours import neighbours
+from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
 from jaxvae.plots.sensitivity import sensitivity
+from jaxvae.plots.walks import interpolation, plane, traversal
 
 __all__ = [
     "Ellipses",
@@ -35,15 +32,15 @@ __all__ = [
     "latent_plane",
     "manifold",
     "mosaic",
+    "neighbours",
     "plane",
     "plane_film",
-    "neighbours",
     "reconstructions",
     "require_mp4",
     "samples",
     "save_image",
-    "temperatures",
     "sensitivity",
+    "temperatures",
     "training",
     "training_film",
     "traversal",
