@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, _bounded, _checked, mosaic
+from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
 
 NAMES = {"vae": "VAE", "pca": "PCA", "jpeg": "JPEG"}
 TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}
@@ -48,14 +48,14 @@ def _model(axes, bits, error):
 def _images(axes, originals, rows):
     """The originals above what each coder makes of them."""
     shown = [
-        _checked("originals", originals, "NHWC"),
-        *(_checked(name, each, "NHWC") for name, (each, _) in rows.items()),
+        checked_images("originals", originals, "NHWC"),
+        *(checked_images(name, each, "NHWC") for name, (each, _) in rows.items()),
     ]
     labels = ["original", *(f"{NAMES[name]}, {bits:,.0f} bits" for name, (_, bits) in rows.items())]
     height, columns = originals.shape[1], len(originals)
     factor = max(1, 64 // max(originals.shape[1:3]))
     large = np.concatenate(shown).repeat(factor, axis=1).repeat(factor, axis=2)
-    picture = _bounded(mosaic(large, columns, GAP))
+    picture = bounded(mosaic(large, columns, GAP))
     axes.imshow(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1), interpolation="nearest")
     step = height * factor + GAP
     axes.set_yticks([step * row + step / 2 for row in range(len(labels))], labels, fontsize=9)

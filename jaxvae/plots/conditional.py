@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from jaxvae.plots.galleries import GAP, _checked, _fitted, _gallery, mosaic
+from jaxvae.plots.galleries import GAP, _fitted, _gallery, checked_images, mosaic
 
 
 def conditional(path, grid, names):
     """Draw a grid [N,K,H,W,C]: a row each of N codes, a column each of K classes, of these names."""
-    grid = _checked("grid", grid, "NKHWC")
+    grid = checked_images("grid", grid, "NKHWC")
     if len(names) != grid.shape[1]:
         raise ValueError(f"{len(names)} names for {grid.shape[1]} columns; expected one for each class.")
     columns = grid.shape[1]

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from jaxvae.plots.canvas import BLUE, GREY, VERMILION
-from jaxvae.plots.galleries import GAP, PICTURE, _checked, _enlarged, _gallery, mosaic
+from jaxvae.plots.galleries import GAP, PICTURE, _gallery, checked_images, enlarged, mosaic
 
 NAMES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
 SEAM = 8  # pixels between neighbouring images, in which their frames stand
@@ -17,14 +17,14 @@ def neighbours(path, queries, rows, same, accuracy):
     `same` {space: bool [N,K]} says which are of the query's class: these have a whole blue frame, the others a broken
     vermilion one; {} where there are no classes. `accuracy` {space: share} is of the class by vote.
     """
-    queries = _checked("queries", queries, "NHWC")
-    blocks = {space: _checked(space, each, "NKHWC") for space, each in rows.items()}
+    queries = checked_images("queries", queries, "NHWC")
+    blocks = {space: checked_images(space, each, "NKHWC") for space, each in rows.items()}
     columns = 1 + sum(each.shape[1] for each in blocks.values())
     factor = max(1, ((PICTURE - 2 * BETWEEN) // columns - SEAM) // queries.shape[2])
     tall, wide = queries.shape[1] * factor + SEAM, queries.shape[2] * factor + SEAM
     parts, starts, left = [], {}, 0
     for name, each in {"": queries[:, None], **blocks}.items():
-        large = _enlarged(each.reshape(-1, *each.shape[2:]), factor)
+        large = enlarged(each.reshape(-1, *each.shape[2:]), factor)
         parts += [mosaic(large, each.shape[1], SEAM), np.ones((len(queries) * tall - SEAM, BETWEEN, queries.shape[-1]))]
         starts[name], left = left, left + each.shape[1] * wide - SEAM + BETWEEN
     told = "a whole frame: of the image's class; a broken one: of another" if same else "by Euclidean distance"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, INK, LIGHT_BLUE, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, _bounded, _checked, mosaic
+from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
 
 
 def sensitivity(path, pictures, lengths, sizes, moved, amounts, kind, spread):
@@ -11,7 +11,7 @@ def sensitivity(path, pictures, lengths, sizes, moved, amounts, kind, spread):
     a unit step moves the picture, lengths [N,Z], descending; below, the distances `moved` [A,M] of codes whose images
     were changed by `amounts` [A] of a `kind`, against their posteriors' `spread` [M].
     """
-    pictures = _checked("pictures", pictures, "NDTHWC")
+    pictures = checked_images("pictures", pictures, "NDTHWC")
     with new_figure(path, 9, 4.6 + 1.3 * len(pictures)) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[1.3 * len(pictures), 3])
@@ -24,7 +24,7 @@ def _walks(axes, pictures, lengths, sizes):
     count, _, steps, height, width = pictures.shape[:5]
     factor = max(1, 64 // max(height, width))
     tiles = pictures.reshape(-1, *pictures.shape[3:]).repeat(factor, axis=1).repeat(factor, axis=2)
-    picture = _bounded(mosaic(tiles, steps, GAP))
+    picture = bounded(mosaic(tiles, steps, GAP))
     axes.imshow(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1), interpolation="nearest")
     tall, wide = height * factor + GAP, width * factor + GAP
     names = [
