@@ -93,6 +93,10 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "latent_plane",
         "manifold",
         "training",
+        "inpainting",
+        "compression",
+        "neighbours",
+        "sensitivity",
     }
 
 

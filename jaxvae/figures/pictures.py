@@ -27,7 +27,7 @@ def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
     return label[np.argsort(label if label.ndim == 1 else label[:, 0], kind="stable")]
 
 
-def pictures(means: Array) -> np.ndarray:
+def pictures(means: Array | np.ndarray) -> np.ndarray:
     """What can be shown of [N, H, W, C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1].
 
     A sequence [N, L, C] is shown as curves, white on black as the data sets' digits, the first three channels at most.
