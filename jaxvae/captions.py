@@ -164,6 +164,61 @@ FIGURES = {
         "The dot is z, the image the mean of p(x|z) there. Small steps change the image a little: the decoder has "
         "learned a continuous space, and the images between the kinds are its own invention.",
     ),
+    "inpainting": (
+        "What is missing, filled in",
+        "Rows of images: originals, the same with pixels hidden in flat blue, three completions each, and their mean.",
+        "The model is shown an image without its blue pixels and asked for them. A Markov chain draws in turn a code "
+        "for the image as it stands and the missing pixels for that code; a completion is the picture of a code that "
+        "such a chain ended with. Where completions differ, what is known leaves a choice, and their mean is blurred."
+        " The share of the chain's proposals that was taken says whether to trust it: below 1% it hardly moved.",
+    ),
+    "denoising": (
+        "Noise, averaged away",
+        "Rows of images: originals, the same with noise, and what the model makes of the noisy ones.",
+        "Many codes are drawn for the noisy image and their pictures averaged. What no code tells of is lost: the "
+        "noise, and with it what is rare in the image. A model that never saw noise takes the image for a clean one.",
+    ),
+    "anomaly": (
+        "Does the model notice what is new?",
+        "ROC curves of four scores, histograms of the first, and rows of the least and most strange images.",
+        "The model was trained without the classes left out. Each score says how strange an image is; the area under "
+        "its curve is the chance that an image of a class left out is the stranger of two, one known, one not: 1 is "
+        "perfect, 0.5 is guessing, and less than that finds the new images more ordinary than the known. After ± "
+        "stands the standard error. Strange is not the same as improbable: plain images, of few pixels, are probable "
+        "whether known or not.",
+    ),
+    "compression": (
+        "The model as a compressor",
+        "A chart of signal-to-noise ratio against bits for principal components, JPEG and this model; images below.",
+        "The star is this model: the bits are its rate, what sending a code costs at best (relative entropy coding "
+        "comes near; no file was written), and the picture is the mean of p(x|z). The curves were coded for real, up "
+        "to a few bits in all: principal components, fitted to training images, with quantized coefficients coded by "
+        "their frequencies there; and JPEG of all images in one mosaic, so that its header costs next to nothing. "
+        "Above a curve, the model is the better compressor. A Bernoulli model was not trained for squared error, nor "
+        "was any to please the eye. Where JPEG cannot be as short as the model, its shortest is shown.",
+    ),
+    "neighbours": (
+        "Who is near",
+        "Rows: an image, its nearest training images by pixels, and its nearest by codes.",
+        "Two images can be close pixel by pixel and mean different things, or the reverse. If the codes keep what "
+        "matters, the nearest by codes are alike in kind, and the vote of the five nearest names the class more "
+        "often. Of a conditional model the codes leave the class out, as it is told, and should name it worse.",
+    ),
+    "sensitivity": (
+        "Small changes",
+        "Rows of pictures of codes moved step by step; below, a chart of how far codes move when images are changed.",
+        "Above, a code moved by the same lengths in two directions: where its picture changes most, and where it "
+        "changes least. The number is how far the picture moves, in pixel values, for a step of length 1. A direction"
+        " near 0 is one that the decoder ignores. Below, the reverse: the image is changed a little, and its code "
+        "moves. While that is less than the spread of q(z|x), the two images have nearly the same code.",
+    ),
+    "conditional": (
+        "The class, and everything else",
+        "A grid of generated images: a row each for a code, a column each for a class.",
+        "Each row is one draw of z, decoded as every class. What stays the same along a row is in z: slant, weight, "
+        "size. What changes is in the class. If rows do not resemble each other at all, then z still holds the class,"
+        " too.",
+    ),
     "attribute": (
         "An attribute, added",
         "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",

@@ -143,8 +143,8 @@ def check_against(config: Config, data: DataSet) -> None:
             )
     if config.data.leave_out and config.model.condition == "label":
         raise ValueError(
-            f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class knows "
-            "nothing of a class that it never was told. Choose model.condition='none'."
+            f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class "
+            "knows nothing of a class that it never was told. Choose model.condition='none'."
         )
     flags = os.environ.get("XLA_FLAGS", "")
     if config.train.deterministic and jax.default_backend() == "gpu" and "xla_gpu_deterministic_ops=true" not in flags:

@@ -125,30 +125,32 @@ class Run:
     def inpaint(
         self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
     ) -> latent.Completed:
-        """x [B, *X] with what is not `known`, bool [*X] or [B, *X], drawn anew by a chain of so many steps: `.x`, `.mean`.
+        """x [B, *X] with what is not `known`, bool [*X] or [B, *X], drawn by a chain of so many steps: `.x`, `.mean`.
 
         What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.
         """
-        x, known, steps = entries.array(x, "x", "real numbers [B, *X]"), self._known(known), entries.steps(steps)
-        self._check_shape(x.shape, "x")
-        if known.ndim == x.ndim and len(known) != len(x):
-            raise ValueError(f"known is for {len(known)} examples and x holds {len(x)}; expected as many, or one [*X].")
-        if not isinstance(x, jax.core.Tracer) and not isinstance(known, jax.core.Tracer):
+        given, which, steps = entries.array(x, "x", "real numbers [B, *X]"), self._known(known), entries.steps(steps)
+        self._check_shape(given.shape, "x")
+        count = len(given)
+        if which.ndim == given.ndim and len(which) != count:
+            raise ValueError(f"known is for {len(which)} examples and x holds {count}; expected as many, or one [*X].")
+        if not isinstance(given, jax.core.Tracer) and not isinstance(which, jax.core.Tracer):
             blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
-            x = np.where(known, x, blank)
-        condition, key = self.condition(condition, len(x)), entries.keys(key, "key")
-        return self._inpaint(self.variables, key, self._checked(x), known, steps, condition)
+            given = np.where(which, given, blank)
+        condition, key = self.condition(condition, count), entries.keys(key, "key")
+        return self._inpaint(self.variables, key, self._checked(given), which, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
         """The mean of p(x|z) over so many draws z ~ q(z|x) of noisy x [B, *X]: see `jaxvae.latent.denoise`.
 
         x may be any finite numbers: noise has no need to lie where the likelihood is a density.
         """
-        x = entries.array(x, "x", "real numbers [B, *X]")
-        self._check_shape(x.shape, "x")
-        entries.finite(x, "x")
-        condition, draws = self.condition(condition, len(x)), entries.whole(draws, "draws", "at least one draw")
-        return self._denoise(self.variables, entries.keys(key, "key"), jnp.asarray(x, jnp.float32), draws, condition)
+        given = entries.array(x, "x", "real numbers [B, *X]")
+        self._check_shape(given.shape, "x")
+        entries.finite(given, "x")
+        condition, draws = self.condition(condition, len(given)), entries.whole(draws, "draws", "at least one draw")
+        noisy = jnp.asarray(given, jnp.float32)
+        return self._denoise(self.variables, entries.keys(key, "key"), noisy, draws, condition)
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
@@ -174,7 +176,7 @@ class Run:
         condition: ArrayLike | None = None,
         index: ArrayLike | None = None,
     ) -> dict[str, Array]:
-        """How strange the model finds x [B, *X], {score: [B]}, nats: -log p(x) with K = `samples`, -ELBO, rate, distortion.
+        """How strange x [B, *X] is, {score: [B]}, nats: -log p(x) with K = `samples`, -ELBO, rate, distortion.
 
         Of an autoencoder, rate and distortion alone. See `jaxvae.latent.anomaly`.
         """

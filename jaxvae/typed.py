@@ -55,8 +55,8 @@ def in_words(annotation: Any) -> str:
     words = []
     for kind in kinds_of(annotation):
         several = typing.get_origin(kind) in (tuple, list, Sequence)
-        inner = typing.get_args(kind)[0] if several else None
-        words.append(f"a tuple of {SEVERAL.get(inner, WORDS.get(inner))}" if several else WORDS.get(kind, str(kind)))
+        inner: Any = typing.get_args(kind)[0] if several else None
+        words.append(f"a tuple of {SEVERAL.get(inner) or WORDS[inner]}" if several else WORDS.get(kind, str(kind)))
     return " or ".join(words)
 
 

@@ -105,7 +105,7 @@ def test_an_experiment_leaves_them_out_and_says_so():
         set_up(told, say=lambda line: None)
     splits = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, splits=("left_out",)))
     splits.data = dataclasses.replace(config.data, leave_out=())
-    with pytest.raises(ValueError, match="names 'left_out'.*see data.leave_out"):
+    with pytest.raises(ValueError, match=r"names 'left_out'.*see data\.leave_out"):
         set_up(splits, say=lambda line: None)
 
 
@@ -116,5 +116,5 @@ def test_the_figure_scores_the_known_and_the_novel(tmp_path):
     assert found["scores"].tolist() == ["negative_log_likelihood", "negative_elbo", "rate", "distortion"]
     assert found["area"][2] == pytest.approx(roc(found["known_rate"], found["novel_rate"]).area)
     assert {path.name for path in tmp_path.iterdir()} == {"anomaly.png", "anomaly.svg"}
-    with pytest.raises(ValueError, match="trained on all classes; train one with data.leave_out"):
+    with pytest.raises(ValueError, match=r"trained on all classes; train one with data\.leave_out"):
         draw_anomaly(tmp_path / "a.png", make_subject(), samples=2)

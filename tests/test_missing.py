@@ -1,4 +1,4 @@
-"""Missing pixels: exact where the posterior is known in closed form, biased where they must be; denoising by an average."""
+"""Missing pixels: exact where the posterior has a closed form, biased where they must be; denoising by an average."""
 
 import jax
 import jax.numpy as jnp

@@ -96,6 +96,11 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "training",
         "temperatures",
         "plane",
+        "inpainting",
+        "compression",
+        "neighbours",
+        "sensitivity",
+        "interpolation",
     }
 
 

@@ -10,11 +10,17 @@ from jax import Array, random
 from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.animation import draw_training, draw_unfolding, draw_walk
-from jaxvae.figures.basics import draw_reconstructions, draw_samples
+from jaxvae.figures.anomaly import draw_anomaly
+from jaxvae.figures.basics import draw_plane, draw_reconstructions, draw_samples
+from jaxvae.figures.compression import costs_bits, draw_compression
+from jaxvae.figures.conditional import draw_conditional
 from jaxvae.figures.dots import keep_dots
 from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
+from jaxvae.figures.missing import draw_denoising, draw_inpainting
+from jaxvae.figures.neighbours import draw_neighbours
 from jaxvae.figures.pictures import conditions, dream, pictures
 from jaxvae.figures.planes import draw_map, draw_plane
+from jaxvae.figures.sensitivity import draw_sensitivity, walkable
 from jaxvae.figures.subject import Subject
 from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
 from jaxvae.logbook import read_metrics
@@ -22,16 +28,25 @@ from jaxvae.run import Run
 
 FIGURES = "figures"
 RECONSTRUCTED, SAMPLED = 24, 64
+MANIFOLD = 20  # pictures along each side
+EXPLORED = 1  # purpose folded into the key of the figures
 
 __all__ = [
     "FIGURES",
     "Subject",
     "conditions",
+    "draw_anomaly",
+    "draw_compression",
+    "draw_conditional",
+    "draw_denoising",
     "draw_figures",
+    "draw_inpainting",
     "draw_map",
+    "draw_neighbours",
     "draw_plane",
     "draw_reconstructions",
     "draw_samples",
+    "draw_sensitivity",
     "draw_training",
     "draw_unfolding",
     "draw_walk",
@@ -85,3 +100,20 @@ def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
     draw_training(folder / "training.gif", workdir)
     draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)
+    draw_explored(Subject(run, data, name, random.fold_in(random.clone(key), EXPLORED)), folder, "means" in values)
+
+
+def draw_explored(subject: Subject, folder: Path, means: bool) -> None:
+    """The figures of what the model can be asked for, of few images each; `means`: whether q(z|x) has a mean."""
+    run = subject.run
+    draw_inpainting(folder / "inpainting.png", subject, steps=200)
+    if costs_bits(run):
+        draw_compression(folder / "compression.png", subject, most=300, training=2000)
+    if means:
+        draw_neighbours(folder / "neighbours.png", subject, most=500, among=2000)
+    if means and walkable(run):
+        draw_sensitivity(folder / "sensitivity.png", subject, most=200)
+    if run.config.model.condition == "label":
+        draw_conditional(folder / "conditional.png", subject)
+    if "left_out" in subject.data.splits:
+        draw_anomaly(folder / "anomaly.png", subject, most=500)

@@ -84,5 +84,5 @@ def scored(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
 def extremes(subject: Subject, scores: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of the images with the smallest scores, ascending, and with the largest, descending."""
     order = spaced(len(subject.split), most)[np.argsort(scores, kind="stable")]
-    least, most = (subject.examples(chosen).x for chosen in (order[:SHOWN], order[::-1][:SHOWN]))
-    return pictures(least), pictures(most)
+    least, strangest = (subject.examples(chosen).x for chosen in (order[:SHOWN], order[::-1][:SHOWN]))
+    return pictures(least), pictures(strangest)

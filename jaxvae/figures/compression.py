@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,10 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import PREPARE, Subject, spaced
+from jaxvae.figures.subject import Subject, spaced
 from jaxvae.latent import compression
-from jaxvae.terms import example_keys
+from jaxvae.posterior import PointPosterior
+from jaxvae.run import Run
 
 COMPRESS = 30  # purpose folded into the subject's key
 COMPONENTS, STEPS, POINTS = 512, 24, 24  # of the transform coder: at most so many components, step sizes, points drawn
@@ -43,15 +45,17 @@ def draw_compression(
     from jaxvae import plots
 
     run = subject.run
-    if getattr(run.config.model, "posterior", "").startswith("point"):
+    if not costs_bits(run):
         raise ValueError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
     positions = spaced(len(subject.split), most)
     shown = subject.examples(positions)
     x, chosen = np.asarray(shown.x), spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     through = jax.jit(partial(compression.ideally, run.model))
-    vae = through(run.variables, subject.key_of(COMPRESS), shown.x, subject.split.index[positions], condition)
-    bits, error = np.asarray(vae.bits), np.asarray(compression.squared_errors(shown.x, vae.x))
+    vae = jax.device_get(
+        through(run.variables, subject.key_of(COMPRESS), shown.x, subject.split.index[positions], condition)
+    )
+    bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
     curves = {"pca": principal_curve(training_images(subject, training), x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())
@@ -65,12 +69,15 @@ def draw_compression(
     return arrays
 
 
+def costs_bits(run: Run) -> bool:
+    """Whether a code is drawn from a density, or chosen among finitely many."""
+    return not isinstance(run.model.posterior, PointPosterior)
+
+
 def training_images(subject: Subject, most: int) -> np.ndarray:
     """At most so many training images, prepared, [N, *X]."""
-    split = subject.data.splits["train"]
-    image, _, index = split.take(spaced(len(split), most))
-    prepare = jax.jit(lambda key: subject.run.parts.prepare.image(example_keys(key, index)[0], image, index))
-    return np.asarray(prepare(subject.key_of(PREPARE)))
+    training = dataclasses.replace(subject, name="train")
+    return np.asarray(training.examples(spaced(len(training.split), most)).x)
 
 
 def principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> Curve:

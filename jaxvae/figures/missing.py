@@ -14,7 +14,7 @@ from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Looked, Subject, spaced
 
-HIDE, COMPLETE, DISTURB, DENOISE = 10, 11, 12, 13  # purposes folded into the subject's key
+COMPLETE, DISTURB, DENOISE = 11, 12, 13  # purposes folded into the subject's key
 SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
 
 
@@ -30,14 +30,14 @@ def draw_inpainting(
     from jaxvae import plots
 
     shown = subject.examples(spaced(len(subject.split), n))
-    known = ~hidden_pixels(subject.key_of(HIDE), shown.x.shape)
+    known = ~hidden_pixels(shown.x.shape)
     done = complete(subject, shown, known, completions, steps)
     given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
     drawn = np.asarray(subject.run.decode(done.z.reshape(-1, *done.z.shape[2:]), given).mean())
     drawn = np.where(known, shown.x, drawn.reshape(completions, *shown.x.shape))
     found = {"images": shown.x, "known": known, "completions": drawn, "means": done.mean.mean(0)}
     arrays = {name: np.asarray(array) for name, array in found.items()} | {"accepted": np.mean(done.accepted, 0)}
-    tested = "density" in subject.run.model.posterior.offers
+    tested = "density" in getattr(subject.run.model.posterior, "offers", ())
     plots.inpainting(
         path,
         pictures(shown.x),
@@ -59,17 +59,17 @@ def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: in
     return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
 
 
-def hidden_pixels(key: Array, shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels are hidden, all channels of each, bool [B, *X]: the lower half, or scattered."""
+def hidden_pixels(shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels are hidden, all channels of each, bool [B, *X]: the lower half, or scattered, alike in every run."""
     count, length = shape[0], shape[1]
     lower = np.arange(length).reshape(1, -1, *(1,) * (len(shape) - 2)) >= length - length // 2
-    scattered = np.asarray(random.uniform(key, (*shape[:-1], 1))) < SCATTERED
+    scattered = np.random.RandomState(0).uniform(size=(*shape[:-1], 1)) < SCATTERED
     which = np.arange(count).reshape(-1, *(1,) * (len(shape) - 1)) < -(-count // 2)
     return np.broadcast_to(np.where(which, lower, scattered), shape)
 
 
 def spread(hidden: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """What is hidden, bool [B, *X], as pixels of the pictures drawn [B, H, W, C]: of a sequence, stretches of its curve."""
+    """What is hidden, bool [B, *X], as pixels of the pictures drawn [B, H, W, C]; of a sequence, as stretches."""
     if hidden.ndim == 4:
         return hidden[..., :1]
     wide = drawn.shape[2] // hidden.shape[1]

@@ -38,14 +38,14 @@ def draw_neighbours(
     rows, same = {}, {}
     for space in SPACES:
         found = jax.device_get(nearest(queries[space], places[space], voters))
-        shown = there[found.index[drawn, :count]]
+        shown = there[found.place[drawn, :count]]
         arrays[f"{space}_index"], arrays[f"{space}_distance"] = shown, found.distance[drawn, :count]
         near = np.asarray(training.examples(shown.ravel()).x)
         arrays[f"{space}_nearest"] = near.reshape(*shown.shape, *subject.run.shape)
         rows[space] = np.stack([pictures(row) for row in arrays[f"{space}_nearest"]])
         if classes is not None and of_places is not None:
             same[space] = of_places[shown] == classes[asked[drawn]][:, None]
-            right = vote(of_places[there[found.index[:, :VOTERS]]]) == classes[asked]
+            right = vote(of_places[there[found.place[:, :VOTERS]]]) == classes[asked]
             arrays[f"{space}_accuracy"] = np.asarray(right.mean())
     accuracy = {space: float(arrays[f"{space}_accuracy"]) for space in same}
     plots.neighbours(path, pictures(arrays["images"]), rows, same, accuracy)

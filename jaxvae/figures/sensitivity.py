@@ -6,17 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from jaxvae import latent
-from jaxvae.data.corrupt import noise
+from jaxvae.distributions import draw_each
 from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject, spaced
 from jaxvae.latent.sensitivity import displacement, spread, stretch
+from jaxvae.run import Run
 from jaxvae.terms import example_keys
 
-CHANGE, DRAW = 40, 41  # purposes folded into the subject's key
+CHANGE = 40  # purpose folded into the subject's key
 FLIPS, SCALES = (0.01, 0.02, 0.05, 0.1, 0.2), (0.01, 0.02, 0.05, 0.1, 0.2)  # of pixels; of Gaussian noise
 DRAWS = 16  # of z, by which a posterior's spread is measured
 
@@ -33,57 +35,53 @@ def draw_sensitivity(
     from jaxvae import plots
 
     run = subject.run
-    if len(run.latent_shape) != 1 or not hasattr(run.model.posterior, "space") or run.model.posterior.space == "codes":
+    if not walkable(run):
         raise ValueError("small steps from a code are for a z that is a flat vector of real numbers.")
     shown = subject.examples(spaced(len(subject.split), most))
-    n, given = min(n, len(shown.x)), shown.condition
-    z = run.encode(shown.x, given).mean()[:n]
-    around = jax.jit(partial(stretch, run.model))(run.variables, z, encoded(subject, given, n))
-    sizes = np.linspace(-reach, reach, steps)
-    walks = np.stack([walk(z[i], around.directions[i], sizes) for i in range(n)])  # [n, 2, steps, Z]
-    again = None if given is None else np.repeat(given[:n], 2 * steps, axis=0)
-    means = run.decode(walks.reshape(-1, walks.shape[-1]), again).mean()
-    moved, amounts, kind = changes(subject, shown.x, encoded(subject, given, len(shown.x)))
-    keys = example_keys(subject.key_of(DRAW), np.arange(len(shown.x)), DRAWS)
-    wide = jax.jit(partial(spread, run.model))(run.variables, keys, shown.x, encoded(subject, given, len(shown.x)))
-    tiles = pictures(means)
-    drawn = tiles.reshape(n, 2, steps, *tiles.shape[1:])
-    plots.sensitivity(path, drawn, np.asarray(around.lengths), sizes, moved, amounts, kind, np.asarray(wide))
-    arrays = {"lengths": around.lengths, "pictures": np.asarray(means).reshape(n, 2, steps, *run.shape)}
-    return {name: np.asarray(a) for name, a in (arrays | {"sizes": amounts, "moved": moved, "spread": wide}).items()}
-
-
-def encoded(subject: Subject, condition: np.ndarray | None, count: int) -> Array | None:
-    """The first conditions as the model takes them, [count, C]; None where it takes none."""
-    return None if condition is None else subject.run.parts.prepare.conditions(condition[:count])
-
-
-def walk(z: Array, directions: Array, sizes: np.ndarray) -> np.ndarray:
-    """[2, T, Z]: z [Z] moved by each of the sizes [T] in the first and in the last of the directions [Z, Z]."""
-    both = directions[np.array([0, -1])]
-    return np.stack([np.asarray(latent.nudges(z, both, float(size))) for size in sizes], 1)
-
-
-def changes(subject: Subject, x: Array, condition: Array | None) -> tuple[np.ndarray, np.ndarray, str]:
-    """(how far the codes move [T, N], the sizes of the changes [T], what these are in words)."""
-    binary = subject.run.parts.prepare.support == "binary"
-    keys = random.split(subject.key_of(CHANGE), len(x))
-    how_far = jax.jit(partial(displacement, subject.run.model))
-    amounts = FLIPS if binary else SCALES
-    moved = [
-        how_far(
-            subject.run.variables,
-            x,
-            flipped(keys, x, size) if binary else noise(size)(random.clone(keys), x),
-            condition,
-        )
-        for size in map(float, amounts)
-    ]
+    binary, given = run.parts.prepare.support == "binary", run.parts.prepare.conditions
+    condition = None if shown.condition is None else given(shown.condition)
+    sizes, amounts = np.linspace(-reach, reach, steps), np.array(FLIPS if binary else SCALES)
+    look = jax.jit(partial(small_changes, run.model, n, sizes, amounts, binary))
+    keys = example_keys(subject.key_of(CHANGE), jnp.arange(len(shown.x)), 1 + DRAWS)
+    seen = jax.device_get(look(run.variables, keys, shown.x, condition))
+    tiles = pictures(seen["pictures"].reshape(-1, *run.shape))
+    drawn = tiles.reshape(*seen["pictures"].shape[:3], *tiles.shape[1:])
     kind = "share of the pixels flipped" if binary else "standard deviation of the noise added"
-    return np.stack([np.asarray(each) for each in moved]), np.array(amounts), kind
+    plots.sensitivity(path, drawn, seen["lengths"], sizes, seen["moved"], amounts, kind, seen["spread"])
+    return seen | {"sizes": amounts}
 
 
-def flipped(keys: Array, x: Array, share: float) -> Array:
-    """Binary x [B, *X] with each value changed to the other with this probability; keys [B]."""
-    uniform = jax.vmap(lambda key: random.uniform(random.clone(key), x.shape[1:]))(keys)
-    return np.where(uniform < share, 1 - x, x)
+def small_changes(model, n, sizes, amounts, binary, variables, keys, x, condition) -> dict[str, Array]:
+    """All that the figure shows, by one program, of examples x [N, *X] with keys [1 + S, N]."""
+    z = latent.encode(model, variables, x, condition).mean()[:n]
+    first = None if condition is None else condition[:n]
+    around = stretch(model, variables, z, first)
+    ends = jnp.stack([around.directions[:, 0], around.directions[:, -1]], 1)  # [n, 2, Z]
+    walks = jnp.stack([jax.vmap(partial(latent.nudges, size=float(size)))(z, ends) for size in sizes], 2)
+    again = None if first is None else jnp.repeat(first, 2 * len(sizes), axis=0)
+    means = latent.decode(model, variables, walks.reshape(-1, z.shape[-1]), again).mean()
+    changed = flipped(keys[0], x, amounts) if binary else noisy(keys[0], x, amounts)
+    moved = displacement(model, variables, x, changed, condition)
+    wide = spread(model, variables, keys[1:], x, condition)
+    means = means.reshape(n, 2, len(sizes), *x.shape[1:])
+    return {"lengths": around.lengths, "pictures": means, "moved": moved, "spread": wide}
+
+
+def walkable(run: Run) -> bool:
+    """Whether z is a flat vector from which steps lead in all directions."""
+    return len(run.latent_shape) == 1 and getattr(run.model.posterior, "space", "real") == "real"
+
+
+def flipped(keys: Array, x: Array, shares: np.ndarray) -> Array:
+    """[T, N, *X]: binary x [N, *X] with each value changed to the other with these probabilities [T]; keys [N].
+
+    What is flipped with a small probability is so with a larger one, too.
+    """
+    uniform = draw_each(random.uniform, keys, x.shape, x.ndim - 1)
+    return jnp.stack([jnp.where(uniform < share, 1 - x, x) for share in shares])
+
+
+def noisy(keys: Array, x: Array, scales: np.ndarray) -> Array:
+    """[T, N, *X]: x [N, *X] with Gaussian noise of these standard deviations [T], alike but for size; keys [N]."""
+    drawn = draw_each(random.normal, keys, x.shape, x.ndim - 1)
+    return jnp.stack([x + float(scale) * drawn for scale in scales])

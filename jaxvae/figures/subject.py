@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from jaxvae.data.dataset import DataSet, Split
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.figures.pictures import pictures
+from jaxvae.data.prepare import Prepare
 from jaxvae.run import Run
 from jaxvae.terms import example_keys
 
@@ -64,8 +66,10 @@ class Subject:
     def examples(self, positions: Sequence[int] | np.ndarray) -> Looked:
         """The examples at these positions of the split, each prepared by the same draw at every call."""
         image, label, index = self.split.take(np.asarray(positions))
-        x = self._prepare(self.key_of(PREPARE), image, index)
-        return Looked(image, x, label, label if self.run.conditional else None)
+        starts = range(0, len(image), BATCH)
+        key, kind = self.key_of(PREPARE), self.run.parts.prepare
+        x = [prepared(kind, key, *(filled(each[i : i + BATCH]) for each in (image, index))) for i in starts]
+        return Looked(image, jnp.concatenate(x)[: len(image)], label, label if self.run.conditional else None)
 
     @cached_property
     def means(self) -> np.ndarray:
@@ -127,17 +131,23 @@ class Subject:
 
         return jax.jit(densities)
 
-    @cached_property
-    def _prepare(self) -> Any:
-        prepare = self.run.parts.prepare
-        return jax.jit(lambda key, image, index: prepare.image(example_keys(key, index)[0], image, index))
-
     def _means(self, positions: np.ndarray) -> np.ndarray:
         shown = self.examples(positions)
         q: Any = self.run.encode(shown.x, shown.condition)
         if not hasattr(q, "mean"):
             raise ValueError("this model's q(z|x) has no mean to start from; look at one whose posterior has.")
         return np.asarray(jax.device_get(q.mean()))
+
+
+@partial(jax.jit, static_argnums=0)
+def prepared(prepare: Prepare, key: Array, image: Array, index: Array) -> Array:
+    """x [B, *X] of stored images, each by the key of its index."""
+    return prepare.image(example_keys(key, index)[0], image, index)
+
+
+def filled(array: np.ndarray) -> np.ndarray:
+    """At most BATCH rows, the first repeated up to so many: every number of images is prepared by one program."""
+    return np.concatenate([array, np.repeat(array[:1], BATCH - len(array), axis=0)])
 
 
 def spaced(total: int, most: int) -> np.ndarray:

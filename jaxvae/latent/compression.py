@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -99,13 +98,3 @@ def frontier(bits: np.ndarray, errors: np.ndarray) -> np.ndarray:
     ascending = errors.ravel()[order]
     before = np.concatenate([[np.inf], np.minimum.accumulate(ascending)[:-1]])
     return order[ascending < before]
-
-
-def signal_to_noise(error: np.ndarray | float) -> np.ndarray:
-    """The peak signal-to-noise ratio, dB, of a mean squared error of values in [0, 1]: -10 log10(error)."""
-    return -10 * np.log10(np.maximum(error, 1e-12))
-
-
-def squared_errors(x: Array, decoded: Array) -> Array:
-    """The mean squared error of each example, [B], over its numbers; both [B, *X]."""
-    return jnp.mean(jnp.square(x - decoded).reshape(len(x), -1), axis=1)

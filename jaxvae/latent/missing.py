@@ -55,7 +55,7 @@ def inpaint(
 
     The encoder is shown draws of p(x|z): where these are noise beside its training images, as under a Gaussian whose
     sigma is too large, it is lost, few proposals are taken, and more steps are needed than anyone has. `accepted` says
-    so. p(x|z) must not couple the missing channels of a pixel to its known ones: hide whole pixels of a logistic_mixture.
+    so. p(x|z) must not couple the missing channels of a pixel to its known ones: a logistic_mixture does.
     """
     exact = "density" in getattr(getattr(model, "posterior", None), "offers", ())
     chain = metropolis_within_gibbs if exact else pseudo_gibbs
@@ -74,8 +74,8 @@ def pseudo_gibbs(
 ) -> Completed:
     """As `inpaint`: z ~ q(z|x), then the missing pixels from p(x|z), in turn.
 
-    Rezende, Mohamed & Wierstra 2014 (arXiv 1401.4082, appendix F). Its stationary distribution is p(missing|known) where
-    q is the exact posterior, else near it: q's errors stay in every draw.
+    Rezende, Mohamed & Wierstra 2014 (arXiv 1401.4082, appendix F). Its stationary distribution is p(missing|known)
+    where q is the exact posterior, else near it: q's errors stay in every draw.
     """
 
     def always(chain: Chain, q: Any, proposed: Array, px: Any) -> Array:
@@ -158,7 +158,7 @@ def denoise(
 
 
 def chosen(taken: Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf, `new` [1, B, ...] where it is taken [B], else `old`; what all examples share, [1, 1, ...], is one."""
+    """Leaf by leaf, `new` [1, B, ...] where it is taken [B], else `old`; what all share is the same in both."""
 
     def choose(a: Array, b: Array) -> Array:
         return a if a.shape[1] != len(taken) else jnp.where(taken.reshape(1, -1, *(1,) * (a.ndim - 2)), a, b)
@@ -168,4 +168,5 @@ def chosen(taken: Array, new: Any, old: Any) -> Any:
 
 def purposes(keys: Array, count: int) -> list[Array]:
     """`count` rows of keys [B], one for each purpose, of the keys [B]."""
-    return [jax.vmap(random.fold_in, (0, None))(keys, purpose) for purpose in range(count)]
+    split = jax.vmap(lambda key: random.split(key, count))(keys)
+    return [split[:, purpose] for purpose in range(count)]

@@ -20,7 +20,7 @@ SPARE = 8  # candidates beyond those asked for, whose distances are computed ane
 class Nearest(NamedTuple):
     """The nearest places to every query, the nearest first."""
 
-    index: Array  # [N, K], into the places
+    place: Array  # [N, K], which of the places
     distance: Array  # [N, K], Euclidean
 
 

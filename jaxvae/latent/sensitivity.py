@@ -55,9 +55,12 @@ def jacobian(f: Callable[[Array], Array], z: Array) -> Array:
 
 
 def displacement(model, variables, x: Array, changed: Array, condition: Array | None = None) -> Array:
-    """|mean of q(z|changed) - mean of q(z|x)|, [B], Euclidean, of x and what it was changed to, both [B, *X]."""
-    before, after = (encode(model, variables, each, condition).mean() for each in (x, changed))
-    return jnp.sqrt(jnp.square(after - before).reshape(len(x), -1).sum(1))
+    """|mean of q(z|x') - mean of q(z|x)|, [T, B], Euclidean, of x [B, *X] and T changes x' of each, [T, B, *X]."""
+
+    def mean(x: Array) -> Array:
+        return encode(model, variables, x, condition).mean().reshape(len(x), -1)
+
+    return jnp.sqrt(jnp.square(lax.map(mean, changed) - mean(x)[None]).sum(2))
 
 
 def spread(model, variables, keys: Array, x: Array, condition: Array | None = None) -> Array:

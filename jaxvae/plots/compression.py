@@ -11,7 +11,7 @@ LOOKS = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color": GREY, "marker"
 
 
 def compression(path, originals, rows, point, curves, *, binary):
-    """Draw `curves` {coder: with bits [P] and error [P]} and the model's `point` (bits [M], errors [M]) by image; below,
+    """Draw `curves` {coder: with bits [P] and error [P]} and the model's `point` (bits [M], errors [M]); below them
     `originals` [N,H,W,C] above `rows` {coder: (what it decodes [N,H,W,C], its bits)}.
     """
     with new_figure(path, 9, 9) as figure:

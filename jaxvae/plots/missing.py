@@ -29,7 +29,7 @@ def inpainting(path, originals, hidden, completions, means, *, accepted=None):
 
 
 def denoising(path, originals, noisy, means, noise):
-    """Draw originals above noisy ones above what the model makes of these, all [N,H,W,C]; `noise` says which, in words."""
+    """Draw originals above noisy ones above what the model makes of these, [N,H,W,C]; `noise` says which, in words."""
     shown = [_coloured(name, each) for name, each in (("originals", originals), ("noisy", noisy), ("means", means))]
     if len({each.shape for each in shown}) > 1:
         raise ValueError(f"images have shapes {[each.shape for each in shown]}; expected one.")

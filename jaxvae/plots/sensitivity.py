@@ -7,7 +7,7 @@ from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
 
 
 def sensitivity(path, pictures, lengths, sizes, moved, amounts, kind, spread):
-    """Draw `pictures` [N,2,T,H,W,C] of codes moved by `sizes` [T] in their steepest and flattest direction, with how far
+    """Draw `pictures` [N,2,T,H,W,C] of codes moved by `sizes` [T] in steepest and flattest direction, with how far
     a unit step moves the picture, lengths [N,Z], descending; below, the distances `moved` [A,M] of codes whose images
     were changed by `amounts` [A] of a `kind`, against their posteriors' `spread` [M].
     """
