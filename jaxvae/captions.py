@@ -192,9 +192,9 @@ RESTORED = (
 
 # What the small drawings beside the numbers mean.
 INTERVALS = (
-    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
-    "the second a tighter one: their distance is what the approximate posterior costs. Where the bars of two splits "
-    "overlap, the model does as well on the one as on the other."
+    "Dots: means over the images; bars: two standard errors to each side, as far as other images of the kind would move "
+    "them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
+    "approximate posterior costs. They are of the same images, so it is better known than the bars suggest."
 )
 COSTS = (
     "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
@@ -237,15 +237,15 @@ QUESTIONS = [
         "Each image has its place among the codes. Near places should mean similar images, and the way between two "
         "should lead over images, too.",
         (
-            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal"),
-            *("attributes", "arithmetic"),
+            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal", "walk"),
+            *("attribute", "attributes", "arithmetic", "directions"),
         ),
     ),
     (
         "How did training go?",
         "training",
         "From the first step to the last.",
-        ("curves", "training", "animation"),
+        ("curves", "training", "plane"),
     ),
 ]
 OTHERS = ("What else was drawn?", "others", "Figures of another origin than the ones above.")

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 CLOSE = 0.3  # how far, of 255, a picture of 256 colours may be from the original, on average
@@ -47,7 +46,7 @@ def fit(pictures, wanted, most):
     `most` characters in any case, the largest giving way first; None stands for one that is left out.
     """
     fitted = dict(pictures)
-    for room, forms in ((wanted, _faithful), (most, _smaller)):
+    for room, forms in ((wanted, (_faithful, _faithful_film)), (most, (_smaller, _smaller_film))):
         sizes = [each.characters for each in fitted.values() if each]
         if sum(sizes) <= room:
             return fitted
@@ -87,9 +86,10 @@ def _packed(picture, characters, forms, path):
     best = picture
     try:
         with Image.open(io.BytesIO(picture.content)) as image:
-            if getattr(image, "is_animated", False):
-                return picture
-            for content, kind, said in forms(_flat(image), Path(path).name):
+            still, film = forms
+            moves = getattr(image, "is_animated", False)
+            made = film(*_frames(image), path.name) if moves else still(_flat(image), path.name)
+            for content, kind, said in made:
                 if len(content) < len(best.content):
                     best = Picture(content, kind, said)
                 if best.characters <= characters:
@@ -97,6 +97,16 @@ def _packed(picture, characters, forms, path):
     except (OSError, ValueError, Image.DecompressionBombError):
         return picture  # no picture that can be read: it stays as it is, or is left out
     return best
+
+
+def _frames(film):
+    """Return the frames of a moving picture and how long each is shown, in milliseconds."""
+    frames, durations = [], []
+    for index in range(film.n_frames):
+        film.seek(index)
+        frames.append(_flat(film))
+        durations.append(film.info.get("duration", 100))
+    return frames, durations
 
 
 def _flat(image):
@@ -135,3 +145,21 @@ def _smaller(image, name):
     for part, quality in ((1, 75), (2, 75), (3, 60), (4, 50)):
         less = image.resize([max(1, side // part) for side in image.size])
         yield _encoded(less, "WEBP", quality=quality, method=2), "image/webp", f"in less detail than figures/{name}"
+
+
+def _film(frames, durations, **options):
+    """Return the bytes of a WebP that repeats the frames."""
+    return _encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, **options)
+
+
+def _faithful_film(frames, durations, name):
+    """Yield a film of the same frames (bytes, kind, remark), packed as WebP."""
+    yield _film(frames, durations, lossless=True, method=0), "image/webp", ""
+
+
+def _smaller_film(frames, durations, name):
+    """Yield films (bytes, kind, remark) of fewer frames, in the same time, and of less detail."""
+    for part, every in ((1, 2), (2, 2), (3, 4)):
+        some = [frame.resize([max(1, side // part) for side in frame.size]) for frame in frames[::every]]
+        times = [sum(durations[start : start + every]) for start in range(0, len(frames), every)]
+        yield _film(some, times, quality=60, method=0), "image/webp", f"in less detail than figures/{name}"

@@ -79,6 +79,7 @@ def _figure(stem, folder, pictures, known):
         image = _image(path, pictures[path], alternative, "still")
         remark = pictures[path].said if pictures[path] else ""
     if moving in pictures:
+        remark = remark or (pictures[moving].said if pictures[moving] else "")
         image += (
             "<details><summary><span class='play'>Play</span><span class='stop'>Stop</span>"
             f"<span class='unseen'> {escape(title)}</span></summary>"

@@ -18,7 +18,8 @@ def make_run(shape=(4, 4, 1), likelihood="bernoulli", *, leave_out=(), size=None
     """An untrained run of a model with 8 units a layer, for a condition of this size."""
     config = Config(model=Model(encoder="mlp(8)", decoder="mlp(8)", likelihood=likelihood, **model))
     config.data.prepare, config.data.leave_out = PREPARE[likelihood], leave_out
-    config.objective = "reconstruction()" if model.get("posterior") == "point" else config.objective
+    if model.get("posterior", "diagonal")[:2] in ("po", "vq"):
+        config.objective = "reconstruction()"
     parts = build(config, shape, condition=size)
     state = jax.jit(lambda *keys: first_state(config, parts, *keys))(random.key(0), random.key(1))
     return Run(config, parts, variables_of(state), 0)

@@ -54,6 +54,15 @@ def test_what_is_too_large_is_packed_so_that_it_looks_the_same():
     assert all(abs(pixels(each) - pixels(loose)).mean() < embedded.CLOSE for each in fitted.values())
 
 
+def test_a_photo_does_not_lose_its_shades_to_256_colours():
+    y, x = np.mgrid[:120, :120]
+    photo = np.stack([2 * x, 2 * y, x + y], -1).astype(np.uint8)
+    content, kind, _ = next(embedded._faithful(Image.fromarray(photo), "a.png"))
+    assert kind == "image/webp"
+    np.testing.assert_array_equal(pixels(Picture(content, kind)), photo)
+    assert next(embedded._faithful(Image.fromarray(drawn()), "a.png"))[1] == "image/png"
+
+
 def test_beyond_the_limit_pictures_lose_detail_or_are_left_out_and_it_is_said():
     large = {Path(f"{name}.png"): Picture(encoded(noise(200, seed=ord(name))), "image/png") for name in "abc"}
     fitted = embedded.fit(large, 1000, 100_000)
@@ -97,6 +106,34 @@ def frames(*levels):
     return stream.getvalue()
 
 
+def test_a_film_is_packed_with_all_its_frames_then_with_fewer_in_the_same_time():
+    tiles = [np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8) for i in range(9)]
+    rows = [np.kron(tile, np.ones((30, 30), np.uint8)) for tile in tiles]
+    first, *rest = [Image.fromarray(row) for row in rows]
+    stream = io.BytesIO()
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=100, loop=0)
+    film = Picture(stream.getvalue(), "image/gif")
+    (same,) = embedded.fit({Path("a.gif"): film}, film.characters - 1, 10**6).values()
+    assert (same.kind, same.said) == ("image/webp", "")
+    with Image.open(io.BytesIO(same.content)) as image:
+        assert image.n_frames == 9
+        image.seek(7)
+        np.testing.assert_array_equal(np.asarray(image.convert("L")), rows[7])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "LEAST", 100)
+        (less,) = embedded.fit({Path("a.gif"): film}, 0, same.characters - 1).values()
+    assert less.said == "in less detail than figures/a.gif"
+    with Image.open(io.BytesIO(less.content)) as image:
+        assert image.n_frames == 5
+        durations = []
+        for index in range(5):
+            image.seek(index)
+            image.load()
+            durations.append(image.info["duration"])
+    assert durations == [200, 200, 200, 200, 100]
+    assert less.characters < same.characters
+
+
 def test_a_moving_picture_is_still_until_it_is_played(workdir):  # noqa: F811
     add_figures(workdir, "training")
     moving = frames(0, 90, 250)
@@ -106,15 +143,12 @@ def test_a_moving_picture_is_still_until_it_is_played(workdir):  # noqa: F811
     (workdir / "figures" / "samples.svg").write_text("<svg></svg>")
     page = read(workdir)
     kinds = [(each["class"], each["src"].partition(";")[0]) for each in page.every("img")]
-    assert kinds == [
-        *(("still", "data:image/png"), ("moving", "data:image/gif")),
-        ("moving", "data:image/gif"),
-        *(("still", "data:image/png"), ("moving", "data:image/gif")),
-    ]
+    both = [("still", "data:image/png"), ("moving", "data:image/gif")]
+    assert kinds == [*both, *both, ("moving", "data:image/gif")]  # the walk, the training, what cannot be read
     assert len(page.every("details")) == 3
     assert all("open" not in each for each in page.every("details"))
     assert page.text.count("PlayStop") == 3
     last = embedded.last_frame(Picture(moving, "image/gif"))
     assert abs(pixels(last) - 250).max() <= 2
-    assert page.every("img")[3]["src"] == last.source
+    assert page.every("img")[0]["src"] == last.source
     assert not page.every("svg") or "samples" not in page.text

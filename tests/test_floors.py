@@ -49,6 +49,9 @@ FLOORS = [
         "latent.missing",
         "latent.anomaly",
         "latent.tours",
+        "latent.compression",
+        "latent.neighbours",
+        "latent.sensitivity",
         "latent",
     ],
     [
@@ -98,6 +101,10 @@ FLOORS = [
         "plots.anomaly",
         "plots.films",
         "plots.animation",
+        "plots.compression",
+        "plots.neighbours",
+        "plots.sensitivity",
+        "plots.conditional",
         "plots",
         "captions",
         "page",
@@ -151,6 +158,10 @@ FLOORS = [
         "figures.missing",
         "figures.anomaly",
         "figures.animation",
+        "figures.compression",
+        "figures.neighbours",
+        "figures.sensitivity",
+        "figures.conditional",
         "figures",
         "loop",
         "ensemble",
@@ -158,8 +169,19 @@ FLOORS = [
         "finished",
         "comparison",
         "figures.comparison",
+        "explorer.codes",
+        "explorer.functions",
+        "explorer.known",
+        "explorer.asked",
+        "explorer.shown",
+        "explorer.answers",
+        "explorer.guard",
+        "explorer.app",
+        "explorer.server",
+        "explorer",
         "verbs.opened",
         "verbs.runs",
+        "verbs.exploring",
         "verbs.walks",
         "verbs.attributes",
         "verbs.comparison",
@@ -180,6 +202,7 @@ FLOORS = [
 RANK = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 OUTSIDE = {"jax", "jaxlib", "flax", "optax", "numpy", "orbax", "tensorflow_datasets"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "scipy"}
+OUTSIDE |= {"starlette", "uvicorn", "matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl"}
 OUTSIDE |= {"matplotlib", "rich", "tensorboardX", "PIL", "requests", "sklearn", "threadpoolctl", "av"}
 PACKAGES_OF_FLOOR = {
     0: {"jax"},

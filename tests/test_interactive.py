@@ -91,7 +91,8 @@ def test_dots_nowhere_are_left_out_and_labels_need_not_be_known(workdir):  # noq
     assert interactive.dots(workdir / "figures" / "latent_plane.npz") is None
     assert interactive.dots(workdir / "figures" / "none.npz") is None
     add_dots(workdir, 4, label=np.array([5, 0, -1, 5], np.int32))
-    assert interactive.dots(workdir / "figures" / "latent_plane.npz")["names"] == ["-1", "zero", "5"]
+    found = interactive.dots(workdir / "figures" / "latent_plane.npz")
+    assert (found["names"], found["label"]) == (["-1", "zero", "5"], [2, 1, 0, 2])
 
 
 def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):  # noqa: F811
@@ -125,6 +126,7 @@ def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):  
         {"label": np.zeros(2, np.int32)},
         {"axes": np.array(["one"])},
         {"names": np.array([None, None])},
+        {"image": np.zeros((3, 2, 2, 1), np.uint8, order="F")},
         {"position": None},
         {"total": np.array([1, 2])},
     ],

@@ -100,6 +100,13 @@ def test_every_figure_that_a_caption_knows_answers_a_question():
     assert not lost, f"append {lost} to the question that they answer, in captions.QUESTIONS"
 
 
+def test_a_figure_of_a_longer_name_stands_with_its_kind():
+    assert report._question("samples_first") == report._question("samples") == 1
+    stems = ["zebra", "samples_b", "samples", "temperatures", "samples_a", "reconstructions"]
+    ordered = sorted(stems, key=lambda stem: report._order(stem, captions.FIGURES))
+    assert ordered == ["reconstructions", "samples", "samples_a", "samples_b", "temperatures", "zebra"]
+
+
 def test_what_can_be_touched_waits_for_the_script_and_its_still_is_there(whole):
     hidden = [each["id"] for _, each in whole.tags if "hidden" in each]
     assert sorted(hidden) == ["interactive-curves", "interactive-latent_plane"]
@@ -119,7 +126,13 @@ def test_scores_are_drawn_where_their_errors_are_known():
     assert float(high[1]) == 306
     assert float(low[1]) - float(one) == pytest.approx(2 * 0.5 * scale, abs=0.2)
     assert "ELBO, test: −10.00 ± 0.50; log p(x), test: −8.00 ± 0.50" in html
-    for entry in ({"value": -10.0}, {"value": 1e300, "stderr": 1.0}, {"value": "x", "stderr": 1.0}, {"value": True}):
+    for entry in (
+        {"value": -10.0},
+        {"value": 1e300, "stderr": 1.0},
+        {"value": "x", "stderr": 1.0},
+        {"value": True},
+        {"value": -8.0, "stderr": 0.0},
+    ):
         assert "whisker" not in scoreboard.numbers({"test": {"examples": 9, "elbo": row, "log_likelihood": entry}}, [1])
 
 
@@ -127,7 +140,7 @@ def test_rate_and_distortion_share_one_bar():
     def bars(rate, distortion):
         entries = {"examples": 9, "rate": {"value": rate}, "distortion": {"value": distortion}}
         html = scoreboard.numbers({"test": entries}, [1])
-        return [float(width) for width in re.findall(r"<rect class='\w+' x='[\d.]+' y='30' width='([\d.]+)'", html)]
+        return [float(width) for width in re.findall(r"<rect class='\w+' x='[-\d.]+' y='30' width='([-\d.]+)'", html)]
 
     assert bars(1.0, 3.0) == [72.0, 216.0]
     assert bars(0, 0) == bars(-1.0, 3.0) == bars(float("nan"), 3.0) == bars(True, 2.0) == bars("x", 2.0) == []

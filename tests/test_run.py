@@ -21,6 +21,7 @@ from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.verbs.animation import animate
 from jaxvae.verbs.runs import evaluate
 
 STEPS = 60
@@ -93,6 +94,8 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "latent_plane",
         "manifold",
         "training",
+        "temperatures",
+        "plane",
     }
 
 
@@ -113,6 +116,18 @@ def test_with_each_frame_the_means_of_the_same_validation_images_are_kept(whole)
     means = whole.encode(image / np.float32(255) > 0.5).mean()
     assert np.corrcoef(np.ravel(means), np.ravel(codes[STEPS]))[0, 1] > 0.9
     assert not np.array_equal(codes[0], codes[STEPS])
+
+
+def test_a_run_is_animated_from_its_directory_alone(whole, tmp_path, capsys):
+    options = {"format": "gif", "seconds": 1, "seed": 0, "split": None, "data_dir": None, "trust": False}
+    animate(whole.workdir, out=tmp_path / "films", **options)
+    told = [line.removeprefix(f"{tmp_path}/films/") for line in capsys.readouterr().out.splitlines()]
+    assert told == [f"{name}.{kind}" for name in ("training", "plane", "walk") for kind in ("gif", "png", "npz")]
+    with np.load(tmp_path / "films" / "plane.npz") as arrays:
+        np.testing.assert_array_equal(arrays["steps"], [0, 1, 2, 4, 8, 16, 20, 32, 40, 60])
+        assert arrays["points"].shape == (10, len(arrays["labels"]), 2)
+    with pytest.raises(ValueError, match=r"--seconds 0\.5: expected 1 to 60"):
+        animate(whole.workdir, out=tmp_path, **options | {"seconds": 0.5})
 
 
 def test_results_carry_protocol_and_standard_errors(whole):

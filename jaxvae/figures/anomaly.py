@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import BATCH, Subject
+from jaxvae.figures.subject import BATCH, Subject, spaced
 
 SCORE = 20  # purpose folded into the subject's key
 SHOWN = 10  # images in a row
@@ -59,7 +59,7 @@ def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int =
         if np.ptp(np.concatenate([scores[kind][name] for kind in kinds])) > 0  # not the rate of a point, which is 0
     }
     best = next(iter(curves))
-    rows = {kind: extremes(each, scores[kind][best]) for kind, each in kinds.items()}
+    rows = {kind: extremes(each, scores[kind][best], most) for kind, each in kinds.items()}
     classes = np.unique(subject.data.splits["left_out"].labels(np.arange(len(subject.data.splits["left_out"]))))
     plots.anomaly(path, curves, {kind: scores[kind][best] for kind in kinds}, rows, classes.tolist())
     arrays = {f"{kind}_{name}": values for kind in kinds for name, values in scores[kind].items()}
@@ -68,11 +68,11 @@ def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int =
 
 
 def scored(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
-    """Every score of the first `most` images of the subject's split, [N]."""
-    count, index = min(most, len(subject.split)), subject.split.index
+    """Every score of at most so many images of the subject's split, [N]."""
+    chosen, index = spaced(len(subject.split), most), subject.split.index
     found = []
-    for first in range(0, count, BATCH):
-        positions = np.arange(first, min(first + BATCH, count))
+    for first in range(0, len(chosen), BATCH):
+        positions = chosen[first : first + BATCH]
         shown = subject.examples(positions)
         key = subject.key_of(SCORE)
         found.append(
@@ -81,8 +81,8 @@ def scored(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
     return {name: np.concatenate([np.asarray(each[name]) for each in found]) for name in found[0]}
 
 
-def extremes(subject: Subject, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extremes(subject: Subject, scores: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of the images with the smallest scores, ascending, and with the largest, descending."""
-    order = np.argsort(scores, kind="stable")
+    order = spaced(len(subject.split), most)[np.argsort(scores, kind="stable")]
     least, most = (subject.examples(chosen).x for chosen in (order[:SHOWN], order[::-1][:SHOWN]))
     return pictures(least), pictures(most)

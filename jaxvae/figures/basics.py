@@ -16,13 +16,14 @@ TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25)
 
 
 def draw_reconstructions(path: Path, run: Run, split: Split, n: int, keys: Array) -> None:
-    """The first n images of the split above their reconstructions, and below these the residuals; of a model trained
-    on corrupted inputs, corrupted between the two, and restored. Of the keys [2] one prepares and corrupts, the other
-    draws z.
+    """n images, evenly spread over the split, above their reconstructions, and below these the residuals; of a model
+    trained on corrupted inputs, corrupted between the two, and restored. Of the keys [2] one prepares and corrupts, the
+    other draws z.
     """
     from jaxvae import plots
 
-    image, label, index = split.take(np.arange(min(n, len(split))))
+    # some data sets are stored class by class
+    image, label, index = split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(int))
     preparing, drawing = keys
     corrupting = random.fold_in(preparing, CORRUPT)
     x = run.prepare(preparing, image, index)

@@ -12,7 +12,7 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import Looked, Subject
+from jaxvae.figures.subject import Looked, Subject, spaced
 
 HIDE, COMPLETE, DISTURB, DENOISE = 10, 11, 12, 13  # purposes folded into the subject's key
 SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
@@ -29,7 +29,7 @@ def draw_inpainting(
     """
     from jaxvae import plots
 
-    shown = subject.examples(np.arange(min(n, len(subject.split))))
+    shown = subject.examples(spaced(len(subject.split), n))
     known = ~hidden_pixels(subject.key_of(HIDE), shown.x.shape)
     done = complete(subject, shown, known, completions, steps)
     given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
@@ -85,7 +85,7 @@ def draw_denoising(path: Path, subject: Subject, *, n: int = 10, draws: int = 64
     """
     from jaxvae import plots
 
-    run, shown = subject.run, subject.examples(np.arange(min(n, len(subject.split))))
+    run, shown = subject.run, subject.examples(spaced(len(subject.split), n))
     noisy, words = disturbed(subject, shown.x)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     average = jax.jit(partial(latent.denoise, run.model), static_argnums=3)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxvae import latent
 from jaxvae.figures.subject import Subject
 
-ELLIPSES = 60  # posteriors that a plane shows
+MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
+COVERED = 0.8  # and how much of it they may cover together, each alone
 MAPPED, LEAST_MAPPED = 1000, 50  # images on a map, at most and at least
 PERPLEXITY = 30  # neighbours that t-SNE keeps near each image
 
@@ -45,17 +46,30 @@ def view_of(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]
 
 
 def shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict[str, Any] | None:
-    """The fields of plots.Ellipses for ELLIPSES images, evenly spread over the split; None where q is no Gaussian."""
-    positions = np.unique(np.linspace(0, len(subject.split) - 1, ELLIPSES).astype(int))
+    """The fields of plots.Ellipses for some images, evenly spread over the split; None where q is no Gaussian, or z has
+    one dimension, where an ellipse is a line that hides the dots.
+    """
+    positions = np.unique(np.linspace(0, len(subject.split) - 1, MOST_ELLIPSES).astype(int))
     shown = subject.examples(positions)
     q: Any = subject.run.encode(shown.x, shown.condition)
-    found = latent.ellipses(q, basis)
+    found = latent.ellipses(q, basis) if len(basis) > 1 else None
     if found is None:
         return None
     half_axes, angles = found
-    labels = shown.label if subject.classes is not None else None
-    centres = (np.asarray(q.mean()) - middle) @ basis
-    return {"centres": centres, "half_axes": half_axes, "angles": angles, "labels": labels}
+    centres, labels = (np.asarray(q.mean()) - middle) @ basis, shown.label if subject.classes is not None else None
+    chosen = np.unique(np.linspace(0, len(positions) - 1, readable(centres, half_axes)).astype(int))
+    fields = {"centres": centres, "half_axes": half_axes, "angles": angles, "labels": labels}
+    return {name: None if array is None else array[chosen] for name, array in fields.items()}
+
+
+def readable(centres: np.ndarray, half_axes: np.ndarray) -> int:
+    """How many of the ellipses can be told apart: fewer where they are wide."""
+    finite = np.isfinite(centres).all(1) & np.isfinite(half_axes).all(1)
+    if not finite.any():
+        return LEAST_ELLIPSES
+    plane = np.prod(np.ptp(centres[finite], axis=0))
+    each = np.pi * np.prod(half_axes[finite], axis=1).mean()
+    return int(np.clip(COVERED * plane / max(each, 1e-12), LEAST_ELLIPSES, MOST_ELLIPSES))
 
 
 def draw_map(path: Path, subject: Subject, means: np.ndarray) -> dict[str, np.ndarray]:

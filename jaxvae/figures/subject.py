@@ -138,3 +138,8 @@ class Subject:
         if not hasattr(q, "mean"):
             raise ValueError("this model's q(z|x) has no mean to start from; look at one whose posterior has.")
         return np.asarray(jax.device_get(q.mean()))
+
+
+def spaced(total: int, most: int) -> np.ndarray:
+    """At most so many positions of `total`, evenly spaced: data may be sorted by class."""
+    return np.arange(total) if total <= most else np.linspace(0, total - 1, most).round().astype(int)

@@ -4,10 +4,13 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.anomaly import make_anomaly
+from jaxvae.latent.compression import ideally
 from jaxvae.latent.directions import arithmetic, keeping, logistic_regression, mean_difference, probe
 from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
 from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.neighbours import nearest
 from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
+from jaxvae.latent.sensitivity import stretch
 from jaxvae.latent.tours import circle, tour
 from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
 
@@ -22,6 +25,7 @@ __all__ = [
     "encode",
     "generate",
     "great_circle",
+    "ideally",
     "inpaint",
     "keeping",
     "latent_shape",
@@ -30,6 +34,7 @@ __all__ = [
     "make_anomaly",
     "mean_difference",
     "metropolis_within_gibbs",
+    "nearest",
     "nudges",
     "plane",
     "principal_axes",
@@ -40,6 +45,7 @@ __all__ = [
     "quantiles",
     "reconstruct",
     "sample",
+    "stretch",
     "tour",
     "traversal",
     "without_samples",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -18,6 +20,7 @@ def circle(radius: float, steps: int) -> Array:
     return radius * jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)
 
 
+@partial(jax.jit, static_argnames=("steps", "way"))
 def tour(stops: Array, steps: int, way: Callable[..., Array] = line) -> Array:
     """[K * steps, *Z]: from each of `stops` [K, *Z] to the next, and from the last to the first, slowly at the stops.
 
@@ -25,4 +28,5 @@ def tour(stops: Array, steps: int, way: Callable[..., Array] = line) -> Array:
     """
     t = jnp.arange(steps) / steps
     eased = jnp.round((FINE - 1) * t * t * (3 - 2 * t)).astype(int)
-    return jnp.concatenate([way(a, b, FINE)[eased] for a, b in zip(stops, jnp.roll(stops, -1, 0), strict=True)])
+    legs = jax.vmap(lambda start, end: way(start, end, FINE)[eased])(stops, jnp.roll(stops, -1, 0))
+    return legs.reshape(-1, *stops.shape[1:])

@@ -5,10 +5,14 @@ from jaxvae.plots.anomaly import anomaly
 from jaxvae.plots.attributes import arithmetic, attribute
 from jaxvae.plots.charts import curves, kl_per_dimension
 from jaxvae.plots.comparison import comparison
+from jaxvae.plots.compression import compression
+from jaxvae.plots.conditional import conditional
 from jaxvae.plots.films import require_mp4
 from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
 from jaxvae.plots.missing import denoising, inpainting
+from jaxvae.plots.neighbours import neighbours
 from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
+from jaxvae.plots.sensitivity import sensitivity
 from jaxvae.plots.walks import interpolation, plane, traversal
 
 __all__ = [
@@ -17,6 +21,8 @@ __all__ = [
     "arithmetic",
     "attribute",
     "comparison",
+    "compression",
+    "conditional",
     "curves",
     "denoising",
     "inpainting",
@@ -26,12 +32,14 @@ __all__ = [
     "latent_plane",
     "manifold",
     "mosaic",
+    "neighbours",
     "plane",
     "plane_film",
     "reconstructions",
     "require_mp4",
     "samples",
     "save_image",
+    "sensitivity",
     "temperatures",
     "training",
     "training_film",

@@ -8,10 +8,10 @@ import itertools
 
 import numpy as np
 
-from jaxvae.plots.canvas import GREY, INK, VERMILION, write_haloed, write_title
+from jaxvae.plots.canvas import GREY, INK, VERMILION, write_title
 from jaxvae.plots.films import DPI, RATE, stage, write_film
 from jaxvae.plots.galleries import GAP, bounded, checked_images, enlarged, mosaic
-from jaxvae.plots.planes import class_colours, class_indices, list_classes, prior_circles, reach_of
+from jaxvae.plots.planes import class_colours, class_indices, list_classes, name_classes, prior_circles, reach_of
 
 SIDE = 400  # pixels that a film's picture takes, if a whole enlargement allows
 MARGIN, TOP, BOTTOM = 20, 62, 40  # pixels around it
@@ -200,8 +200,6 @@ def _draw_map(axes, manifold, points, labels):
         return
     classes, indices = class_indices(labels, len(points))
     axes.scatter(*points.T, s=7, c=class_colours(len(classes))[indices], alpha=0.45, lw=0)
-    for label in classes if len(classes) <= 20 else ():
-        x, y = np.median(points[labels == label], axis=0)
-        write_haloed(axes, x, y, str(label), weight="bold", color=GREY, ha="center", va="center")
+    name_classes(axes, points, labels, classes, weight="bold", color=GREY)
     reach = reach_of(points, False)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))

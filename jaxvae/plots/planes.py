@@ -50,12 +50,21 @@ def scatter_classes(axes, points, labels):
     order = np.random.default_rng(0).permutation(len(points))
     size = np.clip(20000 / max(len(points), 1), 4, 30)
     axes.scatter(*points[order].T, s=size, c=colours[indices[order]], alpha=0.7, lw=0, rasterized=True)
-    for label in classes if len(classes) <= 20 else ():  # more could not be told apart
-        x, y = np.median(points[labels == label], axis=0)
-        write_haloed(axes, x, y, str(label), weight="bold", fontsize=12, ha="center", va="center")
+    name_classes(axes, points, labels, classes, weight="bold", fontsize=12)
     if len(classes):
         list_classes(axes, classes, colours)
     return dict(zip(classes.tolist(), colours, strict=False))
+
+
+def name_classes(axes, points, labels, classes, **style):
+    """Write each class's name at the median of its points [N,2], unless another's is there, or they are too many."""
+    apart = 0.04 * np.ptp(points, axis=0).max() if len(points) else 0.0
+    written = np.empty((0, 2))
+    for label in classes if len(classes) <= 20 else ():
+        place = np.median(points[labels == label], axis=0)
+        if (np.linalg.norm(written - place, axis=1) >= apart).all():
+            write_haloed(axes, place[0], place[1], str(label), ha="center", va="center", **style)
+            written = np.vstack([written, place])
 
 
 def list_classes(axes, classes, colours):

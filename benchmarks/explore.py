@@ -1,0 +1,110 @@
+"""How fast the page of `jaxvae explore` is answered: each kind of interaction, by a client over HTTP on loopback.
+
+    python benchmarks/explore.py RUN [RUN ...] [--data_dir FOLDER] [--count 200] [--trust] [--out FILE.json]
+
+The server runs as it does for a browser, in this process; so does the client, one question after another on one kept
+connection, each different from the one before: a code, a place between two images, a strength of an attribute, a
+drawing with its reconstruction and neighbours, 16 samples. Milliseconds from the question's first byte to the answer's
+last: median, 90% and the worst of `count`. What a browser adds, painting a picture, is not in them. The machine's load
+is given beside, for other programs on it disturb the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvae.explorer.answers import FINE, warm
+from jaxvae.explorer.app import make_app
+from jaxvae.explorer.known import Known, know
+from jaxvae.explorer.server import listening, served
+from jaxvae.verbs.opened import opened
+
+LIMIT = 50.0  # ms, the median of an MLP on a CPU
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+parser.add_argument("--data_dir")
+parser.add_argument("--count", type=int, default=200)
+parser.add_argument("--trust", action="store_true")
+parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
+
+
+def questions(known: Known, seed: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """{kind of interaction: (question, its fields)}, drawn by the seed."""
+    random = np.random.RandomState(seed)
+    here: dict[str, Any] = {"strengths": {}, "condition": 0}
+    drawing = base64.b64encode(random.randint(0, 256, known.subject.run.shape).astype(np.uint8).tobytes()).decode()
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "draw, reconstruct, neighbours": ("draw", {"pixels": drawing, "condition": 0}),
+        "resample 16": ("samples", {"seed": seed, "temperature": 1.0, "condition": 0}),
+    }
+    if known.flat is None:
+        return asked
+    z = random.normal(size=len(known.flat.says)).tolist()
+    first, second = (int(each) for each in random.choice(len(known.subject.split), 2, replace=False))
+    walk = {"a": first, "b": second, "path": "great_circle", "index": int(random.randint(FINE)), **here}
+    asked = {"decode a code": ("decode", {"z": z, **here}), "step between two images": ("between", walk)} | asked
+    if known.flat.directions:
+        name = list(known.flat.directions)[seed % len(known.flat.directions)]
+        strengths = {"strengths": {name: float(random.uniform(-2, 2))}}
+        asked["add an attribute"] = ("decode", {"z": z, **here, **strengths})
+    return asked
+
+
+def measure(address: str, known: Known, count: int) -> dict[str, dict[str, float]]:
+    """{kind: median, 90% and worst, ms}; the kinds take turns, so that what else the machine does meets them all."""
+    connection = http.client.HTTPConnection(address.split("/")[2], timeout=60)
+    taken: dict[str, list[float]] = {}
+    for seed in range(count):
+        for kind, (question, asked) in questions(known, seed).items():
+            body = json.dumps(asked)
+            began = time.perf_counter()
+            connection.request("POST", f"/api/{question}", body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+            taken.setdefault(kind, []).append(1000 * (time.perf_counter() - began))
+            if answer.status != 200:
+                raise RuntimeError(f"{kind}: {content.decode()}")
+    return {kind: summary(values) for kind, values in taken.items()}
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    median, high = np.quantile(values, [0.5, 0.9])
+    return {"median": round(float(median), 2), "90%": round(float(high), 2), "worst": round(max(values), 2)}
+
+
+def main() -> None:
+    options = parser.parse_args()
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    for run in options.runs:
+        known = know(opened(run, data_dir=options.data_dir, trust=options.trust))
+        warm(known)
+        load = os.getloadavg()[0]
+        with listening(0) as sock, served(make_app(known, run.name), sock) as address:
+            times = measure(address, known, options.count)
+        found[str(run)] = {"load": [load, os.getloadavg()[0]], "count": options.count, "milliseconds": times}
+        print(f"{run}: ms over {options.count} each, load {load:.1f} before, {os.getloadavg()[0]:.1f} after")
+        for kind, each in times.items():
+            late = "" if each["median"] < LIMIT else f"  over {LIMIT:g}"
+            print(
+                f"  {kind:32} median {each['median']:6.1f}   90% {each['90%']:6.1f}   worst {each['worst']:6.1f}{late}"
+            )
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

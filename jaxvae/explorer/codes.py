@@ -1,0 +1,47 @@
+"""What the codes of many images say together: how far they reach, who lies near whom, where a label's images lie.
+
+Arrays in, arrays out. Axis letters: N images, Z latent dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+SPREAD = 3.0  # deviations about the middle that are shown, at least
+OUTSIDE = 0.002  # the share of the codes that may lie beyond what is shown, at either end
+
+
+def reach(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lowest [Z], highest [Z]) that a slider shows: three deviations, `spread` [Z], about the `middle` [Z], and nearly
+    all codes [N, Z], to a tenth outwards.
+    """
+    low, high = np.quantile(codes.astype(np.float64), [OUTSIDE, 1 - OUTSIDE], axis=0)
+    low, high = np.minimum(low, middle - SPREAD * spread), np.maximum(high, middle + SPREAD * spread)
+    return np.floor(np.round(10 * low, 3)) / 10, np.ceil(np.round(10 * high, 3)) / 10
+
+
+def nearest(
+    codes: np.ndarray, z: np.ndarray, count: int, *, without: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(positions, Euclidean distances) of the `count` codes [N, Z] nearest to z [Z], nearest first, one left out."""
+    distances = np.sqrt(((codes - z) ** 2).sum(axis=1))
+    if without is not None:
+        distances[without] = np.inf
+    order = np.argsort(distances, kind="stable")[: min(count, len(codes) - (without is not None))]
+    return order, distances[order]
+
+
+def label_directions(codes: np.ndarray, classes: np.ndarray, name: Callable[[int], str]) -> dict[str, np.ndarray]:
+    """{'label=NAME': the mean code of the class minus the mean code of all others, [Z]}, of every class there is.
+
+    The attribute vectors of Larsen et al. 2016 (arXiv 1512.09300, sec. 3.2), with a label as the attribute.
+    """
+    found = {}
+    for label in np.unique(classes[classes >= 0]):
+        inside = classes == label
+        if not inside.all():
+            difference = codes[inside].mean(0, dtype=np.float64) - codes[~inside].mean(0, dtype=np.float64)
+            found[f"label={name(label)}"] = difference.astype(np.float32)
+    return found

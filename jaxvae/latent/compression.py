@@ -1,0 +1,111 @@
+"""Lossy compression: how many bits a code takes, and how far from x what it decodes to is.
+
+A VAE is a compressor whose cost is its rate: z ~ q(z|x) can be sent by relative entropy coding in about
+KL(q(z|x) || p(z)) / ln 2 bits, given a shared source of randomness (Havasi et al. 2019, arXiv 1810.00440; Flamich,
+Havasi & Hernandez-Lobato 2020, arXiv 2010.01185). Beside it stands transform coding by principal components:
+coefficients quantized uniformly, each coded by the frequencies that it had on training images.
+
+Axis letters: N training examples, M others, D the numbers of an example, K components, T step sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxvae.terms import example_keys
+
+
+class Compressed(NamedTuple):
+    """Examples as they come out of a code."""
+
+    bits: Array  # [B], what the code of each costs
+    x: Array  # [B, *X], what it is decoded to
+
+
+def ideally(model, variables, key: Array, x: Array, index: Array, condition: Array | None = None) -> Compressed:
+    """x [B, *X] through one z ~ q(z|x): rate / ln 2 bits, and the mean of p(x|z).
+
+    The bits are the ideal cost, which a coder exceeds by a few; of codes of a codebook they are what naming them costs.
+    The condition is not counted: who decodes has it.
+    """
+    terms = model.apply(variables, example_keys(key, index), x, condition)
+    return Compressed(terms.rate[0] / math.log(2), terms.px.mean()[0])
+
+
+class Principal(NamedTuple):
+    """The leading principal components of training examples, and these in their coordinates."""
+
+    mean: np.ndarray  # [D]
+    directions: np.ndarray  # [D, K], orthonormal
+    coordinates: np.ndarray  # [N, K]
+
+
+def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """[K]: mean bits of each column of whole numbers `symbols` [M, K], by the frequencies in `training` [N, K].
+
+    -log2 of (count + 1/2) / (N + L/2), L the whole numbers from the column's smallest to its largest in training
+    (Krichevsky & Trofimov 1981, IEEE Trans. Inf. Theory 27(2)): what an arithmetic coder with that table takes, to a
+    bit or two for all of it. What lies outside the table is taken for its nearest end.
+    """
+    low, high = training.min(0), training.max(0)
+    width = int((high - low).max()) + 1
+    columns = np.arange(training.shape[1])
+    places = (training - low + width * columns).ravel()
+    counts = np.bincount(places, minlength=width * len(columns)).reshape(-1, width)
+    found = counts[columns, np.clip(symbols, low, high) - low]
+    return -np.log2((found + 0.5) / (len(training) + 0.5 * (high - low + 1))).mean(0)
+
+
+def quantized(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
+    """Whole numbers of steps nearest to the coordinates [M, K], no further out than those of `within` [N, K] are."""
+    ends = np.round(within.min(0) / step), np.round(within.max(0) / step)
+    return np.clip(np.round(coordinates / step), *ends).astype(np.int64)
+
+
+def transform_coding(principal: Principal, x: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(bits per example, mean squared error per number), [T, K + 1] each: of x [M, *X] by 0, 1, ..., K components.
+
+    For every step size; without the clipping of what is decoded, so that the errors add up over components.
+    """
+    flat = x.reshape(len(x), -1) - principal.mean
+    coordinates = flat @ principal.directions
+    energy = (coordinates**2).mean(0, dtype=np.float64)
+    bits, errors = [], []
+    for step in steps:
+        sent = quantized(coordinates, step, principal.coordinates)
+        training = np.round(principal.coordinates / step).astype(np.int64)
+        lost = ((coordinates - step * sent) ** 2).mean(0, dtype=np.float64)
+        bits.append(np.concatenate([[0.0], np.cumsum(code_lengths(training, sent))]))
+        errors.append((flat**2).sum(1, dtype=np.float64).mean() + np.concatenate([[0.0], np.cumsum(lost - energy)]))
+    return np.array(bits), np.array(errors) / flat.shape[1]
+
+
+def transformed(principal: Principal, x: np.ndarray, count: int, step: float) -> np.ndarray:
+    """What x [M, *X] decodes to, [M, *X], after `count` components quantized to whole steps, clipped to [0, 1]."""
+    flat = x.reshape(len(x), -1) - principal.mean
+    directions, within = principal.directions[:, :count], principal.coordinates[:, :count]
+    sent = step * quantized(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
+    return np.clip(sent @ directions.T + principal.mean, 0.0, 1.0).reshape(x.shape)
+
+
+def frontier(bits: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Indices into both, laid flat, of the points that no other beats in bits and in error, by ascending bits."""
+    order = np.lexsort((errors.ravel(), bits.ravel()))
+    ascending = errors.ravel()[order]
+    before = np.concatenate([[np.inf], np.minimum.accumulate(ascending)[:-1]])
+    return order[ascending < before]
+
+
+def signal_to_noise(error: np.ndarray | float) -> np.ndarray:
+    """The peak signal-to-noise ratio, dB, of a mean squared error of values in [0, 1]: -10 log10(error)."""
+    return -10 * np.log10(np.maximum(error, 1e-12))
+
+
+def squared_errors(x: Array, decoded: Array) -> Array:
+    """The mean squared error of each example, [B], over its numbers; both [B, *X]."""
+    return jnp.mean(jnp.square(x - decoded).reshape(len(x), -1), axis=1)

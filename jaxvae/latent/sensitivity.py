@@ -1,0 +1,67 @@
+"""How much a picture moves when its code does, and a code when its picture does.
+
+The decoder carries the metric of pixels back to the latent space: a small step dz moves the mean of p(x|z) by a length
+|J dz| = sqrt(dz' G dz), G = J'J, J = dx/dz (Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379, eq. 3, of a
+deterministic decoder). J's singular values are the lengths in the directions of steepest and flattest change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxvae.latent.maps import decode, encode
+
+
+class Stretch(NamedTuple):
+    """How a decoder stretches the space around codes."""
+
+    lengths: Array  # [B, Z], how far the picture moves for a step of length 1, descending
+    directions: Array  # [B, Z, Z], row i the unit vector of lengths[:, i]
+
+
+def stretch(model, variables, z: Array, condition: Array | None = None) -> Stretch:
+    """The singular values and right singular vectors of dE[x|z]/dz at z [B, Z]; of few pixels, some values are 0."""
+
+    def of_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
+        code, given = place
+
+        def picture(code: Array) -> Array:
+            given_one = None if given is None else given[None]
+            return decode(model, variables, code[None], given_one).mean()[0].ravel()
+
+        rows = jacobian(picture, code)
+        fewer = max(0, rows.shape[1] - rows.shape[0])
+        _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, fewer), (0, 0))), full_matrices=False)
+        return lengths, directions
+
+    return Stretch(*lax.map(of_one, (z, condition)))
+
+
+def jacobian(f: Callable[[Array], Array], z: Array) -> Array:
+    """dx/dz, [D, Z], of x [D] = f(z [Z]), a column for each of few z, by reverse mode alone.
+
+    u -> J'u is linear, so that its own reverse mode gives v -> J v (Townsend 2017, "A new trick for calculating
+    Jacobian vector products"): forward mode stops at networks whose gradient is written by hand, as a transposed
+    convolution's.
+    """
+    x, pull = jax.vjp(f, z)
+    _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(x))
+    return jax.vmap(lambda v: push(v)[0])(jnp.eye(len(z), dtype=z.dtype)).T
+
+
+def displacement(model, variables, x: Array, changed: Array, condition: Array | None = None) -> Array:
+    """|mean of q(z|changed) - mean of q(z|x)|, [B], Euclidean, of x and what it was changed to, both [B, *X]."""
+    before, after = (encode(model, variables, each, condition).mean() for each in (x, changed))
+    return jnp.sqrt(jnp.square(after - before).reshape(len(x), -1).sum(1))
+
+
+def spread(model, variables, keys: Array, x: Array, condition: Array | None = None) -> Array:
+    """The root mean square distance of z ~ q(z|x) from the mean of q, [B], over keys [S, B]."""
+    q = model.apply(variables, x, condition, method="infer")
+    away = (q.sample(keys) - q.mean()).reshape(*keys.shape, -1)
+    return jnp.sqrt(jnp.square(away).sum(2).mean(0))

@@ -1,0 +1,346 @@
+"""The page of `jaxvae explore` in a real browser: dragged, slid, drawn on, and used by the keyboard alone."""
+
+import base64
+import io
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from explored import make_known
+from PIL import Image
+
+from jaxvae.explorer.answers import ANSWERS, FINE, warm
+from jaxvae.explorer.app import make_app
+from jaxvae.explorer.server import listening, served
+from jaxvae.figures.pictures import pictures
+
+pytestmark = pytest.mark.browser
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"], "viewport": {"width": 1280, "height": 900}}
+PIXELS = """canvas => {
+  const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
+  const context = copy.getContext("2d", {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0);
+  return [copy.height, copy.width, [...context.getImageData(0, 0, copy.width, copy.height).data]];
+}"""
+
+
+@contextmanager
+def serving(known):
+    warm(known)
+    with listening(0) as sock, served(make_app(known, "small"), sock) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def known():
+    return make_known((8, 8, 1), latent_dim=2, prepare="grey", likelihood="continuous_bernoulli")
+
+
+@pytest.fixture(scope="module")
+def address(known):
+    with serving(known) as found:
+        yield found
+
+
+@pytest.fixture
+def explored(open_page, address):
+    """The page, its first picture shown."""
+    page = open_page(accept_downloads=True, **CLIPBOARD)
+    page.goto(address)
+    page.wait_for_selector("#picture[data-turn]")
+    page.wait_for_selector("#strip button")
+    page.wait_for_selector("#grid button")
+    return page
+
+
+def pixels(page, selector="#picture"):
+    """uint8 [H, W, 3]."""
+    height, width, data = page.eval_on_selector(selector, PIXELS)
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def settled(page):
+    """Waits until no question is under way, nor about to be."""
+    page.wait_for_timeout(60)
+    page.wait_for_selector("body[data-asking='0']")
+    page.wait_for_timeout(20)
+
+
+def code(page):
+    """The code that the page is at, as it is copied."""
+    page.click("#copy")
+    page.wait_for_selector("#copy:text('Copied')")
+    found = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    page.wait_for_selector("#copy:text('Copy code')")
+    return found
+
+
+def assert_shows(page, known, z, condition=None):
+    expected = np.round(255 * pictures(known.subject.run.decode(np.float32([z]), condition).mean())[0])
+    assert np.abs(pixels(page).astype(int) - expected).max() <= 1
+
+
+def drag(page, selector, *places):
+    """Presses the mouse at the first place, moves it over the others, all shares of the element, and lets go."""
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=10)
+    page.mouse.up()
+
+
+def test_a_drag_over_the_plane_shows_what_is_decoded_there(explored, known):
+    before = pixels(explored)
+    drag(explored, "#map", (0.5, 0.5), (0.8, 0.3))
+    settled(explored)
+    z = code(explored)
+    side = explored.locator("#map").bounding_box()["width"]
+    share = (0.8 * side - 26) / (side - 26)
+    low, high = known.flat.low.min(), known.flat.high.max()
+    assert z[0] == pytest.approx(low + share * (high - low), abs=0.05)
+    assert (pixels(explored) != before).any()
+    assert_shows(explored, known, z)
+    assert "on the plane: z = (" in explored.inner_text("#where")
+
+
+def test_dragging_never_queues(explored):
+    under_way, most = set(), 0
+
+    def asked(request):
+        nonlocal most
+        if request.url.endswith("/api/decode"):
+            under_way.add(request)
+            most = max(most, len(under_way))
+
+    explored.on("request", asked)
+    explored.on("requestfinished", lambda request: under_way.discard(request))
+    drag(explored, "#map", *[(x, y) for x in (0.2, 0.8) for y in (0.2, 0.4, 0.6, 0.8)])
+    settled(explored)
+    assert most == 1
+
+
+def test_sliders_move_the_code_and_follow_it(explored, known):
+    slider = explored.locator("#sliders input[type=range]").first
+    slider.focus()
+    slider.press("End")
+    settled(explored)
+    z = code(explored)
+    first = int(np.argmax(known.subject.said))
+    assert z[first] == pytest.approx(known.flat.high[first])
+    assert_shows(explored, known, z)
+    explored.click("#home")
+    settled(explored)
+    assert float(slider.input_value()) == 0
+    assert code(explored) == [0.0, 0.0]
+
+
+def test_two_images_and_the_slide_between_them(explored, known):
+    shown = explored.locator("#strip button")
+    for place, take in ((2, "#take-a"), (5, "#take-b")):
+        shown.nth(place).click()
+        settled(explored)
+        explored.click(take)
+    positions = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"]
+    ends = [positions[2], positions[5]]
+    assert f"image {ends[0]}," in explored.inner_text("#between figure:first-child figcaption")
+    film = pixels(explored, "#film")
+    assert film.shape == (8, 11 * 9 - 1, 3)
+    explored.locator("#along").fill("37")
+    settled(explored)
+    z = ANSWERS["between"](
+        known, {"a": ends[0], "b": ends[1], "path": "line", "index": 37, "strengths": {}, "condition": 0}
+    )["z"]
+    np.testing.assert_allclose(code(explored), z, rtol=1e-4)
+    assert_shows(explored, known, z)
+    assert f"37 % of the way from image {ends[0]}" in explored.inner_text("#where")
+    assert int(explored.get_attribute("#along", "max")) == FINE - 1
+
+
+def test_attributes_are_added_and_taken_away(explored, known):
+    explored.locator("#strengths input").nth(1).fill("2")
+    settled(explored)
+    assert_shows(explored, known, 2 * known.flat.directions["label=1"])
+    assert "+ 2.00 × label=1" in explored.inner_text("#where")
+    explored.click("#none")
+    settled(explored)
+    assert_shows(explored, known, [0.0, 0.0])
+    assert explored.locator("#strengths input").nth(1).input_value() == "0"
+
+
+def test_a_drawing_is_read_and_explored(explored, known):
+    drag(explored, "#canvas", (0.3, 0.2), (0.7, 0.2), (0.4, 0.9))
+    settled(explored)
+    drawing = pixels(explored, "#canvas")[..., :1]
+    assert drawing.max() == 255
+    text = base64.b64encode(drawing.tobytes()).decode()
+    read = ANSWERS["draw"](known, {"pixels": text, "condition": 0})
+    told = explored.inner_text("#drawing-reading")
+    assert f"{read['distortion']:.2f} nats".replace("-", "−") in told
+    assert explored.locator("#drawing-reading .thumbnail").count() == 6
+    explored.get_by_role("button", name="Explore its code").click()
+    settled(explored)
+    np.testing.assert_allclose(code(explored), read["z"], rtol=1e-4)
+    explored.click("#clear")
+    assert pixels(explored, "#canvas").max() == 0
+
+
+def test_a_picture_of_ones_own_is_drawn(explored, tmp_path):
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(tmp_path / "own.png")
+    explored.set_input_files("#file", tmp_path / "own.png")
+    settled(explored)
+    assert (pixels(explored, "#canvas") == 200).all()
+
+
+def test_samples_stay_with_the_temperature_and_change_when_drawn_again(explored, known):
+    def shown():
+        return [pixels(explored, f"#grid button:nth-child({i + 1}) canvas").tolist() for i in (0, 9)]
+
+    first = shown()
+    explored.click("#again")
+    settled(explored)
+    assert shown() != first
+    explored.locator("#temperature").fill("0")
+    settled(explored)
+    one, other = shown()
+    assert one == other
+    explored.locator("#grid button").nth(9).click()
+    settled(explored)
+    assert_shows(explored, known, [0.0, 0.0])
+    assert "sample 10, temperature 0.00" in explored.inner_text("#where")
+
+
+def test_the_picture_is_saved_in_whole_pixels(explored):
+    with explored.expect_download() as download:
+        explored.click("#save")
+    assert download.value.suggested_filename == "small.png"
+    saved = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
+    factor = saved.shape[0] // 8
+    assert saved.shape == (512, 512, 3)
+    np.testing.assert_array_equal(saved, pixels(explored).repeat(factor, 0).repeat(factor, 1))
+
+
+def test_the_keyboard_alone_will_do(explored, known):
+    def focused():
+        return explored.evaluate("document.activeElement.id || document.activeElement.className")
+
+    def tab_to(name):
+        for _ in range(120):
+            explored.keyboard.press("Tab")
+            outline = explored.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", focused()
+            if focused() == name:
+                return
+        raise AssertionError(f"Tab does not lead to {name}")
+
+    tab_to("map")
+    explored.keyboard.press("ArrowRight")
+    explored.keyboard.press("Shift+ArrowUp")
+    settled(explored)
+    z = [0.1, 0.5]
+    assert_shows(explored, known, z)
+    explored.keyboard.press("Home")
+    settled(explored)
+    assert_shows(explored, known, [0.0, 0.0])
+    tab_to("thumbnail")
+    explored.keyboard.press("ArrowRight")
+    explored.keyboard.press("Enter")
+    settled(explored)
+    position = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"][1]
+    assert_shows(explored, known, known.subject.means[position])
+    tab_to("along")
+    explored.keyboard.press("ArrowRight")
+    settled(explored)
+    assert "1 % of the way" in explored.inner_text("#where")
+    tab_to("canvas")
+    explored.keyboard.press("Space")
+    explored.keyboard.press("Shift+ArrowDown")
+    settled(explored)
+    assert "nats" in explored.inner_text("#drawing-reading")
+    explored.keyboard.press("Delete")
+    explored.keyboard.press("Tab")
+    settled(explored)
+    drawn = pixels(explored, "#canvas")
+    assert drawn[4, 4].max() > 0
+    assert drawn[5, 4].max() == 0
+    tab_to("again")
+    explored.keyboard.press("Enter")
+    settled(explored)
+
+
+def test_every_control_has_a_name(explored):
+    unnamed = explored.evaluate(
+        """[...document.querySelectorAll("button, input, select, canvas[tabindex]")]
+          .filter(each => !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim())
+          .map(each => each.outerHTML)"""
+    )
+    assert unnamed == []
+    assert explored.locator("[aria-live=polite]").count() >= 1
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_at_any_width(open_page, address, width, scheme):
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce")
+    page.goto(address)
+    page.wait_for_selector("#grid button")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_model_that_is_told_the_class(open_page):
+    known = make_known(condition="label", latent_dim=3)
+    with serving(known) as address:
+        page = open_page(**CLIPBOARD)
+        page.goto(address)
+        page.wait_for_selector("#grid button")
+        page.select_option("#conditioned select", "2")
+        settled(page)
+        assert_shows(page, known, [0.0, 0.0, 0.0], np.array([2]))
+        page.locator("#strip button").first.click()
+        settled(page)
+        position = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"][0]
+        label = known.subject.classes[[position]]
+        assert page.input_value("#conditioned select") == str(label[0])
+        assert_shows(page, known, known.subject.means[position], label)
+        assert "told the class itself" in page.inner_text("#attributes")
+
+
+def test_codes_are_shown_as_far_as_they_can_be(open_page):
+    known = make_known(posterior="vq(5, dim=2)", prior="codes", objective="reconstruction(commitment=0.25)")
+    with serving(known) as address:
+        page = open_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        page.wait_for_selector("#grid button")
+        assert "of discrete parts" in page.inner_text("#refused")
+        assert not page.locator("#plane").is_visible()
+        page.locator("#grid button").nth(3).click()
+        np.testing.assert_array_equal(pixels(page), pixels(page, "#grid button:nth-child(4) canvas"))
+        page.locator("#strip button").first.click()
+        settled(page)
+        assert "reconstructed" in page.inner_text("#where")
+
+
+def test_a_sequence_is_shown_as_a_curve_and_a_line_has_no_plane(open_page):
+    known = make_known((12,), labels=False, latent_dim=1)
+    with serving(known) as address:
+        page = open_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        page.wait_for_selector("#grid button")
+        assert pixels(page).shape == (48, 48, 3)
+        assert not page.locator("#draw").is_visible()
+        assert "one dimension" in page.inner_text("#plane")
+
+
+def test_a_server_that_is_gone_is_told(open_page):
+    with serving(make_known((8, 8, 1), latent_dim=2)) as address:
+        page = open_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        page.wait_for_selector("#grid button")
+        settled(page)
+    page.click("#home")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "Start it again" in page.inner_text("#trouble")
+    page.complaints.clear()  # the browser's own word of a refused connection

@@ -1,0 +1,65 @@
+"""Untrained models to be explored, and questions asked of their app without a server or a browser."""
+
+import asyncio
+import base64
+import json
+
+import numpy as np
+from jax import random
+from small import grey_images
+
+from jaxvae.build import build
+from jaxvae.config import Config, Data, Model
+from jaxvae.data.dataset import from_arrays
+from jaxvae.explorer.known import know
+from jaxvae.figures.subject import Subject
+from jaxvae.run import Run, first_state, variables_of
+
+HOST = [(b"host", b"127.0.0.1:1234")]
+JSON = [(b"content-type", b"application/json")]
+
+
+def make_known(shape=(6, 5, 1), count=40, labels=True, prepare="binarize", objective="elbo", **model):
+    """What is known of an untrained model of random images; labels: classes 0 to 2, or vectors [count, 2], or none."""
+    model = {"latent_dim": 4, "encoder": "mlp(8)", "decoder": "mlp(8)"} | model
+    config = Config(data=Data(prepare=prepare), model=Model(**model), objective=objective)
+    images = grey_images(count, shape)
+    label = np.arange(count, dtype=np.int32) % 3
+    if model.get("condition") == "vector":
+        label = np.random.default_rng(1).normal(size=(count, 2)).astype(np.float32)
+    data = from_arrays((images, label) if labels else images, 0.0)
+    parts = build(config, data.shape, condition=data.condition_size(config.model.condition), examples=count)
+    state = first_state(config, parts, random.key(0), random.key(1))
+    return know(Subject(Run(config, parts, variables_of(state), 0), data, "train", random.key(2)))
+
+
+def call(app, path, body=None, *, method=None, headers=HOST, kind=JSON):
+    """(status, headers, content) of one request; a body that is no bytes is sent as JSON."""
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body or b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method or ("GET" if body is None else "POST"),
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [*headers, *(kind if body is not None else ())],
+        "http_version": "1.1",
+        "scheme": "http",
+    }
+    asyncio.run(app(scope, receive, send))
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}, content
+
+
+def unpacked(packed):
+    """uint8 [N, H, W, C]."""
+    return np.frombuffer(base64.b64decode(packed["data"]), np.uint8).reshape(packed["shape"])

@@ -1,0 +1,151 @@
+"""Neighbours are the nearest there are; a decoder stretches as it does; classes stand in their columns."""
+
+import sys
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gaussian import SIGMA, STRETCH, images, make_linear_vae
+from jax import random
+from looked_at import make_subject
+from small import init, make_conv_vae, make_vae, ones_and_zeros
+
+from jaxvae import latent, plots
+from jaxvae.figures.conditional import draw_conditional
+from jaxvae.figures.neighbours import draw_neighbours
+from jaxvae.figures.sensitivity import draw_sensitivity, flipped
+from jaxvae.figures.subject import spaced
+from jaxvae.latent import neighbours, sensitivity
+from jaxvae.plots import canvas
+from jaxvae.terms import example_keys
+
+plots_of_neighbours = sys.modules["jaxvae.plots.neighbours"]  # the function has its name
+
+
+@pytest.mark.parametrize(("places", "chunk", "count"), [(50, 2048, 3), (50, 7, 50), (50, 10, 4), (1, 5, 1)])
+def test_neighbours_are_those_of_all_distances(places, chunk, count, monkeypatch):
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    random_state = np.random.RandomState(0)
+    queries, among = (random_state.normal(5, 1, (n, 6)).astype(np.float32) for n in (9, places))
+    distances = np.sqrt(np.square(queries[:, None].astype(float) - among[None]).sum(2))
+    found = latent.nearest.__wrapped__(jnp.asarray(queries), jnp.asarray(among), count)
+    np.testing.assert_array_equal(found.index, distances.argsort(1)[:, :count])
+    np.testing.assert_allclose(found.distance, np.sort(distances, 1)[:, :count], rtol=1e-5)
+
+
+def test_neighbours_a_hair_apart_keep_their_order_and_one_at_home_is_at_no_distance():
+    far = np.array([[1000.0, 0.0, 0.0]], np.float32)
+    among = far + np.array([[0, 3e-3, 0], [0, 1e-3, 0], [0, 2e-3, 0], [50, 0, 0]], np.float32)
+    found = latent.nearest(far, among, 3)
+    assert found.index.tolist() == [[1, 2, 0]]
+    np.testing.assert_allclose(found.distance, [[1e-3, 2e-3, 3e-3]], rtol=1e-3)
+    np.testing.assert_array_equal(latent.nearest(among, among, 1).distance, 0)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_as_many_neighbours_as_there_are(count):
+    with pytest.raises(ValueError, match=f"count={count} neighbours of .*from 1 to M neighbours"):
+        latent.nearest(jnp.ones((2, 3)), jnp.ones((4, 3)), count)
+
+
+def test_the_commonest_label_wins_and_the_nearest_of_equals():
+    labels = np.array([[1, 2, 2, 3, 1], [3, 2, 2, 0, 0], [5, 1, 2, 3, 4], [0, 7, 7, 7, 0]])
+    assert neighbours.vote(labels).tolist() == [1, 2, 5, 7]
+
+
+def test_a_linear_decoder_stretches_by_its_columns():
+    model, variables, _ = make_linear_vae()
+    found = latent.stretch(model, variables, jnp.array([[0.0, 0.0], [3.0, -1.0]]))
+    np.testing.assert_allclose(found.lengths, np.broadcast_to(STRETCH, (2, 2)), rtol=1e-5)
+    np.testing.assert_allclose(np.abs(found.directions), np.broadcast_to(np.eye(2), (2, 2, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [make_vae, lambda: make_conv_vae()], ids=["mlp", "convolutions"])
+def test_a_step_moves_the_picture_by_its_length(make):
+    model = make()
+    variables = init(model, ones_and_zeros(2))
+    z = random.normal(random.key(1), (3, 2))
+    found = jax.jit(lambda z: latent.stretch(model, variables, z))(z)
+    assert (found.lengths[:, 0] > found.lengths[:, 1]).all()
+    step = 1e-2
+    for which in range(2):
+        ends = [latent.decode(model, variables, z + s * step * found.directions[:, which]).mean() for s in (1, -1)]
+        moved = jnp.sqrt(jnp.square(ends[0] - ends[1]).reshape(3, -1).sum(1)) / (2 * step)
+        np.testing.assert_allclose(moved, found.lengths[:, which], rtol=1e-2)
+
+
+def test_of_fewer_pixels_than_latents_some_directions_are_flat():
+    model = make_vae((1, 2, 1), latent_dim=4)
+    found = latent.stretch(model, init(model, ones_and_zeros(1, (1, 2, 1))), jnp.ones((1, 4)))
+    assert found.lengths.shape == (1, 4)
+    assert found.directions.shape == (1, 4, 4)
+    assert (found.lengths[0, :2] > 1e-5).all()
+    np.testing.assert_allclose(found.lengths[0, 2:], 0, atol=1e-6)
+
+
+def test_codes_move_by_the_encoder_s_slope_and_are_spread_as_the_posterior():
+    model, variables, _ = make_linear_vae()
+    x = images(3)
+    kernel = variables["params"]["posterior"]["Dense_0"]["kernel"][:, :2]
+    moved = sensitivity.displacement(model, variables, x, x + 0.1)
+    np.testing.assert_allclose(moved, np.linalg.norm(0.1 * kernel.sum(0)), rtol=1e-4)
+    wide = sensitivity.spread(model, variables, example_keys(random.key(0), np.arange(3), 4000), x)
+    np.testing.assert_allclose(wide, np.sqrt((1 / (1 + STRETCH**2 / SIGMA**2)).sum()), rtol=0.03)
+
+
+def test_flipped_pixels_are_so_many():
+    x = ones_and_zeros(200)
+    share = (flipped(random.split(random.key(0), 200), x, 0.1) != x).mean()
+    assert share == pytest.approx(0.1, abs=0.01)
+
+
+def test_positions_are_spread_over_sorted_data():
+    assert spaced(4, 9).tolist() == [0, 1, 2, 3]
+    assert spaced(101, 5).tolist() == [0, 25, 50, 75, 100]
+
+
+@pytest.mark.parametrize(("shape", "model"), [((4, 4, 1), {"condition": "label"}), ((4, 4, 3), {"latent_dim": 1})])
+def test_figures_of_neighbours_and_small_changes(tmp_path, shape, model):
+    subject = make_subject(shape, "bernoulli" if shape[-1] == 1 else "gaussian(0.3)", **model)
+    found = draw_neighbours(tmp_path / "a.png", subject, n=3, count=2)
+    one, place = found["images"][1], found["pixels_nearest"][1, 0]
+    assert found["pixels_distance"][1, 0] == pytest.approx(np.sqrt(np.square(one - place).sum()), rel=1e-4)
+    assert 0 <= found["codes_accuracy"] <= 1
+    found = draw_sensitivity(tmp_path / "b.png", subject, n=2, steps=3)
+    assert found["pictures"].shape == (2, 2, 3, *shape)
+    np.testing.assert_allclose(found["pictures"][:, 0, 1], found["pictures"][:, 1, 1], atol=1e-6)
+    assert found["moved"].shape == (5, 30)
+    assert found["moved"][0].mean() < found["moved"][-1].mean()
+    assert {path.name for path in tmp_path.glob("*.png")} == {"a.png", "b.png"}
+
+
+def test_neighbours_of_the_image_s_class_are_told_from_others(tmp_path):
+    with mock.patch.object(plots_of_neighbours, "Rectangle", wraps=plots_of_neighbours.Rectangle) as frame:
+        rows = {"pixels": np.zeros((1, 2, 8, 8, 1))}
+        plots.neighbours(tmp_path / "a.png", np.zeros((1, 8, 8, 1)), rows, {"pixels": np.array([[False, True]])}, {})
+    (other, own), places = [call.kwargs for call in frame.call_args_list], [c.args[0] for c in frame.call_args_list]
+    assert (own["edgecolor"], own["ls"]) == (canvas.BLUE, "-")
+    assert (other["edgecolor"], other["ls"] == "-") == (canvas.VERMILION, False)
+    assert places[0][0] < places[1][0]
+
+
+def test_the_grid_decodes_one_code_a_row_as_every_class_a_column(tmp_path):
+    subject = make_subject(condition="label")
+    found = draw_conditional(tmp_path / "a.png", subject, n=4)
+    z, grid = found["z"], found["pictures"]
+    assert grid.shape == (4, 3, 4, 4, 1)
+    np.testing.assert_array_equal(z, np.broadcast_to(z[:, :1], z.shape))
+    assert len(np.unique(z[:, 0, 0])) == 4
+    px = subject.run.decode(z[:, 2], np.full(4, 2))
+    np.testing.assert_allclose(grid[:, 2], px.mean(), atol=1e-6)
+    with pytest.raises(ValueError, match="model.condition='none': a grid of classes is for a model"):
+        draw_conditional(tmp_path / "b.png", make_subject())
+
+
+def test_what_has_no_flat_latent_is_refused(tmp_path):
+    subject = make_subject(posterior="vq(codes=4, dim=2)", prior="codes")
+    with pytest.raises(ValueError, match="small steps from a code are for a z that is a flat vector"):
+        draw_sensitivity(tmp_path / "a.png", subject)
+    assert draw_neighbours(tmp_path / "a.png", subject)["codes_index"].shape == (6, 6)  # by the vectors chosen
