@@ -57,8 +57,10 @@ def test_loops_are_holes():
     corner[[5, 6, 6, 7], [6, 5, 7, 6]] = 1  # four pixels that touch at corners hold one between them
     edge = nought.copy()
     edge[20:, :] = 0  # cut off below: what was inside is reached from outside
-    shapes = [nought, eight, broken, corner, edge, np.zeros((SIZE, SIZE, 1)), stroke((5, 5), (20, 20), 3)]
-    assert attributes.loops(np.stack(shapes)).tolist() == [1, 2, 0, 1, 0, 0, 0]
+    bar = np.zeros((SIZE, SIZE, 1))
+    bar[:, 12:15] = 1  # from border to border: both sides of it are outside
+    shapes = [nought, eight, broken, corner, edge, bar, np.zeros((SIZE, SIZE, 1)), stroke((5, 5), (20, 20), 3)]
+    assert attributes.loops(np.stack(shapes)).tolist() == [1, 2, 0, 1, 0, 0, 0, 0]
 
 
 def test_ink_may_be_dark_on_bright():
