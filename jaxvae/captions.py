@@ -247,8 +247,8 @@ RESTORED = (
 
 # What the small drawings beside the numbers mean.
 INTERVALS = (
-    "Dots: means over the images; bars: two standard errors to each side, as far as other images of the kind would move "
-    "them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
+    "Dots: means over the images; bars: two standard errors to each side, as far as other images of their kind would "
+    "move them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
     "approximate posterior costs. They are of the same images, so it is better known than the bars suggest."
 )
 COSTS = (

@@ -234,6 +234,7 @@ function curves(mount, data) {
       const [start, end] = [from, place(event)];
       from = null;
       if (start === null) return;
+      slider.focus({ preventScroll: true }); // the keys go on from here: arrows read, Escape shows all steps
       if (Math.abs(end - start) > 6) zoom([x0(Math.min(start, end)), x0(Math.max(start, end))]);
       else read(steps[nearest(steps, clamped(x0(end), ...state.view))]);
     });

@@ -181,8 +181,12 @@ def test_a_drag_across_a_curve_shows_those_steps_in_all_and_escape_all_again(sho
     assert np.allclose([low, high], [100 + 3900 * each for each in share], atol=20)
     assert steps(shown, 1) == [low, high]
     shown.keyboard.press("Escape")
-    shown.get_by_role("button", name="All steps").click(force=True)
     assert steps(shown) == whole
+    shown.locator("#interactive-curves").get_by_role("button", name="Zoom in").click()
+    assert np.diff(steps(shown)) == pytest.approx(np.diff(whole) / 2, abs=2)
+    shown.get_by_role("button", name="All steps").click()
+    assert steps(shown) == whole
+    assert shown.get_by_role("button", name="All steps").is_disabled()
 
 
 def test_values_are_read_by_pointer_and_by_slider(shown):
