@@ -232,8 +232,12 @@ def test_on_a_plane_with_a_prior_a_walk_goes_round_it_beside_what_is_decoded_the
     np.testing.assert_allclose(np.linalg.norm(found["z"], axis=1), animation.RADIUS, rtol=1e-5)
     assert found["manifold"].shape == (20, 20, 4, 4, 1)
     assert ((found["track"] > 0) & (found["track"] < 1)).all()
-    assert animation.draws(subject)
-    assert not animation.draws(make_subject(2, "reconstruction", posterior="point"))
+
+
+def test_without_a_density_to_draw_from_a_walk_on_a_plane_goes_from_image_to_image(make_subject, tmp_path):
+    subject = make_subject(2, "reconstruction", posterior="point")
+    found = walked(subject, tmp_path / "a.gif")
+    np.testing.assert_allclose(found["z"][found["stops"]], subject.means[:6], atol=1e-5)
 
 
 def test_temperatures_show_the_same_draws_nearer_to_the_middle(make_subject, tmp_path):
