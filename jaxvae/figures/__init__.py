@@ -11,7 +11,7 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate import active
 from jaxvae.figures.animation import draw_training, draw_unfolding, draw_walk
 from jaxvae.figures.anomaly import draw_anomaly
-from jaxvae.figures.basics import draw_plane, draw_reconstructions, draw_samples
+from jaxvae.figures.basics import draw_reconstructions, draw_samples
 from jaxvae.figures.compression import costs_bits, draw_compression
 from jaxvae.figures.conditional import draw_conditional
 from jaxvae.figures.dots import keep_dots

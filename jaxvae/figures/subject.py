@@ -13,9 +13,9 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae.data.dataset import DataSet, Split
+from jaxvae.data.prepare import Prepare
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.figures.pictures import pictures
-from jaxvae.data.prepare import Prepare
 from jaxvae.run import Run
 from jaxvae.terms import example_keys
 
