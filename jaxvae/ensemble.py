@@ -28,10 +28,8 @@ from jaxvae.layout import one_device
 from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
-    EARLY_FRAMES,
     claim,
     conclude,
-    keep_frame,
     next_stop,
     of_arrays,
     score_of,
@@ -39,6 +37,7 @@ from jaxvae.loop import (
     validation,
 )
 from jaxvae.members import Member, members_of
+from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax import random
 
 from jaxvae import checkpoint, cluster, disk, environment, events, figures, health, report, results, sealed
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
-from jaxvae.data.dataset import DataSet, drawn
+from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
@@ -26,6 +25,7 @@ from jaxvae.late import LateMetrics, due
 from jaxvae.layout import Layout
 from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook, NoLogbook, read_metrics
+from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck, go_back, look_for_streak
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
@@ -35,11 +35,6 @@ from jaxvae.terminal import show
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
-EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
-FRAME = 16  # pictures of a moment of training
-KEPT_CODES = 1000  # images of which it is kept where their codes lie, at most, and
-KEPT_NUMBERS = 2**16  # numbers of a moment's codes
-CODES_SEED = 3  # of which images they are
 
 
 def train(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> Run:
@@ -295,36 +290,6 @@ def score_of(means: dict[str, Any]) -> float | None:
     if "elbo" in means:
         return means["elbo"]
     return None if None in (means["rate"], means["distortion"]) else -(means["rate"] + means["distortion"])
-
-
-def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
-    """Keeps samples of the same z at this step, and where the same images' codes lie: how the model learns, to be seen.
-
-    All processes look at the images, as they do to validate; the first keeps.
-    """
-    keep_codes(experiment, variables_of(state), workdir, step)
-    variables = experiment.layout.here(variables_of(state))
-    if not cluster.first():
-        return
-    labels = figures.conditions(experiment.parts, experiment.data, FRAME)
-    keys = random.split(random.clone(experiment.figure_key), FRAME)
-    _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
-    figures.save_frame(workdir, step, figures.pictures(px.mean()))
-
-
-def keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
-    """Keeps the posterior means of some images, of validation if there are any; of a model without means, none.
-
-    By what scores them: that is compiled anyhow.
-    """
-    splits, config = experiment.data.splits, experiment.config
-    split = splits.get("validation") or splits["train"]
-    count = min(len(split), KEPT_CODES, max(1, KEPT_NUMBERS // config.model.latent_dim))
-    few = drawn(split, count, CODES_SEED)[0]
-    values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
-    if "means" in values and cluster.first():
-        classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
-        figures.save_codes(workdir, step, values["means"], classes)
 
 
 class Patience:

@@ -163,6 +163,7 @@ FLOORS = [
         "figures.sensitivity",
         "figures.conditional",
         "figures",
+        "moments",
         "loop",
         "ensemble",
         "markdown",

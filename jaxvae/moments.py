@@ -1,0 +1,53 @@
+"""What is kept of a training's moments, to be seen afterwards: what the model dreams, where images' codes lie."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from jax import random
+
+from jaxvae import cluster, figures
+from jaxvae.data.dataset import drawn
+from jaxvae.data.pipeline import in_order
+from jaxvae.experiment import Experiment
+from jaxvae.run import variables_of
+from jaxvae.step import State
+
+EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
+FRAME = 16  # pictures of a moment of training
+KEPT_CODES = 1000  # images of which it is kept where their codes lie, at most, and
+KEPT_NUMBERS, READ = 2**16, 2**22  # numbers of a moment's codes, and values of the images read for them
+CODES_SEED = 3  # of which images they are
+
+
+def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
+    """Keeps samples of the same z at this step, and where the same images' codes lie: how the model learns, to be seen.
+
+    All processes look at the images, as they do to validate; the first keeps.
+    """
+    keep_codes(experiment, variables_of(state), workdir, step)
+    variables = experiment.layout.here(variables_of(state))
+    if not cluster.first():
+        return
+    labels = figures.conditions(experiment.parts, experiment.data, FRAME)
+    keys = random.split(random.clone(experiment.figure_key), FRAME)
+    _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
+    figures.save_frame(workdir, step, figures.pictures(px.mean()))
+
+
+def keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
+    """Keeps the posterior means of some images, of validation if there are any; of a model without means, none.
+
+    By what scores them: that is compiled anyhow.
+    """
+    splits, config = experiment.data.splits, experiment.config
+    split = splits.get("validation") or splits["train"]
+    most = min(KEPT_NUMBERS // config.model.latent_dim, READ // math.prod(experiment.data.shape))
+    count = min(len(split), KEPT_CODES, max(1, most))
+    few = drawn(split, count, CODES_SEED)[0]
+    values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
+    if "means" in values and cluster.first():
+        classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
+        figures.save_codes(workdir, step, values["means"], classes)
