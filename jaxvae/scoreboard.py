@@ -170,7 +170,7 @@ def _intervals(rows):
 
 
 def _costs(split, entries):
-    """Draw rate and distortion as the two parts of one bar, as an SVG; nothing where one of them is none or not known."""
+    """Draw rate and distortion as the two parts of one bar, as an SVG; nothing where one is none or not known."""
     parts = {name: page.tree(entries, name).get("value") for name in ("rate", "distortion")}
     if not all(page.finite(value) and not isinstance(value, bool) and 0 < value < 1e15 for value in parts.values()):
         return ""
