@@ -1,11 +1,9 @@
-"""What the codes of many images say together: how far they reach, who lies near whom, where a label's images lie.
+"""What the codes of many images say together: how far they reach, and who lies near whom.
 
 Arrays in, arrays out. Axis letters: N images, Z latent dimensions.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
@@ -31,17 +29,3 @@ def nearest(
         distances[without] = np.inf
     order = np.argsort(distances, kind="stable")[: min(count, len(codes) - (without is not None))]
     return order, distances[order]
-
-
-def label_directions(codes: np.ndarray, classes: np.ndarray, name: Callable[[int], str]) -> dict[str, np.ndarray]:
-    """{'label=NAME': the mean code of the class minus the mean code of all others, [Z]}, of every class there is.
-
-    The attribute vectors of Larsen et al. 2016 (arXiv 1512.09300, sec. 3.2), with a label as the attribute.
-    """
-    found = {}
-    for label in np.unique(classes[classes >= 0]):
-        inside = classes == label
-        if not inside.all():
-            difference = codes[inside].mean(0, dtype=np.float64) - codes[~inside].mean(0, dtype=np.float64)
-            found[f"label={name(label)}"] = difference.astype(np.float32)
-    return found

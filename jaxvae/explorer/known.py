@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxvae import latent
 from jaxvae.data.dataset import drawn
 from jaxvae.evaluate import active
-from jaxvae.explorer.codes import label_directions, reach
+from jaxvae.explorer.codes import reach
 from jaxvae.explorer.functions import Functions, compiled, factorises
+from jaxvae.figures.known import known as measured
 from jaxvae.figures.subject import Subject
 from jaxvae.terms import example_keys
 
@@ -90,10 +93,22 @@ def flat_of(subject: Subject) -> Flat:
 
 
 def attributes(subject: Subject) -> Mapping[str, np.ndarray]:
-    """{attribute: its direction [Z]}: of every class, where there are classes that the model is not told itself."""
-    if subject.classes is None or subject.run.conditional:
-        return {}
-    return label_directions(subject.means, subject.classes, subject.class_name)
+    """{attribute: its direction [Z]}: of what is computed of the images, and of the classes that the model is not told.
+
+    What too few images have, or lack, is left out.
+    """
+    found = measured(subject, np.arange(len(subject.split)), None)
+    told = subject.run.conditional
+    directions = {}
+    for name in found.columns:
+        if told and name.startswith("label="):
+            continue
+        with contextlib.suppress(ValueError):
+            groups = found.groups(name)
+            clear = groups.has | groups.lacks
+            codes, has = jnp.asarray(found.codes[clear]), jnp.asarray(groups.has[clear])
+            directions[name] = np.asarray(latent.mean_difference(codes, has))
+    return directions
 
 
 def score_keys(subject: Subject) -> Array:

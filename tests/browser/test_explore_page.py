@@ -161,14 +161,15 @@ def test_two_images_and_the_slide_between_them(explored, known):
 
 
 def test_attributes_are_added_and_taken_away(explored, known):
-    explored.locator("#strengths input").nth(1).fill("2")
+    label = explored.get_by_label("label=1", exact=True)
+    label.fill("2")
     settled(explored)
     assert_shows(explored, known, 2 * known.flat.directions["label=1"])
     assert "+ 2.00 × label=1" in explored.inner_text("#where")
     explored.click("#none")
     settled(explored)
     assert_shows(explored, known, [0.0, 0.0])
-    assert explored.locator("#strengths input").nth(1).input_value() == "0"
+    assert label.input_value() == "0"
 
 
 def test_a_drawing_is_read_and_explored(explored, known):
@@ -305,7 +306,7 @@ def test_a_model_that_is_told_the_class(open_page):
         label = known.subject.classes[[position]]
         assert page.input_value("#conditioned select") == str(label[0])
         assert_shows(page, known, known.subject.means[position], label)
-        assert "told the class itself" in page.inner_text("#attributes")
+        assert "this model is told" in page.inner_text("#attributes")
 
 
 def test_codes_are_shown_as_far_as_they_can_be(open_page):

@@ -11,10 +11,11 @@ export function makeAttributes() {
   if (!names.length) {
     get("none").hidden = true;
     get("attributes").querySelector(".soft").hidden = true;
-    get("strengths").append(element("p", model.condition.kind === "none"
-      ? "There are none: these images have no classes."
-      : "This model is told the class itself: choose it beside the picture. Its codes say the rest."));
+    get("strengths").append(element("p", "There are none: of these images nothing is computed, and they have no classes."));
     return;
+  }
+  if (model.condition.kind === "label") {
+    get("attributes").querySelector(".soft").textContent += " The class itself this model is told: choose it beside the picture.";
   }
   get("strengths").append(...names.map(row));
   get("none").addEventListener("click", weaken);
