@@ -183,7 +183,8 @@ def test_what_is_summed_by_default_is_there(subject):
         assert c.split(",")[0] != a.split(",")[0]
     assert arithmetic.default_terms(learned, held)[:2] == ("slant", "not:slant")
     colour = known.learned_and_held(make_subject((4, 4, 3), "gaussian(0.3)"), None, 1000, 10)
-    assert arithmetic.default_terms(*colour)[:2] == ("warmth", "not:warmth")
+    with mock.patch.object(arithmetic, "FEWEST", 2):
+        assert arithmetic.default_terms(*colour)[:2] == ("warmth", "not:warmth")
     sequences = known.learned_and_held(make_subject((12, 1)), None, 1000, 10)
     assert arithmetic.default_terms(*sequences) == ("label=0", "label=1", "label=2")
 
