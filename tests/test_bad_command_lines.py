@@ -1,6 +1,7 @@
 """Whatever somebody types is done, or answered by one message with a next move: never by a traceback."""
 
 import contextlib
+import importlib
 import io
 import os
 import sys
@@ -37,7 +38,8 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
-    for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((runs, name) for name in VERBS)):
+    looks = [(importlib.import_module(f"jaxvae.verbs.{home}"), name) for name, home in actions.EXPLORING.items()]
+    for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((runs, name) for name in VERBS), *looks):
         monkeypatch.setattr(place, name, lambda *_, **__: None)
     return tmp_path
 
@@ -221,6 +223,13 @@ def test_an_override_is_read_as_what_its_field_holds():
         ("train --config DIGITS --coordinator x --processes 2 --process 0", "expected HOST:PORT"),
         ("train --config DIGITS --processes 2", "come with --coordinator"),
         ("data digits --size 0", "--size=0: expected a whole number from 1 on"),
+        ("traverse run --reach nan", "--reach=nan: expected a positive number"),
+        ("interpolate run --path through", "invalid choice: 'through'"),
+        ("attribute run --strengths x", "invalid float value: 'x'"),
+        ("animate run --seconds 0", "--seconds=0.0: expected a positive number"),
+        ("compare run nowhere", "nowhere is no run directory"),
+        ("compare run --out file", "--out file: file is a file; choose a folder"),
+        ("explore run --port 70000", "--port=70000: expected a whole number from 0 to 65,535"),
         ("fly", "invalid choice: 'fly'"),
         ("train --config DIGITS extra", "unrecognized arguments: extra"),
         ("train --config DIGITS --config.train.steps 7", "unrecognized arguments: 7"),
@@ -241,6 +250,8 @@ OPTIONS = st.one_of(
     st.sampled_from(["--n", "--seed", "--out", "--samples", "--splits", "--temperature", "--workdir", "--config"]),
     st.sampled_from(["--data_dir", "--size", "--trust", "--check", "--coordinator", "--processes", "--process"]),
     st.sampled_from(["--seconds", "--channels", "--manual_dir", "--no", "-h", "--debug_", "--confg"]),
+    st.sampled_from(["--images", "--image", "--dimensions", "--steps", "--reach", "--side", "--port", "--format"]),
+    st.sampled_from(["--attribute", "--strengths", "--columns", "--method", "--keep", "--a", "--mixed", "--split"]),
 )
 FIELDS = st.sampled_from([*field_kinds(), "train", "modle.encoder", "", "train.step", "a.b.c"])
 WORDS = st.one_of(
@@ -253,7 +264,7 @@ WORDS = st.one_of(
 BEGUN = st.sampled_from(
     [["train", "--config", DIGITS]] * 4
     + [["benchmark", "--config", DIGITS], ["train"], [], ["fly"], ["data", "digits"], ["data"]]
-    + [[verb, "run"] for verb in VERBS]
+    + [[verb, "run"] for verb in (*VERBS, *actions.EXPLORING)]
 )
 
 
