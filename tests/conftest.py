@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from importlib.metadata import version
 from unittest import mock
 
@@ -12,6 +13,11 @@ FLAGS = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimiz
 if version("jaxlib").startswith("0.10."):
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # as of a job that a shell put in the background: Ctrl-C is tested
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402 (reads the flags above)
 import pytest  # noqa: E402

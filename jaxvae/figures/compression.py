@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import Subject, spaced
+from jaxvae.figures.subject import Subject, run_once, spaced
 from jaxvae.latent import compression
 from jaxvae.posterior import PointPosterior
 from jaxvae.run import Run
@@ -51,7 +51,7 @@ def draw_compression(
     shown = subject.examples(positions)
     x, chosen = np.asarray(shown.x), spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
-    through = jax.jit(partial(compression.ideally, run.model))
+    through = run_once(run, partial(compression.ideally, run.model))
     vae = jax.device_get(
         through(run.variables, subject.key_of(COMPRESS), shown.x, subject.split.index[positions], condition)
     )

@@ -12,7 +12,7 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import Looked, Subject, spaced
+from jaxvae.figures.subject import Looked, Subject, run_once, spaced
 
 COMPLETE, DISTURB, DENOISE = 11, 12, 13  # purposes folded into the subject's key
 SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
@@ -54,7 +54,7 @@ def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: in
     run, count = subject.run, len(known)
     again = np.tile(np.arange(count), completions)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
-    chains = jax.jit(partial(latent.inpaint, run.model), static_argnums=4)
+    chains = run_once(run, partial(latent.inpaint, run.model), static_argnums=4)
     done = chains(run.variables, subject.key_of(COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
     return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
 
@@ -88,7 +88,7 @@ def draw_denoising(path: Path, subject: Subject, *, n: int = 10, draws: int = 64
     run, shown = subject.run, subject.examples(spaced(len(subject.split), n))
     noisy, words = disturbed(subject, shown.x)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
-    average = jax.jit(partial(latent.denoise, run.model), static_argnums=3)
+    average = run_once(run, partial(latent.denoise, run.model), static_argnums=3)
     means = average(run.variables, subject.key_of(DENOISE), noisy, draws, condition)
     plots.denoising(path, pictures(shown.x), pictures(noisy), pictures(means), words)
     return {"images": np.asarray(shown.x), "noisy": np.asarray(noisy), "means": np.asarray(means)}

@@ -13,7 +13,7 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae.distributions import draw_each
 from jaxvae.figures.pictures import pictures
-from jaxvae.figures.subject import Subject, spaced
+from jaxvae.figures.subject import Subject, run_once, spaced
 from jaxvae.latent.sensitivity import displacement, spread, stretch
 from jaxvae.run import Run
 from jaxvae.terms import example_keys
@@ -41,7 +41,7 @@ def draw_sensitivity(
     binary, given = run.parts.prepare.support == "binary", run.parts.prepare.conditions
     condition = None if shown.condition is None else given(shown.condition)
     sizes, amounts = np.linspace(-reach, reach, steps), np.array(FLIPS if binary else SCALES)
-    look = jax.jit(partial(small_changes, run.model, n, sizes, amounts, binary))
+    look = run_once(run, partial(small_changes, run.model, n, sizes, amounts, binary))
     keys = example_keys(subject.key_of(CHANGE), jnp.arange(len(shown.x)), 1 + DRAWS)
     seen = jax.device_get(look(run.variables, keys, shown.x, condition))
     tiles = pictures(seen["pictures"].reshape(-1, *run.shape))
@@ -57,7 +57,8 @@ def small_changes(model, n, sizes, amounts, binary, variables, keys, x, conditio
     first = None if condition is None else condition[:n]
     around = stretch(model, variables, z, first)
     ends = jnp.stack([around.directions[:, 0], around.directions[:, -1]], 1)  # [n, 2, Z]
-    walks = jnp.stack([jax.vmap(partial(latent.nudges, size=float(size)))(z, ends) for size in sizes], 2)
+    each_size = jax.vmap(latent.nudges, (None, None, 0), 1)
+    walks = jax.vmap(each_size, (0, 0, None))(z, ends, jnp.asarray(sizes, z.dtype))  # [n, 2, T, Z]
     again = None if first is None else jnp.repeat(first, 2 * len(sizes), axis=0)
     means = latent.decode(model, variables, walks.reshape(-1, z.shape[-1]), again).mean()
     changed = flipped(keys[0], x, amounts) if binary else noisy(keys[0], x, amounts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from jaxvae.terms import example_keys
 PREPARE, DRAW = 0, 1  # purposes folded into the subject's key
 BATCH = 500  # images encoded or decoded at once
 KL_OF = 1000
+QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # see `run_once`
 
 
 class Looked(NamedTuple):
@@ -139,10 +140,19 @@ class Subject:
         return np.asarray(jax.device_get(q.mean()))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=QUICK)
 def prepared(prepare: Prepare, key: Array, image: Array, index: Array) -> Array:
     """x [B, *X] of stored images, each by the key of its index."""
     return prepare.image(example_keys(key, index)[0], image, index)
+
+
+def run_once(run: Run, f: Callable, **options: Any) -> Any:
+    """f, jitted for one call: less optimised, it compiles in half of the time, which is most of what a figure takes.
+
+    Not of a model with convolutions (kernels of more than two axes): unoptimised, a CPU's take minutes.
+    """
+    convolutions = any(leaf.ndim > 2 for leaf in jax.tree.leaves(run.variables["params"]))
+    return jax.jit(f, compiler_options=None if convolutions else QUICK, **options)
 
 
 def filled(array: np.ndarray) -> np.ndarray:
