@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 HIDDEN, PASSES, PATIENCE = 128, 25, 5  # units; times that the images are seen, at most, and without gain
 SIDE = 16  # of more than twice as many pixels, squares are averaged: a classifier of so small a set gains nothing
@@ -61,7 +62,8 @@ def train_judge(
     )
     inputs, target = seen(images), np.stack(list(has.values()), axis=1)
     middle, scale = inputs.mean(0), float(inputs.std()) or 1.0
-    with warnings.catch_warnings():
+    # one thread: products so small gain nothing by more, which on a busy machine wait for each other
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped early on purpose
         network.fit((inputs - middle) / scale, target if len(has) > 1 else target[:, 0])
     truth = np.stack([held_has[name] for name in has], axis=1)

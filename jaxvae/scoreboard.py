@@ -170,13 +170,11 @@ def _intervals(rows):
 
 
 def _costs(split, entries):
-    """Draw rate and distortion as the two parts of one bar, as an SVG; nothing where one of them is not known."""
+    """Draw rate and distortion as the two parts of one bar, as an SVG; nothing where one is none or not known."""
     parts = {name: page.tree(entries, name).get("value") for name in ("rate", "distortion")}
-    if not all(page.finite(value) and not isinstance(value, bool) and 0 <= value < 1e15 for value in parts.values()):
+    if not all(page.finite(value) and not isinstance(value, bool) and 0 < value < 1e15 for value in parts.values()):
         return ""
     rate, distortion = (float(value) for value in parts.values())
-    if rate + distortion == 0:
-        return ""
     width = 288 * rate / (rate + distortion)  # and 4 between the two
     names = [f"rate {page.number(rate)}", f"distortion {page.number(distortion)}"]
     svg = (

@@ -181,7 +181,13 @@ def test_other_files_are_refused_in_words(tmp_path, splits):
     np.savez(tmp_path / "a.npz", wide=np.zeros((17, 2)))
     np.savez(tmp_path / "b.npz", objects=np.array([{}] * 17))
     (tmp_path / "c.npz").write_text("no zip")
-    for name, message in {"a.npz": "shaped .17, 2.", "b.npz": "cannot be read", "c.npz": "cannot be read"}.items():
+    np.savez(tmp_path / "e.npz", words=np.array(["yes"] * 17))
+    for name, message in {
+        "a.npz": "shaped .17, 2.",
+        "e.npz": "'words' is <U3 shaped .17.; expected numbers",
+        "b.npz": "cannot be read",
+        "c.npz": "cannot be read",
+    }.items():
         with pytest.raises(ValueError, match=message):
             columns.read_columns(tmp_path / name, splits, "test")
     with pytest.raises(ValueError, match=r"expected a \.csv file"):

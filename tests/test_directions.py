@@ -52,13 +52,14 @@ def test_logistic_regression_is_scikit_learn_s(cut, penalty, parted):
     np.testing.assert_allclose(bias, other.intercept_[0], rtol=2e-3, atol=2e-3)
 
 
-def test_logistic_regression_survives_a_full_newton_step_that_overshoots():
-    """A few far codes and hardly a penalty: the undamped method alternates here between ever larger weights."""
-    codes = jnp.asarray([[-100.0], [-0.1], [0.1], [90.0], [100.0]])
-    has = jnp.asarray([False, True, False, True, True])
+def test_logistic_regression_survives_newton_steps_that_overshoot():
+    """One code far from the others and hardly a penalty: whole steps lead to weights of a thousand, and further."""
+    near = [[-0.4, 0.5, 1.3], [-1.1, 0.8, 0.1], [-0.2, -0.3, -2.3], [-1.4, -0.5, 0.7], [-3.4, 0.2, 6.9]]
+    codes = jnp.asarray([[169.6, 1.5, -0.7], *near, [-0.8, -0.6, -3.3]])
+    has = jnp.asarray([True, False, False, False, True, False, False])
     weights, bias = latent.logistic_regression(codes, has, 1e-3)
-    other = LogisticRegression(C=1e3, tol=1e-10, max_iter=10_000).fit(np.float64(codes), has)
-    np.testing.assert_allclose([weights[0], bias], [other.coef_[0, 0], other.intercept_[0]], rtol=0.02)
+    other = LogisticRegression(C=1e3, tol=1e-10, max_iter=100_000).fit(np.float64(codes), has)
+    np.testing.assert_allclose([*weights, bias], [*other.coef_[0], other.intercept_[0]], rtol=0.02)
 
 
 def test_what_is_kept_does_not_change(cut):

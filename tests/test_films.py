@@ -62,7 +62,7 @@ def test_the_colours_of_the_style_are_there_however_few_pixels_have_them():
 
 
 def test_what_stays_takes_no_room(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
     plots.films.write_film(tmp_path / "one.gif", [noise], [0.1])
     several = [noise.copy() for _ in range(10)]
     for index, shot in enumerate(several):

@@ -92,6 +92,7 @@ FLOORS = [
         "progress",
         "plots.canvas",
         "plots.charts",
+        "plots.mosaics",
         "plots.galleries",
         "plots.planes",
         "plots.walks",

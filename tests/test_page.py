@@ -143,7 +143,7 @@ def test_rate_and_distortion_share_one_bar():
         return [float(width) for width in re.findall(r"<rect class='\w+' x='[-\d.]+' y='30' width='([-\d.]+)'", html)]
 
     assert bars(1.0, 3.0) == [72.0, 216.0]
-    assert bars(0, 0) == bars(-1.0, 3.0) == bars(float("nan"), 3.0) == bars(True, 2.0) == bars("x", 2.0) == []
+    assert bars(0, 2.0) == bars(-1.0, 3.0) == bars(float("nan"), 3.0) == bars(True, 2.0) == bars("x", 2.0) == []
 
 
 def test_a_card_shows_the_error_and_of_how_many():

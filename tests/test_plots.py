@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxvae import plots
-from jaxvae.plots import canvas, charts, galleries
+from jaxvae.plots import canvas, charts, mosaics
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def test_samples_are_shown_pixel_for_pixel(tmp_path, shape):
     plots.samples(tmp_path / "a.png", images)
     page = pixels(tmp_path / "a.png")[..., :3] / 255
     columns = int(np.ceil(np.sqrt(len(images))))
-    fitted = galleries._fitted(images, columns)
+    fitted = mosaics.fitted(images, columns)
     assert fitted.shape[1] % images.shape[1] == 0
-    picture = plots.mosaic(fitted, columns, galleries.GAP)
+    picture = plots.mosaic(fitted, columns, mosaics.GAP)
     assert contains(page, np.broadcast_to(picture, (*picture.shape[:2], 3)))
     assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * canvas.DPI) + 60)
 

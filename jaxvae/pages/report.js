@@ -60,7 +60,7 @@ function clamped(value, low, high) {
 function ticks(low, high, count) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find((each) => each * power >= raw * 0.999);
+  const step = power * [1, 2, 5, 10].find((each) => each * power >= raw * 0.7);
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 50; i++) found.push(i * step + 0); // not -0
   return found;
@@ -370,11 +370,11 @@ function plane(mount, data) {
     if (state.at !== null) fill(ring, { cx: px(data.x[state.at]), cy: py(data.y[state.at]) }, []);
     const [low, top] = back(SIDE, 0), [high, bottom] = back(width, height - FOOT);
     const lines = [];
-    for (const value of ticks(low, high, Math.max(2, Math.floor(width / 90)))) {
+    for (const value of ticks(low, high, Math.max(3, Math.floor(width / 90)))) {
       lines.push(draw("line", { class: "grid", x1: px(value), x2: px(value), y1: 0, y2: height - FOOT }),
         draw("text", { class: "soft", x: px(value), y: height - 6, "text-anchor": "middle" }, written(value)));
     }
-    for (const value of ticks(bottom, top, Math.max(2, Math.floor(height / 80)))) {
+    for (const value of ticks(bottom, top, Math.max(3, Math.floor(height / 80)))) {
       lines.push(draw("line", { class: "grid", x1: SIDE, x2: width, y1: py(value), y2: py(value) }),
         draw("text", { class: "soft", x: SIDE - 4, y: py(value) + 4, "text-anchor": "end" }, written(value)));
     }

@@ -8,8 +8,9 @@ from jaxvae.plots.comparison import comparison
 from jaxvae.plots.compression import compression
 from jaxvae.plots.conditional import conditional
 from jaxvae.plots.films import require_mp4
-from jaxvae.plots.galleries import manifold, mosaic, reconstructions, samples, save_image, temperatures, training
+from jaxvae.plots.galleries import manifold, reconstructions, samples, temperatures, training
 from jaxvae.plots.missing import denoising, inpainting
+from jaxvae.plots.mosaics import mosaic, save_image
 from jaxvae.plots.neighbours import neighbours
 from jaxvae.plots.planes import Ellipses, latent_map, latent_plane
 from jaxvae.plots.sensitivity import sensitivity

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvae.plots.canvas import GREY, INK, VERMILION, write_title
 from jaxvae.plots.films import DPI, RATE, stage, write_film
-from jaxvae.plots.galleries import GAP, bounded, checked_images, enlarged, mosaic
+from jaxvae.plots.mosaics import GAP, bounded, checked_images, enlarged, mosaic
 from jaxvae.plots.planes import class_colours, class_indices, list_classes, name_classes, prior_circles, reach_of
 
 SIDE = 400  # pixels that a film's picture takes, if a whole enlargement allows

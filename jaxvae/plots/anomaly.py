@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, PALE, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, bounded, checked_images, mosaic
 
 NAMES = {"negative_log_likelihood": "−log p(x)", "negative_elbo": "−ELBO", "rate": "rate", "distortion": "distortion"}
 LINES = ((BLUE, "-"), (VERMILION, "--"), (INK, ":"), (GREY, "-."))  # told apart without colour, too

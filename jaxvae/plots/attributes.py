@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION
-from jaxvae.plots.galleries import GAP, _fitted, _gallery, _stacked, checked_images, enlarged, mosaic
+from jaxvae.plots.mosaics import GAP, checked_images, enlarged, fitted, gallery, mosaic, stacked
 
 ONE_SIDED = 1.96  # standard errors on each side that hold 95%
 MOST_BARS = 14  # attributes whose change is drawn, the largest ones
@@ -36,15 +36,15 @@ def attribute(path, shown):
             "expected [N,T,H,W,C], [T], and [N,H,W,C]."
         )
     rows = [_row(*each) for each in zip(originals, images, strict=True)]
-    picture, _ = _stacked(rows, [GAP] * len(rows))
-    wide = _fitted(images[0], 1 + len(strengths)).shape[2]
+    picture, _ = stacked(rows, [GAP] * len(rows))
+    wide = fitted(images[0], 1 + len(strengths)).shape[2]
     starts = np.concatenate([[0], wide + SEAM + (wide + GAP) * np.arange(len(strengths))])
     kept = f", keeping {', '.join(map(str, shown['keep']))}" if len(shown["keep"]) else ""
     how = f"({METHODS[str(shown['method'])]}{kept})"
     subtitle = f"an image, and its code moved by so many times the direction {how}, decoded; framed: unmoved"
     high = PANELS + BARS * min(MOST_BARS, len(shown["judged_names"]))
     title = f"Adding {str(shown['attribute'])!r}"
-    with _gallery(path, picture, title, subtitle, left=0.35, bottom=high + 0.65) as axes:
+    with gallery(path, picture, title, subtitle, left=0.35, bottom=high + 0.65) as axes:
         axes.set_xticks(starts + (wide - 1) / 2, ["image", *map(strength, strengths)])
         axes.tick_params(length=0)
         axes.set_xlabel("strength")
@@ -56,7 +56,7 @@ def attribute(path, shown):
 
 def _row(original, moved):
     """Lay an image and its moved codes, decoded, side by side, a seam between."""
-    images = _fitted(np.concatenate([original[None], moved]), 1 + len(moved))
+    images = fitted(np.concatenate([original[None], moved]), 1 + len(moved))
     seam = np.ones((images.shape[1], SEAM, images.shape[3]))
     return np.concatenate([images[0], seam, mosaic(images[1:], len(moved), GAP)], axis=1)
 
@@ -146,7 +146,7 @@ def arithmetic(path, pictures, names, values, beside, notes):
     subtitle = "large: the mean of p(x|z) at a code; small: real images"
     notes = ["\n".join(textwrap.wrap(note, NOTE)) for note in notes]
     lines = 1 + max(note.count("\n") for note in notes)
-    with _gallery(path, canvas, "Arithmetic with codes", subtitle, bottom=0.2 + 0.14 * lines) as axes:
+    with gallery(path, canvas, "Arithmetic with codes", subtitle, bottom=0.2 + 0.14 * lines) as axes:
         for left, name, value, note in zip(lefts, names, values, notes, strict=True):
             axes.text(left, size + 12, name, va="top", fontsize=9, weight="bold", linespacing=1.3)
             axes.text(left, size + 12 + WORDS * (1 + name.count("\n")), value, va="top", fontsize=9, linespacing=1.3)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, PALE, VERMILION, new_figure, write_haloed
-from jaxvae.plots.galleries import GAP, bounded, enlarged, mosaic
+from jaxvae.plots.mosaics import GAP, bounded, enlarged, mosaic
 from jaxvae.plots.planes import CLASSES
 
 COLUMN = 3.0  # inches

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, GREY, INK, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, bounded, checked_images, mosaic
 
 NAMES = {"vae": "VAE", "pca": "PCA", "jpeg": "JPEG"}
 TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}

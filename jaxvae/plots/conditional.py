@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxvae.plots.galleries import GAP, _fitted, _gallery, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, checked_images, fitted, gallery, mosaic
 
 
 def conditional(path, grid, names):
@@ -11,10 +11,10 @@ def conditional(path, grid, names):
     if len(names) != grid.shape[1]:
         raise ValueError(f"{len(names)} names for {grid.shape[1]} columns; expected one for each class.")
     columns = grid.shape[1]
-    tiles = _fitted(grid.reshape(-1, *grid.shape[2:]), columns)
+    tiles = fitted(grid.reshape(-1, *grid.shape[2:]), columns)
     picture = mosaic(tiles, columns, GAP)
     subtitle = "each row is one z from the prior; each column tells the decoder another class"
-    with _gallery(path, picture, "The class, and everything else", subtitle, left=0.3, bottom=0.7) as axes:
+    with gallery(path, picture, "The class, and everything else", subtitle, left=0.3, bottom=0.7) as axes:
         width = tiles.shape[2] + GAP
         turned = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 4 else {}
         axes.set_xticks(np.arange(columns) * width + (width - GAP) / 2, names, **turned)

@@ -1,114 +1,22 @@
 """Pictures made of pictures: originals and reconstructions, samples, the decoded plane, training.
 
-Images are floats in [0, 1]; what lies outside is drawn as the nearer bound and NaN as black, so that a broken model
-still gets its picture. Axis letters: N images, H height, W width, C channels (1 grey, 3 colour), R side of a grid,
+Images as in mosaics.py. Axis letters: N images, H height, W width, C channels (1 grey, 3 colour), R side of a grid,
 T moments of training.
 """
 
-from contextlib import contextmanager
-
 import numpy as np
 from matplotlib.colors import to_rgb
-from PIL import Image
 
-from jaxvae.plots.canvas import BLUE, DPI, GREY, LINE, VERMILION, lines_of, new_figure, replacing, write_title
-
-PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
-CELL = 168  # pixels above which one image of a gallery is not enlarged further
-GAP = 2  # pixels between neighbouring images
-
-
-def checked_images(name, images, shape):
-    """Return `images` as floats, refusing any other rank than that of `shape` (such as "NHWC") or channel count."""
-    images = np.asarray(images, dtype=float)
-    expected = f"[{','.join(shape)}]"
-    if images.ndim != len(shape) or 0 in images.shape:
-        raise ValueError(f"{name} has shape {images.shape}; expected {expected}, none of them 0: reshape it first.")
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"{name} has {images.shape[-1]} channels (shape {images.shape}); expected 1 (grey) or 3 (colour), last in "
-            f"{expected}: move the channels to the end, or choose the ones to draw."
-        )
-    return images
-
-
-def mosaic(images, columns=None, pad=1):
-    """Lay images [N,H,W,C] out row by row, `pad` white pixels apart, in one image [H',W',C]; near-square by default."""
-    images = checked_images("images", images, "NHWC")
-    count, height, width, channels = images.shape
-    columns = columns or int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    picture = np.ones((rows * (height + pad) - pad, columns * (width + pad) - pad, channels))
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + pad), (index % columns) * (width + pad)
-        picture[top : top + height, left : left + width] = image
-    return picture
-
-
-def bounded(image):
-    """Clip to [0, 1], with NaN as 0."""
-    return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
-
-
-def enlarged(images, factor):
-    """Repeat each pixel of images [...,H,W,C] factor x factor times."""
-    return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
-
-
-def save_image(path, image, *, cell=None):
-    """Write an image [H,W,C] as a PNG in which `cell` pixels of it take 56 or more, by a whole factor of enlargement.
-
-    cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
-    """
-    image = checked_images("image", image, "HWC")
-    factor = -(-56 // (cell or min(image.shape[:2])))
-    pixels = np.round(255 * bounded(enlarged(image, factor))).astype(np.uint8)
-    with replacing(path) as temporary:
-        Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
-
-
-def _fitted(images, columns, gap=GAP):
-    """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
-    height, width = images.shape[-3:-1]
-    return enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
-
-
-@contextmanager
-def _gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
-    """Yield axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
-    picture = bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
-    height, width = picture.shape[:2]
-    # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
-    dpi = max(DPI, DPI * width // PICTURE)
-    wide = max(width, 6 * dpi) / dpi
-    above = 0.75 + LINE * (len(lines_of(subtitle, wide)) - 1)
-    x, y, top, right = (round(inches * dpi) for inches in (left, bottom, above, 0.2))
-    full_width, full_height = x + max(width, 6 * dpi) + right, y + height + top
-    # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
-    with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
-        axes = figure.add_axes((x / full_width, y / full_height, width / full_width, height / full_height))
-        axes.imshow(picture, interpolation="none", aspect="auto")  # whole in an SVG; nearest in a PNG of its size
-        axes.set(xticks=[], yticks=[])
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
-        write_title(axes, title, subtitle, wide)
-        yield axes
-
-
-def _stacked(rows, gaps):
-    """Stack rows [H',W',C] with gaps[i] white pixels below row i; returns the picture and the rows' centres."""
-    ends = np.cumsum([len(row) + gap for row, gap in zip(rows, gaps, strict=True)])
-    picture = np.ones((ends[-1] - gaps[-1], *rows[0].shape[1:]))
-    starts = [0, *ends[:-1]]
-    for start, row in zip(starts, rows, strict=True):
-        picture[start : start + len(row)] = row
-    return picture, [start + (len(row) - 1) / 2 for start, row in zip(starts, rows, strict=True)]
-
-
-def _label_rows(axes, centres, labels):
-    """Name the rows of a gallery at its left."""
-    for centre, label in zip(centres, labels, strict=True):
-        axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
+from jaxvae.plots.canvas import BLUE, GREY, VERMILION
+from jaxvae.plots.mosaics import (
+    GAP,
+    checked_images,
+    fitted,
+    gallery,
+    label_rows,
+    mosaic,
+    stacked,
+)
 
 
 def signed_colours(values, limit):
@@ -148,17 +56,17 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None, residua
     blocks = -(-len(originals) // 16)
     columns = -(-len(originals) // blocks)
     rows = [
-        mosaic(_fitted(images[start : start + columns], columns), columns, GAP)
+        mosaic(fitted(images[start : start + columns], columns), columns, GAP)
         for start in range(0, len(originals), columns)
         for images in shown.values()
     ]
-    picture, centres = _stacked(rows, [*[GAP] * (len(shown) - 1), 16] * blocks)
+    picture, centres = stacked(rows, [*[GAP] * (len(shown) - 1), 16] * blocks)
     title, subtitle = "Reconstructions", "the image x above, the mean of p(x|z) for one z from q(z|x) below"
     if corrupted is not None:
         title = "Restored images"
         subtitle = "the image x, what the encoder is shown of it, and the mean of p(x|z) for one z that it draws"
-    with _gallery(path, picture, title, subtitle, left=1.3, bottom=0.2 if residuals is None else 0.75) as axes:
-        _label_rows(axes, centres, labels * blocks)
+    with gallery(path, picture, title, subtitle, left=1.3, bottom=0.2 if residuals is None else 0.75) as axes:
+        label_rows(axes, centres, labels * blocks)
         if residuals is not None:
             _colour_bar(axes, limit, picture.shape)
 
@@ -182,8 +90,8 @@ def samples(path, means):
     """Draw generated images [N,H,W,C], the means of p(x|z) for z from the prior, in a near-square grid."""
     means = checked_images("means", means, "NHWC")
     columns = int(np.ceil(np.sqrt(len(means))))
-    picture = mosaic(_fitted(means, columns), columns, GAP)
-    with _gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
+    picture = mosaic(fitted(means, columns), columns, GAP)
+    with gallery(path, picture, "Samples: means of p(x|z)", "each z is drawn from the prior"):
         pass
 
 
@@ -193,11 +101,11 @@ def temperatures(path, values, means):
     if len(values) != len(means):
         raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
     columns = means.shape[1]
-    rows = [mosaic(_fitted(row, columns), columns, GAP) for row in means]
-    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    rows = [mosaic(fitted(row, columns), columns, GAP) for row in means]
+    picture, centres = stacked(rows, [3 * GAP] * len(rows))
     subtitle = "each column is one draw from the prior, whose spread is multiplied by the temperature"
-    with _gallery(path, picture, "What the temperature does", subtitle, left=1.3) as axes:
-        _label_rows(axes, centres, [f"{value:g}" + " (the prior)" * (value == 1) for value in values])
+    with gallery(path, picture, "What the temperature does", subtitle, left=1.3) as axes:
+        label_rows(axes, centres, [f"{value:g}" + " (the prior)" * (value == 1) for value in values])
 
 
 def training(path, steps, frames):
@@ -210,10 +118,10 @@ def training(path, steps, frames):
         raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), 8)).round().astype(int)
     columns = frames.shape[1]
-    rows = [mosaic(_fitted(frames[index], columns), columns, GAP) for index in chosen]
-    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
-    with _gallery(path, picture, "As training goes on", "each column is one fixed z, decoded", left=1.3) as axes:
-        _label_rows(axes, centres, [f"step {int(steps[index]):,}" for index in chosen])
+    rows = [mosaic(fitted(frames[index], columns), columns, GAP) for index in chosen]
+    picture, centres = stacked(rows, [3 * GAP] * len(rows))
+    with gallery(path, picture, "As training goes on", "each column is one fixed z, decoded", left=1.3) as axes:
+        label_rows(axes, centres, [f"step {int(steps[index]):,}" for index in chosen])
 
 
 def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the prior", given=""):
@@ -228,14 +136,14 @@ def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the
     if grid.shape[1] != side:
         raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
     gap = GAP if max(grid.shape[2:4]) < 16 else 0  # tiny pictures fill their frames: without a seam they run together
-    picture = mosaic(_fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
+    picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
     middles = (np.arange(side) + 0.5) / side
     ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
     places = np.interp(ticks, middles if quantiles is None else quantiles, middles)
     labels = [f"{tick:.0%}" for tick in ticks]
     rest = f", the other {of - 2} dimensions in their middle" if of > 2 else ""
     subtitle = f"the mean of p(x|z) at equally probable steps of {names[0]} and {names[1]}{rest}{given}"
-    with _gallery(path, picture, "The latent space, decoded", subtitle, left=0.9, bottom=0.7) as axes:
+    with gallery(path, picture, "The latent space, decoded", subtitle, left=0.9, bottom=0.7) as axes:
         axes.set_xticks(places * picture.shape[1] - 0.5, labels)
         axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
         axes.set(xlabel=f"{names[0]}, quantile of {whose}", ylabel=f"{names[1]}, quantile of {whose}")

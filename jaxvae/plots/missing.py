@@ -6,7 +6,7 @@ Axis letters as in galleries: N images, H height, W width, C channels; D complet
 import numpy as np
 
 from jaxvae.plots.canvas import LIGHT_BLUE
-from jaxvae.plots.galleries import GAP, _fitted, _gallery, _label_rows, _stacked, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, checked_images, fitted, gallery, label_rows, mosaic, stacked
 
 HOLE = np.array([int(LIGHT_BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255  # no digit's colour, and flat in any photo
 
@@ -39,11 +39,11 @@ def denoising(path, originals, noisy, means, noise):
 def _rows(path, title, subtitle, shown, labels):
     """Draw rows of images, each [N,H,W,3], a label at the left of each."""
     columns = len(shown[0])
-    rows = [mosaic(_fitted(images, columns), columns, GAP) for images in shown]
+    rows = [mosaic(fitted(images, columns), columns, GAP) for images in shown]
     gaps = [4 * GAP, *[GAP] * (len(rows) - 3), 4 * GAP, GAP] if len(rows) > 3 else [GAP] * len(rows)
-    picture, centres = _stacked(rows, gaps)
-    with _gallery(path, picture, title, subtitle, left=1.3) as axes:
-        _label_rows(axes, centres, labels)
+    picture, centres = stacked(rows, gaps)
+    with gallery(path, picture, title, subtitle, left=1.3) as axes:
+        label_rows(axes, centres, labels)
 
 
 def _coloured(name, images):

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from jaxvae.plots.canvas import BLUE, GREY, VERMILION
-from jaxvae.plots.galleries import GAP, PICTURE, _gallery, checked_images, enlarged, mosaic
+from jaxvae.plots.mosaics import GAP, PICTURE, checked_images, enlarged, gallery, mosaic
 
 NAMES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
 SEAM = 8  # pixels between neighbouring images, in which their frames stand
@@ -28,7 +28,7 @@ def neighbours(path, queries, rows, same, accuracy):
         parts += [mosaic(large, each.shape[1], SEAM), np.ones((len(queries) * tall - SEAM, BETWEEN, queries.shape[-1]))]
         starts[name], left = left, left + each.shape[1] * wide - SEAM + BETWEEN
     told = "a whole frame: of the image's class; a broken one: of another" if same else "by Euclidean distance"
-    with _gallery(path, np.concatenate(parts[:-1], 1), "Who is near", told, left=0.3, bottom=0.75) as axes:
+    with gallery(path, np.concatenate(parts[:-1], 1), "Who is near", told, left=0.3, bottom=0.75) as axes:
         for space, kinds in same.items():
             for (row, column), alike in np.ndenumerate(kinds):
                 _frame(axes, starts[space] + column * wide, row * tall, wide - SEAM, tall - SEAM, alike)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvae.plots.canvas import BLUE, INK, LIGHT_BLUE, VERMILION, new_figure, write_title
-from jaxvae.plots.galleries import GAP, bounded, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, bounded, checked_images, mosaic
 
 
 def sensitivity(path, pictures, lengths, sizes, moved, amounts, kind, spread):

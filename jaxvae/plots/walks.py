@@ -5,7 +5,7 @@ Axis letters: P pairs, T points of a walk, D dimensions, H height, W width, C ch
 
 import numpy as np
 
-from jaxvae.plots.galleries import GAP, _fitted, _gallery, _label_rows, _stacked, checked_images, mosaic
+from jaxvae.plots.mosaics import GAP, checked_images, fitted, gallery, label_rows, mosaic, stacked
 
 SEAM = 8  # pixels between a walk and the images at its ends
 
@@ -22,14 +22,14 @@ def interpolation(path, starts, walks, ends, *, way="line", given=""):
     columns = walks.shape[1] + 2
     rows = []
     for start, walk, end in zip(starts, walks, ends, strict=True):
-        images = _fitted(np.concatenate([start[None], walk, end[None]]), columns)
+        images = fitted(np.concatenate([start[None], walk, end[None]]), columns)
         seam = np.ones((images.shape[1], SEAM, images.shape[3]))
         middle = mosaic(images[1:-1], len(images) - 2, GAP)
         rows.append(np.concatenate([images[0], seam, middle, seam, images[-1]], axis=1))
-    picture, _ = _stacked(rows, [GAP] * len(rows))
+    picture, _ = stacked(rows, [GAP] * len(rows))
     wide = (rows[0].shape[1] - 2 * SEAM - 3 * GAP) / columns
     subtitle = f"the ends are images; between them, the mean of p(x|z) along the {way} between their codes{given}"
-    with _gallery(path, picture, "From one image to another", subtitle, bottom=0.45) as axes:
+    with gallery(path, picture, "From one image to another", subtitle, bottom=0.45) as axes:
         places = [0.5 * wide, picture.shape[1] / 2, picture.shape[1] - 0.5 * wide]
         axes.set_xticks(places, ["image", "decoded", "image"])
         axes.tick_params(length=0)
@@ -46,14 +46,14 @@ def traversal(
             "offsets; expected [D,T,H,W,C], [D], [D] and [T]."
         )
     columns = walks.shape[1]
-    rows = [mosaic(_fitted(walk, columns), columns, GAP) for walk in walks]
-    picture, centres = _stacked(rows, [3 * GAP] * len(rows))
+    rows = [mosaic(fitted(walk, columns), columns, GAP) for walk in walks]
+    picture, centres = stacked(rows, [3 * GAP] * len(rows))
     title = "One dimension after the other"
-    with _gallery(
+    with gallery(
         path, picture, title, f"each row moves one latent dimension, {start}{given}", left=1.5, bottom=0.6
     ) as axes:
         names = [f"z{dimension + 1}, {value:.1f} nats" for dimension, value in zip(dimensions, kl, strict=True)]
-        _label_rows(axes, centres, names)
+        label_rows(axes, centres, names)
         shown = np.unique([0, (columns - 1) // 2, columns - 1])
         wide = (picture.shape[1] + GAP) / columns
         axes.set_xticks((shown + 0.5) * wide - GAP / 2, [signed(offsets[i]) for i in shown])
@@ -71,10 +71,10 @@ def plane(path, grid, offsets, dimensions, *, about="the middle", unit="deviatio
     side = len(grid)
     if grid.shape[1] != side or len(offsets) != side:
         raise ValueError(f"grid has shape {grid.shape} for {len(offsets)} offsets; expected [T,T,H,W,C] and [T].")
-    picture = mosaic(_fitted(grid.reshape(-1, *grid.shape[2:]), side, GAP), side, GAP)
+    picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, GAP), side, GAP)
     first, second = (f"z{dimension + 1}" for dimension in dimensions)
     subtitle = f"the mean of p(x|z) about {about}, all other dimensions left as they are{given}"
-    with _gallery(path, picture, f"{first} and {second} together", subtitle, left=0.9, bottom=0.7) as axes:
+    with gallery(path, picture, f"{first} and {second} together", subtitle, left=0.9, bottom=0.7) as axes:
         shown = np.unique([0, (side - 1) // 2, side - 1])
         labels = [signed(offsets[i]) for i in shown]
         places = (shown + 0.5) / side
