@@ -7,6 +7,10 @@ connection, each different from the one before: a code, a place between two imag
 drawing with its reconstruction and neighbours, 16 samples. Milliseconds from the question's first byte to the answer's
 last: median, 90% and the worst of `count`. What a browser adds, painting a picture, is not in them. The machine's load
 is given beside, for other programs on it disturb the numbers.
+
+Two cores (AMD EPYC) at a load of 8, ms, median (90%): mnist, mlp(400), 20 dimensions: code 0.7 (0.8), step 0.7 (0.8),
+attribute 0.7 (0.9), samples 1.3 (1.7), drawing 4.5 (5.5); digits, mlp(400, 200), 2 dimensions: 0.7 (4.5), 0.7 (4.4),
+0.7 (2.4), 1.1 (4.3), 6.9 (11.7).
 """
 
 from __future__ import annotations

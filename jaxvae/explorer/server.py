@@ -44,6 +44,7 @@ def served(app: App, sock: socket.socket) -> Iterator[str]:
         http="h11",
         ws="none",
         lifespan="off",
+        log_config=None,  # its own would close the handlers that others have
         log_level="error",
         access_log=False,
         server_header=False,

@@ -99,9 +99,9 @@ def test_a_drag_over_the_plane_shows_what_is_decoded_there(explored, known):
     settled(explored)
     z = code(explored)
     side = explored.locator("#map").bounding_box()["width"]
-    share = (0.8 * side - 26) / (side - 26)
+    shares = np.array([(0.8 * side - 26) / (side - 26), 1 - 0.3 * side / (side - 26)])  # 26 pixels are the margin's
     low, high = known.flat.low.min(), known.flat.high.max()
-    assert z[0] == pytest.approx(low + share * (high - low), abs=0.05)
+    np.testing.assert_allclose(z, low + shares * (high - low), atol=0.05)
     assert (pixels(explored) != before).any()
     assert_shows(explored, known, z)
     assert "on the plane: z = (" in explored.inner_text("#where")
@@ -215,6 +215,9 @@ def test_samples_stay_with_the_temperature_and_change_when_drawn_again(explored,
 
 
 def test_the_picture_is_saved_in_whole_pixels(explored):
+    drag(explored, "#map", (0.5, 0.5), (0.95, 0.05))
+    settled(explored)
+    assert np.ptp(pixels(explored)) > 4
     with explored.expect_download() as download:
         explored.click("#save")
     assert download.value.suggested_filename == "small.png"
@@ -261,12 +264,16 @@ def test_the_keyboard_alone_will_do(explored, known):
     explored.keyboard.press("Shift+ArrowDown")
     settled(explored)
     assert "nats" in explored.inner_text("#drawing-reading")
+    explored.keyboard.press("Shift+ArrowDown")
+    explored.keyboard.press("Tab")
+    explored.keyboard.press("Shift+Tab")
+    assert (pixels(explored, "#canvas")[4:7, 4] == 255).all()
     explored.keyboard.press("Delete")
     explored.keyboard.press("Tab")
     settled(explored)
     drawn = pixels(explored, "#canvas")
-    assert drawn[4, 4].max() > 0
-    assert drawn[5, 4].max() == 0
+    assert drawn[4, 4].max() == 255
+    assert drawn[6, 4].max() == 0
     tab_to("again")
     explored.keyboard.press("Enter")
     settled(explored)
