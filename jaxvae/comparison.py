@@ -11,7 +11,7 @@ from jaxvae.checkpoint import RESULTS
 from jaxvae.config import several
 from jaxvae.finished import Finished, content, read
 from jaxvae.markdown import plain, table
-from jaxvae.page import measured, number
+from jaxvae.report.page import measured, number
 from jaxvae.run import CONFIG, stored_config
 
 VERSION = 1

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from test_report import Page, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
 
-from jaxvae import embedded, report
-from jaxvae.embedded import Picture
+from jaxvae import report
+from jaxvae.report import embedded
+from jaxvae.report.embedded import Picture
 
 
 def encoded(array, kind="PNG", **options):

@@ -11,8 +11,9 @@ from PIL import Image
 from test_report import add_dots, workdir  # noqa: F401 (a fixture)
 from test_walks import make_subject
 
-from jaxvae import interactive, page, report
+from jaxvae import report
 from jaxvae.figures import dots
+from jaxvae.report import interactive, page
 
 
 def record(step, split="train", **values):

@@ -6,7 +6,8 @@ import re
 import pytest
 from test_report import RESULTS, TEST, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
 
-from jaxvae import captions, page, report, scoreboard
+from jaxvae import report
+from jaxvae.report import captions, page, scoreboard
 
 TEXT = ("ink", "soft", "accent", "ill")  # colours of letters
 LINES = ("train", "validation", "accent", "soft")  # colours of curves, and of borders of what can be pressed

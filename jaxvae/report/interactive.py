@@ -8,10 +8,10 @@ import zlib
 
 import numpy as np
 
-from jaxvae import captions, page
 from jaxvae.data.members import require_bounded
 from jaxvae.data.numpy_files import check_size, read_head
-from jaxvae.embedded import Picture
+from jaxvae.report import captions, page
+from jaxvae.report.embedded import Picture
 
 FIRST = ("elbo", "loss", "rate", "distortion")  # shown before a reader chooses; the loss where there is no bound
 POINTS = 480  # of one curve

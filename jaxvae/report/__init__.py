@@ -8,7 +8,8 @@ import os
 from html import escape
 from pathlib import Path
 
-from jaxvae import captions, embedded, interactive, page, scoreboard, sealed
+from jaxvae import sealed
+from jaxvae.report import captions, embedded, interactive, page, scoreboard
 
 REPORT = "report.html"
 WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from jaxvae import captions, page
+from jaxvae.report import captions, page
 
 LEVELS = ("fine", "note", "illness")  # of a finding about the model's health
 CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
