@@ -10,6 +10,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent / "gallery"
 WIDEST, COLOURS = 1100, 128
+COLOURFUL = {"photos", "photos_interpolate"}  # too many to be reduced
 PICTURES = {  # name on the page -> where the command under it wrote
     "plane": "mnist_2d/figures/plane.gif",
     "training": "mnist_2d/figures/training.gif",
@@ -44,7 +45,9 @@ def pack(source: Path, place: Path) -> None:
     if picture.width > WIDEST:
         size = (WIDEST, round(picture.height * WIDEST / picture.width))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(place, optimize=True)
+    if place.stem not in COLOURFUL:
+        picture = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    picture.save(place, optimize=True)
 
 
 def main() -> None:
