@@ -17,6 +17,7 @@ from jaxvae.data.cache import DECODED_LIMIT
 from jaxvae.typed import MOST, fits, require, shown
 
 VERSION = 1
+FIGURES = ("all", "few", "none")
 SPLITS = ("train", "validation", "test", "left_out")
 
 
@@ -99,6 +100,7 @@ class Evaluate:
     samples: int = may_change(100)  # K of the importance-weighted log-likelihood
     splits: tuple[str, ...] = may_change(("test",))
     batch_size: int = may_change(250)
+    figures: str = may_change("all")  # | few: of what it keeps and dreams, codes and training | none
 
 
 @dataclass

@@ -341,6 +341,6 @@ def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pat
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
     results.write(workdir, numbers)
     scored = time.perf_counter()
-    figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
+    figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key, config.evaluate.figures)
     report.write_report(workdir)
     say(f"evaluation {scored - began:.1f} s, figures and report {time.perf_counter() - scored:.1f} s")

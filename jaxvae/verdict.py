@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from jaxvae.config import SPLITS, Config, require_sections, require_types
+from jaxvae.config import FIGURES, SPLITS, Config, require_sections, require_types
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.model import VAE
@@ -43,6 +43,7 @@ CHOICES = {
     "model.precision": ("float32", "bfloat16"),
     "model.condition": ("none", "label", "vector"),
     "train.engine": ("auto", *ENGINES),
+    "evaluate.figures": FIGURES,
 }
 OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",

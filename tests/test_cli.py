@@ -23,6 +23,7 @@ SMALL = [
     "--config.train.validate_every=40",
     "--config.train.checkpoint_every=40",
     "--config.evaluate.samples=3",
+    "--config.evaluate.figures=few",
 ]
 
 
@@ -50,10 +51,12 @@ def test_sample_and_reconstruct_write_pictures(workdir, tmp_path):
     assert (tmp_path / "s.png").read_bytes()[:4] == (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_report_is_written_again(workdir):
+def test_report_is_written_again_with_all_figures(workdir, monkeypatch):
     (workdir / "report.html").unlink()
+    monkeypatch.setattr("jaxvae.figures.draw_explored", lambda *_, **__: None)  # of which test_run has all
     assert main(["report", str(workdir)]) == 0
     assert (workdir / "report.html").stat().st_size > 50_000
+    assert (workdir / "figures" / "manifold.png").exists()
 
 
 def test_data_says_what_is_in_a_data_set(capsys):

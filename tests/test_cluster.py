@@ -30,6 +30,7 @@ TINY = {
     "train.validate_every": "10",
     "train.checkpoint_every": "10",
     "evaluate.samples": "2",
+    "evaluate.figures": "few",
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from stopped_runs import LAST, Variant, break_run, differences, finish, spans, start
 
-# every schedule that a state could forget; three dimensions, of which there are few figures to draw
+# every schedule that a state could forget
 SCHEDULED = Variant(
     "digits",
     {
@@ -25,6 +25,7 @@ SCHEDULED = Variant(
         "train.checkpoint_every": 30,
         "evaluate.batch_size": 8,
         "evaluate.samples": 3,
+        "evaluate.figures": "few",
     },
 )
 

@@ -27,6 +27,7 @@ def test_importing_jaxvae_imports_nothing_heavy():
 def test_the_library_example_runs_as_printed(tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
     small = ["--config.train.steps=20", "--config.train.engine=scan", "--config.evaluate.samples=2"]
+    small += ["--config.evaluate.figures=none"]
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--config", str(ROOT / "configs" / "digits.py"), "--workdir", "runs/digits", *small]) == 0
     names: dict = {}

@@ -100,6 +100,7 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "compression",
         "neighbours",
         "sensitivity",
+        "denoising",
         "interpolation",
     }
 
@@ -226,11 +227,24 @@ def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
 
 def test_several_splits_are_scored_and_the_figures_are_the_tests(tmp_path):
     config = tiny(steps=5)
-    config.evaluate = Evaluate(samples=2, splits=("test", "validation"))
+    config.evaluate = Evaluate(samples=2, splits=("test", "validation"), figures="few")
     run = go(config, tmp_path / "run", draw=True)
     results = json.loads((run.workdir / "results.json").read_text())
     assert (results["test"]["examples"], results["validation"]["examples"]) == (360, 144)
     assert (run.workdir / "figures" / "latent_plane.png").exists()
+    assert not (run.workdir / "figures" / "neighbours.png").exists()
+
+
+def test_figures_of_other_weights_make_room_and_ones_own_stay(whole, tmp_path):
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    folder = tmp_path / "run" / "figures"
+    (folder / "mine.png").write_bytes(b"")
+    (tmp_path / "run" / "report.html").unlink()
+    config = tiny()
+    config.evaluate.figures = "none"
+    go(config, tmp_path / "run", draw=True)
+    assert [path.name for path in folder.iterdir()] == ["mine.png"]
+    assert "samples.png" in [path.name for path in (whole.workdir / "figures").iterdir()]
 
 
 def test_a_run_stopped_before_its_report_gets_it_by_the_same_command(whole, tmp_path):
@@ -340,7 +354,7 @@ def test_init_from_starts_with_the_other_runs_weights(whole, tmp_path):
 def test_arrays_of_ones_own_are_trained_on(tmp_path):
     images = random.randint(random.key(0), (200, 5, 7, 3), 0, 256).astype(jnp.uint8)
     config = tiny(steps=5)
-    config.data.batch_size = 20
+    config.data.batch_size, config.evaluate.figures = 20, "few"
     run = jaxvae.train(config, tmp_path / "run", arrays=np.asarray(images))
     assert run.shape == (5, 7, 3)
     assert run.config.data.name == "arrays"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,13 @@ from jaxvae.figures.sensitivity import draw_sensitivity, walkable
 from jaxvae.figures.subject import Subject
 from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
 from jaxvae.logbook import read_metrics
+from jaxvae.report import captions
 from jaxvae.run import Run
 
 FIGURES = "figures"
 RECONSTRUCTED, SAMPLED = 24, 64
 MANIFOLD = 20  # pictures along each side
-EXPLORED = 1  # purpose folded into the key of the figures
+EXPLORED = 1000  # purpose folded into the key of the figures
 
 __all__ = [
     "FIGURES",
@@ -61,8 +63,62 @@ __all__ = [
 ]
 
 
-def draw_walks(folder: Path, subject: Subject) -> None:
-    """Walks through the latent space: between images, along the dimensions that say most, over the plane of two."""
+def draw_figures(
+    run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array, which: str = "all"
+) -> None:
+    """Writes the figures of the run, 'all', 'few' or 'none', in place of those that stand there, of other weights.
+
+    `scored` are every example's values by split, as `results.score` returned them.
+    """
+    folder = workdir / FIGURES
+    folder.mkdir(exist_ok=True)
+    forget_figures(folder)
+    if which == "none":
+        return
+    name = "test" if "test" in scored else next(iter(scored))
+    subject, values = Subject(run, data, name, random.clone(key)), scored[name]
+    draw_few(folder, subject, values, workdir, key)
+    if which == "few":
+        return
+    if "means" in values:
+        draw_latent_space(folder, subject, values["means"])
+    draw_training(folder / "training.gif", workdir)
+    draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)
+    draw_explored(folder, dataclasses.replace(subject, key=subject.key_of(EXPLORED)), means="means" in values)
+
+
+def forget_figures(folder: Path) -> None:
+    """Removes the figures that `draw_figures` writes; others in the folder are somebody's own."""
+    for name in captions.FIGURES:
+        for suffix in (".png", ".svg", ".gif", ".npz"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], workdir: Path, key: Array) -> None:
+    """Images and reconstructions, samples, where the codes lie, how training went."""
+    from jaxvae import plots  # not atop: matplotlib takes a third of a second, and the first step waits for all above
+
+    keys = random.split(key, 3)
+    draw_reconstructions(folder / "reconstructions.png", subject.run, subject.split, RECONSTRUCTED, keys[:2])
+    draw_samples(folder, subject.run, subject.data, keys[2], SAMPLED)
+    if records := read_metrics(workdir):
+        plots.curves(folder / "curves.png", records)
+    if "means" in values and "kl_per_dimension" in values:
+        kl, units = values["kl_per_dimension"].mean(0), active(values["means"])
+        plots.kl_per_dimension(folder / "kl_per_dimension.png", kl, units)
+    if "means" in values:
+        draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
+        keep_dots(folder / "latent_plane.npz", subject, values["means"], circles="elbo" in values)
+    if frames := read_frames(workdir):
+        plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
+
+
+def draw_latent_space(folder: Path, subject: Subject, means: np.ndarray) -> None:
+    """A map of more than two dimensions; walks between images, along dimensions, over the plane of two."""
+    if means.shape[1] > 2:
+        draw_map(folder / "latent_map.png", subject, means)
+    if len(subject.run.latent_shape) != 1:
+        return
     if len(subject.split) > 1:
         draw_interpolation(folder / "interpolation.png", subject, default_pairs(subject))
     if subject.run.latent_shape == (2,):
@@ -71,42 +127,11 @@ def draw_walks(folder: Path, subject: Subject) -> None:
         draw_traversal(folder / "traversal.png", subject)
 
 
-def draw_figures(run: Run, data: DataSet, scored: dict[str, dict[str, np.ndarray]], workdir: Path, key: Array) -> None:
-    """Writes all figures of the run; `scored` are every example's values by split, as `results.score` returned them."""
-    from jaxvae import plots  # not atop: matplotlib takes a third of a second, and the first step waits for all above
-
-    folder = workdir / FIGURES
-    folder.mkdir(exist_ok=True)
-    name = "test" if "test" in scored else next(iter(scored))
-    split, values = data.splits[name], scored[name]
-    keys = random.split(key, 3)
-    draw_reconstructions(folder / "reconstructions.png", run, split, RECONSTRUCTED, keys[:2])
-    draw_samples(folder, run, data, keys[2], SAMPLED)
-    if records := read_metrics(workdir):
-        plots.curves(folder / "curves.png", records)
-    if "means" in values and "kl_per_dimension" in values:
-        plots.kl_per_dimension(
-            folder / "kl_per_dimension.png", values["kl_per_dimension"].mean(0), active(values["means"])
-        )
-    if "means" in values:
-        subject = Subject(run, data, name, random.clone(key))
-        draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)
-        keep_dots(folder / "latent_plane.npz", subject, values["means"], circles="elbo" in values)
-        if values["means"].shape[1] > 2:
-            draw_map(folder / "latent_map.png", subject, values["means"])
-        if len(run.latent_shape) == 1:
-            draw_walks(folder, subject)
-    if frames := read_frames(workdir):
-        plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
-    draw_training(folder / "training.gif", workdir)
-    draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)
-    draw_explored(Subject(run, data, name, random.fold_in(random.clone(key), EXPLORED)), folder, "means" in values)
-
-
-def draw_explored(subject: Subject, folder: Path, means: bool) -> None:
+def draw_explored(folder: Path, subject: Subject, *, means: bool) -> None:
     """The figures of what the model can be asked for, of few images each; `means`: whether q(z|x) has a mean."""
     run = subject.run
     draw_inpainting(folder / "inpainting.png", subject, steps=200)
+    draw_denoising(folder / "denoising.png", subject)
     if costs_bits(run):
         draw_compression(folder / "compression.png", subject, most=300, training=2000)
     if means:
