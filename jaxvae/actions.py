@@ -17,24 +17,35 @@ from jaxvae.interrupt import Interrupted, heard_again
 from jaxvae.terminal import show
 
 log = logging.getLogger("jaxvae")
-EXPLORING = {  # verb -> the file of jaxvae/verbs/ in which the function of its name is
+LOOKING = {  # verb that draws one picture of a run -> the file of jaxvae/verbs/ in which the function of its name is
     "interpolate": "walks",
     "traverse": "walks",
     "manifold": "walks",
     "attribute": "attributes",
     "arithmetic": "attributes",
-    "animate": "animation",
-    "compare": "comparison",
-    "explore": "exploring",
 }
+EXPLORING = {"animate": "animation", "compare": "comparison", "explore": "exploring"}  # likewise, of the others
+
+
+def looking_verb(options: argparse.Namespace, overrides: list[str]) -> None:
+    """One of LOOKING: given the run opened, where its picture goes, and its own options by name."""
+    prepare_jax()
+    from jaxvae.verbs.opened import look
+
+    home = importlib.import_module(f"jaxvae.verbs.{LOOKING[options.name_of_verb]}")
+    look(getattr(home, options.name_of_verb), **asked(options))
 
 
 def exploring_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     """One of EXPLORING, called with its options by name."""
     prepare_jax()
     home = importlib.import_module(f"jaxvae.verbs.{EXPLORING[options.name_of_verb]}")
-    given = {name: value for name, value in vars(options).items() if name not in ("verb", "debug", "name_of_verb")}
-    getattr(home, options.name_of_verb)(**given)
+    getattr(home, options.name_of_verb)(**asked(options))
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of the verb, by name."""
+    return {name: value for name, value in vars(options).items() if name not in ("verb", "debug", "name_of_verb")}
 
 
 def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:

@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Callable
 
 from jaxvae.actions import (
+    LOOKING,
     benchmark_verb,
     data_verb,
     evaluate_verb,
     exploring_verb,
+    looking_verb,
     reconstruct_verb,
     report_verb,
     sample_verb,
@@ -95,7 +97,7 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     """The verbs that look into a run's latent space; each writes a picture (.png, .svg) and its arrays (.npz)."""
 
     def looking(name: str, text: str, *, images: bool = True, out: str = "") -> argparse.ArgumentParser:
-        sub = verb(name, exploring_verb, text)
+        sub = verb(name, looking_verb if name in LOOKING else exploring_verb, text)
         of_run(sub, 0)
         if images:
             sub.add_argument("--seed", type=int, default=0)

@@ -39,6 +39,7 @@ def here(tmp_path, monkeypatch):
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
     looks = [(importlib.import_module(f"jaxvae.verbs.{home}"), name) for name, home in actions.EXPLORING.items()]
+    looks.append((importlib.import_module("jaxvae.verbs.opened"), "look"))
     for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((runs, name) for name in VERBS), *looks):
         monkeypatch.setattr(place, name, lambda *_, **__: None)
     return tmp_path
@@ -264,7 +265,7 @@ WORDS = st.one_of(
 BEGUN = st.sampled_from(
     [["train", "--config", DIGITS]] * 4
     + [["benchmark", "--config", DIGITS], ["train"], [], ["fly"], ["data", "digits"], ["data"]]
-    + [[verb, "run"] for verb in (*VERBS, *actions.EXPLORING)]
+    + [[verb, "run"] for verb in (*VERBS, *actions.LOOKING, *actions.EXPLORING)]
 )
 
 

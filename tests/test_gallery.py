@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.actions import EXPLORING
+from jaxvae.actions import EXPLORING, LOOKING
 from jaxvae.configfile import read_config
 from jaxvae.parsers import make_parser
 
@@ -38,7 +38,7 @@ def test_each_command_is_one(command, monkeypatch):
 
 def test_every_verb_that_explores_is_shown():
     shown = {words(command)[0] for command in COMMANDS}
-    assert set(EXPLORING) <= shown
+    assert {*LOOKING, *EXPLORING} <= shown
 
 
 def test_every_picture_is_there_small_and_in_words():

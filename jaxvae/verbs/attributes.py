@@ -1,8 +1,10 @@
-"""`jaxvae attribute` and `arithmetic`: directions of the latent space that mean something, and whether they do."""
+"""`jaxvae attribute` and `arithmetic`: directions of the latent space that mean something, and whether they do.
+
+Each draws its picture at `where` and returns the arrays that it shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,67 +12,27 @@ import numpy as np
 
 from jaxvae.figures.arithmetic import draw_arithmetic
 from jaxvae.figures.attributes import draw_attribute
-from jaxvae.verbs.opened import opened, place, publish
+from jaxvae.figures.subject import Subject
 
 
 def attribute(
-    run: Path,
-    *,
-    attribute: str | None,
-    columns: Path | None,
-    method: str,
-    strengths: Sequence[float] | None,
-    keep: Sequence[str],
-    images: Sequence[int] | None,
-    n: int,
-    examples: int,
-    out: Path | None,
-    seed: int,
-    split: str | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
+    subject: Subject, where: Path, *, attribute: str | None, columns: Path | None, **how: Any
+) -> dict[str, Any]:
     """Adds an attribute to images, and says how often it then appears, and what else changes."""
-    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
-    where = place(run, out, "attribute")
-    shown = draw_attribute(
-        where,
-        subject,
-        attribute,
-        own=columns,
-        method=method,
-        strengths=strengths,
-        keep=keep,
-        images=images,
-        n=n,
-        examples=examples,
-    )
+    shown = draw_attribute(where, subject, attribute, own=columns, **how)
     if subject.run.config.model.condition == "label" and str(shown["attribute"]).startswith("label="):
         print("This model is given the label besides z: z need not tell it. Other labels: `jaxvae sample`.")
     print("\n".join(judged(shown)))
-    publish(where, shown)
+    return shown
 
 
 def arithmetic(
-    run: Path,
-    *,
-    a: str | None,
-    b: str | None,
-    c: str | None,
-    columns: Path | None,
-    examples: int,
-    out: Path | None,
-    seed: int,
-    split: str | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
+    subject: Subject, where: Path, *, a: str | None, b: str | None, c: str | None, columns: Path | None, examples: int
+) -> dict[str, Any]:
     """Computes a - b + c with codes, decodes it, and says what the result is."""
-    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
-    where = place(run, out, "arithmetic")
     shown = draw_arithmetic(where, subject, a, b, c, own=columns, examples=examples)
     print("\n".join(summed(shown)))
-    publish(where, shown)
+    return shown
 
 
 def judged(shown: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ def opened(workdir: Path, *, seed: int = 0, split: str | None = None, data_dir: 
     if name not in data.splits:
         raise ValueError(f"--split {name}: {data.name} has {', '.join(data.splits)}; choose one of them.")
     return Subject(run, data, name, random.key(seed))
+
+
+def look(
+    verb: Callable[..., dict[str, Any]],
+    *,
+    run: Path,
+    out: Path | None,
+    seed: int,
+    split: str | None,
+    data_dir: str | None,
+    trust: bool,
+    **asked: Any,
+) -> None:
+    """Opens the run, has `verb(subject, where, **asked)` draw its picture, and writes what that shows beside it."""
+    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
+    where = place(run, out, verb.__name__)
+    publish(where, verb(subject, where, **asked))
 
 
 def place(workdir: Path, out: Path | None, name: str) -> Path:

@@ -1,78 +1,54 @@
-"""`jaxvae interpolate`, `traverse` and `manifold`: walks through the latent space of a run."""
+"""`jaxvae interpolate`, `traverse` and `manifold`: walks through the latent space of a run.
+
+Each draws its picture at `where` and returns the arrays that it shows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jaxvae.figures import walks
 from jaxvae.figures.subject import Subject
-from jaxvae.verbs.opened import opened, place, publish
+
+Shown = dict[str, np.ndarray]
 
 
-def interpolate(
-    run: Path,
-    *,
-    images: Sequence[int] | None,
-    steps: int,
-    path: str,
-    out: Path | None,
-    seed: int,
-    split: str | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
-    """Writes walks between pairs of images; by default between eight pairs."""
-    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
+def interpolate(subject: Subject, where: Path, *, images: Sequence[int] | None, steps: int, path: str) -> Shown:
+    """Walks between pairs of images; by default between eight pairs."""
     if images is None:
         pairs = walks.default_pairs(subject)
     else:
         if len(images) % 2:
             raise ValueError(f"--images {' '.join(map(str, images))}: expected an even number of them, two for a walk.")
         pairs = list(zip(*(require_images(subject, images)[end::2] for end in (0, 1)), strict=True))
-    where = place(run, out, "interpolate")
-    publish(where, walks.draw_interpolation(where, subject, pairs, steps=steps, way=path))
+    return walks.draw_interpolation(where, subject, pairs, steps=steps, way=path)
 
 
 def traverse(
-    run: Path,
+    subject: Subject,
+    where: Path,
     *,
     image: int | None,
     dimensions: Sequence[int] | None,
     together: bool,
     steps: int,
     reach: float,
-    out: Path | None,
-    seed: int,
-    split: str | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
-    """Writes a row of pictures for each latent dimension; `together`, the plane of two of them about the start."""
-    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
+) -> Shown:
+    """A row of pictures for each latent dimension; `together`, the plane of two of them about the start."""
     chosen = None if dimensions is None else require_dimensions(subject, dimensions)
     if image is not None:
         require_images(subject, [image])
-    where, draw = place(run, out, "traverse"), walks.draw_plane_about if together else walks.draw_traversal
-    publish(where, draw(where, subject, chosen, image=image, steps=steps, reach=reach))
+    draw = walks.draw_plane_about if together else walks.draw_traversal
+    return draw(where, subject, chosen, image=image, steps=steps, reach=reach)
 
 
-def manifold(
-    run: Path,
-    *,
-    dimensions: Sequence[int] | None,
-    side: int,
-    out: Path | None,
-    seed: int,
-    split: str | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
-    """Writes the plane of two latent dimensions, decoded."""
-    subject = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust)
+def manifold(subject: Subject, where: Path, *, dimensions: Sequence[int] | None, side: int) -> Shown:
+    """The plane of two latent dimensions, decoded."""
     chosen = None if dimensions is None else require_dimensions(subject, dimensions)
-    where = place(run, out, "manifold")
-    publish(where, walks.draw_manifold(where, subject, chosen, side=side))
+    return walks.draw_manifold(where, subject, chosen, side=side)
 
 
 def require_images(subject: Subject, images: Sequence[int]) -> Sequence[int]:
