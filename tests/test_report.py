@@ -160,10 +160,10 @@ def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
         "numbers": {},
         "remedy": "--config.objective='elbo'",
     }
-    fine = {"name": "holes", "level": "fine", "says": "None.", "numbers": {"rate": 777.5}, "remedy": None}
+    fine = {"name": "holes", "level": "fine", "says": "None, 1 +- 2.", "numbers": {"rate": 777.5}, "remedy": None}
     write(workdir, "results", RESULTS | {"diagnosis": [ill, fine]})
     page = read(workdir)
-    assert "Illness · beta. beta < 1.Try --config.objective='elbo'Fine · holes. None." in page.text
+    assert "Illness · beta. beta < 1.Try --config.objective='elbo'Fine · holes. None, 1 ± 2." in page.text
     places = [
         page.text.index(part) for part in ("The numbers", "one standard error", "Illness", "Test split", "Contents")
     ]

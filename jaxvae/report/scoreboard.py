@@ -106,8 +106,9 @@ def _level(each):
 def _finding(each):
     """Write one finding with its remedy."""
     remedy = f"<div>Try <code>{page.text(each['remedy'])}</code></div>" if each.get("remedy") else ""
+    says = page.text(each.get("says", "")).replace("+-", "±")  # as a terminal of any kind can show it
     head = f"{_level(each).capitalize()} · {page.text(each.get('name', '?'))}"
-    return f"<strong>{head}.</strong> {page.text(each.get('says', ''))}{remedy}"
+    return f"<strong>{head}.</strong> {says}{remedy}"
 
 
 def _row(name, entry):
