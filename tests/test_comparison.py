@@ -7,10 +7,15 @@ import shutil
 
 import numpy as np
 import pytest
+from jax import random
+from looked_at import make_subject
 
 from jaxvae import comparison
 from jaxvae.cli import main
+from jaxvae.figures.comparison import DREAMT, plane_of
+from jaxvae.figures.subject import DRAW
 from jaxvae.finished import read
+from jaxvae.latent import principal_axes
 from jaxvae.plots.comparison import comparison as draw
 from jaxvae.run import CONFIG
 
@@ -31,7 +36,7 @@ def like(one, name, *, elbo=None, samples=1, config=None, bits=True, **protocol)
     return dataclasses.replace(one, name=name, run=run, test=test, protocol=one.protocol | protocol)
 
 
-@pytest.mark.parametrize("name", comparison.SHARED)
+@pytest.mark.parametrize("name", ["data", "split", "binarization", "units"])
 def test_runs_measured_otherwise_are_refused_and_mixed_with_a_warning(one, name):
     found = [one, like(one, "b", **{name: "otherwise"}), like(one, "c")]
     with pytest.raises(ValueError, match=rf"differ in {name}.* b: otherwise\. .*--mixed"):
@@ -108,6 +113,18 @@ def test_runs_are_compared_from_the_command_line(digits_run, tmp_path, capsys):
 def test_what_is_no_comparison_is_refused(argv, words, digits_run, capsys):
     assert main(["compare", *argv.replace("RUN", str(digits_run)).split()]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_codes_and_draws_of_the_prior_lie_on_the_codes_own_plane():
+    subject, positions = make_subject(latent_dim=3), np.arange(20)
+    got, looked = plane_of(subject, positions), subject.examples(positions)
+    z = subject.run.encode(looked.x).sample(random.split(subject.key_of(DRAW), 20))
+    middle, axes, _ = principal_axes(np.asarray(z))
+    np.testing.assert_allclose(got["codes"], (z - middle) @ axes, atol=1e-5)
+    np.testing.assert_allclose(got["codes"].mean(0), 0, atol=1e-5)
+    drawn = subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0]
+    np.testing.assert_allclose(got["drawn"], (drawn - middle) @ axes, atol=1e-5)
+    np.testing.assert_array_equal(got["labels"], subject.classes[positions])
 
 
 def test_the_members_of_a_sweep_are_compared_each(one, digits_run, tmp_path):
