@@ -118,11 +118,11 @@ def test_what_is_no_comparison_is_refused(argv, words, digits_run, capsys):
 def test_codes_and_draws_of_the_prior_lie_on_the_codes_own_plane():
     subject, positions = make_subject(latent_dim=3), np.arange(20)
     got, looked = plane_of(subject, positions), subject.examples(positions)
-    z = subject.run.encode(looked.x).sample(random.split(subject.key_of(DRAW), 20))
-    middle, axes, _ = principal_axes(np.asarray(z))
+    z = np.asarray(subject.run.encode(looked.x).sample(random.split(subject.key_of(DRAW), 20)))
+    middle, axes, _ = principal_axes(z)
     np.testing.assert_allclose(got["codes"], (z - middle) @ axes, atol=1e-5)
     np.testing.assert_allclose(got["codes"].mean(0), 0, atol=1e-5)
-    drawn = subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0]
+    drawn = np.asarray(subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0])
     np.testing.assert_allclose(got["drawn"], (drawn - middle) @ axes, atol=1e-5)
     np.testing.assert_array_equal(got["labels"], subject.classes[positions])
 
