@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_options(options)
         options.verb(options, overrides)
 
-    with stoppable():
+    with stoppable(goes_on=options.name_of_verb == "train"):
         code, together = guarded(action, debug=options.debug)
     return code if together else abandon(code)
 

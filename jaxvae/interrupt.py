@@ -20,6 +20,7 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LATEST = 8.0  # seconds from a signal to the moment at which training begins to save; saving takes what it takes
 END = b"\0"  # no signal has this number
+GOES_ON = "the same command goes on from there."
 noticed = threading.Event()  # set once the signal has been answered: what follows is an orderly end
 farewells: list[Callable[[], None]] = []  # what is still to be done when the program ends at once
 
@@ -53,15 +54,19 @@ def interruptible() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Within it a signal ends the program: at once, or, where training could not notice it, after LATEST seconds."""
+def stoppable(*, goes_on: bool = True) -> Iterator[None]:
+    """Within it a signal ends the program: at once, or, where training could not notice it, after LATEST seconds.
+
+    `goes_on`: whether the same command would go on where this one stopped, as training does.
+    """
+    kept = f"stopped. What was saved before is kept; {GOES_ON}" if goes_on else "stopped; the same command begins anew."
     noticed.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        end(signum, "stopped. What was saved before is kept")
+        end(signum, kept)
 
     restore, silence = handled_by(stop), listened()
     try:
@@ -122,7 +127,10 @@ def listen(hears: socket.socket) -> None:
             hears.recv(1, socket.MSG_PEEK)
         except TimeoutError:
             if count > 1 or not noticed.is_set():
-                end(heard[0], f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept")
+                end(
+                    heard[0],
+                    f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept; {GOES_ON}",
+                )
         hears.settimeout(None)
 
 
@@ -131,7 +139,7 @@ def end(signum: int, how: str) -> NoReturn:
     for farewell in reversed(farewells):
         farewell()
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a progress bar hides
-    print(f"{show_cursor}{signal.Signals(signum).name}: {how}; the same command goes on from there.", file=sys.stderr)
+    print(f"{show_cursor}{signal.Signals(signum).name}: {how}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(128 + signum)

@@ -93,6 +93,13 @@ def of_run(sub: argparse.ArgumentParser, count: int) -> None:
         sub.add_argument("--out", type=named, help="the file to write")
 
 
+ATTRIBUTES = (
+    "slant, thickness, loops, brightness, contrast; of colour images warmth, colourfulness, brightness, contrast; "
+    "label=3; or a column of --columns (default: the first of these that there is)"
+)
+OWN_COLUMNS = "a .csv or .npz of your own attributes: a row for each stored image, or for each of the split shown"
+
+
 def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
     """The verbs that look into a run's latent space; each writes a picture (.png, .svg) and its arrays (.npz)."""
 
@@ -120,8 +127,8 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     sub.add_argument("--dimensions", type=int, nargs=2, metavar="D", help="default: the two that say most (KL)")
     sub.add_argument("--side", type=int, default=20, help="pictures along each side (default 20)")
     sub = looking("attribute", "add an attribute to images: a direction of the latent space, and how well it works")
-    sub.add_argument("--attribute", help="slant, thickness, loops, brightness, label=3, or a column of --columns")
-    sub.add_argument("--columns", type=named, help="a .csv or .npz of your own attributes, a row for each stored image")
+    sub.add_argument("--attribute", help=ATTRIBUTES)
+    sub.add_argument("--columns", type=named, help=OWN_COLUMNS)
     sub.add_argument("--method", choices=("means", "probe"), default="means", help="how the direction is found")
     sub.add_argument("--strengths", type=float, nargs="+", help="times the direction (default -2 to 2)")
     sub.add_argument("--keep", nargs="+", default=[], metavar="NAME", help="attributes that shall not change")
@@ -131,8 +138,8 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     sub.add_argument("--examples", type=int, default=10_000, help=examples)
     sub = looking("arithmetic", "a - b + c of the codes of images, or of the mean codes of attributes")
     for name in ("a", "b", "c"):
-        sub.add_argument(f"--{name}", help="an image's number, or attributes: label=3,not:slant")
-    sub.add_argument("--columns", type=named, help="a .csv or .npz of your own attributes, a row for each stored image")
+        sub.add_argument(f"--{name}", help="an image's number, or attributes: label=3,not:slant (default: of the data)")
+    sub.add_argument("--columns", type=named, help=OWN_COLUMNS)
     examples = "mean codes are of so many training images at most (default 10000)"
     sub.add_argument("--examples", type=int, default=10_000, help=examples)
     sub = looking("animate", "the training and the latent space as moving pictures (GIF, or MP4)", out=FILMS)

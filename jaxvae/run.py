@@ -147,6 +147,10 @@ class Run:
         """
         given = entries.array(x, "x", "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
+        if given.dtype == np.uint8:
+            raise ValueError(
+                "x holds uint8 images; expected them prepared, noise and all: pass them through prepare first."
+            )
         entries.finite(given, "x")
         condition, draws = self.condition(condition, len(given)), entries.whole(draws, "draws", "at least one draw")
         noisy = jnp.asarray(given, jnp.float32)

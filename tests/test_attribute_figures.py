@@ -13,6 +13,7 @@ from jaxvae.data.dataset import Split
 from jaxvae.figures import arithmetic, attributes, known
 from jaxvae.figures.subject import Subject
 from jaxvae.plots import canvas
+from jaxvae.verbs.attributes import judged, summed
 
 
 class Told:
@@ -232,7 +233,7 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path):
         ("attribute RUN --strengths inf", "expected at most 20 numbers between -100 and 100"),
         ("attribute RUN --images 360", "the test images are numbered from 0 to 359"),
         ("attribute RUN --columns RUN/config.json", "expected a .csv file with a header"),
-        ("arithmetic RUN --a 3 --b 4", "expected all three, or none of them"),
+        ("arithmetic RUN --a 3 --b 4", "--c missing: a - b + c has three terms"),
         ("arithmetic RUN --a 3 --b 4 --c label=1,label=2", "0 of 1,293 train images have it all"),
     ],
 )
@@ -265,3 +266,22 @@ def make_label(run, name):
     from jaxvae.verbs.opened import reopened
 
     return reopened(stored_config(run)[0], None).data.splits[name].label
+
+
+def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_to():
+    shown = {
+        **{"attribute": "odd", "groups": "1 against 0", "judged_names": ["odd"], "judge_accuracy": [0.6]},
+        **{"judge_always": [0.5], "readable": (0.5, 0.5), "judged": 9, "had": 0.5, "strengths": [0.0, 1.0]},
+        **{"appears": np.array([0.4, 0.4]), "appears_band": np.array([[0.3, 0.3], [0.5, 0.5]]), "judged_at": 1.0},
+        **{"class_changed": np.zeros(2), "measured_shift": np.zeros((2, 0)), "measured_names": []},
+    }
+    for change, said in ((0.01, True), (0.5, False)):
+        lines = "\n".join(judged(shown | {"judged_shift": np.array([[change], [0.02]])}))
+        assert ("does NOT add odd" in lines) == said
+    names = ["label=1,\nslant", "label=1,\nnot:slant", "label=9,\nnot:slant", "the result"]
+    classes = {"judged_names": ["label=1", "label=9"], "measured": np.zeros((0, 4)), "measured_names": []}
+    for result, said in ((0, True), (1, False)):
+        told = np.eye(2)[[0, 0, 1, result]]
+        assert ("did NOT keep" in "\n".join(summed({"names": names, "judged": told, **classes}))) == said
+    other = {"names": ["label=1", "label=9", "label=1", "the result"], "judged": np.eye(2)[[0, 1, 0, 1]], **classes}
+    assert "did NOT keep" not in "\n".join(summed(other))

@@ -135,6 +135,7 @@ X = ones_and_zeros(2)
     ("call", "words"),
     [
         (lambda run, known: run.inpaint(random.key(0), X, known, steps=1), "steps=1: expected two or more"),
+        (lambda run, known: run.denoise(random.key(0), np.uint8(X)), "pass them through prepare first"),
         (lambda run, known: run.inpaint(random.key(0), X, known[..., 0]), r"known is bool shaped \[4, 4\]; expected"),
         (
             lambda run, known: run.inpaint(random.key(0), X, known + 0),

@@ -67,6 +67,7 @@ class OwnColumns(NamedTuple):
 
     columns: Columns
     first: int
+    words: tuple[str, ...] = ()  # columns that were left out, since they hold no numbers
 
     def of(self, index: np.ndarray) -> Columns:
         """The columns of the examples with these indices (`Split.index`)."""
@@ -85,7 +86,9 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColu
     of one in its place), or of the stored images that the split `shown` is of. A column of a .csv without any number,
     such as file names, is left out. ValueError names what is wrong.
     """
-    columns = {".csv": read_csv, ".npz": read_npz}.get(path.suffix, refused)(path)
+    read = {".csv": read_csv, ".npz": read_npz}.get(path.suffix, refused)(path)
+    columns = {name: values for name, values in read.items() if len(values)}
+    words = tuple(name for name in read if name not in columns)
     lengths = {name: len(values) for name, values in columns.items()}
     if not columns or len(set(lengths.values())) != 1:
         raise ValueError(f"--columns {path} has {lengths or 'no numbers'}; expected columns of one length.")
@@ -101,7 +104,7 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColu
             f"--columns {path} has {rows:,} rows; expected one for each of the {sum(stored.values()):,} stored images, "
             f"in stored order, or for each of the {len(own.image):,} of which the {shown} images are."
         )
-    return OwnColumns(columns, 0 if rows == sum(stored.values()) else own.offset)
+    return OwnColumns(columns, 0 if rows == sum(stored.values()) else own.offset, words)
 
 
 def refused(path: Path) -> Columns:
@@ -109,7 +112,7 @@ def refused(path: Path) -> Columns:
 
 
 def read_csv(path: Path) -> Columns:
-    """The columns of a .csv that hold numbers; ValueError for one that holds other texts besides."""
+    """The columns of a .csv, empty where they hold no number at all; ValueError for one that holds words besides."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row]
@@ -127,7 +130,7 @@ def read_csv(path: Path) -> Columns:
             missing = values.index(None)
             cell = rows[missing][[each.strip() for each in header].index(name)]
             raise ValueError(f"--columns {path}: {name!r} of image {missing} is {cell[:40]!r}; expected a number.")
-    return {name: np.array(values, float) for name, values in kept.items()}
+    return {name: np.array(kept.get(name, ()), float) for name in read}
 
 
 def as_number(cell: str) -> float | None:

@@ -49,7 +49,10 @@ def draw_arithmetic(
 
     given = [text for text in (a, b, c) if text is not None]
     if len(given) not in (0, 3):
-        raise ValueError(f"--a {a} --b {b} --c {c}: expected all three, or none of them; a - b + c has three terms.")
+        missing = [f"--{name}" for name, text in (("a", a), ("b", b), ("c", c)) if text is None]
+        raise ValueError(
+            f"{' and '.join(missing)} missing: a - b + c has three terms; give all three, or none of them."
+        )
     learned, held = learned_and_held(subject, own, examples, HELD)
     terms = [term(learned, subject, text) for text in given or default_terms(learned, held)]
     code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))

@@ -212,7 +212,7 @@ def at(subject: Subject, positions: Sequence[int]) -> Known:
     where = np.asarray(positions)
     if where.min() < 0 or where.max() >= len(subject.split):
         raise ValueError(
-            f"--images {' '.join(map(str, positions))}: the {subject.name} images are numbered from 0 to "
+            f"image {' '.join(map(str, positions))}: the {subject.name} images are numbered from 0 to "
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)

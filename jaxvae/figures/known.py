@@ -21,7 +21,7 @@ FEWEST = 10  # images with an attribute, and without, that a direction needs
 
 class Known(NamedTuple):
     """N images of `subject`'s split at `positions`: as pictures in [0, 1]; codes [N, Z], the means of q(z|x); columns
-    {name: float [N]}; and the conditions that the model is given, or None.
+    {name: float [N]}; the conditions that the model is given, or None; and a user's columns of words, left out.
     """
 
     subject: Subject
@@ -30,9 +30,12 @@ class Known(NamedTuple):
     codes: np.ndarray
     columns: Columns
     condition: np.ndarray | None
+    words: tuple[str, ...] = ()
 
     def groups(self, name: str) -> Groups:
         """Who has the attribute; ValueError for an unknown one, and where too few have it, or have not."""
+        if name in self.words:
+            raise ValueError(f"the column {name!r} holds words, no numbers; write it as numbers, such as 0 and 1.")
         if name not in self.columns:
             raise ValueError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
         try:
@@ -62,9 +65,8 @@ def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Kn
         if taken := found.keys() & own.columns.keys():
             raise ValueError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
         found = own.of(index) | found
-    return Known(
-        subject, positions, shown, subject.means_of(positions), found, label if subject.run.conditional else None
-    )
+    given, words = label if subject.run.conditional else None, () if own is None else own.words
+    return Known(subject, positions, shown, subject.means_of(positions), found, given, words)
 
 
 def learned_and_held(subject: Subject, own: Path | None, examples: int, held: int) -> tuple[Known, Known]:
@@ -73,7 +75,9 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
     Where a user's columns are of the subject's split alone, both are of it, half of it each at most.
     """
     if len(subject.data.shape) != 3 and own is None and subject.classes is None:
-        raise ValueError("of sequences nothing is computed, and these have no labels: give --columns FILE.csv.")
+        raise ValueError(
+            "these are sequences without labels, of which no attribute is computed; bring your own: --columns FILE.csv."
+        )
     read = None if own is None else columns.read_columns(own, subject.data.splits, subject.name)
     training = dataclasses.replace(subject, name="train")
     apart = subject.name != "train" and (read is None or read.covers(training.split))

@@ -74,6 +74,7 @@ def _rate_and_distortion(axes, places):
     rates, distortions = np.array(list(places.values())).T
     wide = max(np.ptp(rates), np.ptp(distortions), 1.0)
     limits = [(values.min() - 0.3 * wide, values.max() + 0.3 * wide) for values in (rates, distortions)]
+    limits[0] = (max(limits[0][0], 0.0), limits[0][1])  # a rate is no smaller
     for total in sorted({float(f"{total:.6g}") for total in rates + distortions}):
         axes.axline((0, total), slope=-1, color=PALE, lw=1, zorder=0.9)
     axes.scatter(rates, distortions, s=50, c=VERMILION, zorder=2)

@@ -59,6 +59,12 @@ def judged(shown: dict[str, Any]) -> list[str]:
         told = [f"{shown[f'{key}_names'][i]} {change[i]:+.2g} ± {error[i]:.1g}" for i in order]
         if told:
             lines.append(f"    {key}, {unit}: {', '.join(told)}")
+    change, error = shown["judged_shift"][:, names.index(name)]
+    if change <= 2 * error:
+        lines.append(
+            f"  This direction does NOT add {name}: what is decoded has it no more often. Perhaps the codes do not "
+            "tell it (see the plane above); try --method probe, another attribute, or more latent dimensions."
+        )
     return lines
 
 
@@ -74,4 +80,11 @@ def summed(shown: dict[str, Any]) -> list[str]:
             best = max(labels, key=lambda i: shown["judged"][k, i])
             said = f"  {shown['judged_names'][best].removeprefix('label=')} ({100 * shown['judged'][k, best]:.0f}%)"
         lines.append(f"{' -+='[k]} {words:>24}" + "".join(f"{value:>15.3g}" for value in measured[:, k]) + said)
+    if labels:
+        a, b = (
+            {part for part in str(name).replace("\n", "").split(",") if "label=" in part} for name in shown["names"][:2]
+        )
+        c, result = shown["judged"][2:, labels].argmax(1)
+        if a and a == b and result != c:
+            lines.append("The sum did NOT keep the class of c: in so few dimensions class and attribute are not apart.")
     return lines

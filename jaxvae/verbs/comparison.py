@@ -43,6 +43,7 @@ def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: st
         data = reopened(one.run.config, data_dir).data
         subjects[one.name] = Subject(one.run, data, "test", random.key(0))
     figure = folder / "figure.png"
-    publish(figure, draw_comparison(figure, subjects, {one.name: one.test for one in drawn}))
+    scores = {one.name: {} if table["differs"] else one.test for one in drawn}  # no chart of what does not compare
+    publish(figure, draw_comparison(figure, subjects, scores))
     if len(found) > MOST:
         print(f"the figure shows the first {MOST} of {len(found)} runs.")
