@@ -33,7 +33,8 @@ def test_the_library_example_runs_as_printed(tmp_path, monkeypatch):
     names: dict = {}
     exec(compile(code.replace("import jax, jaxvae", "import jax\nimport jaxvae"), "README.md", "exec"), names)
     assert names["new"].shape == (64, 8, 8, 1)
-    assert names["nats"].shape == (8,)
+    assert names["nats"].shape == names["strange"].shape == (8,)
+    assert names["filled"].shape == (8, 8, 8, 1)
 
 
 def test_what_readme_names_exists():
