@@ -287,7 +287,8 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
         raise ValueError(
-            f"{folder} has no checkpoint yet: the run was stopped before its first. Train it on with the same command."
+            f"{folder} has no checkpoint: it was stopped before its first, or they were removed since. "
+            "Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
 

@@ -195,7 +195,10 @@ DAMAGE = [
     (lambda run: (run / "timing.jsonl").write_text('{"step": 60, "seconds": "x"}\n'), "expected the seconds of all 60"),
     (lambda run: (run / "timing.jsonl").write_text('{"step": 6'), "one/timing.jsonl is damaged: line 1 is no JSON"),
     (lambda run: (run / "metrics.jsonl").write_text("[]\n"), "one/metrics.jsonl is damaged: line 1 is of no step"),
-    (lambda run: shutil.rmtree(run / "checkpoints"), "one has no checkpoint yet"),
+    (
+        lambda run: shutil.rmtree(run / "checkpoints"),
+        "one has no checkpoint: it was stopped before its first",
+    ),
     (lambda run: edit(run / "results.json", lambda c: c.update(step=40)), "its numbers are of step 40, its last inta"),
     (lambda run: edit(run / "results.json", lambda c: c.pop("test")), "jaxvae evaluate one --splits test"),
     (lambda run: edit(run / "results.json", lambda c: c["test"].update(elbo={"value": "x"})), "test.elbo={'value'"),

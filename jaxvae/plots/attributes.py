@@ -96,9 +96,9 @@ def _appearance(axes, shown, name):
     if "measured_appears" in shown:
         values = 100 * np.asarray(shown["measured_appears"])
         axes.plot(strengths, values, color=VERMILION, marker="s", ms=3.5, ls=":", label="measured")
-    axes.set(xlabel="strength", ylabel="% that have it", ylim=(-4, 150), yticks=range(0, 101, 20))
+    axes.set(xlabel="strength", ylabel="% that have it", ylim=(-4, 104), yticks=range(0, 101, 20))
     axes.set_title(f"Who has {name!r}", fontsize=10)
-    axes.legend(fontsize=8, loc="upper left", borderaxespad=0.2)  # in the room above 100%
+    axes.legend(fontsize=8, loc="best", borderaxespad=0.4)
 
 
 def _short(name):
