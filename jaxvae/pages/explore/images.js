@@ -56,7 +56,7 @@ export async function makeImages() {
   if (first) begin(first);
 }
 
-// A walk to begin with: between two images of differing classes, where there are such.
+// What to begin with: a walk between two images of differing classes, where there are such; without walks, the first image.
 function begin({ answer, pictures }) {
   const labels = answer.labels || [];
   let other = labels.findIndex((label) => label !== labels[0]);
@@ -65,5 +65,5 @@ function begin({ answer, pictures }) {
   if (model.flat) {
     setEnd("a", end(0));
     setEnd("b", end(other));
-  }
+  } else choose(answer.positions[0]);
 }
