@@ -324,7 +324,7 @@ def test_codes_are_shown_as_far_as_they_can_be(open_page):
         page.wait_for_selector("#grid button")
         assert "of discrete parts" in page.inner_text("#refused")
         assert not page.locator("#plane").is_visible()
-        page.locator("#where", has_text="image 0").wait_for()  # the first is chosen at once: no black square
+        page.locator("#where", has_text="reconstructed").wait_for()  # the first is chosen at once: no black square
         page.locator("#grid button").nth(3).click()
         np.testing.assert_array_equal(pixels(page), pixels(page, "#grid button:nth-child(4) canvas"))
         page.locator("#strip button").first.click()
