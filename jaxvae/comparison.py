@@ -47,13 +47,9 @@ def members(workdir: Path) -> list[Path]:
 
 def disagreements(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
     """{what numbers must share: {how it is: the runs' names}}, of all in which these runs differ."""
-    asked: dict[str, Callable[[Finished], str]] = {
-        name: lambda one, name=name: one.protocol.get(name, "not said")  # type: ignore[misc]
-        for name in SHARED
-    }
+    answers = {name: [one.protocol.get(name, "not said") for one in found] for name in SHARED}
     if any(not one.run.parts.bits for one in found):  # densities: nats of one likelihood are none of another
-        asked["likelihood"] = lambda one: one.run.config.model.likelihood
-    answers = {name: [text_of(one) for one in found] for name, text_of in asked.items()}
+        answers["likelihood"] = [one.run.config.model.likelihood for one in found]
     return {
         name: {text: [one.name for one, mine in zip(found, texts, strict=True) if mine == text] for text in texts}
         for name, texts in answers.items()

@@ -73,7 +73,7 @@ def draw_traversal(
         np.asarray(latent.traversal(jnp.asarray(z), d, jnp.asarray(places(subject, d, steps, reach)))) for d in chosen
     ]
     walks = np.stack(rows)
-    seen = subject.decoded(walks, None if given is None else np.broadcast_to(given, (*walks.shape[:2], *given.shape)))
+    seen = subject.decoded(walks, everywhere(given, walks))
     offsets = np.linspace(-reach, reach, steps)
     where = f"from image {image}" if image is not None else f"from the middle of {whose(subject)}"
     plots.traversal(
@@ -95,7 +95,7 @@ def draw_manifold(
     z, given = start_of(subject, None)
     unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.quantiles(side))))
     grid = z + subject.spread * unit_plane
-    seen = subject.decoded(grid, None if given is None else np.broadcast_to(given, (side, side, *given.shape)))
+    seen = subject.decoded(grid, everywhere(given, grid))
     normal = "the prior" if subject.at_the_prior else "a normal about the codes"
     plots.manifold(path, seen, names=(f"z{first + 1}", f"z{second + 1}"), of=len(z), whose=normal, given=told(subject))
     return {"dimensions": np.array([first, second]), "z": grid, "images": seen}
@@ -119,7 +119,7 @@ def draw_plane_about(
     steps_of = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
     kept = np.where(np.isin(np.arange(len(z)), chosen), subject.middle, z)
     grid = kept + subject.spread * steps_of
-    seen = subject.decoded(grid, None if given is None else np.broadcast_to(given, (steps, steps, *given.shape)))
+    seen = subject.decoded(grid, everywhere(given, grid))
     about = f"image {image}'s code" if image is not None else f"the middle of {whose(subject)}"
     plots.plane(path, seen, offsets, chosen, about=about, unit=unit(subject), given=told(subject))
     return {"dimensions": np.array(chosen), "z": grid, "images": seen}
@@ -147,6 +147,11 @@ def start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarra
     given = subject.examples([image or 0]).condition
     z = subject.middle if image is None else subject.means[image]
     return z, None if given is None else np.asarray(given[0])
+
+
+def everywhere(given: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
+    """One condition, at every place of z [..., Z]: [...] or [..., C]."""
+    return None if given is None else np.broadcast_to(given, (*z.shape[:-1], *given.shape))
 
 
 def places(subject: Subject, dimension: int, steps: int, reach: float) -> np.ndarray:

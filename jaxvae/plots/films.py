@@ -3,6 +3,7 @@
 Axis letters: T frames, H height, W width.
 """
 
+import importlib
 import itertools
 from contextlib import contextmanager
 from fractions import Fraction
@@ -108,7 +109,7 @@ def _nearest(palette):
 def require_mp4():
     """ValueError where no MP4 can be written here."""
     try:
-        import av  # noqa: F401
+        importlib.import_module("av")
     except ImportError as error:
         raise ValueError(
             f"an MP4 is encoded by PyAV, which cannot be imported ({error}). Install it: pip install 'jaxvae[video]'; "

@@ -153,7 +153,10 @@ def _drawable(entry):
 def _intervals(rows):
     """Draw scores (name, value, standard error) as dots with bars of two standard errors, on one axis, as an SVG."""
     low, high = min(v - 2 * e for _, v, e in rows), max(v + 2 * e for _, v, e in rows)
-    place = lambda value: 14 + 292 * (value - low) / (high - low)  # noqa: E731 (a scale)
+
+    def place(value):
+        return 14 + 292 * (value - low) / (high - low)
+
     lines = []
     for row, (name, value, stderr) in enumerate(rows):
         y = 34 + 42 * row
