@@ -32,6 +32,7 @@ from jaxvae import (
     schedules,
     sweep,
 )
+from jaxvae._checks import require, shown, whole
 from jaxvae.calls import construct, imported, parse
 from jaxvae.config import Config
 from jaxvae.data import corrupt, prepare
@@ -39,7 +40,6 @@ from jaxvae.model import VAE
 from jaxvae.step import make_train_step
 from jaxvae.sums import add_up, arguments_of, name_of, named, with_argument
 from jaxvae.support import SUPPORTS
-from jaxvae.typed import require, shown, whole
 from jaxvae.verdict import check_numbers, refuse_impossible
 
 

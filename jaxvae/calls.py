@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jaxvae.typed import fits, in_words, shown
+from jaxvae._checks import fits, in_words, shown
 from jaxvae.userfile import executed, of_file
 
 DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae import sealed
+from jaxvae._checks import MOST, fits, require, shown
 from jaxvae.data.cache import DECODED_LIMIT
-from jaxvae.typed import MOST, fits, require, shown
 
 VERSION = 1
 FIGURES = ("all", "few", "none")

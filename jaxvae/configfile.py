@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import from_text, shown
 from jaxvae.config import Config, field_kinds, require_types
-from jaxvae.typed import from_text, shown
 from jaxvae.userfile import executed, of_file
 
 PREFIX = "--config."

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from jaxvae._checks import positive
 from jaxvae.encoder import require_attention, require_rate, require_sizes, require_widths
 from jaxvae.layers import (
     ConvTranspose,
@@ -32,7 +33,6 @@ from jaxvae.layers import (
     wide_product,
     with_condition,
 )
-from jaxvae.typed import positive
 
 
 class LinearDecoder(nn.Module):

@@ -11,11 +11,11 @@ from typing import Any
 
 from jaxvae import config as configs
 from jaxvae import sealed
+from jaxvae._checks import fits, shown
 from jaxvae.checkpoint import RESULTS
 from jaxvae.environment import ENVIRONMENT
 from jaxvae.logbook import METRICS, TIMING
 from jaxvae.run import CONFIG, Run, load
-from jaxvae.typed import fits, shown
 
 NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity")
 AGAIN = "Restore it, or train the run again."

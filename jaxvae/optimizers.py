@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optax
 
-from jaxvae.typed import finite, positive, share
+from jaxvae._checks import finite, positive, share
 
 
 def adam(

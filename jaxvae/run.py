@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, random
 from jax.typing import ArrayLike
 
-from jaxvae import checkpoint, entries, latent
+from jaxvae import _checks_arrays, checkpoint, latent
 from jaxvae import config as configs
 from jaxvae.build import Parts, build
 from jaxvae.config import Config
@@ -62,13 +62,13 @@ class Run:
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
         """
-        images = entries.array(images, "images", "uint8 images [B, *X]")
+        images = _checks_arrays.array(images, "images", "uint8 images [B, *X]")
         if images.dtype != np.uint8:
             raise ValueError(
                 f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
-        return self._prepare(entries.keys(key, "key"), images, self._index(index, len(images)))
+        return self._prepare(_checks_arrays.keys(key, "key"), images, self._index(index, len(images)))
 
     def corrupt(self, key: Array, x: ArrayLike) -> Array:
         """x [B, *X], prepared, -> [B, *X] as the encoder was shown it in training; `reconstruct` restores it.
@@ -81,7 +81,7 @@ class Run:
                 "Train one with data.corrupt='mask(0.5)', or change x yourself."
             )
         x = self._checked(x)
-        return self._corrupt(entries.keys(key, "key"), x)
+        return self._corrupt(_checks_arrays.keys(key, "key"), x)
 
     def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
@@ -95,9 +95,9 @@ class Run:
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
-        z = entries.array(z, "z", "real numbers [B, *Z]")
+        z = _checks_arrays.array(z, "z", "real numbers [B, *Z]")
         if not isinstance(z, jax.Array):  # of a device's array the values are not fetched
-            entries.finite(z, "z")
+            _checks_arrays.finite(z, "z")
         z = jnp.asarray(z)
         if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
@@ -106,21 +106,21 @@ class Run:
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
         """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
-        n, temperature = entries.whole(n, "n", "at least one draw"), entries.temperature(temperature)
+        n, temperature = _checks_arrays.whole(n, "n", "at least one draw"), _checks_arrays.temperature(temperature)
         condition = self.condition(condition, n)
-        return self._sample(self.variables, entries.keys(key, "key"), n, condition, temperature=temperature)
+        return self._sample(self.variables, _checks_arrays.keys(key, "key"), n, condition, temperature=temperature)
 
     def generate(
         self, keys: Array, *, temperature: float = 1.0, condition: ArrayLike | None = None
     ) -> tuple[Array, Any]:
         """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
-        keys, temperature = entries.keys(keys, "keys", many=True), entries.temperature(temperature)
+        keys, temperature = _checks_arrays.keys(keys, "keys", many=True), _checks_arrays.temperature(temperature)
         return self._generate(self.variables, keys, self.condition(condition, len(keys)), temperature=temperature)
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
         x = self._checked(x, shown=True)
-        return self._reconstruct(self.variables, entries.keys(key, "key"), x, self.condition(condition, len(x)))
+        return self._reconstruct(self.variables, _checks_arrays.keys(key, "key"), x, self.condition(condition, len(x)))
 
     def inpaint(
         self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
@@ -129,7 +129,11 @@ class Run:
 
         What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.
         """
-        given, which, steps = entries.array(x, "x", "real numbers [B, *X]"), self._known(known), entries.steps(steps)
+        given, which, steps = (
+            _checks_arrays.array(x, "x", "real numbers [B, *X]"),
+            self._known(known),
+            _checks_arrays.steps(steps),
+        )
         self._check_shape(given.shape, "x")
         count = len(given)
         if which.ndim == given.ndim and len(which) != count:
@@ -137,7 +141,7 @@ class Run:
         if not isinstance(given, jax.core.Tracer) and not isinstance(which, jax.core.Tracer):
             blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
             given = np.where(which, given, blank)
-        condition, key = self.condition(condition, count), entries.keys(key, "key")
+        condition, key = self.condition(condition, count), _checks_arrays.keys(key, "key")
         return self._inpaint(self.variables, key, self._checked(given), which, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
@@ -145,16 +149,19 @@ class Run:
 
         x may be any finite numbers: noise has no need to lie where the likelihood is a density.
         """
-        given = entries.array(x, "x", "real numbers [B, *X]")
+        given = _checks_arrays.array(x, "x", "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if given.dtype == np.uint8:
             raise ValueError(
                 "x holds uint8 images; expected them prepared, noise and all: pass them through prepare first."
             )
-        entries.finite(given, "x")
-        condition, draws = self.condition(condition, len(given)), entries.whole(draws, "draws", "at least one draw")
+        _checks_arrays.finite(given, "x")
+        condition, draws = (
+            self.condition(condition, len(given)),
+            _checks_arrays.whole(draws, "draws", "at least one draw"),
+        )
         noisy = jnp.asarray(given, jnp.float32)
-        return self._denoise(self.variables, entries.keys(key, "key"), noisy, draws, condition)
+        return self._denoise(self.variables, _checks_arrays.keys(key, "key"), noisy, draws, condition)
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
@@ -166,9 +173,9 @@ class Run:
         x = self._checked(x)
         condition, samples = (
             self.condition(condition, len(x)),
-            entries.whole(samples, "samples", "at least one sample"),
+            _checks_arrays.whole(samples, "samples", "at least one sample"),
         )
-        key = entries.keys(key, "key")
+        key = _checks_arrays.keys(key, "key")
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
     def anomaly(
@@ -185,23 +192,27 @@ class Run:
         Of an autoencoder, rate and distortion alone. See `jaxvae.latent.anomaly`.
         """
         x = self._checked(x)
-        samples = entries.whole(samples, "samples", "at least one sample")
-        condition, key, index = self.condition(condition, len(x)), entries.keys(key, "key"), self._index(index, len(x))
+        samples = _checks_arrays.whole(samples, "samples", "at least one sample")
+        condition, key, index = (
+            self.condition(condition, len(x)),
+            _checks_arrays.keys(key, "key"),
+            self._index(index, len(x)),
+        )
         return self._anomaly(self.variables, key, x, index, condition, samples=samples)
 
     def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:
         """x as an array of the model's; `shown` to the encoder alone, and not scored, it may be corrupted."""
-        given = entries.array(x, "x", "real numbers [B, *X]")
+        given = _checks_arrays.array(x, "x", "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if not isinstance(given, jax.core.Tracer):  # values are looked at on the host alone
             if not (shown and self._corrupt):
                 check_support(self.model.likelihood.support, np.asarray(given), "x")
-            entries.finite(given, "x")
+            _checks_arrays.finite(given, "x")
         return jnp.asarray(given, jnp.float32)
 
     def _known(self, known: ArrayLike) -> Any:
         """`known` as an array, where it says yes or no of every value of one example, or of each in a batch."""
-        given = entries.array(known, "known", "truth values [*X] or [B, *X]")
+        given = _checks_arrays.array(known, "known", "truth values [*X] or [B, *X]")
         if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
             expected = ", ".join(map(str, self.shape))
             raise ValueError(
@@ -217,10 +228,13 @@ class Run:
 
     def _index(self, index: ArrayLike | None, count: int) -> Any:
         expected = f"whole numbers [{count}] from 0 on, one for each image"
-        given = np.arange(count) if index is None else entries.array(index, "index", expected)
+        given = np.arange(count) if index is None else _checks_arrays.array(index, "index", expected)
         if given.shape != (count,) or not jnp.issubdtype(given.dtype, np.integer):
             raise ValueError(f"index is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
-        if not isinstance(given, jax.core.Tracer) and not 0 <= int(given.min()) <= int(given.max()) <= entries.MOST:
+        if (
+            not isinstance(given, jax.core.Tracer)
+            and not 0 <= int(given.min()) <= int(given.max()) <= _checks_arrays.MOST
+        ):
             raise ValueError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
         return given
 
@@ -242,7 +256,7 @@ class Run:
             expected = f"vectors shaped [{count}, {size}]"
         if condition is None:
             raise ValueError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
-        given = entries.array(condition, "condition", expected)
+        given = _checks_arrays.array(condition, "condition", expected)
         fits = (
             given.shape == (count, size)
             if kind == "vector"
@@ -252,7 +266,7 @@ class Run:
         )
         if not fits:
             raise ValueError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
-        entries.finite(given, "condition")
+        _checks_arrays.finite(given, "condition")
         return self.parts.prepare.conditions(given)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvae.typed import finite, share, whole
+from jaxvae._checks import finite, share, whole
 
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:

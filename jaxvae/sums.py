@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from jaxvae._checks import shown
 from jaxvae.calls import literal_or_schedule
 from jaxvae.objective import Objective, scaled, total
-from jaxvae.typed import shown
 
 
 def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[str, Callable], where: str) -> Objective:

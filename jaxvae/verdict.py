@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from jaxvae._checks import MOST, fits, positive, shown, whole
 from jaxvae.config import FIGURES, SPLITS, Config, require_sections, require_types
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.model import VAE
 from jaxvae.objective import Objective
 from jaxvae.support import LIES_IN
-from jaxvae.typed import MOST, fits, positive, shown, whole
 
 MOST_EXAMPLES = 2**24  # of a batch
 MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
-from jaxvae import typed
+from jaxvae import _checks
 from jaxvae.data.prepare import Batch, Examples, Prepare
 from jaxvae.distributions import draw_each
 
@@ -62,7 +62,7 @@ def none() -> Corruption:
 
 def noise(scale: float) -> Corruption:
     """Gaussian noise of standard deviation `scale`, added to every value (Vincent et al. 2010, JMLR 11, sec. 3.3)."""
-    scale = typed.positive("scale", scale)
+    scale = _checks.positive("scale", scale)
 
     def change(keys: Array, x: Array) -> Array:
         return x + scale * draw_each(random.normal, keys, x.shape, x.ndim - 1)
@@ -74,7 +74,7 @@ def mask(share: float) -> Corruption:
     """Each pixel, all of its channels, set to 0 with probability `share` (Vincent et al. 2008, ICML, sec. 2.3, where it
     is a fixed number of them).
     """
-    share = typed.share("share", share)
+    share = _checks.share("share", share)
 
     def change(keys: Array, x: Array) -> Array:
         return jnp.where(words(keys, x) < threshold(share), 0.0, x)
@@ -86,7 +86,7 @@ def salt_and_pepper(share: float) -> Corruption:
     """Each pixel, all of its channels, set with probability `share`, to 0 or 1 as a coin falls (Vincent et al. 2010,
     JMLR 11, sec. 3.3).
     """
-    share = typed.share("share", share)
+    share = _checks.share("share", share)
 
     def change(keys: Array, x: Array) -> Array:
         drawn = words(keys, x)
@@ -101,7 +101,7 @@ def blur(scale: float) -> Corruption:
     The window ends at 4 standard deviations; beyond the edges lies the image's reflection, its outermost pixels twice:
     scipy.ndimage.gaussian_filter's defaults.
     """
-    scale = typed.positive("scale", scale)
+    scale = _checks.positive("scale", scale)
     if scale > MOST_BLUR:
         raise ValueError(f"scale={scale:g}: expected at most {MOST_BLUR:g} pixels.")
     weights = gaussian_window(scale)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae import typed
+from jaxvae import _checks
 
 FAR = 1e6  # a code's coordinate beyond this is no place to look at
 
@@ -23,7 +23,7 @@ def read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the question is no JSON ({error}).") from error
     if not isinstance(asked, dict):
-        raise ValueError(f"the question is {typed.shown(asked)}; expected a JSON object.")
+        raise ValueError(f"the question is {_checks.shown(asked)}; expected a JSON object.")
     return asked
 
 
@@ -35,12 +35,12 @@ def only(asked: Mapping[str, Any], names: Collection[str]) -> None:
 
 def whole(asked: Mapping[str, Any], name: str, least: int, most: int) -> int:
     """A whole number from `least` to `most`."""
-    return typed.whole(name, asked[name], least, most)
+    return _checks.whole(name, asked[name], least, most)
 
 
 def number(asked: Mapping[str, Any], name: str, least: float, most: float) -> float:
     """A number from `least` to `most`."""
-    value = typed.finite(name, asked[name])
+    value = _checks.finite(name, asked[name])
     if not least <= value <= most:
         raise ValueError(f"{name}={value:g}: expected a number from {least:g} to {most:g}.")
     return value
@@ -50,7 +50,7 @@ def choice(asked: Mapping[str, Any], name: str, known: Collection[str]) -> str:
     """One of the known words."""
     value = asked[name]
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}={typed.shown(value)}: expected one of {', '.join(known)}.")
+        raise ValueError(f"{name}={_checks.shown(value)}: expected one of {', '.join(known)}.")
     return value
 
 
@@ -67,8 +67,8 @@ def pair(asked: Mapping[str, Any], name: str, count: int) -> tuple[int, int]:
     """Two different whole numbers below `count`."""
     values = asked[name]
     if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
-        raise ValueError(f"{name}={typed.shown(values)}: expected two different numbers.")
-    first, second = (typed.whole(name, value, 0, count - 1) for value in values)
+        raise ValueError(f"{name}={_checks.shown(values)}: expected two different numbers.")
+    first, second = (_checks.whole(name, value, 0, count - 1) for value in values)
     return first, second
 
 
@@ -76,7 +76,9 @@ def strengths(asked: Mapping[str, Any], known: Collection[str]) -> dict[str, flo
     """{a known attribute: how much of it}."""
     given = asked["strengths"]
     if not isinstance(given, dict) or not set(given) <= set(known):
-        raise ValueError(f"strengths={typed.shown(given)}: expected numbers by name, of {', '.join(known) or 'none'}.")
+        raise ValueError(
+            f"strengths={_checks.shown(given)}: expected numbers by name, of {', '.join(known) or 'none'}."
+        )
     return {name: _near(f"strengths.{name}", value) for name, value in given.items()}
 
 
@@ -93,7 +95,7 @@ def pixels(asked: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.ndar
 
 
 def _near(name: str, value: Any) -> float:
-    number = typed.finite(name, value)
+    number = _checks.finite(name, value)
     if abs(number) > FAR:
         raise ValueError(f"{name}={number:g}: expected a number from {-FAR:g} to {FAR:g}.")
     return number

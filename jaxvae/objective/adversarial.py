@@ -12,11 +12,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxvae._checks import finite, whole
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate import flat, own_rows, prior_draws
 from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
 from jaxvae.terms import Terms
-from jaxvae.typed import finite, whole
 
 Critic = Callable[[Sequence[int]], Any]
 

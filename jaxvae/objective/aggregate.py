@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxvae._checks import finite, positive, whole
 from jaxvae.objective.base import (
     Loss,
     Objective,
@@ -25,7 +26,6 @@ from jaxvae.objective.base import (
     weight_at,
 )
 from jaxvae.terms import Level, Terms
-from jaxvae.typed import finite, positive, whole
 
 SPREADS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, random
 
+from jaxvae._checks import MOST_FLOAT, fits, shown
 from jaxvae.terms import Terms
-from jaxvae.typed import MOST_FLOAT, fits, shown
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
 OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them

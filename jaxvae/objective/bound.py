@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxvae._checks import finite, positive
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.objective.base import (
     Loss,
@@ -18,7 +19,6 @@ from jaxvae.objective.base import (
     weight_at,
 )
 from jaxvae.terms import Terms
-from jaxvae.typed import finite, positive
 
 STEEPEST = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
 MEMORY = 0.95  # of geco's running mean of the constraint, a step

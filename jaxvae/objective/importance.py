@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxvae._checks import finite, whole
 from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound, require_choice
 from jaxvae.terms import Level, Terms, steer
-from jaxvae.typed import finite, whole
 
 LEAST_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
 NEAR_ONE = 0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxvae._checks import positive, whole
 from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound
 from jaxvae.terms import Terms
-from jaxvae.typed import positive, whole
 
 SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
 WINDOW, SPREAD = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
