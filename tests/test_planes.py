@@ -8,7 +8,7 @@ from test_plots import drawn  # noqa: F401
 
 from jaxvae import latent, plots
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
-from jaxvae.distributions.codes import Point
+from jaxvae.distributions.quantized import Point
 from jaxvae.figures.planes import LEAST_ELLIPSES, MOST_ELLIPSES, mapped, readable, view_of
 
 Z = 5

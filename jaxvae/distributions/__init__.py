@@ -4,19 +4,19 @@ A density's parameters broadcast to `[*batch, *event]`; `event` says how many tr
 Log-densities are in nats and summed over the event. Inside the library the batch is `[S, B]` (see terms.py).
 """
 
+from jaxvae.distributions._base import draw_each, flat_log_prob, softplus, sum_event
+from jaxvae.distributions.bernoulli import Bernoulli, ContinuousBernoulli
+from jaxvae.distributions.beta_distribution import Beta
 from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
-from jaxvae.distributions.codes import Codes, Point, Rounded, UniformCodes
-from jaxvae.distributions.coin import Bernoulli, ContinuousBernoulli
-from jaxvae.distributions.correlated import LowRankNormal, MultivariateNormal
+from jaxvae.distributions.discretized import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
-from jaxvae.distributions.event import draw_each, flat_log_prob, softplus, sum_event
 from jaxvae.distributions.flow import Flow
-from jaxvae.distributions.gaussian import Normal
-from jaxvae.distributions.interval import Beta
-from jaxvae.distributions.levels import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
+from jaxvae.distributions.heavy_tailed import Laplace, StudentT
 from jaxvae.distributions.mixture import Mixture
-from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
-from jaxvae.distributions.tails import Laplace, StudentT
+from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal
+from jaxvae.distributions.normal import Normal
+from jaxvae.distributions.quantized import Codes, Point, Rounded, UniformCodes
+from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
 __all__ = [
     "LEVELS",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import draw_each, sum_event
+from jaxvae.distributions._base import draw_each, sum_event
 
 
 @jax.tree_util.register_dataclass

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae.distributions.bessel import divergence_from_uniform
+from jaxvae.distributions._base import softplus, sum_event
+from jaxvae.distributions._bessel import divergence_from_uniform
+from jaxvae.distributions.bernoulli import Bernoulli
 from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
-from jaxvae.distributions.codes import Point
-from jaxvae.distributions.coin import Bernoulli
-from jaxvae.distributions.correlated import LowRankNormal, MultivariateNormal, inverse, times
-from jaxvae.distributions.event import softplus, sum_event
-from jaxvae.distributions.gaussian import Normal
-from jaxvae.distributions.sphere import UniformSphere, VonMisesFisher
+from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal, inverse, times
+from jaxvae.distributions.normal import Normal
+from jaxvae.distributions.quantized import Point
+from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
 
 def kl(q: Any, p: Any) -> Array:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae.distributions.gaussian import Normal
+from jaxvae.distributions.normal import Normal
 
 
 @jax.tree_util.register_dataclass

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import LOG_2PI, draw_each
-from jaxvae.distributions.gaussian import Normal
+from jaxvae.distributions._base import LOG_2PI, draw_each
+from jaxvae.distributions.normal import Normal
 
 
 @jax.tree_util.register_dataclass

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae.distributions.event import draw_each, flat_log_prob
+from jaxvae.distributions._base import draw_each, flat_log_prob
 
 
 @jax.tree_util.register_dataclass

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import LOG_2PI, draw_each
+from jaxvae.distributions._base import LOG_2PI, draw_each
 
 
 @jax.tree_util.register_dataclass

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.scipy.special import gammaln
 
-from jaxvae.distributions.event import LOG_2PI, flat_log_prob, softplus
+from jaxvae.distributions._base import LOG_2PI, flat_log_prob, softplus
 
 SMALLEST, LARGEST = 2.0**-126, 1 - 2.0**-24  # the float32 next to 0 (without subnormals) and next to 1
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import draw_each, flat_log_prob, log_decay, softplus
+from jaxvae.distributions._base import draw_each, flat_log_prob, log_decay, softplus
 
 LEVELS = 256
 TOP = LEVELS - 1

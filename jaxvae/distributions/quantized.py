@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.event import draw_each
+from jaxvae.distributions._base import draw_each
 
 
 @jax.tree_util.register_dataclass

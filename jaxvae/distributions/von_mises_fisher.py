@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions.bessel import complement, log_mean_scaled, resultant
-from jaxvae.distributions.event import draw_each
+from jaxvae.distributions._base import draw_each
+from jaxvae.distributions._bessel import complement, log_mean_scaled, resultant
 
 TRIES = 100  # two of three proposals are accepted at worst, so that this is never reached
 NODES = 32
