@@ -19,27 +19,16 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxvae import (
-    codebook,
-    critic,
-    decoder,
-    encoder,
-    likelihood,
-    objective,
-    optimizers,
-    posterior,
-    prior,
-    schedules,
-    sweep,
-)
+from jaxvae import objective, optimizers, schedules, sweep
 from jaxvae._checks import require, shown, whole
 from jaxvae.calls import construct, imported, parse
 from jaxvae.config import Config
 from jaxvae.data import corrupt, prepare
-from jaxvae.model import VAE
+from jaxvae.model import codebook, critic, decoder, encoder, likelihood, posterior, prior
+from jaxvae.model.support import SUPPORTS
+from jaxvae.model.vae import VAE
 from jaxvae.step import make_train_step
 from jaxvae.sums import add_up, arguments_of, name_of, named, with_argument
-from jaxvae.support import SUPPORTS
 from jaxvae.verdict import check_numbers, refuse_impossible
 
 

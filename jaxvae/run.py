@@ -20,8 +20,8 @@ from jaxvae.build import Parts, build
 from jaxvae.config import Config
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate import make_log_likelihood
+from jaxvae.model.support import check_support
 from jaxvae.step import State, init_state
-from jaxvae.support import check_support
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 log = logging.getLogger("jaxvae")

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae import baselines, checkpoint, cluster, events
+from jaxvae import checkpoint, cluster, events
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment, require_memory
+from jaxvae.model import pca
 from jaxvae.run import abstract_state, first_state, load
 from jaxvae.step import State
 from jaxvae.terms import example_keys
@@ -91,7 +92,7 @@ def start_from_closed_form(experiment: Experiment, state: State) -> State:
     Of the training images, prepared once; ValueError where the config's model is not the linear one that they solve.
     """
     model = experiment.config.model
-    solve = {"point": baselines.pca, "diagonal": baselines.probabilistic_pca}.get(model.posterior)
+    solve = {"point": pca.pca, "diagonal": pca.probabilistic_pca}.get(model.posterior)
     linear = (model.encoder, model.decoder, model.prior, model.condition) == ("linear", "linear", "standard", "none")
     if solve is None or not linear or not model.likelihood.startswith("gaussian"):
         raise ValueError(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.distributions import Normal
-from jaxvae.draw import draw_gated
+from jaxvae.model.reparameterize import draw_gated
 from jaxvae.terms import Terms
 
 X, NOISE = 0.8, 0.9

@@ -7,9 +7,9 @@ import numpy as np
 import scipy.stats
 from small import SHAPE, init, make_vae
 
-from jaxvae import likelihood
-from jaxvae.decoder import MLPDecoder
-from jaxvae.encoder import MLPEncoder
+from jaxvae.model import likelihood
+from jaxvae.model.decoder import MLPDecoder
+from jaxvae.model.encoder import MLPEncoder
 
 SIGMA = 0.7
 PIXELS = int(np.prod(SHAPE))

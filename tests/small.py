@@ -4,10 +4,10 @@ import jax
 import numpy as np
 from jax import random
 
-from jaxvae import decoder, encoder, likelihood, posterior, prior
 from jaxvae.data.dataset import Split
 from jaxvae.data.prepare import Examples
-from jaxvae.model import VAE
+from jaxvae.model import decoder, encoder, likelihood, posterior, prior
+from jaxvae.model.vae import VAE
 from jaxvae.terms import example_keys
 
 SHAPE = (4, 4, 1)

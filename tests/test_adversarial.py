@@ -11,7 +11,7 @@ from test_aggregate import alone, level_of, terms_of
 
 from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer, Train
-from jaxvae.critic import ConvCritic, MLPCritic
+from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, factor, gan
 from jaxvae.objective.adversarial import coordinates_permuted
 from jaxvae.run import first_state

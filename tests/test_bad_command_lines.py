@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import actions, benchmark, blame, layers, watch
+from jaxvae import actions, benchmark, blame, watch
 from jaxvae.build import build
 from jaxvae.cli import guarded, main
 from jaxvae.config import field_kinds
 from jaxvae.configfile import read_config
 from jaxvae.data import dataset
+from jaxvae.model import layers
 from jaxvae.run import abstract_state
 from jaxvae.verbs import runs
 

@@ -12,12 +12,12 @@ from jax import lax, random
 from small import init
 
 from jaxvae import latent
-from jaxvae.baselines import best_log_likelihood, linear_vae, pca, probabilistic_pca
 from jaxvae.data.prepare import Batch, Examples
 from jaxvae.evaluate import bounds, make_log_likelihood
-from jaxvae.likelihood import gaussian
+from jaxvae.model.likelihood import gaussian
+from jaxvae.model.pca import best_log_likelihood, linear_vae, pca, probabilistic_pca
+from jaxvae.model.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.objective import elbo, reconstruction
-from jaxvae.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.step import init_state, make_train_step
 from jaxvae.terms import example_keys
 

@@ -10,13 +10,13 @@ from jax import lax, random
 from product import digits
 from small import SHAPE, init, make_vae, ones_and_zeros
 
-from jaxvae import decoder
 from jaxvae.data.prepare import binarize
 from jaxvae.distributions import kl_each
-from jaxvae.layers import spectrally_bounded
+from jaxvae.model import decoder
+from jaxvae.model.layers import spectrally_bounded
+from jaxvae.model.posterior import PointPosterior
+from jaxvae.model.prior import MixturePrior, StandardPrior
 from jaxvae.objective import capacity, elbo, geco, iwae, mmd, rae, rate, reconstruction
-from jaxvae.posterior import PointPosterior
-from jaxvae.prior import MixturePrior, StandardPrior
 from jaxvae.step import init_state, make_train_step
 from jaxvae.terms import example_keys
 

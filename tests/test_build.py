@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from small import make_examples, make_vae
 
 from jaxvae import build as builder
-from jaxvae import decoder, encoder, likelihood, posterior, prior
 from jaxvae.build import build, read, register
 from jaxvae.config import Config, Data, Model, Optimizer, Train
-from jaxvae.decoder import MLPDecoder
-from jaxvae.encoder import ConvEncoder, MLPEncoder
+from jaxvae.model import decoder, encoder, likelihood, posterior, prior
+from jaxvae.model.decoder import MLPDecoder
+from jaxvae.model.encoder import ConvEncoder, MLPEncoder
 
 SHAPE = (4, 4, 1)
 
@@ -423,7 +423,7 @@ def test_a_wrong_registration_is_refused_in_words(kind, factory, words):
 def test_a_part_comes_from_a_file_of_ones_own_if_it_is_trusted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_file.py").write_text(
-        "from jaxvae.encoder import mlp\nopen('ran', 'w').close()\ndef mine(width):\n    return mlp(width)\n"
+        "from jaxvae.model.encoder import mlp\nopen('ran', 'w').close()\ndef mine(width):\n    return mlp(width)\n"
     )
     config = small_config(model__encoder="my_file.py:mine(3)")
     with pytest.raises(
@@ -467,7 +467,9 @@ def test_a_part_of_ones_own_that_is_none_is_refused_with_its_line(text, words, t
 
 def test_a_file_of_ones_own_shadows_no_module(tmp_path):
     before = sys.modules["json"]
-    (tmp_path / "json.py").write_text("from jaxvae.encoder import mlp\ndef mine(x):\n    return mlp(8, activation=x)")
+    (tmp_path / "json.py").write_text(
+        "from jaxvae.model.encoder import mlp\ndef mine(x):\n    return mlp(8, activation=x)"
+    )
     assert read("encoder", f"{tmp_path}/json.py:mine('tanh')", {}) == encoder.mlp(8, activation="tanh")
     assert sys.modules["json"] is before
 

@@ -10,11 +10,11 @@ import pytest
 from jax import lax, random
 from small import SHAPE
 
-from jaxvae.codebook import Book, averaged_in, blank_book, positions, revived
 from jaxvae.distributions import Codes, Normal, Point, Rounded, UniformCodes, kl
 from jaxvae.distributions.quantized import grid
 from jaxvae.evaluate import perplexity
-from jaxvae.prior import codes
+from jaxvae.model.codebook import Book, averaged_in, blank_book, positions, revived
+from jaxvae.model.prior import codes
 
 SLOTS, DIM, K = 3, 2, 5
 

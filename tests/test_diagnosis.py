@@ -12,11 +12,11 @@ import pytest
 from jax import random
 from small import make_examples, make_split, make_vae
 
-from jaxvae import likelihood, model
 from jaxvae.data.corrupt import Corrupted, Corruption
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Prepare, grey
 from jaxvae.diagnosis import diagnose, look
+from jaxvae.model import likelihood, vae
 from jaxvae.objective import Loss, Objective, elbo
 from jaxvae.step import init_state, make_forward, make_train_step
 
@@ -68,13 +68,13 @@ def of_loss(change, memory=lambda terms: {}):
 
 def level(**bad):
     """A draw whose level has these numbers in place of its own."""
-    plain = model.draw
+    plain = vae.draw
 
     def draw(keys, q, p):
         found = plain(keys, q=q, p=p)
         return dataclasses.replace(found, **{name: getattr(found, name) * bad for name, bad in bad.items()})
 
-    return mock.patch("jaxvae.model.draw", draw)
+    return mock.patch("jaxvae.model.vae.draw", draw)
 
 
 def test_nothing_is_found_where_all_is_finite(state):

@@ -9,10 +9,11 @@ import scipy.stats
 from jax import random
 from small import make_vae, ones_and_zeros
 
-from jaxvae import posterior, prior
 from jaxvae.build import read
 from jaxvae.distributions import Flow, Normal
-from jaxvae.flows import (
+from jaxvae.latent import without_samples
+from jaxvae.model import posterior, prior
+from jaxvae.model.flows import (
     Autoregressive,
     Coupling,
     CouplingFlow,
@@ -20,7 +21,6 @@ from jaxvae.flows import (
     MaskedAutoregressiveFlow,
     gated,
 )
-from jaxvae.latent import without_samples
 from jaxvae.terms import example_keys
 
 D, N, H = 5, 6, 23

@@ -21,18 +21,19 @@ from gaussian import images, make_linear_vae
 from jax import random
 from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
 
-from jaxvae import checkpoint, latent, likelihood, loop, prior
+from jaxvae import checkpoint, latent, loop
 from jaxvae.build import TABLES, build
 from jaxvae.catalogue import config_of
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config, Data, Model, Optimizer
-from jaxvae.critic import ConvCritic, MLPCritic
 from jaxvae.data.pipeline import Resident, in_order
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.evaluate import make_evaluate, make_log_likelihood, summarize
 from jaxvae.experiment import set_up
 from jaxvae.layout import one_device
+from jaxvae.model import likelihood, prior
+from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
 from jaxvae.objective.aggregate import own, stratified
 from jaxvae.run import abstract_state, first_state

@@ -6,8 +6,8 @@ import pytest
 from jax import lax, random
 from jax.test_util import check_grads
 
-from jaxvae import decoder, encoder
-from jaxvae.layers import (
+from jaxvae.model import decoder, encoder
+from jaxvae.model.layers import (
     ACTIVATIONS,
     ConvTranspose,
     DenseStack,

@@ -11,10 +11,10 @@ from jax import random
 from small import init, make_vae
 from test_build import refused, small_config
 
-from jaxvae import likelihood
 from jaxvae.build import TABLES, build, read
 from jaxvae.latent import without_samples
-from jaxvae.support import LIES_IN, SUPPORTS, check_support
+from jaxvae.model import likelihood
+from jaxvae.model.support import LIES_IN, SUPPORTS, check_support
 
 SHAPE = (2, 2, 3)
 TEXTS = (

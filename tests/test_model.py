@@ -7,10 +7,11 @@ from gaussian import images, make_linear_vae
 from jax import random
 from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
 
-from jaxvae import latent, likelihood
+from jaxvae import latent
 from jaxvae.evaluate import bounds, make_log_likelihood
-from jaxvae.posterior import LOG_SCALE_BOUND
-from jaxvae.support import check_support
+from jaxvae.model import likelihood
+from jaxvae.model.posterior import LOG_SCALE_BOUND
+from jaxvae.model.support import check_support
 from jaxvae.terms import example_keys
 
 INDEX = np.arange(6)

@@ -12,10 +12,10 @@ import pytest
 from jax import random
 from small import make_vae, ones_and_zeros
 
-from jaxvae import decoder, encoder, layers
 from jaxvae.build import TABLES, build, read
 from jaxvae.config import Config, Data, Model
 from jaxvae.engine import has_convolutions
+from jaxvae.model import decoder, encoder, layers
 from jaxvae.terms import example_keys
 
 SMALL = {

@@ -10,10 +10,10 @@ from gaussian import PIXELS, SIGMA, images
 from jax import random
 from small import SHAPE, make_vae, ones_and_zeros
 
-from jaxvae import likelihood, posterior, prior
-from jaxvae.decoder import MLPDecoder
-from jaxvae.encoder import MLPEncoder
-from jaxvae.posterior import FACTOR_BOUND, LOG_SCALE_BOUND
+from jaxvae.model import likelihood, posterior, prior
+from jaxvae.model.decoder import MLPDecoder
+from jaxvae.model.encoder import MLPEncoder
+from jaxvae.model.posterior import FACTOR_BOUND, LOG_SCALE_BOUND
 from jaxvae.terms import example_keys
 
 SIZE, BATCH = 2, 3

@@ -11,8 +11,8 @@ from small import ones_and_zeros
 
 from jaxvae.build import TABLES, build
 from jaxvae.config import Config, Data, Model
-from jaxvae.encoder import MLPEncoder
-from jaxvae.layers import GroupNorm
+from jaxvae.model.encoder import MLPEncoder
+from jaxvae.model.layers import GroupNorm
 from jaxvae.run import abstract_batch, abstract_state
 from jaxvae.terms import example_keys
 

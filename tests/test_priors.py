@@ -9,8 +9,8 @@ import scipy.stats
 from jax import random
 from small import SHAPE, make_vae, ones_and_zeros
 
-from jaxvae import encoder, posterior, prior
 from jaxvae.distributions import Normal
+from jaxvae.model import encoder, posterior, prior
 
 SIZE, COUNT = 2, 4000
 

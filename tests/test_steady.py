@@ -11,11 +11,11 @@ import pytest
 from jax import random
 from small import make_examples, make_split, make_vae
 
-from jaxvae import decoder, encoder
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import binarize
 from jaxvae.engine import ENGINES, ONE_DEVICE
 from jaxvae.layout import all_devices, one_device
+from jaxvae.model import decoder, encoder
 from jaxvae.objective import elbo
 from jaxvae.step import init_state, make_train_step
 

@@ -9,10 +9,10 @@ import pytest
 from jax import random
 from small import make_examples, make_vae
 
-from jaxvae import likelihood
 from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.data.prepare import Prepare, binarize, grey
+from jaxvae.model import likelihood
 from jaxvae.objective import Loss, Objective, elbo
 from jaxvae.step import MODEL, PREPARE, Guard, init_state, make_train_step, update, watched
 from jaxvae.terms import example_keys

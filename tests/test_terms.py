@@ -7,7 +7,7 @@ import pytest
 from jax import random
 from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
 
-from jaxvae import likelihood
+from jaxvae.model import likelihood
 from jaxvae.terms import example_keys
 
 

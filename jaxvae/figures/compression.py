@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject, run_once, spaced
 from jaxvae.latent import compression
-from jaxvae.posterior import PointPosterior
+from jaxvae.model.posterior import PointPosterior
 from jaxvae.run import Run
 
 COMPRESS = 30  # purpose folded into the subject's key

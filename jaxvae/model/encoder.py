@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae.layers import (
+from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
     Transformer,

@@ -17,8 +17,8 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxvae._checks import positive
-from jaxvae.encoder import require_attention, require_rate, require_sizes, require_widths
-from jaxvae.layers import (
+from jaxvae.model.encoder import require_attention, require_rate, require_sizes, require_widths
+from jaxvae.model.layers import (
     ConvTranspose,
     DenseStack,
     ResidualLevel,

@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
-from jaxvae.encoder import require_depth, require_sizes
-from jaxvae.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
-from jaxvae.layers import LOG_SCALE_BOUND, smooth_bound
+from jaxvae.model.encoder import require_depth, require_sizes
+from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
+from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 
 MOST_CORRELATED = 2048  # coordinates, each with each
 MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius

@@ -25,7 +25,7 @@ from jaxvae.distributions import (
     Normal,
     StudentT,
 )
-from jaxvae.layers import LOG_SCALE_BOUND, smooth_bound
+from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 
 SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
 SCALE_MEMORY = 0.99  # of the running mean square, a batch

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from jaxvae.encoder import require_widths
-from jaxvae.layers import activation_named
+from jaxvae.model.encoder import require_widths
+from jaxvae.model.layers import activation_named
 
 
 class MLPCritic(nn.Module):

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.decoder import MLPDecoder
-from jaxvae.encoder import MLPEncoder
-from jaxvae.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
-from jaxvae.likelihood import GaussianLikelihood
-from jaxvae.model import VAE
-from jaxvae.posterior import LOG_SCALE_BOUND as POSTERIOR_BOUND
-from jaxvae.posterior import DiagonalPosterior, PointPosterior
-from jaxvae.prior import StandardPrior
+from jaxvae.model.decoder import MLPDecoder
+from jaxvae.model.encoder import MLPEncoder
+from jaxvae.model.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
+from jaxvae.model.likelihood import GaussianLikelihood
+from jaxvae.model.posterior import LOG_SCALE_BOUND as POSTERIOR_BOUND
+from jaxvae.model.posterior import DiagonalPosterior, PointPosterior
+from jaxvae.model.prior import StandardPrior
+from jaxvae.model.vae import VAE
 
 
 def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dict[str, Any]]:

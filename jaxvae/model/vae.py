@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae.distributions import draw_each
-from jaxvae.draw import draw, draw_gated, draw_relaxed
-from jaxvae.layers import applied, folded, recomputed
+from jaxvae.model.layers import applied, folded, recomputed
+from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
 from jaxvae.terms import Terms
 
 ENCODER, DECODER, SLOPE, DREAMS = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it

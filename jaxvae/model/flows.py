@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxvae.distributions import Flow, Normal, softplus
-from jaxvae.layers import smooth_bound
+from jaxvae.model.layers import smooth_bound
 
 NEAR_IDENTITY = nn.initializers.variance_scaling(
     1e-4, "fan_in", "truncated_normal"

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
-from jaxvae.encoder import require_depth, require_sizes, require_widths
-from jaxvae.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
-from jaxvae.layers import LOG_SCALE_BOUND, DenseStack, activation_named, smooth_bound
+from jaxvae.model.encoder import require_depth, require_sizes, require_widths
+from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
+from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, activation_named, smooth_bound
 
 
 class StandardPrior(nn.Module):
