@@ -18,7 +18,7 @@ from jaxvae.distributions import Normal
 from jaxvae.engine import ENGINES
 from jaxvae.layout import Layout, one_device
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
-from jaxvae.objective.aggregate import LOG_WEIGHTS, log_aggregate
+from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, log_aggregate
 from jaxvae.run import first_state
 from jaxvae.terms import Level, Terms, example_keys
 

@@ -35,7 +35,7 @@ from jaxvae.layout import one_device
 from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
-from jaxvae.objective.aggregate import own, stratified
+from jaxvae.objective.aggregate_posterior import own, stratified
 from jaxvae.run import abstract_state, first_state
 from jaxvae.terms import example_keys
 

@@ -7,7 +7,7 @@ import scipy.ndimage
 from small import init, make_vae, ones_and_zeros
 
 from jaxvae.objective import ms_ssim
-from jaxvae.objective.pictures import SHARES, similarity
+from jaxvae.objective.perceptual import SHARES, similarity
 from jaxvae.terms import example_keys
 
 

@@ -14,7 +14,7 @@ from jax import Array, lax, random
 
 from jaxvae._checks import finite, whole
 from jaxvae.distributions import softplus
-from jaxvae.objective.aggregate import flat, own_rows, prior_draws
+from jaxvae.objective.aggregate_posterior import flat, own_rows, prior_draws
 from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
 from jaxvae.terms import Terms
 
