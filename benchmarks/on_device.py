@@ -40,7 +40,7 @@ from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import ENGINES
 from jaxvae.environment import describe
-from jaxvae.evaluate import make_log_likelihood
+from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.experiment import make_engine, set_up
 from jaxvae.run import first_state, variables_of
 

@@ -14,13 +14,13 @@ from jax import Array, random
 
 from jaxvae import cluster, latent
 from jaxvae.build import Parts, build, check_numbers
-from jaxvae.checkup import make_codes
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
-from jaxvae.evaluate import make_evaluate
+from jaxvae.evaluate.aggregate_posterior import make_codes
+from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.layout import Layout, all_devices, one_device
 from jaxvae.run import first_state
 from jaxvae.terminal import show

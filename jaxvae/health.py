@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.checkup import error_of, meeting
 from jaxvae.data.dataset import Split, drawn
 from jaxvae.data.pipeline import in_order
+from jaxvae.evaluate.aggregate_posterior import error_of, meeting
 from jaxvae.experiment import Experiment
 from jaxvae.findings import findings
 from jaxvae.logbook import read_metrics

@@ -14,7 +14,7 @@ from jaxvae import sealed
 from jaxvae.checkpoint import RESULTS
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate import from_corrupted, summarize
+from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.experiment import Experiment
 
 VERSION = 1

@@ -19,7 +19,7 @@ from jaxvae import config as configs
 from jaxvae.build import Parts, build
 from jaxvae.config import Config
 from jaxvae.data.prepare import Examples
-from jaxvae.evaluate import make_log_likelihood
+from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
 from jaxvae.step import State, init_state
 

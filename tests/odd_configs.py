@@ -15,7 +15,7 @@ from jaxvae.build import TABLES, build
 from jaxvae.catalogue import EXAMPLES, config_of
 from jaxvae.config import field_kinds, several
 from jaxvae.data.prepare import Examples
-from jaxvae.evaluate import bounds, coordinates, log_weight_sum, rate_and_distortion
+from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and_distortion
 from jaxvae.members import members_of
 from jaxvae.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys

@@ -22,7 +22,7 @@ from jax import random
 from jaxvae.build import TABLES, build
 from jaxvae.catalogue import NUMBER, SHAPE, config_of, refusal
 from jaxvae.data.prepare import Examples
-from jaxvae.evaluate import log_weight_sum
+from jaxvae.evaluate.bounds import log_weight_sum
 from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
 from jaxvae.verdict import offers
 

@@ -13,7 +13,7 @@ from small import init
 
 from jaxvae import latent
 from jaxvae.data.prepare import Batch, Examples
-from jaxvae.evaluate import bounds, make_log_likelihood
+from jaxvae.evaluate.bounds import bounds, make_log_likelihood
 from jaxvae.model.likelihood import gaussian
 from jaxvae.model.pca import best_log_likelihood, linear_vae, pca, probabilistic_pca
 from jaxvae.model.posterior import DiagonalPosterior, PointPosterior

@@ -11,13 +11,13 @@ from jax import random
 from scipy.integrate import quad
 from small import SHAPE, make_split
 
-from jaxvae import checkup
 from jaxvae.build import build
-from jaxvae.checkup import divergences, log_aggregate, make_codes, meeting, told_apart
 from jaxvae.config import Config, Data, Model
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Examples, Prepare
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
+from jaxvae.evaluate import aggregate_posterior
+from jaxvae.evaluate.aggregate_posterior import divergences, log_aggregate, make_codes, meeting, told_apart
 from jaxvae.findings import pinsker
 
 
@@ -46,7 +46,7 @@ def test_the_aggregate_is_the_mean_of_all_densities_in_chunks_too(kind, monkeypa
     without = np.where(np.eye(6, dtype=bool), -np.inf, each)
     expected = np.logaddexp.reduce(each, 1) - math.log(6), np.logaddexp.reduce(without, 1) - math.log(5)
     np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(checkup, "PAIRED_AT_ONCE", 100)
+    monkeypatch.setattr(aggregate_posterior, "PAIRED_AT_ONCE", 100)
     np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -170,6 +170,6 @@ def test_what_a_model_does_not_have_is_left_out(model, names):
 def test_of_too_many_values_fewer_examples_are_compared(monkeypatch):
     codes = {name: np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32) for name in ("z", "prior")}
     assert meeting(codes)["examples"] == 100
-    monkeypatch.setattr(checkup, "MOST_PAIRED", 5 * 30**2)
+    monkeypatch.setattr(aggregate_posterior, "MOST_PAIRED", 5 * 30**2)
     assert meeting(codes)["examples"] == 30
     assert meeting({name: values[:1] for name, values in codes.items()}) == {}

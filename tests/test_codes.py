@@ -12,7 +12,7 @@ from small import SHAPE
 
 from jaxvae.distributions import Codes, Normal, Point, Rounded, UniformCodes, kl
 from jaxvae.distributions.quantized import grid
-from jaxvae.evaluate import perplexity
+from jaxvae.evaluate.bounds import perplexity
 from jaxvae.model.codebook import Book, averaged_in, blank_book, positions, revived
 from jaxvae.model.prior import codes
 

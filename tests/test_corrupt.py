@@ -23,7 +23,7 @@ from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_a
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
-from jaxvae.evaluate import from_corrupted, make_evaluate
+from jaxvae.evaluate.bounds import from_corrupted, make_evaluate
 from jaxvae.experiment import set_up, set_up_member
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate

@@ -12,7 +12,7 @@ from small import SHAPE, init, make_conv_vae, make_split, make_vae, ones_and_zer
 
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import binarize, dequantize, grey
-from jaxvae.evaluate import (
+from jaxvae.evaluate.bounds import (
     active,
     bits_per_dim,
     coordinates,
@@ -80,7 +80,7 @@ def test_a_chunk_that_memory_chooses_changes_nothing(monkeypatch):
     model, x = make_vae(), ones_and_zeros(5)
     variables, index = init(model, x), np.arange(5)
     at_once = make_log_likelihood(model)(variables, random.key(0), x, index, samples=20)
-    monkeypatch.setattr("jaxvae.evaluate.CHUNK_VALUES", 3 * x.size)
+    monkeypatch.setattr("jaxvae.evaluate.bounds.CHUNK_VALUES", 3 * x.size)
     np.testing.assert_allclose(
         make_log_likelihood(model)(variables, random.key(0), x, index, samples=20), at_once, atol=1e-4
     )

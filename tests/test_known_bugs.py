@@ -29,7 +29,7 @@ from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.data.pipeline import Resident, in_order
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
-from jaxvae.evaluate import make_evaluate, make_log_likelihood, summarize
+from jaxvae.evaluate.bounds import make_evaluate, make_log_likelihood, summarize
 from jaxvae.experiment import set_up
 from jaxvae.layout import one_device
 from jaxvae.model import likelihood, prior

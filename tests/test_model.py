@@ -8,7 +8,7 @@ from jax import random
 from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
 
 from jaxvae import latent
-from jaxvae.evaluate import bounds, make_log_likelihood
+from jaxvae.evaluate.bounds import bounds, make_log_likelihood
 from jaxvae.model import likelihood
 from jaxvae.model.posterior import LOG_SCALE_BOUND
 from jaxvae.model.support import check_support

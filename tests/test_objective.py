@@ -9,7 +9,7 @@ from gaussian import images, make_linear_vae
 from jax import random
 from small import init, make_vae, ones_and_zeros
 
-from jaxvae.evaluate import bounds, make_log_likelihood
+from jaxvae.evaluate.bounds import bounds, make_log_likelihood
 from jaxvae.objective import elbo, reconstruction, weight_at
 from jaxvae.terms import example_keys
 

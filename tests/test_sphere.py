@@ -15,7 +15,7 @@ from jaxvae import build, config
 from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
 from jaxvae.distributions._bessel import complement, divergence_from_uniform, log_mean_scaled, resultant
 from jaxvae.distributions.von_mises_fisher import angle_slope, log_area, tangent
-from jaxvae.evaluate import bounds
+from jaxvae.evaluate.bounds import bounds
 from jaxvae.model import likelihood, posterior, prior
 from jaxvae.model.vae import VAE
 from jaxvae.objective import elbo

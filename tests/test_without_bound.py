@@ -18,7 +18,7 @@ from jaxvae.build import build
 from jaxvae.checkpoint import best_step
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
+from jaxvae.evaluate.bounds import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import score_of, train_and_evaluate

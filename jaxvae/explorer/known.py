@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxvae import latent
 from jaxvae.data.dataset import drawn
-from jaxvae.evaluate import active
+from jaxvae.evaluate.bounds import active
 from jaxvae.explorer.codes import reach
 from jaxvae.explorer.functions import Functions, compiled, factorises
 from jaxvae.figures.known import known as measured

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae.data.dataset import DataSet
-from jaxvae.evaluate import active
+from jaxvae.evaluate.bounds import active
 from jaxvae.figures.animation import draw_training, draw_unfolding, draw_walk
 from jaxvae.figures.anomaly import draw_anomaly
 from jaxvae.figures.basics import draw_reconstructions, draw_samples

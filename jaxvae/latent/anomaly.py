@@ -17,7 +17,7 @@ from functools import partial
 import jax
 from jax import Array, random
 
-from jaxvae.evaluate import bounds, make_log_likelihood, rate_and_distortion
+from jaxvae.evaluate.bounds import bounds, make_log_likelihood, rate_and_distortion
 from jaxvae.terms import example_keys
 
 DRAWS = 16  # of z for each example, that its rate and distortion are averaged over

@@ -29,7 +29,7 @@ import jaxvae
 from jaxvae.build import TABLES, build
 from jaxvae.catalogue import config_of, refusal
 from jaxvae.cli import main
-from jaxvae.evaluate import make_evaluate
+from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.run import first_state, variables_of
 
 TINY = {"model.encoder": "mlp(16)", "model.decoder": "mlp(16)", "model.latent_dim": 3, "evaluate.samples": 3}
