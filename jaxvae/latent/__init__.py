@@ -4,15 +4,25 @@ Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vma
 """
 
 from jaxvae.latent.anomaly import make_anomaly
+from jaxvae.latent.attribute_vectors import arithmetic, keeping, logistic_regression, mean_difference, probe
 from jaxvae.latent.compression import ideally
-from jaxvae.latent.directions import arithmetic, keeping, logistic_regression, mean_difference, probe
-from jaxvae.latent.maps import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
-from jaxvae.latent.missing import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.encode_decode import decode, encode, generate, latent_shape, reconstruct, sample, without_samples
+from jaxvae.latent.inpainting import Completed, denoise, inpaint, metropolis_within_gibbs, pseudo_gibbs
+from jaxvae.latent.interpolation import (
+    along,
+    circle,
+    great_circle,
+    line,
+    nudges,
+    plane,
+    quantile_grid,
+    quantiles,
+    tour,
+    traversal,
+)
 from jaxvae.latent.neighbours import nearest
-from jaxvae.latent.planes import ellipses, principal_axes, principal_plane
+from jaxvae.latent.projection import ellipses, principal_axes, principal_plane
 from jaxvae.latent.sensitivity import stretch
-from jaxvae.latent.tours import circle, tour
-from jaxvae.latent.walks import along, great_circle, line, nudges, plane, quantile_grid, quantiles, traversal
 
 __all__ = [
     "Completed",

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae.latent.maps import decode, encode
+from jaxvae.latent.encode_decode import decode, encode
 
 
 class Stretch(NamedTuple):
