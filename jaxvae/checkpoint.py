@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import cluster, sealed
+from jaxvae import cluster
 from jaxvae.migrations import MIGRATIONS, VERSION
+from jaxvae.sealed import DamagedFile, read_json, write_json
 from jaxvae.storage import sync_folder
 
 KEEP = 2  # the latest ones, and of those to go back to, besides the best
@@ -73,7 +74,7 @@ class Saver:
             finish(target, state, response)
             if cluster.first():
                 files = {name: fingerprint(target / name) for name in file_names(target)}
-                sealed.write(target / MANIFEST, about | soundness(state) | {"files": files})
+                write_json(target / MANIFEST, about | soundness(state) | {"files": files})
         except Exception:
             if cluster.first():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
@@ -299,10 +300,10 @@ def validation_score(manifest: dict[str, Any]) -> float | None:
 def damage(path: Path) -> str | None:
     """What is wrong with the checkpoint in this folder, in words; None where every file is as its manifest says."""
     try:
-        files = sealed.read(path / MANIFEST)["files"]
+        files = read_json(path / MANIFEST)["files"]
     except OSError as error:
         return f"{MANIFEST}: {error.strerror}"
-    except (sealed.Damaged, KeyError) as reason:
+    except (DamagedFile, KeyError) as reason:
         return f"{MANIFEST}: {reason}"
     if not isinstance(files, dict):
         return f"{MANIFEST}: 'files' are no names with sizes and digests"
@@ -317,8 +318,8 @@ def damage(path: Path) -> str | None:
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the checkpoint in this folder; {} where it is not there, or damaged."""
     try:
-        return sealed.read(path / MANIFEST)
-    except (OSError, sealed.Damaged):
+        return read_json(path / MANIFEST)
+    except (OSError, DamagedFile):
         return {}
 
 

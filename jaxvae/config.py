@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxvae import sealed
 from jaxvae._checks import MOST, fits, require, shown
 from jaxvae.data.cache import DECODED_LIMIT
+from jaxvae.sealed import DamagedFile, read_json, write_json
 
 VERSION = 1
 FIGURES = ("all", "few", "none")
@@ -186,14 +186,14 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def save(path: Path, config: Config, data: dict[str, Any]) -> None:
     """Writes config.json: the strings, and what of the `data` the model is built with, such as its shape."""
-    sealed.write(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
+    write_json(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
 
 
 def load(path: Path) -> tuple[Config, dict[str, Any]]:
     """Reads config.json: (config, data) as saved; ValueError in words where it is damaged or not one of ours."""
     try:
-        content = sealed.read(path)
-    except sealed.Damaged as reason:
+        content = read_json(path)
+    except DamagedFile as reason:
         raise ValueError(
             f"{path} is not a jaxvae config ({reason}). Restore it, or train into another --workdir."
         ) from reason

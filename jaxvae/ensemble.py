@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import checkpoint, disk, environment, events, rollback, sealed, summary
+from jaxvae import checkpoint, disk, environment, events, rollback, summary
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
@@ -41,6 +41,7 @@ from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
+from jaxvae.sealed import read_json
 from jaxvae.start import start_from, with_scale
 from jaxvae.step import State
 from jaxvae.vmapped import Engine, make_engine
@@ -138,7 +139,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
         for seat in seats:
             events.cut(seat.workdir, step)
         logbooks = [opened.enter_context(Logbook(seat.workdir, step, seat.lines(step))) for seat in seats]
-        savers = [opened.enter_context(Saver(seat.checkpoints, sealed.read(seat.workdir / CONFIG))) for seat in seats]
+        savers = [opened.enter_context(Saver(seat.checkpoints, read_json(seat.workdir / CONFIG))) for seat in seats]
         bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
         caught = opened.enter_context(interruptible())
         if step == 0:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae import sealed
+from jaxvae.sealed import read_json, write_json
 
 VERSION = 1
 ENVIRONMENT = "environment.json"
@@ -46,10 +46,10 @@ def record(workdir: Path, **now: Any) -> list[str]:
     path = workdir / ENVIRONMENT
     described = describe(**now)
     try:
-        before = sealed.read(path)
+        before = read_json(path)
     except (OSError, ValueError):
         before = {}
-    sealed.write(path, described)
+    write_json(path, described)
     changed = [
         f"{name} {before[name]} -> {described[name]}"
         for name in SHAPE

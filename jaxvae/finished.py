@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae import config as configs
-from jaxvae import sealed
 from jaxvae._checks import fits, shown
 from jaxvae.checkpoint import RESULTS
 from jaxvae.environment import ENVIRONMENT
 from jaxvae.logbook import METRICS, TIMING
 from jaxvae.run import CONFIG, Run, load
+from jaxvae.sealed import DamagedFile, read_json
 
 NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity")
 AGAIN = "Restore it, or train the run again."
@@ -63,12 +63,12 @@ def read(workdir: Path) -> Finished:
 def content(path: Path) -> dict[str, Any]:
     """The content of one of the run's JSON files; ValueError where it is not there or not what was written."""
     try:
-        return sealed.read(path)
+        return read_json(path)
     except FileNotFoundError:
         raise ValueError(
             f"{path.parent} is not finished: it has no {path.name}. Go on with it by the command that trained it."
         ) from None
-    except sealed.Damaged as reason:
+    except DamagedFile as reason:
         raise ValueError(f"{path} is damaged ({reason}). {AGAIN}") from reason
 
 

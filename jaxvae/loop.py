@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae import checkpoint, cluster, disk, environment, events, figures, health, report, results, sealed
+from jaxvae import checkpoint, cluster, disk, environment, events, figures, health, report, results
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -29,6 +29,7 @@ from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck, go_back, look_for_streak
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
+from jaxvae.sealed import read_json
 from jaxvae.start import start
 from jaxvae.step import State
 from jaxvae.terminal import show
@@ -185,7 +186,7 @@ def session(
     patience = Patience(config.train.patience, workdir, step)
     with (
         Logbook(workdir, step, checkpoint.lines_of(folder, step)) if writes else NoLogbook() as logbook,
-        Saver(folder, sealed.read(workdir / CONFIG)) as saver,
+        Saver(folder, read_json(workdir / CONFIG)) as saver,
         Progress(total, step, config.data.batch_size, show=writes) as bar,
     ):
         incidents = events.Incidents(workdir, step, bar.say) if writes else None

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae import sealed
 from jaxvae.checkpoint import RESULTS
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.experiment import Experiment
+from jaxvae.sealed import DamagedFile, read_json, write_json
 
 VERSION = 1
 log = logging.getLogger("jaxvae")
@@ -83,15 +83,15 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
 
 def write(workdir: Path, results: dict[str, Any]) -> None:
     """Writes results.json."""
-    sealed.write(workdir / RESULTS, results)
+    write_json(workdir / RESULTS, results)
 
 
 def read(workdir: Path) -> dict[str, Any]:
     """The content of results.json; {} where there is none yet, or, with a warning, where it is damaged."""
     path = workdir / RESULTS
     try:
-        return sealed.read(path) if path.exists() else {}
-    except sealed.Damaged as reason:
+        return read_json(path) if path.exists() else {}
+    except DamagedFile as reason:
         log.warning(
             "%s is damaged (%s): its numbers are not used, and measured again when they are asked for.", path, reason
         )

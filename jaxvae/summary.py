@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae import results, sealed
+from jaxvae import results
 from jaxvae.members import Member
+from jaxvae.sealed import read_json, write_json
 
 VERSION = 1
 SUMMARY = "summary.json"
@@ -68,13 +69,13 @@ def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def write(workdir: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
-    sealed.write(workdir / SUMMARY, summary)
+    write_json(workdir / SUMMARY, summary)
 
 
 def read(workdir: Path) -> dict[str, Any]:
     """The content of summary.json; {} where there is none."""
     path = workdir / SUMMARY
-    return sealed.read(path) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def lines(summary: dict[str, Any]) -> list[str]:

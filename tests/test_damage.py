@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import checkpoint, results, sealed
+from jaxvae import checkpoint, results
 from jaxvae import config as configs
 from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config
 from jaxvae.logbook import METRICS, Logbook, read_metrics
 from jaxvae.run import CHECKPOINTS, CONFIG, stored_config
+from jaxvae.sealed import DamagedFile, read_json, write_json
 
 
 def truncate(path):
@@ -57,7 +58,7 @@ def saved(tmp_path_factory):
     """A run directory with checkpoints of the steps 10 and 20, a config and metrics."""
     workdir = tmp_path_factory.mktemp("saved")
     configs.save(workdir / CONFIG, Config(), {"shape": [8, 8, 1]})
-    with Logbook(workdir, 0) as book, Saver(workdir / CHECKPOINTS, sealed.read(workdir / CONFIG)) as saver:
+    with Logbook(workdir, 0) as book, Saver(workdir / CHECKPOINTS, read_json(workdir / CONFIG)) as saver:
         for step in (10, 20):
             book.write(step, "train", {"elbo": -step / 3, "loss": 1.0})
             saver.save(step, state(step), -1.0 / step, lines=book.sync())
@@ -172,18 +173,18 @@ def test_damaged_results_are_not_believed(tmp_path, harm, caplog):
 
 def test_an_edited_number_is_noticed(tmp_path):
     path = tmp_path / "results.json"
-    sealed.write(path, {"step": 10, "elbo": float("nan"), "list": (1, 2), "text": "ü"})
-    assert sealed.read(path) == {"step": 10, "elbo": None, "list": [1, 2], "text": "ü"}
+    write_json(path, {"step": 10, "elbo": float("nan"), "list": (1, 2), "text": "ü"})
+    assert read_json(path) == {"step": 10, "elbo": None, "list": [1, 2], "text": "ü"}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"step": 11}))
-    with pytest.raises(sealed.Damaged, match="edit by hand"):
-        sealed.read(path)
+    with pytest.raises(DamagedFile, match="edit by hand"):
+        read_json(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '"a"', "[" * 100_000, "\0", "{", "NaN", "\xff"])
 def test_what_is_no_object_is_damaged_and_no_traceback(text, tmp_path):
     (tmp_path / "file.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(sealed.Damaged):
-        sealed.read(tmp_path / "file.json")
+    with pytest.raises(DamagedFile):
+        read_json(tmp_path / "file.json")
 
 
 def test_a_checkpoint_of_other_bytes_is_replaced_when_its_step_comes_again(workdir):
@@ -214,9 +215,9 @@ def test_a_state_of_another_config_and_files_that_are_not_orbaxs_are_refused_in_
         checkpoint.restore(workdir / CHECKPOINTS, jax.eval_shape(lambda: other))
     latest = workdir / CHECKPOINTS / "20"
     (latest / "state" / "state" / "_METADATA").write_bytes(b"\x80\x04")
-    manifest = sealed.read(latest / MANIFEST)
+    manifest = read_json(latest / MANIFEST)
     manifest["files"]["state/state/_METADATA"] = checkpoint.fingerprint(latest / "state" / "state" / "_METADATA")
-    sealed.write(latest / MANIFEST, manifest)  # as a stranger could
+    write_json(latest / MANIFEST, manifest)  # as a stranger could
     with pytest.raises(ValueError, match=r"20/state does not hold the state of this config"):
         restored(workdir)
     gc.collect()

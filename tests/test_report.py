@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import report, sealed
+from jaxvae import report
 from jaxvae.report import captions
 from jaxvae.report.page import measured
+from jaxvae.sealed import DIGEST, read_json, write_json
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
@@ -314,5 +315,5 @@ def test_broken_files_are_named(workdir):
 
 
 def test_the_digest_of_results_is_no_number_of_the_run(tmp_path, workdir):
-    sealed.write(workdir / "results.json", sealed.read(workdir / "results.json"))
-    assert sealed.DIGEST not in read(workdir).text
+    write_json(workdir / "results.json", read_json(workdir / "results.json"))
+    assert DIGEST not in read(workdir).text

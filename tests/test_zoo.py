@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import environment, sealed, zoo
+from jaxvae import environment, zoo
 from jaxvae.build import build
 from jaxvae.config import Config
 from jaxvae.finished import read
 from jaxvae.peers import PYTHAE
+from jaxvae.sealed import read_json, write_json
 
 OLD = Path(__file__).parent / "old_runs"  # finished runs, of 60 and of 40 steps
 VAE, VQ = OLD / "manifest_2_digits", OLD / "manifest_2_vq"
@@ -46,9 +47,9 @@ def run(tmp_path, monkeypatch):
 
 def edit(path, change):
     """Changes one of a run's JSON files as if it had been written so."""
-    content = sealed.read(path)
+    content = read_json(path)
     change(content)
-    sealed.write(path, content)
+    write_json(path, content)
 
 
 def page(found):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae import sealed
+from jaxvae.sealed import DamagedFile, read_json, write_json
 
 CHECKED = 1.0  # GB that are read whenever a folder is opened, in about a third of a second
 BLOCK = 2**24  # bytes that have a checksum of their own
@@ -28,14 +28,14 @@ def write(path: Path, content: dict[str, Any]) -> None:
         for name, file in files.items()
         if file.is_file()
     }
-    sealed.write(path, {"format": _FORMAT, **content, "files": kept})
+    write_json(path, {"format": _FORMAT, **content, "files": kept})
 
 
 def read(path: Path) -> dict[str, Any]:
     """What `write` wrote; ValueError says what is wrong, FileNotFoundError where it is not there."""
     try:
-        described = sealed.read(path, bare=False)
-    except sealed.Damaged as reason:
+        described = read_json(path, bare=False)
+    except DamagedFile as reason:
         raise ValueError(f"{path.name}: {reason}") from reason
     if described.get("format") != _FORMAT:
         raise ValueError("another version of jaxvae wrote it")

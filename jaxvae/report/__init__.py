@@ -8,8 +8,8 @@ import os
 from html import escape
 from pathlib import Path
 
-from jaxvae import sealed
 from jaxvae.report import captions, embedded, interactive, page, scoreboard
+from jaxvae.sealed import DamagedFile, read_json
 
 REPORT = "report.html"
 WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case
@@ -21,8 +21,8 @@ def _read(path):
     if not path.exists():
         return None
     try:
-        return sealed.read(path)  # without the file's own digest, which is no number of the run
-    except sealed.Damaged as error:
+        return read_json(path)  # without the file's own digest, which is no number of the run
+    except DamagedFile as error:
         raise ValueError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
 
 
