@@ -1,6 +1,6 @@
 """Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.train.seed=1]"""
 
-from jaxvae.interrupt import stoppable
+from jaxvae.runtime.signals import stoppable
 
 
 def main() -> int:

@@ -39,10 +39,10 @@ from jaxvae.benchmark import compiled_cost, peak_memory
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import ENGINES
-from jaxvae.environment import describe
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.experiment import make_engine, set_up
 from jaxvae.run import first_state, variables_of
+from jaxvae.runtime.environment import describe
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--out", type=Path, required=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from jaxvae.config import Config, several
 from jaxvae.configfile import config_file, read_config
-from jaxvae.interrupt import Interrupted, heard_again
-from jaxvae.terminal import show
+from jaxvae.runtime.console import show
+from jaxvae.runtime.signals import Interrupted, heard_again
 
 log = logging.getLogger("jaxvae")
 LOOKING = {  # verb that draws one picture of a run -> the file of jaxvae/verbs/ in which the function of its name is
@@ -51,10 +51,10 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
 def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     config = read_config(options.config, overrides)
     prepare_jax(config)
-    from jaxvae import cluster
-    from jaxvae.watch import hear, watch
+    from jaxvae.runtime import multihost
+    from jaxvae.runtime.watch import hear, watch
 
-    cluster.join(options.coordinator, options.processes, options.process)
+    multihost.join(options.coordinator, options.processes, options.process)
     heard_again()
     if options.check:
         from jaxvae.benchmark import check
@@ -63,7 +63,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
-    leave = watch("127.0.0.1" if cluster.on_loopback(options.coordinator) else None)
+    leave = watch("127.0.0.1" if multihost.on_loopback(options.coordinator) else None)
     try:
         train_as_told(config, workdir, command)
     except Interrupted:

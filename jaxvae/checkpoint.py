@@ -21,10 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import cluster
 from jaxvae.migrations import MIGRATIONS, VERSION
-from jaxvae.sealed import DamagedFile, read_json, write_json
-from jaxvae.storage import sync_folder
+from jaxvae.runtime import multihost
+from jaxvae.runtime.files import DamagedFile, read_json, sync_folder, write_json
 
 KEEP = 2  # the latest ones, and of those to go back to, besides the best
 SETTLE = 2.0  # seconds that what is left of a failed save may still write
@@ -62,7 +61,7 @@ class Saver:
 
         self.wait()
         target = self.folder / str(step)
-        if cluster.told_by_first(sealed_or_cleared(target) if cluster.first() else 0):
+        if multihost.told_by_first(sealed_or_cleared(target) if multihost.first() else 0):
             return
         response = ocp.save_async(target / "state", state)
         about: dict[str, Any] = {"version": VERSION, "step": step, "score": score, "regular": regular}
@@ -72,14 +71,14 @@ class Saver:
     def _seal(self, target: Path, about: dict[str, Any], state: Any, response: Any) -> None:
         try:
             finish(target, state, response)
-            if cluster.first():
+            if multihost.first():
                 files = {name: fingerprint(target / name) for name in file_names(target)}
                 write_json(target / MANIFEST, about | soundness(state) | {"files": files})
         except Exception:
-            if cluster.first():
+            if multihost.first():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
             raise
-        if cluster.first():
+        if multihost.first():
             self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:
@@ -116,7 +115,7 @@ def finish(target: Path, state: Any, response: Any) -> None:
     try:
         response.result()
     except TimeoutError:
-        if cluster.count() > 1:
+        if multihost.count() > 1:
             raise
         time.sleep(SETTLE)
         shutil.rmtree(target, ignore_errors=True)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 
 from jaxvae.blame import explained
 from jaxvae.configfile import PREFIX
-from jaxvae.interrupt import Interrupted, stoppable
 from jaxvae.options import check_options
 from jaxvae.parsers import make_parser
-from jaxvae.terminal import show
+from jaxvae.runtime.console import show
+from jaxvae.runtime.signals import Interrupted, stoppable
 
 NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
 log = logging.getLogger("jaxvae")

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxvae._checks import MOST, fits, require, shown
 from jaxvae.data.cache import DECODED_LIMIT
-from jaxvae.sealed import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 VERSION = 1
 FIGURES = ("all", "few", "none")

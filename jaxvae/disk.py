@@ -11,7 +11,7 @@ import jax
 
 from jaxvae import checkpoint
 from jaxvae.run import CHECKPOINTS
-from jaxvae.storage import full
+from jaxvae.runtime.files import full
 
 ROOM = 1_000_000  # bytes that a run's logs take at least
 

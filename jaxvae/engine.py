@@ -16,7 +16,7 @@ from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
-from jaxvae.layout import AXIS, Layout, copied
+from jaxvae.runtime.sharding import AXIS, Layout, copied
 from jaxvae.step import State
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)

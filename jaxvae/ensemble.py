@@ -17,14 +17,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import checkpoint, disk, environment, events, rollback, summary
+from jaxvae import checkpoint, disk, events, rollback, summary
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
 from jaxvae.experiment import Experiment, free_memory, require_memory, set_up, set_up_member
-from jaxvae.interrupt import Interrupted, interruptible, noticed
 from jaxvae.late import LateMetrics, due
-from jaxvae.layout import one_device
 from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook
 from jaxvae.loop import (
@@ -38,10 +36,13 @@ from jaxvae.loop import (
 )
 from jaxvae.members import Member, members_of
 from jaxvae.moments import EARLY_FRAMES, keep_frame
-from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
-from jaxvae.sealed import read_json
+from jaxvae.runtime import environment
+from jaxvae.runtime.console import Progress, describe
+from jaxvae.runtime.files import read_json
+from jaxvae.runtime.sharding import one_device
+from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.start import start_from, with_scale
 from jaxvae.step import State
 from jaxvae.vmapped import Engine, make_engine

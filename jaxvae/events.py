@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.logbook import line, read_metrics, step_of
-from jaxvae.storage import write_whole
+from jaxvae.runtime.files import write_whole
 
 EVENTS = "events.jsonl"
 ROLLBACK = "rollback"

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax import Array, random
 
-from jaxvae import cluster, latent
+from jaxvae import latent
 from jaxvae.build import Parts, build, check_numbers
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
@@ -21,9 +21,10 @@ from jaxvae.data.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate.aggregate_posterior import make_codes
 from jaxvae.evaluate.bounds import make_evaluate
-from jaxvae.layout import Layout, all_devices, one_device
 from jaxvae.run import first_state
-from jaxvae.terminal import show
+from jaxvae.runtime import multihost
+from jaxvae.runtime.console import show
+from jaxvae.runtime.sharding import Layout, all_devices, one_device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +202,7 @@ def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
         convolutions=convolutions,
         platform=jax.default_backend(),
         fsdp=config.train.fsdp,
-        processes=cluster.count(),
+        processes=multihost.count(),
         accumulate=config.train.accumulate,
     )
 

@@ -12,10 +12,10 @@ from typing import Any
 from jaxvae import config as configs
 from jaxvae._checks import fits, shown
 from jaxvae.checkpoint import RESULTS
-from jaxvae.environment import ENVIRONMENT
 from jaxvae.logbook import METRICS, TIMING
 from jaxvae.run import CONFIG, Run, load
-from jaxvae.sealed import DamagedFile, read_json
+from jaxvae.runtime.environment import ENVIRONMENT
+from jaxvae.runtime.files import DamagedFile, read_json
 
 NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity")
 AGAIN = "Restore it, or train the run again."

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from jaxvae import cluster, storage
-from jaxvae.interrupt import farewells
+from jaxvae.runtime import files, multihost
+from jaxvae.runtime.signals import farewells
 
 LOCK = "lock"
 
@@ -27,15 +27,15 @@ def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     whoever comes next takes over. Of several processes the first holds it for all. ValueError, too, where nothing can
     be written there.
     """
-    if cluster.first():
+    if multihost.first():
         with contextlib.ExitStack() as held:
             taken = None
             try:
                 taken = held.enter_context(locked(workdir, say))
             finally:
-                cluster.told_by_first(int(taken is not None))
+                multihost.told_by_first(int(taken is not None))
             yield
-    elif cluster.told_by_first(0):
+    elif multihost.told_by_first(0):
         yield
     else:
         raise ValueError(f"the first process cannot use {workdir}: see its message.")
@@ -99,7 +99,7 @@ def require_name(workdir: Path) -> None:
 
 def hold(file: IO[str], workdir: Path) -> None:
     """Takes the operating system's lock on the file, where it has any; ValueError names who has it."""
-    if storage.held(file.fileno()) is False:
+    if files.held(file.fileno()) is False:
         by = named(file.read())
         file.close()
         raise ValueError(

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxvae.storage import write_whole
+from jaxvae.runtime.files import write_whole
 
 METRICS, TIMING, EVENTS = "metrics.jsonl", "timing.jsonl", "tensorboard"
 log = logging.getLogger("jaxvae")

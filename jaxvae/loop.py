@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae import checkpoint, cluster, disk, environment, events, figures, health, report, results
+from jaxvae import checkpoint, disk, events, figures, health, report, results
 from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
@@ -20,19 +20,19 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
-from jaxvae.interrupt import Interrupted, interruptible, noticed
 from jaxvae.late import LateMetrics, due
-from jaxvae.layout import Layout
 from jaxvae.lock import alone_in
 from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.moments import EARLY_FRAMES, keep_frame
-from jaxvae.progress import Progress, describe
 from jaxvae.rollback import Stuck, go_back, look_for_streak
 from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
-from jaxvae.sealed import read_json
+from jaxvae.runtime import environment, multihost
+from jaxvae.runtime.console import Progress, describe, show
+from jaxvae.runtime.files import read_json
+from jaxvae.runtime.sharding import Layout
+from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.start import start
 from jaxvae.step import State
-from jaxvae.terminal import show
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds
@@ -59,13 +59,13 @@ def train_and_evaluate(
     config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = show
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
-    workdir, say = Path(workdir), say if cluster.first() else silent
+    workdir, say = Path(workdir), say if multihost.first() else silent
     with alone_in(workdir, say), disk.in_words(workdir):
         experiment = set_up(config, arrays, say)
         pipeline, engine = make_engine(experiment)
         claim(workdir, config, experiment.data, say)
         names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-        for warning in environment.record(workdir, **names) if cluster.first() else ():
+        for warning in environment.record(workdir, **names) if multihost.first() else ():
             say(warning)
         images = len(experiment.data.splits["train"])
         say(
@@ -83,7 +83,7 @@ def on_devices(layout: Layout) -> str:
     """On what it runs, in words, where there is more than one device."""
     if jax.device_count() == 1:
         return ""
-    processes = f" of {cluster.count()} processes" if cluster.count() > 1 else ""
+    processes = f" of {multihost.count()} processes" if multihost.count() > 1 else ""
     cut = ", the state cut over them" if layout.fsdp else ""
     return f" on {layout.size} of {jax.device_count()} devices{processes}{cut}"
 
@@ -124,11 +124,11 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             )
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
-    if cluster.first():
+    if multihost.first():
         if not is_trained(workdir) and not holds(workdir, config):
             (workdir / events.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
-    cluster.told_by_first(0)  # the others go on when the folder is there
+    multihost.told_by_first(0)  # the others go on when the folder is there
 
 
 def holds(workdir: Path, config: Config) -> bool:
@@ -156,7 +156,7 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
             try:
                 state = session(experiment, engine, workdir, caught, say)
             except Stuck as stuck:
-                if cluster.anyone(bool(caught)):  # whoever starts it again comes to the same rollback
+                if multihost.anyone(bool(caught)):  # whoever starts it again comes to the same rollback
                     last = max(checkpoint.steps(folder), default=0)
                     raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
                 go_back(experiment, workdir, stuck, say)
@@ -179,7 +179,7 @@ def session(
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
     disk.require_room(folder, state)
-    step, total, writes = int(state.step), config.train.steps, cluster.first()
+    step, total, writes = int(state.step), config.train.steps, multihost.first()
     if writes:
         events.cut(workdir, step)
         figures.forget_frames(workdir, step)
@@ -195,8 +195,8 @@ def session(
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
         try:
-            while step < total and not patience.spent and not cluster.anyone(bool(caught)):
-                target = cluster.told_by_first(next_stop(step, config, bar.speed))
+            while step < total and not patience.spent and not multihost.anyone(bool(caught)):
+                target = multihost.told_by_first(next_stop(step, config, bar.speed))
                 state, metrics = engine.advance(state, step, target - step)
                 step, score, better = target, None, False
                 late.add(step, metrics)
@@ -222,7 +222,7 @@ def session(
             raise
         state = engine.collect(state)
         saver.save(step, state, lines=logbook.sync())
-    if cluster.anyone(bool(caught)):
+    if multihost.anyone(bool(caught)):
         raise Interrupted(caught[0] if caught else signal.SIGTERM, step)
     return state
 
@@ -230,7 +230,7 @@ def session(
 def best(experiment: Experiment, folder: Path, state: State) -> State:
     """The state with the best validation score."""
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
-    cluster.told_by_first(0)  # whose manifests are all there now
+    multihost.told_by_first(0)  # whose manifests are all there now
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
 
@@ -322,7 +322,7 @@ def conclude(experiment: Experiment, run: Run, variables: Any, workdir: Path, sa
     """
     page = workdir / report.REPORT
     finished = results.covers(results.read(workdir), experiment.config, run.step) and page.exists()
-    if cluster.told_by_first(finished):
+    if multihost.told_by_first(finished):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
         conclude_anew(experiment, run, variables, workdir, say)
@@ -337,7 +337,7 @@ def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pat
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
     numbers, values = results.score(experiment, variables, run.step)
     health.diagnose(experiment, variables, numbers, values, workdir)
-    if not cluster.first():
+    if not multihost.first():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
     results.write(workdir, numbers)

@@ -8,11 +8,12 @@ from typing import Any
 
 from jax import random
 
-from jaxvae import cluster, figures
+from jaxvae import figures
 from jaxvae.data.dataset import drawn
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment
 from jaxvae.run import variables_of
+from jaxvae.runtime import multihost
 from jaxvae.step import State
 
 EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
@@ -29,7 +30,7 @@ def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -
     """
     keep_codes(experiment, variables_of(state), workdir, step)
     variables = experiment.layout.here(variables_of(state))
-    if not cluster.first():
+    if not multihost.first():
         return
     labels = figures.conditions(experiment.parts, experiment.data, FRAME)
     keys = random.split(random.clone(experiment.figure_key), FRAME)
@@ -48,6 +49,6 @@ def keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int)
     count = min(len(split), KEPT_CODES, max(1, most))
     few = drawn(split, count, CODES_SEED)[0]
     values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
-    if "means" in values and cluster.first():
+    if "means" in values and multihost.first():
         classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
         figures.save_codes(workdir, step, values["means"], classes)

@@ -15,7 +15,7 @@ from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.experiment import Experiment
-from jaxvae.sealed import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 VERSION = 1
 log = logging.getLogger("jaxvae")

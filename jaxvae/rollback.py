@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae import checkpoint, cluster, events
+from jaxvae import checkpoint, events
 from jaxvae.diagnosis import Finding, diagnose
 from jaxvae.experiment import Experiment
 from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.runtime import multihost
 from jaxvae.step import State
 
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
@@ -50,19 +51,19 @@ def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[
     that cannot help: nothing was learned since.
     """
     found, most = about(experiment, stuck), experiment.config.train.rollbacks
-    cluster.told_by_first(0)  # whose last manifest is written now
+    multihost.told_by_first(0)  # whose last manifest is written now
     target = way_back(experiment, workdir / CHECKPOINTS, stuck.first)
-    times = cluster.told_by_first(len(events.rollbacks(workdir, math.inf)))
+    times = multihost.told_by_first(len(events.rollbacks(workdir, math.inf)))
     if target is None or times >= most:
         why = NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
-        if cluster.first():
+        if multihost.first():
             events.append(workdir, "stopped", stuck.step, **found)
         raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {advice(found['term'])}")
     scale = stuck.scale / 2
-    if cluster.first():
+    if multihost.first():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
         events.append(workdir, events.ROLLBACK, stuck.step, to=target, scale=scale, **found)
-    cluster.told_by_first(0)  # the others start when both are done
+    multihost.told_by_first(0)  # the others start when both are done
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
 
@@ -75,10 +76,10 @@ def way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None
     good = [step for step in checkpoint.good_steps(folder) if step < first_bad]
     for step in reversed(good):
         path = folder / str(step)
-        if step + 1 == first_bad or cluster.anyone(checkpoint.damage(path) is not None):
+        if step + 1 == first_bad or multihost.anyone(checkpoint.damage(path) is not None):
             continue
         state = checkpoint.read_state(path / "state", abstract)
-        if not cluster.anyone(not checkpoint.is_finite(state)):
+        if not multihost.anyone(not checkpoint.is_finite(state)):
             return step
     return 0 if first_bad > 1 and not good else None
 

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae import checkpoint, cluster, events
+from jaxvae import checkpoint, events
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment, require_memory
 from jaxvae.model import pca
 from jaxvae.run import abstract_state, first_state, load
+from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.terms import example_keys
 
@@ -64,7 +65,7 @@ def restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str],
 
 def require_agreement(step: int, folder: Path) -> None:
     """Raises ValueError where several processes found different checkpoints, -1 for none."""
-    found = cluster.all_of(step)
+    found = multihost.all_of(step)
     if len(set(found.tolist())) > 1:
         steps = ", ".join("none" if each < 0 else f"step {each:,}" for each in found)
         raise ValueError(

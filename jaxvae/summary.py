@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxvae import results
 from jaxvae.members import Member
-from jaxvae.sealed import read_json, write_json
+from jaxvae.runtime.files import read_json, write_json
 
 VERSION = 1
 SUMMARY = "summary.json"

@@ -21,9 +21,9 @@ from jaxvae.data.order import order
 from jaxvae.data.pipeline import Resident, take_batch
 from jaxvae.engine import has_convolutions
 from jaxvae.experiment import Experiment
-from jaxvae.layout import copied
 from jaxvae.members import Member
 from jaxvae.run import abstract_batch, abstract_state
+from jaxvae.runtime.sharding import copied
 from jaxvae.step import State
 
 CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)

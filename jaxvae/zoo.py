@@ -30,8 +30,8 @@ from jaxvae.finished import Finished, read
 from jaxvae.markdown import code, plain, table
 from jaxvae.options import named, require_out
 from jaxvae.peers import comparison
-from jaxvae.storage import write_whole
-from jaxvae.terminal import show
+from jaxvae.runtime.console import show
+from jaxvae.runtime.files import write_whole
 
 CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
 PICTURES = 10  # of a strip

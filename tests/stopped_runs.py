@@ -24,8 +24,8 @@ import numpy as np
 from jaxvae import checkpoint
 from jaxvae import config as configs
 from jaxvae.build import build
-from jaxvae.cluster import HEARTBEAT
 from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state
+from jaxvae.runtime.multihost import HEARTBEAT
 
 ROOT = Path(__file__).resolve().parent.parent
 PHASES = ("start", "step", "save", "validation", "evaluation", "report")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import actions, benchmark, blame, watch
+from jaxvae import actions, benchmark, blame
 from jaxvae.build import build
 from jaxvae.cli import guarded, main
 from jaxvae.config import field_kinds
@@ -21,6 +21,7 @@ from jaxvae.configfile import read_config
 from jaxvae.data import dataset
 from jaxvae.model import layers
 from jaxvae.run import abstract_state
+from jaxvae.runtime import watch
 from jaxvae.verbs import runs
 
 DIGITS = str(Path(__file__).parent.parent / "configs" / "digits.py")

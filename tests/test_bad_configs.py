@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from jaxvae import experiment
 from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Train
-from jaxvae.layout import one_device
 from jaxvae.members import members_of
+from jaxvae.runtime.sharding import one_device
 
 VERDICTS, TRACED = 200, 2
 LEAST = 40  # of either outcome: fewer would say that the strategy has lost its aim

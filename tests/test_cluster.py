@@ -12,11 +12,12 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from jaxvae import checkpoint, cluster, watch
+from jaxvae import checkpoint
 from jaxvae.configfile import read_config
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS
+from jaxvae.runtime import multihost, watch
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -116,7 +117,7 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
         processes[1].kill()
         killed = time.monotonic()
         text, _ = outputs(processes, 60)
-        assert time.monotonic() - killed < cluster.HEARTBEAT  # sooner than JAX itself would notice
+        assert time.monotonic() - killed < multihost.HEARTBEAT  # sooner than JAX itself would notice
         assert processes[0].returncode == 1
         assert "error: process 1 of this run has ended, so this one cannot go on." in text
         assert "on 4 of 4 devices of 2 processes" in text
@@ -179,13 +180,13 @@ def test_a_signal_to_one_process_stops_all_of_them_saved(expected, tmp_path):
     ],
 )
 def test_a_launcher_is_known_by_what_it_says_to_each_process(environment, found):
-    assert cluster.launcher(environment) == found
+    assert multihost.launcher(environment) == found
 
 
 def joined_with(environment, *arguments):
     """What jax.distributed.initialize is called with."""
     with mock.patch.dict(os.environ, environment), mock.patch("jax.distributed.initialize") as initialize:
-        cluster.join(*arguments)
+        multihost.join(*arguments)
     return initialize.call_args
 
 
@@ -220,7 +221,7 @@ def test_processes_join_as_the_launcher_or_the_arguments_say():
     ],
 )
 def test_what_runs_on_one_machine_takes_connections_from_no_other(coordinator, own):
-    assert cluster.on_loopback(coordinator) is own
+    assert multihost.on_loopback(coordinator) is own
     if coordinator is not None:
         bound = joined_with({}, coordinator, 2, 0).kwargs.get("coordinator_bind_address")
         assert bound == (coordinator if own else None)
@@ -252,7 +253,7 @@ def test_arguments_that_name_no_process_are_refused_in_words(arguments, words):
 def test_processes_that_do_not_find_each_other_say_so():
     unreachable = mock.patch("jax.distributed.initialize", side_effect=RuntimeError("timed out"))
     with unreachable, pytest.raises(ValueError, match=r"the 2 processes did not find each other at a:1 .*timed out"):
-        cluster.join("a:1", 2, 0)
+        multihost.join("a:1", 2, 0)
 
 
 @pytest.mark.parametrize(("last", "exits"), [(watch.BYE, 0), (b"", 1)])
@@ -286,7 +287,12 @@ def test_strangers_are_turned_away_and_the_others_known_by_the_word():
 
 
 def test_one_process_alone_needs_no_others():
-    assert (cluster.count(), cluster.first(), cluster.told_by_first(7), cluster.anyone(False)) == (1, True, 7, False)
+    assert (multihost.count(), multihost.first(), multihost.told_by_first(7), multihost.anyone(False)) == (
+        1,
+        True,
+        7,
+        False,
+    )
     watch.watch()()
 
 
@@ -295,7 +301,7 @@ def test_processes_that_see_different_disks_are_told_so(tmp_path):
 
     require_agreement(5, tmp_path)
     with (
-        mock.patch("jaxvae.cluster.all_of", return_value=np.asarray([20, -1])),
+        mock.patch("jaxvae.runtime.multihost.all_of", return_value=np.asarray([20, -1])),
         pytest.raises(ValueError, match=r"step 20, none\. They must see one file system"),
     ):
         require_agreement(20, tmp_path)

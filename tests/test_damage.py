@@ -17,7 +17,7 @@ from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config
 from jaxvae.logbook import METRICS, Logbook, read_metrics
 from jaxvae.run import CHECKPOINTS, CONFIG, stored_config
-from jaxvae.sealed import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 
 def truncate(path):

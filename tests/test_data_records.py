@@ -22,7 +22,7 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.records import Records, decoder
 from jaxvae.data.tfds import prepared_folder
 from jaxvae.experiment import check_against
-from jaxvae.layout import Layout
+from jaxvae.runtime.sharding import Layout
 from jaxvae.verdict import check_numbers
 
 COUNT = 60

@@ -71,7 +71,7 @@ def test_a_save_that_fails_leaves_the_one_before_it_and_no_half(tmp_path):
     with Saver(tmp_path) as saver:
         saver.save(1, {"w": jnp.ones(3)})
     target = tmp_path / "2"
-    full = mock.patch("jaxvae.storage.os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    full = mock.patch("jaxvae.runtime.files.os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
     with full, Saver(tmp_path) as saver:
         saver.save(2, {"w": jnp.ones(3)})
         with pytest.raises(OSError, match="No space"):

@@ -23,11 +23,11 @@ from jaxvae.data.pipeline import Resident
 from jaxvae.ensemble import common_step, take_seats, take_steps, train_and_evaluate_members
 from jaxvae.ensemble import start as start_members
 from jaxvae.experiment import set_up
-from jaxvae.interrupt import Interrupted
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.members import members_of
 from jaxvae.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
 
@@ -213,7 +213,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     engine = vmapped.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     with (
         mock.patch("jaxvae.rollback.MOST_SKIPS", 6),
-        mock.patch("jaxvae.progress.Progress.say", lambda _, text: said.append(text)),
+        mock.patch("jaxvae.runtime.console.Progress.say", lambda _, text: said.append(text)),
     ):
         states = take_steps(seats, engine, quiet)
     assert [int(state.guard.skipped) for state in states] == [0, 29]

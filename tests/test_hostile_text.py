@@ -10,9 +10,10 @@ from made_sets import noise, png
 from photo_folders import write
 from test_report import CONFIG, ENVIRONMENT, RESULTS, Page
 
-from jaxvae import report, terminal
+from jaxvae import report
 from jaxvae.cli import main
-from jaxvae.progress import Progress
+from jaxvae.runtime import console
+from jaxvae.runtime.console import Progress
 
 NAMES = [
     "[red]",
@@ -46,7 +47,7 @@ def test_class_names_are_shown_whole_and_move_no_cursor(tmp_path, capsys):
 
 def test_what_a_terminal_cannot_encode_is_written_out(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    terminal.show("né \ud800 π", stream)
+    console.show("né \ud800 π", stream)
     stream.seek(0)
     assert stream.read() == "n\\xe9 \\ud800 \\u03c0\n"
 
@@ -57,7 +58,7 @@ def test_the_bar_takes_no_text_for_its_markup(monkeypatch):
         for text in NAMES:
             bar.bar.console.file = stream = io.StringIO()
             bar.say(text)
-            assert terminal.printable(text) in stream.getvalue()
+            assert console.printable(text) in stream.getvalue()
 
 
 VALUES = [None, [], {}, -(10**400), "\ud800\0\x1b[2J", {"value": []}, "<b>&'\""]

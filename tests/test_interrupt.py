@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from jaxvae import interrupt
-from jaxvae.interrupt import interruptible, stoppable
+from jaxvae.runtime import signals
+from jaxvae.runtime.signals import interruptible, stoppable
 
 STUCK = """
 import ctypes, os, signal, sys, threading
@@ -86,12 +86,12 @@ def test_a_second_signal_while_saving_ends_at_once():
 
 
 def test_the_old_handlers_come_back_and_no_thread_stays():
-    before = [signal.getsignal(each) for each in interrupt.SIGNALS]
+    before = [signal.getsignal(each) for each in signals.SIGNALS]
     threads = threading.active_count()
     with stoppable(), interruptible() as noted:
-        interrupt.heard_again()
+        signals.heard_again()
         signal.raise_signal(signal.SIGTERM)
-        interrupt.noticed.set()
+        signals.noticed.set()
     assert noted == [signal.SIGTERM]
-    assert [signal.getsignal(each) for each in interrupt.SIGNALS] == before
+    assert [signal.getsignal(each) for each in signals.SIGNALS] == before
     assert threading.active_count() == threads

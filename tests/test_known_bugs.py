@@ -31,12 +31,12 @@ from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.evaluate.bounds import make_evaluate, make_log_likelihood, summarize
 from jaxvae.experiment import set_up
-from jaxvae.layout import one_device
 from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
 from jaxvae.objective.aggregate_posterior import own, stratified
 from jaxvae.run import abstract_state, first_state
+from jaxvae.runtime.sharding import one_device
 from jaxvae.terms import example_keys
 
 

@@ -18,10 +18,10 @@ from jaxvae.checkpoint import Saver, restore
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import binarize
 from jaxvae.engine import ENGINES, ONE_DEVICE, SYNC_EVERY, choose_engine
-from jaxvae.layout import LEAST_CUT, all_devices, one_device
 from jaxvae.model import decoder, encoder, posterior, prior
 from jaxvae.model.codebook import vq
 from jaxvae.objective import Loss, Objective, elbo, reconstruction
+from jaxvae.runtime.sharding import LEAST_CUT, all_devices, one_device
 from jaxvae.step import init_state, make_train_step, mean_over
 from jaxvae.terms import example_keys
 

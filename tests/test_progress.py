@@ -2,14 +2,14 @@
 
 import pytest
 
-from jaxvae.progress import Progress
+from jaxvae.runtime.console import Progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is set by hand."""
     times = [0.0]
-    monkeypatch.setattr("jaxvae.progress.time.perf_counter", lambda: times[0])
+    monkeypatch.setattr("jaxvae.runtime.console.time.perf_counter", lambda: times[0])
     return times
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxvae import report
 from jaxvae.report import captions
 from jaxvae.report.page import measured
-from jaxvae.sealed import DIGEST, read_json, write_json
+from jaxvae.runtime.files import DIGEST, read_json, write_json
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}

@@ -22,9 +22,9 @@ from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.diagnosis import Finding
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
-from jaxvae.interrupt import Interrupted
 from jaxvae.loop import claim, next_stop, take_steps
 from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state, first_state
+from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import State
 
 IMAGES = grey_images(40)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import environment, zoo
+from jaxvae import zoo
 from jaxvae.build import build
 from jaxvae.config import Config
 from jaxvae.finished import read
 from jaxvae.peers import PYTHAE
-from jaxvae.sealed import read_json, write_json
+from jaxvae.runtime import environment
+from jaxvae.runtime.files import read_json, write_json
 
 OLD = Path(__file__).parent / "old_runs"  # finished runs, of 60 and of 40 steps
 VAE, VQ = OLD / "manifest_2_digits", OLD / "manifest_2_vq"

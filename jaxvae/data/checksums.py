@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae.sealed import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 CHECKED = 1.0  # GB that are read whenever a folder is opened, in about a third of a second
 BLOCK = 2**24  # bytes that have a checksum of their own

@@ -22,7 +22,7 @@ from jaxvae.data.dataset import Split
 from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
 from jaxvae.data.records import Records
-from jaxvae.layout import Layout, one_device
+from jaxvae.runtime.sharding import Layout, one_device
 
 AHEAD = 4  # batches made ready before the step that asks for one
 

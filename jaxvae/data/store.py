@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jaxvae import storage
+from jaxvae.runtime import files
 
 _SCRATCH = ".building-"
 _LOCK = ".lock"  # held while a scratch folder is in use: whoever is killed lets go of it
@@ -81,7 +81,7 @@ def build_once(target: Path, build: Callable[[Path], Path]) -> None:
             _sync(folder)
             _publish(folder, target)
         except Exception as error:
-            if (number := storage.full(error)) is None:
+            if (number := files.full(error)) is None:
                 raise
             raise _unwritable(target, number) from error
 
@@ -143,7 +143,7 @@ def _hold(path: Path, flags: int = 0) -> int | None:
         descriptor = os.open(path, os.O_RDWR | flags)
     except FileNotFoundError:
         return None
-    held = storage.held(descriptor)
+    held = files.held(descriptor)
     ours = bool(flags) if held is None else held  # without locks nobody can hold one, or sweep
     if ours and os.fstat(descriptor).st_nlink > 0:  # else it was swept before we held it
         return descriptor

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from jaxvae.explorer.guard import App
-from jaxvae.interrupt import interruptible, noticed
+from jaxvae.runtime.signals import interruptible, noticed
 
 LOOPBACK = "127.0.0.1"
 GOODBYE = 1  # seconds that answers under way are given at the end

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from jaxvae.report import captions, embedded, interactive, page, scoreboard
-from jaxvae.sealed import DamagedFile, read_json
+from jaxvae.runtime.files import DamagedFile, read_json
 
 REPORT = "report.html"
 WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxvae.explorer.answers import warm
 from jaxvae.explorer.known import know
-from jaxvae.terminal import show
+from jaxvae.runtime.console import show
 from jaxvae.verbs.opened import opened
 
 EXTRA = ("starlette", "uvicorn")

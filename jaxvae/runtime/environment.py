@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae.sealed import read_json, write_json
+from jaxvae.runtime.files import read_json, write_json
 
 VERSION = 1
 ENVIRONMENT = "environment.json"

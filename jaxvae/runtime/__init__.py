@@ -1,0 +1,1 @@
+"""The machine: devices and processes, files, signals, the terminal, the software environment."""
