@@ -172,8 +172,8 @@ def costs(options, n: int = 2048) -> dict[str, float]:
     from jax import random
 
     from jaxvae.data.pipeline import Streaming
-    from jaxvae.data.tfds import open_builder, read_split
-    from jaxvae.data.workers import Workers
+    from jaxvae.data.tfds.open import open_builder, read_split
+    from jaxvae.data.tfds.workers import Workers
     from jaxvae.run import first_state
 
     builder = open_builder("quarter", options.scratch)

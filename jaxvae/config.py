@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import MOST, fits, require, shown
-from jaxvae.data.cache import DECODED_LIMIT
+from jaxvae.data.tfds.decode import DECODED_LIMIT
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 VERSION = 1

@@ -17,7 +17,7 @@ from jaxvae.build import Parts, build, check_numbers
 from jaxvae.config import Config, several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
-from jaxvae.data.records import Records
+from jaxvae.data.tfds.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate.aggregate_posterior import make_codes
 from jaxvae.evaluate.bounds import make_evaluate

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae.build import build
-from jaxvae.data.order import order
-from jaxvae.data.pipeline import Resident, take_batch
+from jaxvae.data.pipeline import Resident, order, take_batch
 from jaxvae.engine import has_convolutions
 from jaxvae.experiment import Experiment
 from jaxvae.members import Member

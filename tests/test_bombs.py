@@ -14,8 +14,9 @@ import pytest
 from made_sets import noise, png
 from photo_folders import one, opened, pack, saved, write
 
-from jaxvae.data import numpy_files, store
+from jaxvae.data.cache import folders
 from jaxvae.data.dataset import open_data
+from jaxvae.data.files import numpy_files
 
 IMAGES, LABELS = noise(6, (5, 4, 3))
 MOST = 20e6  # bytes: what a refusal may take; the bombs hold from 64 MB to exabytes
@@ -131,7 +132,7 @@ def test_a_member_whose_declared_size_lies_is_read_no_further(tmp_path):
 
 
 def test_a_set_that_unpacks_to_more_than_the_disk_has_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: SimpleNamespace(free=60 * 2**20))
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda folder: SimpleNamespace(free=60 * 2**20))
     refused(npz(tmp_path / "a.npz", images=(head((64, 1024, 1024)), 64)), "GB decoded, but .* GB free")
 
 

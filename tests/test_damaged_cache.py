@@ -15,10 +15,10 @@ import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own
 
-from jaxvae.data import checksums, decoded, store
-from jaxvae.data.cache import load
+from jaxvae.data.cache import arrays, checksums, folders
 from jaxvae.data.dataset import open_data
-from jaxvae.data.tfds import prepared_folder
+from jaxvae.data.tfds.decode import load
+from jaxvae.data.tfds.open import prepared_folder
 
 IMAGES, LABELS = noise(40, (5, 4, 3))
 
@@ -179,7 +179,7 @@ def test_damaged_records_are_an_error_that_names_the_file_and_what_to_do(sources
 
 BUILDER = """
 import hashlib, sys
-import jaxvae.data.numpy_files as files
+import jaxvae.data.files.numpy_files as files
 copy = files.copy_arrays
 files.copy_arrays = lambda *given: (copy(*given), print("building", flush=True), sys.stdin.readline())[0]
 from jaxvae.data.dataset import open_data
@@ -234,14 +234,14 @@ def test_processes_that_find_damage_at_once_build_at_once_and_see_the_same_bits(
 
 
 def test_a_set_that_another_process_takes_away_before_it_is_opened_is_built_again(sources, cache_folder, monkeypatch):
-    whole, cached = contents(opened("npz:a.npz", sources)), decoded.cached
+    whole, cached = contents(opened("npz:a.npz", sources)), arrays.cached
 
     def taken_away(*given):
-        monkeypatch.setattr(decoded, "cached", cached)
+        monkeypatch.setattr(arrays, "cached", cached)
         shutil.rmtree(cached(*given))
         return given[0]
 
-    monkeypatch.setattr(decoded, "cached", taken_away)
+    monkeypatch.setattr(arrays, "cached", taken_away)
     assert contents(opened("npz:a.npz", sources)) == whole
 
 
@@ -295,8 +295,8 @@ def test_a_full_and_a_read_only_disk_are_said_and_the_run_goes_on_without_a_cach
 @pytest.fixture
 def nothing_borrowed(monkeypatch, tmp_path):
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(store, "_borrowed", {})
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(folders, "_borrowed", {})
 
 
 @pytest.mark.parametrize("most", [0, 2e9])
@@ -304,12 +304,12 @@ def test_a_disk_that_fills_while_a_set_is_written_leaves_nothing_half_written(
     most, sources, cache_folder, monkeypatch, nothing_borrowed
 ):
     """ENOSPC at the last moment: where the temporary folder may not be taken, one message; else the run goes on."""
-    monkeypatch.setattr(store, "_MOST_BORROWED", most)
+    monkeypatch.setattr(folders, "_MOST_BORROWED", most)
 
     def full(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store, "_sync", full)
+    monkeypatch.setattr(folders, "_sync", full)
     if most:
         said = []
         assert len(opened("npz:a.npz", sources, said.append).splits["train"]) == 36
@@ -330,8 +330,8 @@ def test_a_file_in_the_way_of_the_cache_is_named(tmp_path, monkeypatch, sources,
     assert contents(opened("npz:a.npz", sources, said.append))
     assert f"cannot write into {tmp_path / 'file' / 'decoded'} (Not a directory)" in said[-1]
     assert (tmp_path / "file").read_text() == ""
-    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path / "file"))
-    store._borrowed.clear()
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path / "file"))
+    folders._borrowed.clear()
     with pytest.raises(ValueError, match=r"cannot write into .*file.*JAXVAE_CACHE"):
         opened("npz:a.npz", sources)
 

@@ -9,9 +9,10 @@ import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own, prepare_stock
 
-from jaxvae.data import cache, store
-from jaxvae.data.cache import load
-from jaxvae.data.tfds import open_builder, read_split
+from jaxvae.data.cache import folders
+from jaxvae.data.tfds import decode
+from jaxvae.data.tfds.decode import load
+from jaxvae.data.tfds.open import open_builder, read_split
 
 TRAIN = 2100  # two full chunks and a part of one
 
@@ -65,14 +66,14 @@ def test_a_second_load_decodes_nothing_and_imports_no_tfds(data_dir):
     assert contents(load("kmnist", data_dir, log=lines.append)) == contents(first)
     assert lines == []
     code = (
-        "import sys, jaxvae.data.cache as c; c.load('kmnist', sys.argv[1])\n"
+        "import sys, jaxvae.data.tfds.decode as c; c.load('kmnist', sys.argv[1])\n"
         "assert 'tensorflow_datasets' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code, str(data_dir)], check=True)
 
 
 def test_the_log_tells_how_far_it_is(data_dir, monkeypatch):
-    monkeypatch.setattr(cache, "_CHUNKS_PER_LINE", 2)
+    monkeypatch.setattr(decode, "_CHUNKS_PER_LINE", 2)
     lines = []
     load("kmnist", data_dir, log=lines.append)
     assert lines[:3] == [f"decoding kmnist train: {count} of 2,100" for count in ("0", "2,000", "2,100")]
@@ -111,7 +112,7 @@ def test_the_fingerprint_covers_descriptions_and_the_names_and_sizes_of_records(
         folder.mkdir()
         for name, text in ({"info": "[1]", "records": "abc"} | files).items():
             (folder / f"{name}{'.json' if name == 'info' else ''}").write_text(text)
-        return cache.folder_fingerprint(folder)
+        return decode.folder_fingerprint(folder)
 
     assert fingerprint() == fingerprint() == fingerprint(**{".DS_Store": "noise"})
     changes = ({}, {"info": "[2]"}, {"records": "abcd"}, {"more": ""}, {"other": ""})
@@ -123,7 +124,7 @@ def test_an_interrupted_build_leaves_nothing_and_is_done_again(data_dir, cache_f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "fill", interrupt)
+        patch.setattr(decode, "fill", interrupt)
         with pytest.raises(KeyboardInterrupt):
             load("kmnist", data_dir)
     assert list((cache_folder / "decoded").iterdir()) == []
@@ -144,21 +145,21 @@ def test_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path):
     def build(text, rival=None):
         def inner(scratch):
             if rival:
-                store.build_once(tmp_path / "target", build(rival))
+                folders.build_once(tmp_path / "target", build(rival))
             (scratch / "whole").mkdir()
             (scratch / "whole" / "file").write_text(text)
             return scratch / "whole"
 
         return inner
 
-    store.build_once(tmp_path / "target", build("loser", rival="winner"))
+    folders.build_once(tmp_path / "target", build("loser", rival="winner"))
     assert (tmp_path / "target" / "file").read_text() == "winner"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 def test_two_processes_that_build_at_once_agree(cache_folder):
     code = (
-        "import hashlib, time, jaxvae.data.cache as c\n"
+        "import hashlib, time, jaxvae.data.tfds.decode as c\n"
         "write = c._write_split\n"
         "c._write_split = lambda *a: (write(*a), time.sleep(1.0))\n"  # both are in the build at the same time
         "lines = []\n"
@@ -214,10 +215,10 @@ def test_damaged_records_are_named_and_leave_no_cache(tmp_path, cache_folder):
 
 
 def test_where_the_cache_lies(monkeypatch, tmp_path):
-    assert store.cache_folder() == tmp_path / "cache"
+    assert folders.cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("JAXVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert store.cache_folder() == tmp_path / "xdg" / "jaxvae"
+    assert folders.cache_folder() == tmp_path / "xdg" / "jaxvae"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert store.cache_folder() == tmp_path / "home" / ".cache" / "jaxvae"
+    assert folders.cache_folder() == tmp_path / "home" / ".cache" / "jaxvae"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxvae.data import tfds as jaxvae_tfds
-from jaxvae.data.tfds import DIGITS_VERSION, open_builder, read_split
+from jaxvae.data.tfds import open as jaxvae_tfds
+from jaxvae.data.tfds.open import DIGITS_VERSION, open_builder, read_split
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_preparing_says_nothing_and_leaves_nothing_beside(tmp_path, monkeypatch,
 
 def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path))
-    from jaxvae.data.digits import Digits
+    from jaxvae.data.tfds.digits import Digits
 
     def interrupted(self, *arguments):
         yield 0, {"image": b"", "label": 0}
@@ -78,7 +78,7 @@ def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
 
 
 def test_the_module_can_be_imported_twice():
-    from jaxvae.data import digits
+    from jaxvae.data.tfds import digits
 
     assert str(importlib.reload(digits).Digits.VERSION) == DIGITS_VERSION
 
@@ -90,9 +90,9 @@ def test_an_unknown_version_of_digits_is_refused():
 
 def test_reading_needs_no_tensorflow_and_importing_not_even_tfds():
     lines = (
-        "import sys, jaxvae.data.cache, jaxvae.data.tfds",
+        "import sys, jaxvae.data.tfds.decode, jaxvae.data.tfds.open",
         "assert 'tensorflow_datasets' not in sys.modules",
-        "jaxvae.data.tfds.read_split(jaxvae.data.tfds.open_builder('digits'), 'test')[0]",
+        "jaxvae.data.tfds.open.read_split(jaxvae.data.tfds.open.open_builder('digits'), 'test')[0]",
         "assert 'tensorflow_datasets' in sys.modules and 'tensorflow' not in sys.modules",
     )
     child = [sys.executable, "-W", "error", "-c", "\n".join(lines)]

@@ -19,9 +19,10 @@ from made_sets import noise, png
 from photo_folders import COLOUR, GREY, found, one, opened, pack, saved, stored, write
 
 from jaxvae.cli import main
-from jaxvae.data import folder as folders
-from jaxvae.data import picture, store
+from jaxvae.data.cache import folders
 from jaxvae.data.dataset import open_data
+from jaxvae.data.files import image_decoding
+from jaxvae.data.files import image_folder as image_folders
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -211,7 +212,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(top, side, 
 
 
 def test_a_set_too_large_for_the_disk_is_refused_before_it_is_written(top, monkeypatch):
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 36 - 1))
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 36 - 1))
     with pytest.raises(ValueError, match=r"decoded, but .*cache has 0.0 GB free.*JAXVAE_CACHE"):
         opened(write(top, {"1.png": GREY[0]}))
 
@@ -260,7 +261,7 @@ def test_a_damaged_zip_and_a_file_that_is_none_are_named(tmp_path):
 
 
 def test_a_file_far_too_large_for_an_image_is_not_read(top, monkeypatch):
-    monkeypatch.setattr(folders, "_MOST_BYTES", 10)
+    monkeypatch.setattr(image_folders, "_MOST_BYTES", 10)
     with pytest.raises(ValueError, match=r"'1.png': the file has 0.0 GB"):
         one(top, GREY[0])
 
@@ -272,7 +273,7 @@ def test_a_second_time_nothing_is_decoded(top, tmp_path, monkeypatch):
     ):
         first, lines = opened(path, log=lambda line: None), []
         with monkeypatch.context() as patch:
-            patch.setattr(folders, "read_picture", None)
+            patch.setattr(image_folders, "read_picture", None)
             again = opened(path, log=lines.append)
         assert lines == []
         assert (found(first), first.fingerprint) == (found(again), again.fingerprint)
@@ -321,7 +322,7 @@ def test_a_damaged_cache_is_built_again(top, cache_folder, damage):
 def test_two_processes_at_once_agree(top, cache_folder):
     write(top, {f"{i % 2}/{i}.png": COLOUR[i] for i in range(8)})
     code = (
-        "import sys, time, jaxvae.data.folder as f; from jaxvae.data.dataset import open_data\n"
+        "import sys, time, jaxvae.data.files.image_folder as f; from jaxvae.data.dataset import open_data\n"
         "one = f.one_size; f.one_size = lambda *a: (time.sleep(0.5), one(*a))[1]\n"  # both are building
         "data = open_data('folder:' + sys.argv[1], None, 0)\n"
         "print(data.fingerprint, data.splits['train'].image.sum())"
@@ -349,5 +350,5 @@ def test_the_command_line_reads_a_folder(top, capsys):
 
 def test_every_suffix_is_of_a_format_that_is_opened():
     PIL.Image.init()
-    known = {suffix for suffix, form in PIL.Image.registered_extensions().items() if form in picture.FORMATS}
-    assert known >= picture.SUFFIXES
+    known = {suffix for suffix, form in PIL.Image.registered_extensions().items() if form in image_decoding.FORMATS}
+    assert known >= image_decoding.SUFFIXES

@@ -6,7 +6,7 @@ import pytest
 from made_sets import noise
 from photo_folders import COLOUR, GREY, one, opened, saved, stored, write
 
-from jaxvae.data import folder as folders
+from jaxvae.data.files import image_folder as folders
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 

@@ -11,8 +11,7 @@ from jax import random
 from small import SHAPE, grey_images, make_examples, make_split
 
 from jaxvae.data.dataset import from_arrays, make_splits
-from jaxvae.data.order import order
-from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, read_ahead
+from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, order, read_ahead
 from jaxvae.data.prepare import Examples, binarize, coins, dequantize, grey, static
 from jaxvae.terms import example_keys
 

@@ -15,12 +15,13 @@ from jax import random
 from made_sets import noise, png, prepare_own
 
 from jaxvae.config import Config, Data, Train
-from jaxvae.data import pipeline, workers
+from jaxvae.data import pipeline
 from jaxvae.data.dataset import open_data
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
 from jaxvae.data.prepare import Examples
-from jaxvae.data.records import Records, decoder
-from jaxvae.data.tfds import prepared_folder
+from jaxvae.data.tfds import workers
+from jaxvae.data.tfds.open import prepared_folder
+from jaxvae.data.tfds.records import Records, decoder
 from jaxvae.experiment import check_against
 from jaxvae.runtime.sharding import Layout
 from jaxvae.verdict import check_numbers
@@ -240,8 +241,8 @@ def alive(pid):
 
 def test_a_worker_imports_no_jax():
     code = (
-        "import sys, numpy as np, jaxvae.data.workers as w\n"
-        "from jaxvae.data.tfds import prepared_folder\n"
+        "import sys, numpy as np, jaxvae.data.tfds.workers as w\n"
+        "from jaxvae.data.tfds.open import prepared_folder\n"
         "w.decoder(prepared_folder('digits'))('train', np.arange(2), np.empty((2, 8, 8, 1), np.uint8))\n"
         "assert not {'jax', 'grain', 'tensorflow'} & set(sys.modules)"
     )

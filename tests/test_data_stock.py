@@ -16,26 +16,26 @@ import tensorflow_datasets as tfds
 from made_sets import noise
 
 from jaxvae.cli import main
-from jaxvae.data import cache, stock
 from jaxvae.data.dataset import open_data
-from jaxvae.data.tfds import prepared_folder
+from jaxvae.data.tfds import decode, downloads
+from jaxvae.data.tfds.open import prepared_folder
 
 SIZES = {"train": 12, "test": 5}
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-FETCH = stock.fetch
+FETCH = downloads.fetch
 
 
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
     """Sets of some images, a cache of its own, and no way to a network."""
     monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(stock, "EXAMPLES", {name: SIZES for name in stock.FILES})
-    monkeypatch.setattr(stock, "fetch", lambda *arguments: pytest.fail("a download"))
+    monkeypatch.setattr(downloads, "EXAMPLES", {name: SIZES for name in downloads.FILES})
+    monkeypatch.setattr(downloads, "fetch", lambda *arguments: pytest.fail("a download"))
 
 
 def made(name):
     """{split: (images uint8 [N, H, W, C], labels)} of a small set."""
-    return {split: noise(n, stock.SHAPES[name], seed=n) for split, n in SIZES.items()}
+    return {split: noise(n, downloads.SHAPES[name], seed=n) for split, n in SIZES.items()}
 
 
 def idx(array):
@@ -46,7 +46,7 @@ def idx(array):
 def idx_files(arrays):
     files = {}
     for split, (images, labels) in arrays.items():
-        for file, array in zip(stock.IDX[split], (images[..., 0], labels.astype(np.uint8)), strict=True):
+        for file, array in zip(downloads.IDX[split], (images[..., 0], labels.astype(np.uint8)), strict=True):
             files[file] = gzip.compress(idx(array), mtime=0)
     return files
 
@@ -74,12 +74,12 @@ def tar(members):
 
 def original(name):
     """The original files of a small set, {name: content}."""
-    return {stock.CIFAR: tar(cifar_members(made(name)))} if name == "cifar10" else idx_files(made(name))
+    return {downloads.CIFAR: tar(cifar_members(made(name)))} if name == "cifar10" else idx_files(made(name))
 
 
 def register(monkeypatch, files, url="https://nowhere.invalid/"):
-    known = {f: stock.Registered(url + f, len(c), hashlib.sha256(c).hexdigest()) for f, c in files.items()}
-    monkeypatch.setattr(stock, "registered", lambda builder_class, name: known)
+    known = {f: downloads.Registered(url + f, len(c), hashlib.sha256(c).hexdigest()) for f, c in files.items()}
+    monkeypatch.setattr(downloads, "registered", lambda builder_class, name: known)
 
 
 def write(folder, files):
@@ -107,25 +107,25 @@ def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, mon
         source = tfds.data_source(name, split=split, data_dir=tmp_path / "sets", download=False)
         assert pairs([r["image"] for r in source], [r["label"] for r in source]) == pairs(images, labels)
         np.testing.assert_array_equal(chosen.image, [record["image"] for record in source])
-    assert (data.name, data.version, len(data.class_names)) == (name, stock.VERSIONS[name], 10)
+    assert (data.name, data.version, len(data.class_names)) == (name, downloads.VERSIONS[name], 10)
     assert lines[0] == f"preparing {name} in {tmp_path / 'sets' / name / data.version}: 17 images"
     if name == "cifar10":
         assert data.class_names == tuple(NAMES)
         assert sorted(r["id"] for r in source) == [f"test_{i:05}".encode() for i in range(5)]
     assert [path.name for path in (tmp_path / "sets" / name).iterdir()] == [data.version]  # nothing left beside
-    monkeypatch.setattr(stock, "write_records", None)
+    monkeypatch.setattr(downloads, "write_records", None)
     assert prepared_folder(name, tmp_path / "sets").name == data.version
 
 
 def test_what_tfds_knows_of_the_files():
-    for name, files in stock.FILES.items():
+    for name, files in downloads.FILES.items():
         builder = tfds.builder_cls(name)
-        known = stock.registered(builder, name)
-        assert str(builder.VERSION) == stock.VERSIONS[name]
+        known = downloads.registered(builder, name)
+        assert str(builder.VERSION) == downloads.VERSIONS[name]
         assert list(known) == list(files)
         assert all(len(file.sha256) == 64 and file.size > 4000 for file in known.values())
         assert all(file.url.endswith("/" + name) for name, file in known.items())
-        assert builder(data_dir="nowhere").info.features["image"].shape == stock.SHAPES[name]
+        assert builder(data_dir="nowhere").info.features["image"].shape == downloads.SHAPES[name]
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_what_tfds_knows_of_the_files():
 def test_files_are_found_packed_and_unpacked_and_first_in_a_folder_of_the_sets_name(rename, tmp_path, monkeypatch):
     files = idx_files(made("mnist"))
     register(monkeypatch, files)
-    known, lines = stock.registered(None, "mnist"), []
+    known, lines = downloads.registered(None, "mnist"), []
     packed = rename("x.gz").endswith(".gz")
     given = {rename(name): content if packed else gzip.decompress(content) for name, content in files.items()}
     write(tmp_path, {name: b"of another set" for name in given})
     write(tmp_path / "mnist", given)
-    found = {file: stock.found_file(file, known[file], "mnist", tmp_path, lines.append) for file in known}
-    arrays = stock.read_idx_files(found)
-    stock.check_arrays("mnist", arrays)
+    found = {file: downloads.found_file(file, known[file], "mnist", tmp_path, lines.append) for file in known}
+    arrays = downloads.read_idx_files(found)
+    downloads.check_arrays("mnist", arrays)
     np.testing.assert_array_equal(arrays["train"][0], made("mnist")["train"][0])
     np.testing.assert_array_equal(arrays["test"][1], made("mnist")["test"][1])
     assert ("no sha256 is known" in "".join(lines)) is not packed
@@ -155,7 +155,7 @@ def test_files_are_found_packed_and_unpacked_and_first_in_a_folder_of_the_sets_n
 
 def test_cifar_may_be_unpacked(tmp_path):
     write(tmp_path, cifar_members(made("cifar10")))
-    arrays, names = stock.read_cifar(tmp_path)
+    arrays, names = downloads.read_cifar(tmp_path)
     images, labels = made("cifar10")["train"]
     assert pairs(*arrays["train"]) == pairs(images, labels)
     assert names == tuple(NAMES)
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_idx_is_refused(tmp_path, content, words):
     path = tmp_path / ("images.gz" if packed else "images")
     path.write_bytes(content)
     with pytest.raises(ValueError, match=words):
-        stock.read_idx(path)
+        downloads.read_idx(path)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_a_file_that_is_no_idx_is_refused(tmp_path, content, words):
 )
 def test_arrays_of_another_form_are_refused(change, words):
     arrays = made("mnist")
-    stock.check_arrays("mnist", arrays)
+    downloads.check_arrays("mnist", arrays)
     with pytest.raises(ValueError, match=words):
-        stock.check_arrays("mnist", arrays | {"train": change(*arrays["train"])})
+        downloads.check_arrays("mnist", arrays | {"train": change(*arrays["train"])})
 
 
 def test_a_damaged_tar_is_refused(tmp_path):
@@ -237,20 +237,20 @@ def test_a_damaged_tar_is_refused(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=words):
-            stock.read_cifar(tmp_path / name)
+            downloads.read_cifar(tmp_path / name)
 
 
 def test_without_a_network_the_message_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch, capsys):
     def offline(*arguments):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(stock, "fetch", offline)
+    monkeypatch.setattr(downloads, "fetch", offline)
     assert main(["data", "mnist", "--data_dir", str(tmp_path)]) == 2
     captured = capsys.readouterr()
     assert "mnist is not prepared in" in captured.out
     assert "fetching 4 files (11.6 MB)" in captured.out
     assert captured.err.startswith("error: cannot download mnist: ConnectionError: no route to host")
-    for file in stock.FILES["mnist"]:
+    for file in downloads.FILES["mnist"]:
         assert f"https://storage.googleapis.com/cvdf-datasets/mnist/{file}" in captured.err
     assert "name that as data.manual_dir (--manual_dir of `jaxvae data mnist`)" in captured.err
     assert str(tmp_path / "mnist") in captured.err
@@ -266,7 +266,7 @@ def server(tmp_path, monkeypatch):
             asked.append(f"{self.command} {self.path}")
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(stock, "fetch", FETCH)
+    monkeypatch.setattr(downloads, "fetch", FETCH)
     handler = functools.partial(Quiet, directory=str(write(tmp_path / "served", {})))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.05,))
@@ -296,7 +296,7 @@ def test_files_are_downloaded_verified_and_not_fetched_twice(tmp_path, monkeypat
 def test_without_a_server_it_gives_up_at_once(tmp_path, monkeypatch, server):
     register(monkeypatch, original("mnist"), "http://127.0.0.1:9/")
     with pytest.raises(ValueError, match=r"cannot download mnist: ConnectionError: .*\nThe files are\n  http://127"):
-        stock.prepare("mnist", tmp_path, None, lambda line: None)
+        downloads.prepare("mnist", tmp_path, None, lambda line: None)
 
 
 def test_a_set_prepared_otherwise_is_prepared_elsewhere_and_another_version_not_at_all(tmp_path):
@@ -313,7 +313,7 @@ def test_a_set_prepared_otherwise_is_prepared_elsewhere_and_another_version_not_
 
 def test_a_set_that_needs_tensorflow_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"pip install 'jaxvae\[tf\]'"):
-        cache.load("celeb_a", tmp_path)
+        decode.load("celeb_a", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):

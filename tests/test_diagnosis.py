@@ -13,7 +13,7 @@ from jax import random
 from small import make_examples, make_split, make_vae
 
 from jaxvae.data.corrupt import Corrupted, Corruption
-from jaxvae.data.order import order
+from jaxvae.data.pipeline import order
 from jaxvae.data.prepare import Prepare, grey
 from jaxvae.diagnosis import diagnose, look
 from jaxvae.model import likelihood, vae

@@ -22,8 +22,8 @@ import jaxvae
 from jaxvae import config as configs
 from jaxvae import figures
 from jaxvae.config import Config
-from jaxvae.data import descriptions
-from jaxvae.data.cache import load
+from jaxvae.data.tfds import metadata
+from jaxvae.data.tfds.decode import load
 
 PACKAGE = Path(jaxvae.__file__).parent
 IMAGES, LABELS = noise(6, (5, 4, 3))
@@ -332,9 +332,9 @@ def test_tfds_own_features_pass():
         "mask": tfds.features.LabeledImage(labels=["a"], shape=(None, None, 1)),
     }
     content = tfds.features.FeaturesDict(own).to_json()
-    named = [value for key, value in descriptions.pairs(content) if key in descriptions._CLASSES and type(value) is str]
+    named = [value for key, value in metadata.pairs(content) if key in metadata._CLASSES and type(value) is str]
     assert len(named) >= 6
-    assert all(descriptions._CLASS.fullmatch(name) for name in named)
+    assert all(metadata._CLASS.fullmatch(name) for name in named)
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 5\n%%EndComments\nshowpage\n%%EOF\n"

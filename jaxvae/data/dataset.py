@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvae.data import cache
-from jaxvae.data.arrays import check_agreement, checked_images, fingerprint
-from jaxvae.data.cache import DECODED_LIMIT
-from jaxvae.data.checksums import CHECKED
-from jaxvae.data.decoded import Pictures
-from jaxvae.data.workers import default_count
+from jaxvae.data.cache.arrays import Pictures
+from jaxvae.data.cache.checksums import CHECKED
+from jaxvae.data.files.arrays import check_agreement, checked_images, fingerprint
+from jaxvae.data.tfds import decode
+from jaxvae.data.tfds.decode import DECODED_LIMIT
+from jaxvae.data.tfds.workers import default_count
 
 # the held out images are the same in every run, whatever train.seed is: they are part of the protocol
 VALIDATION_SEED = 0
@@ -30,7 +30,7 @@ OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data be
 class Split:
     """`rows [n]` of the stored `image` uint8 [N, *X] and `label`: int32 [N], float32 vectors [N, C], or None.
 
-    `image` is an array, or decodes whatever rows it is indexed with (`jaxvae.data.records.Records`).
+    `image` is an array, or decodes whatever rows it is indexed with (`jaxvae.data.tfds.records.Records`).
     An example's `index` is `offset` + row: unique over all splits, so that no two examples share their randomness.
     """
 
@@ -226,16 +226,16 @@ def open_data(
     say = log or (lambda line: None)
     where = Path(data_dir or ".").expanduser() / Path(path).expanduser()
     if kind == "folder":
-        from jaxvae.data.folder import load_folder
+        from jaxvae.data.files.image_folder import load_folder
 
         decoded = load_folder(name, where, size, channels, say, checked)
     elif kind in ("npz", "npy"):
-        from jaxvae.data import numpy_files
+        from jaxvae.data.files import numpy_files
 
         decoded = {"npz": numpy_files.load_npz, "npy": numpy_files.load_npy}[kind](name, where, say, checked)
     else:
         count = default_count() if workers is None else workers
-        decoded = cache.load(
+        decoded = decode.load(
             name, data_dir, manual_dir=manual_dir, log=log, limit=decoded_limit, workers=count, checked=checked
         )
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}

@@ -10,18 +10,17 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, lax
+from jax import Array, lax, random
 
 from jaxvae.data.dataset import Split
-from jaxvae.data.order import order
 from jaxvae.data.prepare import Examples
-from jaxvae.data.records import Records
+from jaxvae.data.tfds.records import Records
 from jaxvae.runtime.sharding import Layout, one_device
 
 AHEAD = 4  # batches made ready before the step that asks for one
@@ -158,3 +157,12 @@ def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
     if name != "auto":
         return name
     return "resident" if size < (free_bytes or 2**32) / 2 else "streaming"
+
+
+# MERGED
+
+
+@partial(jax.jit, static_argnums=2)
+def order(key: Array, epoch: Array | int, n: int) -> Array:
+    """A permutation of 0 .. n-1 for this epoch, int32 [n]: every example once, epochs independent."""
+    return random.permutation(random.fold_in(key, epoch), n)

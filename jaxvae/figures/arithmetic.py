@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
-from jaxvae.data.attributes import measures, unit
+from jaxvae.data.image_attributes import measures, unit
 from jaxvae.figures.attributes import HELD, at, some, taught
 from jaxvae.figures.known import FEWEST, Known, decoded, default_attribute, learned_and_held, spelled
 from jaxvae.figures.pictures import pictures

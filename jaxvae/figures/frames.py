@@ -7,7 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.data.numpy_files import mapped
+from jaxvae.data.files.numpy_files import mapped
 from jaxvae.data.prepare import unit
 
 FRAMES, CODES = "samples", "codes"  # folders of the run directory

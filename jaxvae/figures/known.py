@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jax import random
 
-from jaxvae.data import attributes, columns
-from jaxvae.data.columns import Columns, Groups, OwnColumns
+from jaxvae.data import attribute_columns, image_attributes
+from jaxvae.data.attribute_columns import Columns, Groups, OwnColumns
 from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject
 
@@ -28,7 +28,7 @@ class Known(NamedTuple):
     positions: np.ndarray
     images: np.ndarray
     codes: np.ndarray
-    columns: Columns
+    attribute_columns: Columns
     condition: np.ndarray | None
     words: tuple[str, ...] = ()
 
@@ -39,7 +39,7 @@ class Known(NamedTuple):
         if name not in self.columns:
             raise ValueError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
         try:
-            found = columns.groups(self.columns[name])
+            found = attribute_columns.groups(self.columns[name])
         except ValueError as error:
             raise ValueError(f"attribute {name!r}: {error}") from error
         if min(found.has.sum(), found.lacks.sum()) < FEWEST:
@@ -52,15 +52,17 @@ class Known(NamedTuple):
     def thresholds(self) -> dict[str, float]:
         """Of each attribute that not all images have alike, the value above which one has it."""
         varied = {name: values for name, values in self.columns.items() if np.ptp(values) > 0}
-        return {name: columns.groups(values).threshold for name, values in varied.items()}
+        return {name: attribute_columns.groups(values).threshold for name, values in varied.items()}
 
 
 def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Known:
     """All that is known of the images at these positions."""
     image, label, index = subject.split.take(positions)
-    shown = pictures(attributes.unit(image))
-    found = {name: measure.of(shown) for name, measure in attributes.measures(subject.data.shape).items()}
-    found |= columns.class_columns(label if subject.split.label is not None else None, subject.data.class_names)
+    shown = pictures(image_attributes.unit(image))
+    found = {name: measure.of(shown) for name, measure in image_attributes.measures(subject.data.shape).items()}
+    found |= attribute_columns.class_columns(
+        label if subject.split.label is not None else None, subject.data.class_names
+    )
     if own is not None:
         if taken := found.keys() & own.columns.keys():
             raise ValueError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
@@ -78,7 +80,7 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
         raise ValueError(
             "these are sequences without labels, of which no attribute is computed; bring your own: --columns FILE.csv."
         )
-    read = None if own is None else columns.read_columns(own, subject.data.splits, subject.name)
+    read = None if own is None else attribute_columns.read_columns(own, subject.data.splits, subject.name)
     training = dataclasses.replace(subject, name="train")
     apart = subject.name != "train" and (read is None or read.covers(training.split))
     source = training if apart else subject
@@ -100,7 +102,7 @@ def default_attribute(found: Known) -> str:
 
 def spelled(subject: Subject, names: Sequence[str]) -> list[str]:
     """The attributes as columns are named: label=airplane for label=0."""
-    return [columns.label_name(name, subject.data.class_names) for name in names]
+    return [attribute_columns.label_name(name, subject.data.class_names) for name in names]
 
 
 def decoded(found: Known, z: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import zlib
 
 import numpy as np
 
-from jaxvae.data.members import require_bounded
-from jaxvae.data.numpy_files import check_size, read_head
+from jaxvae.data.files.folder_layout import require_bounded
+from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.report import captions, page
 from jaxvae.report.embedded import Picture
 

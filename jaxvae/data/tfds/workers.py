@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.records import decoder
+from jaxvae.data.tfds.records import decoder
 
 MOST = 8  # workers by default
 
@@ -71,7 +71,7 @@ class Worker:
     def __init__(self, folder: Path):
         self.free = threading.Semaphore()
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jaxvae.data.workers", folder],
+            [sys.executable, "-P", "-m", "jaxvae.data.tfds.workers", folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

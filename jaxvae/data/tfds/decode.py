@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data import checksums
-from jaxvae.data.decoded import META, Decoded, Images, described, labels, open_or_build, write_header
-from jaxvae.data.records import Decode, Records, decoder, fill, has_label, read
-from jaxvae.data.store import cache_folder, require_space
-from jaxvae.data.tfds import open_builder, prepared_folder, read_split
-from jaxvae.data.workers import Workers
+from jaxvae.data.cache import checksums
+from jaxvae.data.cache.arrays import META, Decoded, Images, described, labels, open_or_build, write_header
+from jaxvae.data.cache.folders import cache_folder, require_space
+from jaxvae.data.tfds.open import open_builder, prepared_folder, read_split
+from jaxvae.data.tfds.records import Decode, Records, decoder, fill, has_label, read
+from jaxvae.data.tfds.workers import Workers
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -44,7 +44,7 @@ def load(
 ) -> Decoded:
     """Memory-map the decoded splits of `name`, decoding them first where that has not been done.
 
-    `name`, `data_dir` and `manual_dir` as for `jaxvae.data.tfds.prepared_folder`, which also lists the ValueErrors, as
+    `name`, `data_dir` and `manual_dir` as for `jaxvae.data.tfds.open.prepared_folder`, which also lists the ValueErrors, as
     `open_builder` does; `log` gets a line of text now and then while it decodes. A damaged or interrupted cache is
     built again; processes may load at once. Where all images are more than `limit` GB their splits are `Records`,
     decoded whenever they are indexed, by so many `workers` (0: in this process). In search of damage `checked` GB are

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
-from jaxvae.data import checksums
-from jaxvae.data.store import cached
+from jaxvae.data.cache import checksums
+from jaxvae.data.cache.folders import cached
 
 META = "meta.json"
 RETRIES = 5

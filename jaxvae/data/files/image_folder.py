@@ -17,11 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.checksums import CHECKED
-from jaxvae.data.decoded import Decoded, map_array, open_or_build, write_header
-from jaxvae.data.members import MOST_NAMED, Member, Say, arranged, folder_members, open_zip, stamp, zip_members
-from jaxvae.data.picture import bombs_refused, picture_size, read_picture
-from jaxvae.data.store import cache_folder, require_space
+from jaxvae.data.cache.arrays import Decoded, map_array, open_or_build, write_header
+from jaxvae.data.cache.checksums import CHECKED
+from jaxvae.data.cache.folders import cache_folder, require_space
+from jaxvae.data.files.folder_layout import (
+    MOST_NAMED,
+    Member,
+    Say,
+    arranged,
+    folder_members,
+    open_zip,
+    stamp,
+    zip_members,
+)
+from jaxvae.data.files.image_decoding import bombs_refused, picture_size, read_picture
 
 _CONVERSION = 1  # raise it when picture.py makes other pixels of the same files: caches are then built anew
 _CHUNK = 256

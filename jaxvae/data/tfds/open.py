@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxvae.data import checksums, descriptions, stock
-from jaxvae.data.store import cache_folder, cached
+from jaxvae.data.cache import checksums
+from jaxvae.data.cache.folders import cache_folder, cached
+from jaxvae.data.tfds import downloads, metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
     """Open a prepared folder as a TFDS builder."""
     import tensorflow_datasets as tfds
 
-    descriptions.check(folder)
+    metadata.check(folder)
     logging.getLogger("absl").addFilter(_worth_saying)
     # From the files alone: the builder's own code may be another version, or a package that is not installed here.
     try:
@@ -106,7 +107,7 @@ def prepared_folder(
 
     `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
     TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says; the sets
-    of `jaxvae.data.stock` are prepared there where TFDS has not, from the files in `manual_dir` or by download.
+    of `jaxvae.data.tfds.downloads` are prepared there where TFDS has not, from the files in `manual_dir` or by download.
     Raises ValueError for a name that is unknown, not prepared, or prepared in a format other than array_record.
     """
     match = _NAME.fullmatch(name)
@@ -117,8 +118,8 @@ def prepared_folder(
         return _digits_folder(version, log)
     root = _data_folder(data_dir)
     versions = _prepared_versions(root / dataset)
-    if not versions and dataset in stock.FILES and version in (None, stock.VERSIONS[dataset]):
-        return stock.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, log)
+    if not versions and dataset in downloads.FILES and version in (None, downloads.VERSIONS[dataset]):
+        return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, log)
     if not versions or version not in (None, *versions):
         raise _not_prepared(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
@@ -147,7 +148,7 @@ def _digits_damage(folder: Path) -> str | None:
 def _prepare_digits(scratch: Path) -> Path:
     import tensorflow_datasets as tfds
 
-    from jaxvae.data.digits import Digits
+    from jaxvae.data.tfds.digits import Digits
 
     builder = Digits(data_dir=scratch, file_format="array_record")
     # TFDS announces a download and draws bars, for one second of work without any network.
@@ -171,7 +172,7 @@ def _prepared_versions(folder: Path) -> list[str]:
 
 
 def _check_format(dataset: str, root: Path, folder: Path) -> None:
-    info = descriptions.read(folder / "dataset_info.json")
+    info = metadata.read(folder / "dataset_info.json")
     found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
     if "array_record" not in found:
         raise ValueError(
@@ -234,7 +235,7 @@ def _readable_name(folder: Path, root: Path) -> str:
 
 def _recipe(name: str, root: Path) -> str:
     dataset = name.partition(":")[0]
-    if dataset in stock.FILES:
+    if dataset in downloads.FILES:
         return f"  jaxvae data {dataset} --data_dir {root}    # from the internet, or with --manual_dir FOLDER"
     return (
         f"  pip install 'jaxvae[tf]'    # TFDS's own preparation of most sets needs TensorFlow; reading does not\n"

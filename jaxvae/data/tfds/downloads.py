@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.store import build_once
+from jaxvae.data.cache.folders import build_once
 
 IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),

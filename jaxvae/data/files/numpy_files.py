@@ -21,11 +21,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from jaxvae.data.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
-from jaxvae.data.checksums import CHECKED
-from jaxvae.data.decoded import Decoded, Images, map_array, open_or_build, write_header
-from jaxvae.data.members import require_bounded
-from jaxvae.data.store import cache_folder, require_space
+from jaxvae.data.cache.arrays import Decoded, Images, map_array, open_or_build, write_header
+from jaxvae.data.cache.checksums import CHECKED
+from jaxvae.data.cache.folders import cache_folder, require_space
+from jaxvae.data.files.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
+from jaxvae.data.files.folder_layout import require_bounded
 
 _MOST_LABELS = 2**30  # bytes
 _IMAGES = ("images", "image", "imgs", "x", "data")

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.picture import SUFFIXES
+from jaxvae.data.files.image_decoding import SUFFIXES
 
 MOST_NAMED = 5  # files or classes named in one message
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data.tfds import open_folder, read_split
+from jaxvae.data.tfds.open import open_folder, read_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

@@ -1,0 +1,1 @@
+"""The cache of decoded data: folders, arrays and their checksums."""
