@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxvae.build import register
     from jaxvae.config import Config
+    from jaxvae.config.build import register
     from jaxvae.ensemble import train_members
     from jaxvae.loop import train
     from jaxvae.run import load
@@ -24,7 +24,7 @@ __all__ = ["Config", "load", "register", "train", "train_members"]
 _HOMES = {
     "Config": "jaxvae.config",
     "load": "jaxvae.run",
-    "register": "jaxvae.build",
+    "register": "jaxvae.config.build",
     "train": "jaxvae.loop",
     "train_members": "jaxvae.ensemble",
 }

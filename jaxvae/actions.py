@@ -11,8 +11,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jaxvae.config import Config, several
-from jaxvae.configfile import config_file, read_config
+from jaxvae.config import Config
+from jaxvae.config.command_line import config_file, read_config
+from jaxvae.config.schema import several
 from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, heard_again
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from traceback import FrameSummary
 
-from jaxvae.userfile import of_file
+from jaxvae.config.user_file import of_file
 
 FAILED, MISTAKE = 1, 2
 HERE = Path(__file__).parent

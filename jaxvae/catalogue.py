@@ -9,9 +9,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxvae.build import TABLES, arguments_of, build, read
 from jaxvae.config import Config, Data, Model, Train
-from jaxvae.verdict import CHOICES, USUAL
+from jaxvae.config.build import TABLES, arguments_of, build, read
+from jaxvae.config.compatibility import CHOICES, USUAL
 
 SHAPE = (8, 8, 1)
 NUMBER = 1000  # of training examples, for objectives that depend on it

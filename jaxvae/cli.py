@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from jaxvae.blame import explained
-from jaxvae.configfile import PREFIX
+from jaxvae.config.command_line import PREFIX
 from jaxvae.options import check_options
 from jaxvae.parsers import make_parser
 from jaxvae.runtime.console import show

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae import config as configs
 from jaxvae.checkpoint import RESULTS
-from jaxvae.config import several
+from jaxvae.config import schema as configs
+from jaxvae.config.schema import several
 from jaxvae.finished import Finished, content, read
 from jaxvae.markdown import plain, table
 from jaxvae.report.page import measured, number

@@ -13,8 +13,9 @@ import jax
 from jax import Array, random
 
 from jaxvae import latent
-from jaxvae.build import Parts, build, check_numbers
-from jaxvae.config import Config, several
+from jaxvae.config import Config
+from jaxvae.config.build import Parts, build, check_numbers
+from jaxvae.config.schema import several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.tfds.records import Records

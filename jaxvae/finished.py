@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae import config as configs
 from jaxvae._checks import fits, shown
 from jaxvae.checkpoint import RESULTS
+from jaxvae.config import schema as configs
 from jaxvae.logbook import METRICS, TIMING
 from jaxvae.run import CONFIG, Run, load
 from jaxvae.runtime.environment import ENVIRONMENT

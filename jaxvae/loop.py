@@ -13,9 +13,9 @@ from typing import Any
 import jax
 
 from jaxvae import checkpoint, disk, events, figures, health, report, results
-from jaxvae import config as configs
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config
+from jaxvae.config import schema as configs
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from jaxvae.build import read, with_number
 from jaxvae.config import Config
+from jaxvae.config.build import read, with_number
+from jaxvae.config.compatibility import MOST_MEMBERS, check_numbers
+from jaxvae.config.sweep import Sweep
 from jaxvae.start import CLOSED_FORM
-from jaxvae.sweep import Sweep
-from jaxvae.verdict import MOST_MEMBERS, check_numbers
 
 ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 

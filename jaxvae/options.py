@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from jaxvae._checks import positive, require, shown, whole
-from jaxvae.config import SPLITS
+from jaxvae.config.schema import SPLITS
 
 RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
 RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}

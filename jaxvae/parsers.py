@@ -17,7 +17,7 @@ from jaxvae.actions import (
     sample_verb,
     train_verb,
 )
-from jaxvae.config import SPLITS
+from jaxvae.config.schema import SPLITS
 from jaxvae.options import named
 
 FILMS = "a folder for the films (default: RUN/explored)"

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.build import build
+from jaxvae.config.build import build
 from jaxvae.data.pipeline import Resident, order, take_batch
 from jaxvae.engine import has_convolutions
 from jaxvae.experiment import Experiment

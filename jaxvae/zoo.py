@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from jax import random
 
-from jaxvae import config as configs
 from jaxvae import figures, plots
 from jaxvae.actions import prepare_jax
 from jaxvae.cli import guarded
 from jaxvae.config import Config
-from jaxvae.configfile import read_config
+from jaxvae.config import schema as configs
+from jaxvae.config.command_line import read_config
 from jaxvae.finished import Finished, read
 from jaxvae.markdown import code, plain, table
 from jaxvae.options import named, require_out

@@ -8,8 +8,8 @@ import numpy as np
 from jax import random
 from small import grey_images
 
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
 from jaxvae.explorer.known import know
 from jaxvae.figures.subject import Subject

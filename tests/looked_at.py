@@ -5,8 +5,8 @@ import numpy as np
 from jax import random
 from small import grey_images
 
-from jaxvae.build import build
 from jaxvae.config import Config, Model
+from jaxvae.config.build import build
 from jaxvae.data.dataset import open_data
 from jaxvae.figures.subject import Subject
 from jaxvae.run import Run, first_state, variables_of

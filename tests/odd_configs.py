@@ -11,9 +11,9 @@ from jax import random
 
 from jaxvae import figures, loop
 from jaxvae.blame import is_refusal
-from jaxvae.build import TABLES, build
 from jaxvae.catalogue import EXAMPLES, config_of
-from jaxvae.config import field_kinds, several
+from jaxvae.config.build import TABLES, build
+from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and_distortion
 from jaxvae.members import members_of

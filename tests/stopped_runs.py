@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import checkpoint
-from jaxvae import config as configs
-from jaxvae.build import build
+from jaxvae.config import schema as configs
+from jaxvae.config.build import build
 from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT
 

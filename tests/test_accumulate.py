@@ -13,8 +13,8 @@ from jax import lax, random
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from small import make_examples
 
-from jaxvae.build import TABLES, build
 from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config.build import TABLES, build
 from jaxvae.engine import choose_engine
 from jaxvae.objective import elbo
 from jaxvae.run import first_state

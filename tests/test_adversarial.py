@@ -9,8 +9,8 @@ from jax import lax, random
 from small import init, make_vae, ones_and_zeros
 from test_aggregate import alone, level_of, terms_of
 
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config.build import build
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, factor, gan
 from jaxvae.objective.adversarial import coordinates_permuted

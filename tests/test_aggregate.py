@@ -11,8 +11,8 @@ import scipy.stats
 from jax import random
 from small import init, make_split, make_vae, ones_and_zeros
 
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config.build import build
 from jaxvae.data.pipeline import Streaming
 from jaxvae.distributions import Normal
 from jaxvae.engine import ENGINES

@@ -17,8 +17,8 @@ from jax import random
 
 import jaxvae
 from jaxvae import loop
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Evaluate, Model, Train
+from jaxvae.config.build import build
 from jaxvae.data.dataset import DataSet, from_arrays
 from jaxvae.run import Run, abstract_state, variables_of
 

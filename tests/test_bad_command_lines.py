@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxvae import actions, benchmark, blame
-from jaxvae.build import build
 from jaxvae.cli import guarded, main
-from jaxvae.config import field_kinds
-from jaxvae.configfile import read_config
+from jaxvae.config.build import build
+from jaxvae.config.command_line import read_config
+from jaxvae.config.schema import field_kinds
 from jaxvae.data import dataset
 from jaxvae.model import layers
 from jaxvae.run import abstract_state

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from jaxvae import experiment
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Train
+from jaxvae.config.build import build
 from jaxvae.members import members_of
 from jaxvae.runtime.sharding import one_device
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import make_examples, make_vae
 
-from jaxvae import build as builder
-from jaxvae.build import build, read, register
 from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config import build as builder
+from jaxvae.config.build import build, read, register
 from jaxvae.model import decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import ConvEncoder, MLPEncoder

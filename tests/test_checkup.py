@@ -11,8 +11,8 @@ from jax import random
 from scipy.integrate import quad
 from small import SHAPE, make_split
 
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Examples, Prepare
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxvae import checkpoint
-from jaxvae.configfile import read_config
+from jaxvae.config.command_line import read_config
 from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS

@@ -7,10 +7,10 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from jaxvae import config as configs
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Evaluate, Train
-from jaxvae.configfile import read_config
+from jaxvae.config import schema as configs
+from jaxvae.config.build import build
+from jaxvae.config.command_line import read_config
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from jaxvae import checkpoint, results
-from jaxvae import config as configs
 from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config
+from jaxvae.config import schema as configs
 from jaxvae.logbook import METRICS, Logbook, read_metrics
 from jaxvae.run import CHECKPOINTS, CONFIG, stored_config
 from jaxvae.runtime.files import DamagedFile, read_json, write_json

@@ -15,6 +15,7 @@ from jax import random
 from made_sets import noise, png, prepare_own
 
 from jaxvae.config import Config, Data, Train
+from jaxvae.config.compatibility import check_numbers
 from jaxvae.data import pipeline
 from jaxvae.data.dataset import open_data
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
@@ -24,7 +25,6 @@ from jaxvae.data.tfds.open import prepared_folder
 from jaxvae.data.tfds.records import Records, decoder
 from jaxvae.experiment import check_against
 from jaxvae.runtime.sharding import Layout
-from jaxvae.verdict import check_numbers
 
 COUNT = 60
 BATCH = 16

@@ -17,8 +17,8 @@ from small import grey_images
 
 import jaxvae
 from jaxvae import checkpoint, events, vmapped
-from jaxvae import config as configs
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.config import schema as configs
 from jaxvae.data.pipeline import Resident
 from jaxvae.ensemble import common_step, take_seats, take_steps, train_and_evaluate_members
 from jaxvae.ensemble import start as start_members

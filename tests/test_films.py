@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from small import make_split
 
-from jaxvae import build, plots
-from jaxvae.config import Config, Data, Model
+from jaxvae import plots
+from jaxvae.config import Config, Data, Model, build
 from jaxvae.data.dataset import DataSet
 from jaxvae.figures import animation, basics, frames
 from jaxvae.figures.pictures import CURVE, residuals

@@ -8,8 +8,8 @@ import shlex
 import pytest
 
 from jaxvae import objective
-from jaxvae.build import build
 from jaxvae.config import Config, Model, Train
+from jaxvae.config.build import build
 from jaxvae.findings import findings
 
 NUMBERS = {

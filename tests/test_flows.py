@@ -9,7 +9,7 @@ import scipy.stats
 from jax import random
 from small import make_vae, ones_and_zeros
 
-from jaxvae.build import read
+from jaxvae.config.build import read
 from jaxvae.distributions import Flow, Normal
 from jaxvae.latent import without_samples
 from jaxvae.model import posterior, prior

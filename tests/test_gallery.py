@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxvae.actions import EXPLORING, LOOKING
-from jaxvae.configfile import read_config
+from jaxvae.config.command_line import read_config
 from jaxvae.parsers import make_parser
 
 DOCS = Path(__file__).parent.parent / "docs"

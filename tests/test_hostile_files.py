@@ -19,9 +19,9 @@ from photo_folders import opened as open_folder
 from photo_folders import write
 
 import jaxvae
-from jaxvae import config as configs
 from jaxvae import figures
 from jaxvae.config import Config
+from jaxvae.config import schema as configs
 from jaxvae.data.tfds import metadata
 from jaxvae.data.tfds.decode import load
 
@@ -207,7 +207,7 @@ from unittest import mock
 from jax import random
 import jaxvae
 from jaxvae import checkpoint, config as configs
-from jaxvae.build import build
+from jaxvae.config.build import build
 from jaxvae.config import Config, Model
 from jaxvae.run import first_state
 

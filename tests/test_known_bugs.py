@@ -22,10 +22,10 @@ from jax import random
 from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
 
 from jaxvae import checkpoint, latent, loop
-from jaxvae.build import TABLES, build
 from jaxvae.catalogue import config_of
 from jaxvae.checkpoint import Saver
 from jaxvae.config import Config, Data, Model, Optimizer
+from jaxvae.config.build import TABLES, build
 from jaxvae.data.pipeline import Resident, in_order
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES

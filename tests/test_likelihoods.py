@@ -11,7 +11,7 @@ from jax import random
 from small import init, make_vae
 from test_build import refused, small_config
 
-from jaxvae.build import TABLES, build, read
+from jaxvae.config.build import TABLES, build, read
 from jaxvae.latent import without_samples
 from jaxvae.model import likelihood
 from jaxvae.model.support import LIES_IN, SUPPORTS, check_support

@@ -12,8 +12,8 @@ import pytest
 from jax import random
 from small import make_vae, ones_and_zeros
 
-from jaxvae.build import TABLES, build, read
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import TABLES, build, read
 from jaxvae.engine import has_convolutions
 from jaxvae.model import decoder, encoder, layers
 from jaxvae.terms import example_keys

@@ -12,8 +12,8 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import config as configs
 from jaxvae import results
+from jaxvae.config import schema as configs
 from jaxvae.data.dataset import open_data
 from jaxvae.loop import train_and_evaluate
 from jaxvae.run import CHECKPOINTS

@@ -9,8 +9,8 @@ import pytest
 from jax import random
 from small import ones_and_zeros
 
-from jaxvae.build import TABLES, build
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import TABLES, build
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.layers import GroupNorm
 from jaxvae.run import abstract_batch, abstract_state

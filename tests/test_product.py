@@ -22,7 +22,7 @@ from product import (
     verdict,
 )
 
-from jaxvae.build import TABLES
+from jaxvae.config.build import TABLES
 
 LIGHT = ("linear", "mlp", "conv1d", "conv", "resnet", "attention")  # encoders, the fastest to compile first
 CHOICES, WITH_AIMS = product(), product_of_aims()

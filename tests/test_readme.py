@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.build import TABLES, build
 from jaxvae.catalogue import catalogue
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import TABLES, build
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -10,8 +10,8 @@ import pytest
 from jax import random
 from small import ones_and_zeros
 
-from jaxvae.build import build
 from jaxvae.config import Config, Model, Train
+from jaxvae.config.build import build
 from jaxvae.terms import example_keys
 
 BATCH = 64

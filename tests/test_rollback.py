@@ -14,11 +14,11 @@ import pytest
 from orbax.checkpoint import v1 as orbax
 from small import grey_images
 
-from jaxvae import build, checkpoint, events
-from jaxvae import config as configs
+from jaxvae import checkpoint, events
 from jaxvae import objective as objectives
 from jaxvae.checkpoint import MANIFEST, Saver
-from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
+from jaxvae.config import schema as configs
 from jaxvae.diagnosis import Finding
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.schedules import cyclical, linear, sigmoid
+from jaxvae.config.optim import cyclical, linear, sigmoid
 
 
 def at(schedule, steps):

@@ -11,7 +11,7 @@ from jax import random
 from jax.sharding import PartitionSpec
 from small import SHAPE, init, make_vae, ones_and_zeros
 
-from jaxvae import build, config
+from jaxvae.config import build, schema
 from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
 from jaxvae.distributions._bessel import complement, divergence_from_uniform, log_mean_scaled, resultant
 from jaxvae.distributions.von_mises_fisher import angle_slope, log_area, tangent
@@ -360,8 +360,8 @@ def test_leaves_have_the_full_rank_and_editing_an_example_changes_its_own_terms_
 
 def test_a_config_builds_the_sphere_and_refuses_one_dimension_in_words():
     def parts(latent_dim):
-        model = config.Model(latent_dim=latent_dim, posterior="vmf", prior="sphere")
-        return build.build(config.Config(model=model), SHAPE)
+        model = schema.Model(latent_dim=latent_dim, posterior="vmf", prior="sphere")
+        return build.build(schema.Config(model=model), SHAPE)
 
     assert isinstance(parts(2).model.posterior, posterior.VonMisesFisherPosterior)
     with pytest.raises(ValueError, match=r"vmf needs model.latent_dim from 2 on .* not 1"):

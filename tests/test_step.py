@@ -9,8 +9,8 @@ import pytest
 from jax import random
 from small import make_examples, make_vae
 
-from jaxvae.build import build
 from jaxvae.config import Config, Data, Model, Optimizer
+from jaxvae.config.build import build
 from jaxvae.data.prepare import Prepare, binarize, grey
 from jaxvae.model import likelihood
 from jaxvae.objective import Loss, Objective, elbo

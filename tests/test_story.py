@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.build import build
-from jaxvae.config import several
-from jaxvae.configfile import read_config
+from jaxvae.config.build import build
+from jaxvae.config.command_line import read_config
+from jaxvae.config.schema import several
 from jaxvae.members import members_of
 from jaxvae.parsers import make_parser
 

@@ -10,9 +10,9 @@ from jax import random
 from small import grey_images
 
 from jaxvae import latent, plots
-from jaxvae.build import build
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
+from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
 from jaxvae.figures import walks
 from jaxvae.figures.pictures import curves_of, pictures

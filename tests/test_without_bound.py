@@ -14,9 +14,9 @@ from jax import random
 from small import SHAPE, make_examples, make_split, ones_and_zeros
 
 import jaxvae
-from jaxvae.build import build
 from jaxvae.checkpoint import best_step
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
+from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from jaxvae import zoo
-from jaxvae.build import build
 from jaxvae.config import Config
+from jaxvae.config.build import build
 from jaxvae.finished import read
 from jaxvae.peers import PYTHAE
 from jaxvae.runtime import environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jax import Array, random
 
-from jaxvae.build import Parts
+from jaxvae.config.build import Parts
 from jaxvae.data.dataset import DataSet
 from jaxvae.run import Run
 

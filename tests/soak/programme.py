@@ -26,9 +26,9 @@ import product
 from stopped_runs import Variant, break_run, differences, finish, spans, start
 
 import jaxvae
-from jaxvae.build import TABLES, build
 from jaxvae.catalogue import config_of, refusal
 from jaxvae.cli import main
+from jaxvae.config.build import TABLES, build
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.run import first_state, variables_of
 

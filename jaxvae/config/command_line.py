@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import from_text, shown
-from jaxvae.config import Config, field_kinds, require_types
-from jaxvae.userfile import executed, of_file
+from jaxvae.config import Config
+from jaxvae.config.schema import field_kinds, require_types
+from jaxvae.config.user_file import executed, of_file
 
 PREFIX = "--config."
 

@@ -19,17 +19,16 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxvae import objective, optimizers, schedules, sweep
+from jaxvae import objective
 from jaxvae._checks import require, shown, whole
-from jaxvae.calls import construct, imported, parse
-from jaxvae.config import Config
+from jaxvae.config import Config, optim, sweep
+from jaxvae.config.compatibility import check_numbers, refuse_impossible
+from jaxvae.config.parsing import add_up, arguments_of, construct, imported, name_of, named, parse, with_argument
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, critic, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.support import SUPPORTS
 from jaxvae.model.vae import VAE
 from jaxvae.step import make_train_step
-from jaxvae.sums import add_up, arguments_of, name_of, named, with_argument
-from jaxvae.verdict import check_numbers, refuse_impossible
 
 
 def by_name(*factories: Callable) -> dict[str, Callable]:
@@ -100,9 +99,9 @@ TABLES: dict[str, dict[str, Callable]] = {
         objective.aae,
         objective.gan,
     ),
-    "optimizer": by_name(optimizers.adam, optimizers.adamw, optimizers.adamax, optimizers.sgd),
-    "schedule": by_name(schedules.constant, schedules.warmup, schedules.cosine),
-    "weight": by_name(schedules.linear, schedules.cyclical, schedules.sigmoid),
+    "optimizer": by_name(optim.adam, optim.adamw, optim.adamax, optim.sgd),
+    "schedule": by_name(optim.constant, optim.warmup, optim.cosine),
+    "weight": by_name(optim.linear, optim.cyclical, optim.sigmoid),
     "sweep": by_name(sweep.beta, sweep.learning_rate),
 }
 FIELDS = {
@@ -237,7 +236,7 @@ def build(
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     if "critic" in loss.needs:
-        optimizer = optimizers.with_critic(optimizer, config.optimizer.critic_learning_rate)
+        optimizer = optim.with_critic(optimizer, config.optimizer.critic_learning_rate)
     step = make_train_step(
         *(vae, loss, optimizer, corrupted or prepared),
         samples=train.samples,

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxvae._checks import MOST, fits, positive, shown, whole
-from jaxvae.config import FIGURES, SPLITS, Config, require_sections, require_types
+from jaxvae.config import Config
+from jaxvae.config.schema import FIGURES, SPLITS, require_sections, require_types
 from jaxvae.data.prepare import Prepare
 from jaxvae.engine import ENGINES
 from jaxvae.model.support import LIES_IN
