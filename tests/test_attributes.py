@@ -22,8 +22,8 @@ def stroke(start, end, width, size=SIZE, fine=8):
 
 def ring(x, y, radius, width):
     """A picture of a circle's line."""
-    rows, attribute_columns = np.indices((SIZE, SIZE))
-    return (np.abs(np.hypot(attribute_columns - x, rows - y) - radius) <= width / 2).astype(float)[..., None]
+    rows, columns = np.indices((SIZE, SIZE))
+    return (np.abs(np.hypot(columns - x, rows - y) - radius) <= width / 2).astype(float)[..., None]
 
 
 @pytest.mark.parametrize("shear", [-0.5, 0.0, 0.3, 1.0])

@@ -28,7 +28,7 @@ class Known(NamedTuple):
     positions: np.ndarray
     images: np.ndarray
     codes: np.ndarray
-    attribute_columns: Columns
+    columns: Columns
     condition: np.ndarray | None
     words: tuple[str, ...] = ()
 
