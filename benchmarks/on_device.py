@@ -41,7 +41,7 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.engine import ENGINES
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.experiment import make_engine, set_up
-from jaxvae.run import first_state, variables_of
+from jaxvae.rundir.run import first_state, variables_of
 from jaxvae.runtime.environment import describe
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

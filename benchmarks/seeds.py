@@ -28,7 +28,7 @@ from jaxvae.config import Config, Data, Model
 from jaxvae.ensemble import Seat, start, take_seats
 from jaxvae.experiment import make_engine
 from jaxvae.members import members_of
-from jaxvae.run import first_state
+from jaxvae.rundir.run import first_state
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

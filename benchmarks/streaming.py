@@ -107,7 +107,7 @@ def watch(name: str, options) -> dict:
     import jax
 
     from jaxvae.experiment import make_engine
-    from jaxvae.run import first_state
+    from jaxvae.rundir.run import first_state
 
     experiment = experiment_of(name, options.scratch, limit=0.0, workers=options.workers)
     pipeline, engine = make_engine(experiment)
@@ -145,7 +145,7 @@ def speeds(options) -> dict:
     import jax
 
     from jaxvae.experiment import make_engine
-    from jaxvae.run import first_state
+    from jaxvae.rundir.run import first_state
 
     steps = 20
     cases = {f"records, {n} processes": (0.0, n, "streaming") for n in sorted({0, 1, options.workers})}
@@ -174,7 +174,7 @@ def costs(options, n: int = 2048) -> dict[str, float]:
     from jaxvae.data.pipeline import Streaming
     from jaxvae.data.tfds.open import open_builder, read_split
     from jaxvae.data.tfds.workers import Workers
-    from jaxvae.run import first_state
+    from jaxvae.rundir.run import first_state
 
     builder = open_builder("quarter", options.scratch)
     raw, whole = read_split(builder, "train", images=False), read_split(builder, "train")
@@ -283,7 +283,7 @@ def traced(options, steps: int = 60) -> dict:
     from jaxvae.config import Config, Data, Model
     from jaxvae.data.pipeline import Streaming
     from jaxvae.experiment import set_up
-    from jaxvae.run import first_state
+    from jaxvae.rundir.run import first_state
 
     images = np.random.default_rng(0).integers(0, 256, (10_000, SIDE, SIDE, 3), np.uint8)
     model = Model(latent_dim=16, encoder="mlp(64)", decoder="mlp(64)", likelihood="gaussian('learned')")

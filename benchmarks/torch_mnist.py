@@ -61,7 +61,7 @@ def jaxvae_trainer(data_dir: str):
 
     from jaxvae.config import Config, Data, Model
     from jaxvae.experiment import make_engine, set_up
-    from jaxvae.run import first_state
+    from jaxvae.rundir.run import first_state
 
     config = Config(
         data=Data(name="mnist", data_dir=data_dir, batch_size=BATCH, validation=0.0),

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from jaxvae.config.build import register
     from jaxvae.ensemble import train_members
     from jaxvae.loop import train
-    from jaxvae.run import load
+    from jaxvae.rundir.run import load
 
 __version__ = "0.1.0"
 __all__ = ["Config", "load", "register", "train", "train_members"]
 _HOMES = {
     "Config": "jaxvae.config",
-    "load": "jaxvae.run",
+    "load": "jaxvae.rundir.run",
     "register": "jaxvae.config.build",
     "train": "jaxvae.loop",
     "train_members": "jaxvae.ensemble",

@@ -24,7 +24,7 @@ from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, require_memory, set_up
-from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
+from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
 from jaxvae.runtime.environment import describe
 
 WINDOWS = 9  # timed stretches: their median and spread are reported

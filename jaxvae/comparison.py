@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.checkpoint import RESULTS
 from jaxvae.config import schema as configs
 from jaxvae.config.schema import several
-from jaxvae.finished import Finished, content, read
 from jaxvae.markdown import plain, table
 from jaxvae.report.page import measured, number
-from jaxvae.run import CONFIG, stored_config
+from jaxvae.rundir.checkpoint import RESULTS
+from jaxvae.rundir.finished_run import Finished, content, read
+from jaxvae.rundir.run import CONFIG, stored_config
 
 VERSION = 1
 SHARED = ("data", "split", "binarization", "units")  # of a protocol: what numbers must have in common to be compared

@@ -17,14 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import checkpoint, disk, events, rollback, summary
-from jaxvae.checkpoint import Saver
+from jaxvae import rollback, summary
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
 from jaxvae.experiment import Experiment, free_memory, require_memory, set_up, set_up_member
 from jaxvae.late import LateMetrics, due
-from jaxvae.lock import alone_in
-from jaxvae.logbook import Logbook
 from jaxvae.loop import (
     claim,
     conclude,
@@ -37,7 +34,11 @@ from jaxvae.loop import (
 from jaxvae.members import Member, members_of
 from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.rollback import Stuck
-from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
+from jaxvae.rundir import checkpoint, disk_space, event_log
+from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.lock import alone_in
+from jaxvae.rundir.metrics_log import Logbook
+from jaxvae.rundir.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
 from jaxvae.runtime import environment
 from jaxvae.runtime.console import Progress, describe
 from jaxvae.runtime.files import read_json
@@ -83,7 +84,7 @@ def train_and_evaluate_members(
     with contextlib.ExitStack() as held:
         for folder in (workdir, *(workdir / member.name for member in members)):
             held.enter_context(alone_in(folder, say))
-        held.enter_context(disk.in_words(workdir))
+        held.enter_context(disk_space.in_words(workdir))
         seats = take_seats(members, workdir, arrays, say)
         engine = make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
         data = seats[0].experiment.data
@@ -138,7 +139,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
     step, total = int(states[0].step), config.train.steps
     with contextlib.ExitStack() as opened:
         for seat in seats:
-            events.cut(seat.workdir, step)
+            event_log.cut(seat.workdir, step)
         logbooks = [opened.enter_context(Logbook(seat.workdir, step, seat.lines(step))) for seat in seats]
         savers = [opened.enter_context(Saver(seat.checkpoints, read_json(seat.workdir / CONFIG))) for seat in seats]
         bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
@@ -185,7 +186,9 @@ def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
         say(f"resuming at step {step:,}")
         abstract = abstract_state(config, parts)
         states = [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
-        scales = [events.scale_at(seat.workdir, step) for seat in seats]  # of a member that went on alone for a while
+        scales = [
+            event_log.scale_at(seat.workdir, step) for seat in seats
+        ]  # of a member that went on alone for a while
         return [with_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
     require_memory(seats[0].experiment, abstract_state(config, parts), len(seats))
     first = make_first_state(config, parts)
@@ -274,7 +277,7 @@ class LinesOfMembers:
         states: Callable[[], list[State]],
     ):
         self.seats, self.logbooks, self.bar, self.states = seats, logbooks, bar, states
-        self.incidents = [events.Incidents(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
+        self.incidents = [event_log.Incidents(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
         self.stuck = {
             seat.member.name: stuck_before(seat, step)
             for seat, its in zip(seats, self.incidents, strict=True)
@@ -318,14 +321,14 @@ class LinesOfMembers:
         seat, stuck = self.seats[place], Stuck(step, int(values["streak"]), values["scale"])
         stuck.state = self.states()[place]
         about = rollback.about(seat.experiment, stuck)
-        events.append(seat.workdir, "stopped", step, **about)
+        event_log.append(seat.workdir, "stopped", step, **about)
         self.say_of(seat, f"{about['text']}; it stands still.")
         return about["text"]
 
 
 def stuck_before(seat: Seat, step: int) -> str:
     """Why a member stands still that did so before this step."""
-    texts = [event["text"] for event in events.read(seat.workdir, step) if event["event"] == "stopped"]
+    texts = [event["text"] for event in event_log.read(seat.workdir, step) if event["event"] == "stopped"]
     return texts[-1] if texts else "its steps are skipped"
 
 

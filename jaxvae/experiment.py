@@ -22,7 +22,7 @@ from jaxvae.data.tfds.records import Records
 from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate.aggregate_posterior import make_codes
 from jaxvae.evaluate.bounds import make_evaluate
-from jaxvae.run import first_state
+from jaxvae.rundir.run import first_state
 from jaxvae.runtime import multihost
 from jaxvae.runtime.console import show
 from jaxvae.runtime.sharding import Layout, all_devices, one_device

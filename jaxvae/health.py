@@ -13,7 +13,7 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.aggregate_posterior import error_of, meeting
 from jaxvae.experiment import Experiment
 from jaxvae.findings import findings
-from jaxvae.logbook import read_metrics
+from jaxvae.rundir.metrics_log import read_metrics
 
 MOST = 2000  # examples looked at once more
 SEED = 2  # of which they are

@@ -20,7 +20,7 @@ from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import unit
 from jaxvae.engine import ENGINES, Engine
 from jaxvae.experiment import Experiment
-from jaxvae.run import abstract_batch, abstract_state, first_state
+from jaxvae.rundir.run import abstract_batch, abstract_state, first_state
 from jaxvae.step import make_train_step
 
 PRODUCTS = ("dot_general", "conv_general_dilated")

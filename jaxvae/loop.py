@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae import checkpoint, disk, events, figures, health, report, results
-from jaxvae.checkpoint import Saver
+from jaxvae import figures, health, report
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import DataSet
@@ -21,11 +20,13 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.late import LateMetrics, due
-from jaxvae.lock import alone_in
-from jaxvae.logbook import Logbook, NoLogbook, read_metrics
 from jaxvae.moments import EARLY_FRAMES, keep_frame
 from jaxvae.rollback import Stuck, go_back, look_for_streak
-from jaxvae.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
+from jaxvae.rundir import checkpoint, disk_space, event_log, results
+from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.lock import alone_in
+from jaxvae.rundir.metrics_log import Logbook, NoLogbook, read_metrics
+from jaxvae.rundir.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
 from jaxvae.runtime import environment, multihost
 from jaxvae.runtime.console import Progress, describe, show
 from jaxvae.runtime.files import read_json
@@ -60,7 +61,7 @@ def train_and_evaluate(
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir, say = Path(workdir), say if multihost.first() else silent
-    with alone_in(workdir, say), disk.in_words(workdir):
+    with alone_in(workdir, say), disk_space.in_words(workdir):
         experiment = set_up(config, arrays, say)
         pipeline, engine = make_engine(experiment)
         claim(workdir, config, experiment.data, say)
@@ -126,7 +127,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if multihost.first():
         if not is_trained(workdir) and not holds(workdir, config):
-            (workdir / events.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
+            (workdir / event_log.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     multihost.told_by_first(0)  # the others go on when the folder is there
 
@@ -178,10 +179,10 @@ def session(
     """Takes steps from where the run's directory says to the end; Stuck where they are skipped one after the other."""
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = start(experiment, folder, say)
-    disk.require_room(folder, state)
+    disk_space.require_room(folder, state)
     step, total, writes = int(state.step), config.train.steps, multihost.first()
     if writes:
-        events.cut(workdir, step)
+        event_log.cut(workdir, step)
         figures.forget_frames(workdir, step)
     patience = Patience(config.train.patience, workdir, step)
     with (
@@ -189,7 +190,7 @@ def session(
         Saver(folder, read_json(workdir / CONFIG)) as saver,
         Progress(total, step, config.data.batch_size, show=writes) as bar,
     ):
-        incidents = events.Incidents(workdir, step, bar.say) if writes else None
+        incidents = event_log.Incidents(workdir, step, bar.say) if writes else None
         late = LateMetrics(config.train, line_writer(experiment, logbook, bar, incidents))
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
@@ -243,7 +244,7 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
 
 
 def line_writer(
-    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress, incidents: events.Incidents | None
+    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress, incidents: event_log.Incidents | None
 ) -> Callable[[int, dict[str, Any], int], None]:
     """What writes a step's line, for LateMetrics; it raises Stuck where nothing is finite any more."""
 

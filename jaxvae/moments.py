@@ -12,7 +12,7 @@ from jaxvae import figures
 from jaxvae.data.dataset import drawn
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment
-from jaxvae.run import variables_of
+from jaxvae.rundir.run import variables_of
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae import checkpoint, events
 from jaxvae.diagnosis import Finding, diagnose
 from jaxvae.experiment import Experiment
-from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir.run import CHECKPOINTS, abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 
@@ -53,16 +53,16 @@ def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[
     found, most = about(experiment, stuck), experiment.config.train.rollbacks
     multihost.told_by_first(0)  # whose last manifest is written now
     target = way_back(experiment, workdir / CHECKPOINTS, stuck.first)
-    times = multihost.told_by_first(len(events.rollbacks(workdir, math.inf)))
+    times = multihost.told_by_first(len(event_log.rollbacks(workdir, math.inf)))
     if target is None or times >= most:
         why = NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if multihost.first():
-            events.append(workdir, "stopped", stuck.step, **found)
+            event_log.append(workdir, "stopped", stuck.step, **found)
         raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {advice(found['term'])}")
     scale = stuck.scale / 2
     if multihost.first():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
-        events.append(workdir, events.ROLLBACK, stuck.step, to=target, scale=scale, **found)
+        event_log.append(workdir, event_log.ROLLBACK, stuck.step, to=target, scale=scale, **found)
     multihost.told_by_first(0)  # the others start when both are done
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae import checkpoint, events
 from jaxvae.data.pipeline import in_order
 from jaxvae.experiment import Experiment, require_memory
 from jaxvae.model import pca
-from jaxvae.run import abstract_state, first_state, load
+from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir.run import abstract_state, first_state, load
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.terms import example_keys
@@ -31,7 +31,7 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
     Where a rollback led to that state, its updates have the scale that the rollback gave them.
     """
     state = restored_or_first(experiment, folder, say)
-    return with_scale(state, events.scale_at(folder.parent, int(state.step)))
+    return with_scale(state, event_log.scale_at(folder.parent, int(state.step)))
 
 
 def with_scale(state: State, scale: float | None) -> State:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae import results
 from jaxvae.members import Member
+from jaxvae.rundir import results
 from jaxvae.runtime.files import read_json, write_json
 
 VERSION = 1

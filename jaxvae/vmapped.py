@@ -21,7 +21,7 @@ from jaxvae.data.pipeline import Resident, order, take_batch
 from jaxvae.engine import has_convolutions
 from jaxvae.experiment import Experiment
 from jaxvae.members import Member
-from jaxvae.run import abstract_batch, abstract_state
+from jaxvae.rundir.run import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copied
 from jaxvae.step import State
 

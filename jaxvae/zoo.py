@@ -26,10 +26,10 @@ from jaxvae.cli import guarded
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.command_line import read_config
-from jaxvae.finished import Finished, read
 from jaxvae.markdown import code, plain, table
 from jaxvae.options import named, require_out
 from jaxvae.peers import comparison
+from jaxvae.rundir.finished_run import Finished, read
 from jaxvae.runtime.console import show
 from jaxvae.runtime.files import write_whole
 

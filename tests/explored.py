@@ -13,7 +13,7 @@ from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
 from jaxvae.explorer.known import know
 from jaxvae.figures.subject import Subject
-from jaxvae.run import Run, first_state, variables_of
+from jaxvae.rundir.run import Run, first_state, variables_of
 
 HOST = [(b"host", b"127.0.0.1:1234")]
 JSON = [(b"content-type", b"application/json")]

@@ -17,7 +17,7 @@ from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and_distortion
 from jaxvae.members import members_of
-from jaxvae.run import abstract_batch, abstract_state, variables_of
+from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
 
 NAMES = list(field_kinds())

@@ -24,7 +24,7 @@ from jaxvae.config.build import TABLES, build
 from jaxvae.config.compatibility import offers
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
-from jaxvae.run import abstract_batch, abstract_state, first_state, variables_of
+from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
 
 KINDS = ("posterior", "prior", "likelihood", "encoder")
 AIMS = ("objective", "term")  # one of them: an objective alone, or a term added to one that fits the posterior

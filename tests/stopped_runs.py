@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import checkpoint
 from jaxvae.config import schema as configs
 from jaxvae.config.build import build
-from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state
+from jaxvae.rundir import checkpoint
+from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import TABLES, build
 from jaxvae.engine import choose_engine
 from jaxvae.objective import elbo
-from jaxvae.run import first_state
+from jaxvae.rundir.run import first_state
 from jaxvae.step import make_train_step
 
 BATCH, STEPS = 16, 3

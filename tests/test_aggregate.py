@@ -18,7 +18,7 @@ from jaxvae.distributions import Normal
 from jaxvae.engine import ENGINES
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
 from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, log_aggregate
-from jaxvae.run import first_state
+from jaxvae.rundir.run import first_state
 from jaxvae.runtime.sharding import Layout, one_device
 from jaxvae.terms import Level, Terms, example_keys
 

@@ -262,7 +262,7 @@ def test_the_verbs_say_what_the_judge_says_and_write_it(digits_run, tmp_path, ca
 
 def make_label(run, name):
     """The labels of the stored images of a split."""
-    from jaxvae.run import stored_config
+    from jaxvae.rundir.run import stored_config
     from jaxvae.verbs.opened import reopened
 
     return reopened(stored_config(run)[0], None).data.splits[name].label

@@ -20,7 +20,7 @@ from jaxvae import loop
 from jaxvae.config import Config, Data, Evaluate, Model, Train
 from jaxvae.config.build import build
 from jaxvae.data.dataset import DataSet, from_arrays
-from jaxvae.run import Run, abstract_state, variables_of
+from jaxvae.rundir.run import Run, abstract_state, variables_of
 
 PACKAGE = str(Path(jaxvae.__file__).parent)
 calm = settings(

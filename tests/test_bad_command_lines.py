@@ -20,7 +20,7 @@ from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import field_kinds
 from jaxvae.data import dataset
 from jaxvae.model import layers
-from jaxvae.run import abstract_state
+from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime import watch
 from jaxvae.verbs import runs
 

@@ -12,11 +12,11 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from jaxvae import checkpoint
 from jaxvae.config.command_line import read_config
-from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
-from jaxvae.run import CHECKPOINTS
+from jaxvae.rundir import checkpoint
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime import multihost, watch
 
 ROOT = Path(__file__).parent.parent

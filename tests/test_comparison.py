@@ -14,10 +14,10 @@ from jaxvae import comparison
 from jaxvae.cli import main
 from jaxvae.figures.comparison import DREAMT, plane_of
 from jaxvae.figures.subject import DRAW
-from jaxvae.finished import read
 from jaxvae.latent import principal_axes
 from jaxvae.plots.comparison import comparison as draw
-from jaxvae.run import CONFIG
+from jaxvae.rundir.finished_run import read
+from jaxvae.rundir.run import CONFIG
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from small import SHAPE, grey_images, make_examples, make_split
 
 import jaxvae
-from jaxvae import checkpoint, figures, results
+from jaxvae import figures
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import TABLES, build
 from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_and_pepper, threshold
@@ -25,9 +25,10 @@ from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
 from jaxvae.evaluate.bounds import from_corrupted, make_evaluate
 from jaxvae.experiment import set_up, set_up_member
-from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
-from jaxvae.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
 from jaxvae.terms import example_keys
 
 COUNT = 4000
@@ -314,7 +315,7 @@ def test_the_figure_shows_what_is_restored_from_what(whole):
 def test_a_run_on_clean_inputs_has_nothing_to_corrupt_with():
     parts = build(config("none"), (4, 4, 1))
     state = first_state(config("none"), parts, random.key(0), random.key(1))
-    run = jaxvae.run.Run(config("none"), parts, {"params": state.params["model"]}, 0)
+    run = jaxvae.rundir.run.Run(config("none"), parts, {"params": state.params["model"]}, 0)
     with pytest.raises(ValueError, match=r"trained on clean inputs \(data\.corrupt='none'\).*Train one with"):
         run.corrupt(random.key(0), np.zeros((1, 4, 4, 1)))
     with pytest.raises(ValueError, match="this model's likelihood is a density over"):

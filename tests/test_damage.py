@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import checkpoint, results
-from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
-from jaxvae.logbook import METRICS, Logbook, read_metrics
-from jaxvae.run import CHECKPOINTS, CONFIG, stored_config
+from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir.checkpoint import MANIFEST, Saver
+from jaxvae.rundir.metrics_log import METRICS, Logbook, read_metrics
+from jaxvae.rundir.run import CHECKPOINTS, CONFIG, stored_config
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 

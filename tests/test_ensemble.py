@@ -16,17 +16,18 @@ from jax import random
 from small import grey_images
 
 import jaxvae
-from jaxvae import checkpoint, events, vmapped
+from jaxvae import vmapped
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config import schema as configs
 from jaxvae.data.pipeline import Resident
 from jaxvae.ensemble import common_step, take_seats, take_steps, train_and_evaluate_members
 from jaxvae.ensemble import start as start_members
 from jaxvae.experiment import set_up
-from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
 from jaxvae.members import members_of
-from jaxvae.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
@@ -217,11 +218,11 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     ):
         states = take_steps(seats, engine, quiet)
     assert [int(state.guard.skipped) for state in states] == [0, 29]
-    assert [path.exists() for path in (seats[0].workdir / events.EVENTS, seats[1].workdir / events.EVENTS)] == [
+    assert [path.exists() for path in (seats[0].workdir / event_log.EVENTS, seats[1].workdir / event_log.EVENTS)] == [
         False,
         True,
     ]
-    found = events.read(seats[1].workdir, 30)
+    found = event_log.read(seats[1].workdir, 30)
     assert [(event["event"], event["step"]) for event in found] == [("skipped", 7), ("stopped", 7)]
     assert found[1]["first_bad_step"] == 2
     assert found[1]["layer"] is not None

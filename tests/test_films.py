@@ -15,12 +15,13 @@ from small import make_split
 from jaxvae import plots
 from jaxvae.config import Config, Data, Model, build
 from jaxvae.data.dataset import DataSet
-from jaxvae.figures import animation, basics, frames
+from jaxvae.figures import animation, basics
 from jaxvae.figures.pictures import CURVE, residuals
 from jaxvae.figures.subject import Subject
 from jaxvae.plots import canvas, films, galleries
 from jaxvae.plots.animation import _between
-from jaxvae.run import Run
+from jaxvae.rundir import snapshots
+from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 
 
@@ -139,24 +140,24 @@ def test_codes_are_kept_read_and_forgotten_with_their_classes(tmp_path):
     means = np.random.default_rng(0).normal(size=(3, 6, 2)).astype(np.float32)
     means[2, 0, 0] = 1e6
     for step, each in zip((0, 4, 16), means, strict=True):
-        frames.save_codes(tmp_path, step, each, np.arange(6))
-    codes, labels = frames.read_codes(tmp_path)
+        snapshots.save_codes(tmp_path, step, each, np.arange(6))
+    codes, labels = snapshots.read_codes(tmp_path)
     assert list(codes) == [0, 4, 16]
     np.testing.assert_allclose(codes[4], means[1], rtol=1e-3)
     assert np.isinf(codes[16][0, 0])
     np.testing.assert_array_equal(labels, np.arange(6))
-    frames.forget_frames(tmp_path, 4)
-    assert list(frames.read_codes(tmp_path)[0]) == [0, 4]
-    assert frames.read_codes(tmp_path / "none") == ({}, None)
+    snapshots.forget_frames(tmp_path, 4)
+    assert list(snapshots.read_codes(tmp_path)[0]) == [0, 4]
+    assert snapshots.read_codes(tmp_path / "none") == ({}, None)
 
 
 @pytest.mark.parametrize("name", ["000000004.npy", "labels.npy"])
 def test_codes_that_are_none_are_refused_by_name(tmp_path, name):
-    frames.save_codes(tmp_path, 0, np.zeros((6, 2)), np.arange(6))
+    snapshots.save_codes(tmp_path, 0, np.zeros((6, 2)), np.arange(6))
     for content in (np.zeros((5, 2), np.float16), np.zeros(5, np.int32), np.array([{}], object)):
         np.save(tmp_path / "codes" / name, content, allow_pickle=True)
         with pytest.raises(ValueError, match=rf"{name} .*remove it"):
-            frames.read_codes(tmp_path)
+            snapshots.read_codes(tmp_path)
 
 
 # what is computed for a picture

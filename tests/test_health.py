@@ -8,12 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import health, report, results
+from jaxvae import health, report
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.experiment import set_up
 from jaxvae.loop import train_and_evaluate
-from jaxvae.run import first_state, variables_of
+from jaxvae.rundir import results
+from jaxvae.rundir.run import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.verbs.runs import evaluate
 

@@ -209,7 +209,7 @@ import jaxvae
 from jaxvae import checkpoint, config as configs
 from jaxvae.config.build import build
 from jaxvae.config import Config, Model
-from jaxvae.run import first_state
+from jaxvae.rundir.run import first_state
 
 top, mark = Path(sys.argv[1]), sys.argv[2]
 config = Config(model=Model(encoder="mlp(8)", decoder="mlp(8)"))
@@ -239,7 +239,7 @@ for path in [path for path in state.rglob("*") if path.is_file()]:
     for content in contents:
         path.write_bytes(content)
         assert checkpoint.damage(top / "checkpoints" / "3"), path  # the manifest names it
-        with mock.patch("jaxvae.checkpoint.damage", return_value=None):  # as if a stranger had written that, too
+        with mock.patch("jaxvae.rundir.checkpoint.damage", return_value=None):  # as if a stranger had written that, too
             try:
                 jaxvae.load(top)
             except Exception as error:

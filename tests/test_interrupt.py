@@ -33,7 +33,7 @@ OUTSIDE = """
 import os, sys
 from pathlib import Path
 from jaxvae import interrupt
-from jaxvae.lock import alone_in
+from jaxvae.rundir.lock import alone_in
 with interrupt.stoppable(), alone_in(Path(sys.argv[2]), print):
     print("begun")
     os.kill(os.getpid(), int(sys.argv[1]))

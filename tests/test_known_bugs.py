@@ -21,9 +21,8 @@ from gaussian import images, make_linear_vae
 from jax import random
 from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
 
-from jaxvae import checkpoint, latent, loop
+from jaxvae import latent, loop
 from jaxvae.catalogue import config_of
-from jaxvae.checkpoint import Saver
 from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.config.build import TABLES, build
 from jaxvae.data.pipeline import Resident, in_order
@@ -35,7 +34,9 @@ from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
 from jaxvae.objective.aggregate_posterior import own, stratified
-from jaxvae.run import abstract_state, first_state
+from jaxvae.rundir import checkpoint
+from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.run import abstract_state, first_state
 from jaxvae.runtime.sharding import one_device
 from jaxvae.terms import example_keys
 

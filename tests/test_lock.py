@@ -10,13 +10,13 @@ from unittest import mock
 
 import pytest
 
-from jaxvae import lock
-from jaxvae.lock import LOCK, alone_in
+from jaxvae.rundir import lock
+from jaxvae.rundir.lock import LOCK, alone_in
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from jaxvae.lock import alone_in
+from jaxvae.rundir.lock import alone_in
 with alone_in(Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(60)

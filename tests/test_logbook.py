@@ -5,7 +5,7 @@ import math
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from jaxvae.logbook import EVENTS, METRICS, TIMING, Logbook, cut_after, read_metrics
+from jaxvae.rundir.metrics_log import EVENTS, METRICS, TIMING, Logbook, cut_after, read_metrics
 
 
 def written(workdir, steps, start=0):

@@ -12,11 +12,11 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import results
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import open_data
 from jaxvae.loop import train_and_evaluate
-from jaxvae.run import CHECKPOINTS
+from jaxvae.rundir import results
+from jaxvae.rundir.run import CHECKPOINTS
 
 OLD = sorted(Path(__file__).parent.glob("old_runs/*"))
 

@@ -13,7 +13,7 @@ from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import TABLES, build
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.layers import GroupNorm
-from jaxvae.run import abstract_batch, abstract_state
+from jaxvae.rundir.run import abstract_batch, abstract_state
 from jaxvae.terms import example_keys
 
 SMALL = {

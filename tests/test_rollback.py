@@ -14,16 +14,16 @@ import pytest
 from orbax.checkpoint import v1 as orbax
 from small import grey_images
 
-from jaxvae import checkpoint, events
 from jaxvae import objective as objectives
-from jaxvae.checkpoint import MANIFEST, Saver
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
 from jaxvae.config import schema as configs
 from jaxvae.diagnosis import Finding
 from jaxvae.engine import Engine
 from jaxvae.experiment import Experiment, make_engine, set_up
 from jaxvae.loop import claim, next_stop, take_steps
-from jaxvae.run import CHECKPOINTS, CONFIG, abstract_state, first_state
+from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir.checkpoint import MANIFEST, Saver
+from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import State
 
@@ -121,8 +121,8 @@ def bad(**how):
     return mock.patch.dict(BAD, how)
 
 
-def events_of(workdir, name=events.ROLLBACK):
-    return [event for event in events.read(workdir, math.inf) if event["event"] == name]
+def events_of(workdir, name=event_log.ROLLBACK):
+    return [event for event in event_log.read(workdir, math.inf) if event["event"] == name]
 
 
 def assert_same_bits(run, other):
@@ -162,16 +162,16 @@ def test_a_run_goes_back_to_its_last_good_checkpoint_with_half_updates_and_comes
 
 def killed(at):
     """A patch that ends the way back before its event, amid its removals, or after its event."""
-    append, remove = events.append, checkpoint.remove
+    append, remove = event_log.append, checkpoint.remove
 
     def before(workdir, event, *args, **about):
-        if event == events.ROLLBACK:
+        if event == event_log.ROLLBACK:
             raise KeyboardInterrupt
         append(workdir, event, *args, **about)
 
     def after(workdir, event, *args, **about):
         append(workdir, event, *args, **about)
-        if event == events.ROLLBACK:
+        if event == event_log.ROLLBACK:
             raise KeyboardInterrupt
 
     def amid(path):
@@ -264,7 +264,7 @@ def test_where_nothing_was_learned_going_back_cannot_help(scanned, tmp_path, fir
 
 
 def test_a_checkpoint_that_is_not_finite_is_nothing_to_go_back_to(scanned, tmp_path):
-    with mock.patch("jaxvae.checkpoint.is_finite", lambda state: int(state.step) != 16):
+    with mock.patch("jaxvae.rundir.checkpoint.is_finite", lambda state: int(state.step) != 16):
         go(scanned, tmp_path)
     assert [event["to"] for event in events_of(tmp_path)] == [8]
 
@@ -273,11 +273,11 @@ def test_another_config_in_a_workdir_without_a_checkpoint_has_whole_updates(scan
     (config, data), workdir = (scanned[0].config, scanned[0].data), tmp_path / "run"
     workdir.mkdir()
     claim(workdir, config, data, print)
-    events.append(workdir, events.ROLLBACK, 12, to=0, scale=0.5)
+    event_log.append(workdir, event_log.ROLLBACK, 12, to=0, scale=0.5)
     claim(workdir, config, data, print)
-    assert events.scale_at(workdir, 0) == 0.5
+    assert event_log.scale_at(workdir, 0) == 0.5
     claim(workdir, dataclasses.replace(config, objective="elbo(beta=1.0)"), data, print)
-    assert events.scale_at(workdir, 0) is None
+    assert event_log.scale_at(workdir, 0) is None
 
 
 # which checkpoints are kept, and which events
@@ -323,14 +323,14 @@ ROLLBACKS = [
 def test_the_events_of_a_run_that_goes_on_from_a_step(tmp_path, step, expected, scale):
     scales = iter((0.5, 0.25, 0.125))
     for name, at, to in ROLLBACKS:
-        events.append(tmp_path, name, at, **({} if to is None else {"to": to, "scale": next(scales)}))
-    lines = (tmp_path / events.EVENTS).read_bytes().splitlines(keepends=True)
-    assert events.scale_at(tmp_path, step) == scale
-    with (tmp_path / events.EVENTS).open("ab") as file:
+        event_log.append(tmp_path, name, at, **({} if to is None else {"to": to, "scale": next(scales)}))
+    lines = (tmp_path / event_log.EVENTS).read_bytes().splitlines(keepends=True)
+    assert event_log.scale_at(tmp_path, step) == scale
+    with (tmp_path / event_log.EVENTS).open("ab") as file:
         file.write(lines[1][:-5])  # torn by a kill
-    events.cut(tmp_path, step)
-    assert (tmp_path / events.EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
-    assert events.scale_at(tmp_path, step) == scale
+    event_log.cut(tmp_path, step)
+    assert (tmp_path / event_log.EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
+    assert event_log.scale_at(tmp_path, step) == scale
 
 
 def test_a_state_that_version_1_saved_is_read_as_one_of_today(scanned, tmp_path):

@@ -15,12 +15,13 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import checkpoint, figures, results
+from jaxvae import figures
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
-from jaxvae.logbook import read_metrics
 from jaxvae.loop import train_and_evaluate
-from jaxvae.run import CHECKPOINTS, abstract_state
+from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run import CHECKPOINTS, abstract_state
 from jaxvae.verbs.animation import animate
 from jaxvae.verbs.runs import evaluate
 

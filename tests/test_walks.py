@@ -17,7 +17,7 @@ from jaxvae.data.dataset import from_arrays
 from jaxvae.figures import walks
 from jaxvae.figures.pictures import curves_of, pictures
 from jaxvae.figures.subject import Subject
-from jaxvae.run import Run, first_state, variables_of
+from jaxvae.rundir.run import Run, first_state, variables_of
 
 
 def make_subject(shape=(6, 5, 1), count=40, labels=True, **model):

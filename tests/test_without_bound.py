@@ -14,16 +14,16 @@ from jax import random
 from small import SHAPE, make_examples, make_split, ones_and_zeros
 
 import jaxvae
-from jaxvae.checkpoint import best_step
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct
-from jaxvae.logbook import read_metrics
 from jaxvae.loop import score_of, train_and_evaluate
 from jaxvae.model.codebook import fsq, vq
 from jaxvae.objective import reconstruction
+from jaxvae.rundir.checkpoint import best_step
+from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.start import start_from
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys

@@ -15,8 +15,8 @@ from PIL import Image
 from jaxvae import zoo
 from jaxvae.config import Config
 from jaxvae.config.build import build
-from jaxvae.finished import read
 from jaxvae.peers import PYTHAE
+from jaxvae.rundir.finished_run import read
 from jaxvae.runtime import environment
 from jaxvae.runtime.files import read_json, write_json
 

@@ -16,7 +16,6 @@ from jaxvae.figures.basics import draw_reconstructions, draw_samples
 from jaxvae.figures.compression import costs_bits, draw_compression
 from jaxvae.figures.conditional import draw_conditional
 from jaxvae.figures.dots import keep_dots
-from jaxvae.figures.frames import forget_frames, read_codes, read_frames, save_codes, save_frame
 from jaxvae.figures.missing import draw_denoising, draw_inpainting
 from jaxvae.figures.neighbours import draw_neighbours
 from jaxvae.figures.pictures import conditions, dream, pictures
@@ -24,9 +23,10 @@ from jaxvae.figures.planes import draw_map, draw_plane
 from jaxvae.figures.sensitivity import draw_sensitivity, walkable
 from jaxvae.figures.subject import Subject
 from jaxvae.figures.walks import default_pairs, draw_interpolation, draw_manifold, draw_traversal
-from jaxvae.logbook import read_metrics
 from jaxvae.report import captions
-from jaxvae.run import Run
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.snapshots import forget_frames, read_codes, read_frames, save_codes, save_frame
 
 FIGURES = "figures"
 RECONSTRUCTED, SAMPLED = 24, 64

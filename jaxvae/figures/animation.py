@@ -11,10 +11,10 @@ from jax import random
 from jax.scipy.stats import norm
 
 from jaxvae import latent
-from jaxvae.figures.frames import read_codes, read_frames
 from jaxvae.figures.pictures import conditions, pictures
 from jaxvae.figures.planes import view_of
 from jaxvae.figures.subject import Subject
+from jaxvae.rundir.snapshots import read_codes, read_frames
 from jaxvae.terms import example_keys
 
 RADIUS = 1.2  # of the walk round a plane: about the middle of a standard normal's radius there, sqrt(2 log 2)

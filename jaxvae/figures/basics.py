@@ -10,7 +10,7 @@ from jax import Array, random
 from jaxvae.data.corrupt import CORRUPT
 from jaxvae.data.dataset import DataSet, Split
 from jaxvae.figures.pictures import conditions, pictures, residuals
-from jaxvae.run import Run
+from jaxvae.rundir.run import Run
 
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25)
 

@@ -17,7 +17,7 @@ from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject, run_once, spaced
 from jaxvae.latent import compression
 from jaxvae.model.posterior import PointPosterior
-from jaxvae.run import Run
+from jaxvae.rundir.run import Run
 
 COMPRESS = 30  # purpose folded into the subject's key
 COMPONENTS, STEPS, POINTS = 512, 24, 24  # of the transform coder: at most so many components, step sizes, points drawn

@@ -7,7 +7,7 @@ from jax import Array, random
 
 from jaxvae.config.build import Parts
 from jaxvae.data.dataset import DataSet
-from jaxvae.run import Run
+from jaxvae.rundir.run import Run
 
 CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
 CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green

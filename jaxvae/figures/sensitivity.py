@@ -15,7 +15,7 @@ from jaxvae.distributions import draw_each
 from jaxvae.figures.pictures import pictures
 from jaxvae.figures.subject import Subject, run_once, spaced
 from jaxvae.latent.sensitivity import displacement, spread, stretch
-from jaxvae.run import Run
+from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 
 CHANGE = 40  # purpose folded into the subject's key

@@ -16,7 +16,7 @@ from jaxvae.data.dataset import DataSet, Split
 from jaxvae.data.prepare import Prepare
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.figures.pictures import pictures
-from jaxvae.run import Run
+from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 
 PREPARE, DRAW = 0, 1  # purposes folded into the subject's key

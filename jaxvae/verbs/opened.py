@@ -14,7 +14,7 @@ from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
 from jaxvae.figures.subject import Subject
 from jaxvae.plots.canvas import replacing
-from jaxvae.run import load
+from jaxvae.rundir.run import load
 
 EXPLORED = "explored"  # the folder of a run directory in which the verbs write, unless told where
 

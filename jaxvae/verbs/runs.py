@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import disk, figures, health, plots, results
+from jaxvae import figures, health, plots
 from jaxvae import report as reports
-from jaxvae.lock import alone_in
-from jaxvae.run import load
+from jaxvae.rundir import disk_space, results
+from jaxvae.rundir.lock import alone_in
+from jaxvae.rundir.run import load
 from jaxvae.verbs.opened import reopened
 
 
@@ -33,7 +34,7 @@ def evaluate(
         splits=asked.splits if splits is None else tuple(splits),
     )
     experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
-    with alone_in(workdir, print), disk.in_words(workdir):
+    with alone_in(workdir, print), disk_space.in_words(workdir):
         variables = experiment.layout.put_whole(run.variables)
         numbers, values = results.score(experiment, variables, run.step)
         health.diagnose(experiment, variables, numbers, values, workdir)
@@ -84,7 +85,7 @@ def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -
     experiment = reopened(run.config, data_dir)
     few = dataclasses.replace(experiment.config, evaluate=dataclasses.replace(run.config.evaluate, samples=1))
     variables = experiment.layout.put_whole(run.variables)
-    with alone_in(workdir, print), disk.in_words(workdir):
+    with alone_in(workdir, print), disk_space.in_words(workdir):
         _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(reports.write_report(workdir))

@@ -14,13 +14,14 @@ import numpy as np
 from jax import Array, random
 from jax.typing import ArrayLike
 
-from jaxvae import _checks_arrays, checkpoint, latent
+from jaxvae import _checks_arrays, latent
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.build import Parts, build
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
+from jaxvae.rundir import checkpoint
 from jaxvae.step import State, init_state
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae.logbook import line, read_metrics, step_of
+from jaxvae.rundir.metrics_log import line, read_metrics, step_of
 from jaxvae.runtime.files import write_whole
 
 EVENTS = "events.jsonl"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import fits, shown
-from jaxvae.checkpoint import RESULTS
 from jaxvae.config import schema as configs
-from jaxvae.logbook import METRICS, TIMING
-from jaxvae.run import CONFIG, Run, load
+from jaxvae.rundir.checkpoint import RESULTS
+from jaxvae.rundir.metrics_log import METRICS, TIMING
+from jaxvae.rundir.run import CONFIG, Run, load
 from jaxvae.runtime.environment import ENVIRONMENT
 from jaxvae.runtime.files import DamagedFile, read_json
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.migrations import MIGRATIONS, VERSION
+from jaxvae.rundir.migrations import MIGRATIONS, VERSION
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import DamagedFile, read_json, sync_folder, write_json
 

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae.checkpoint import RESULTS
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.experiment import Experiment
+from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 VERSION = 1

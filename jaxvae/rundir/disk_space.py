@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jax
 
-from jaxvae import checkpoint
-from jaxvae.run import CHECKPOINTS
+from jaxvae.rundir import checkpoint
+from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime.files import full
 
 ROOM = 1_000_000  # bytes that a run's logs take at least
