@@ -27,11 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.explorer.answers import FINE, warm
-from jaxvae.explorer.app import make_app
-from jaxvae.explorer.known import Known, know
-from jaxvae.explorer.server import listening, served
 from jaxvae.verbs.opened import opened
+from jaxvae.viz.explorer.api import FINE, warm
+from jaxvae.viz.explorer.routes import make_app
+from jaxvae.viz.explorer.server import listening, served
+from jaxvae.viz.explorer.session import Known, know
 
 LIMIT = 50.0  # ms, the median of an MLP on a CPU
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,11 +15,11 @@ from matplotlib.patches import Rectangle
 
 import jaxvae
 from jaxvae.data.dataset import open_data
-from jaxvae.plots.canvas import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, new_figure, write_haloed, write_title
-from jaxvae.plots.mosaics import mosaic
-from jaxvae.plots.planes import CLASSES
 from jaxvae.rundir import results
 from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.viz.plots.image_grid import mosaic
+from jaxvae.viz.plots.scatter import CLASSES
+from jaxvae.viz.plots.style import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, new_figure, write_haloed, write_title
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--runs", type=Path, default=Path("runs/story"), help="the folder of the page's run directories")

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxvae import figures, health, report
+from jaxvae import health
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import DataSet
@@ -34,6 +34,7 @@ from jaxvae.runtime.sharding import Layout
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.start import start
 from jaxvae.step import State
+from jaxvae.viz import figures, report
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
 LOOK_EVERY = 2.0  # and about the most seconds

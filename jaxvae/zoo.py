@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 from jax import random
 
-from jaxvae import figures, plots
 from jaxvae.actions import prepare_jax
 from jaxvae.cli import guarded
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.command_line import read_config
-from jaxvae.markdown import code, plain, table
 from jaxvae.options import named, require_out
 from jaxvae.peers import comparison
 from jaxvae.rundir.finished_run import Finished, read
 from jaxvae.runtime.console import show
 from jaxvae.runtime.files import write_whole
+from jaxvae.viz import figures, plots
+from jaxvae.viz.report.markdown import code, plain, table
 
 CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
 PICTURES = 10  # of a strip

@@ -75,7 +75,7 @@ def digits_run(tmp_path_factory):
         evaluate=Evaluate(samples=1),
     )
     folder = tmp_path_factory.mktemp("looked-at") / "digits"
-    with mock.patch("jaxvae.figures.draw_figures"), mock.patch("jaxvae.health.diagnose"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"), mock.patch("jaxvae.health.diagnose"):
         train_and_evaluate(config, folder, say=lambda line: None)
     return folder
 

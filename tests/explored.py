@@ -11,9 +11,9 @@ from small import grey_images
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
-from jaxvae.explorer.known import know
-from jaxvae.figures.subject import Subject
 from jaxvae.rundir.run import Run, first_state, variables_of
+from jaxvae.viz.explorer.session import know
+from jaxvae.viz.figures.subject import Subject
 
 HOST = [(b"host", b"127.0.0.1:1234")]
 JSON = [(b"content-type", b"application/json")]

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from jax import random
 
-from jaxvae import figures, loop
+from jaxvae import loop
 from jaxvae.blame import is_refusal
 from jaxvae.catalogue import EXAMPLES, config_of
 from jaxvae.config.build import TABLES, build
@@ -19,6 +19,7 @@ from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and
 from jaxvae.members import members_of
 from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
+from jaxvae.viz import figures
 
 NAMES = list(field_kinds())
 COUNT = 24  # examples to train on

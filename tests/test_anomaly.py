@@ -13,8 +13,8 @@ from jaxvae import latent
 from jaxvae.config import Config
 from jaxvae.data.dataset import open_data
 from jaxvae.experiment import set_up
-from jaxvae.figures.anomaly import draw_anomaly, roc
 from jaxvae.rundir.results import protocol
+from jaxvae.viz.figures.anomaly import draw_anomaly, roc
 
 
 def test_the_scores_are_exact_where_the_posterior_is():

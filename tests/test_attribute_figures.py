@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from looked_at import make_subject
 
-from jaxvae import plots
 from jaxvae.cli import main
 from jaxvae.data.dataset import Split
-from jaxvae.figures import arithmetic, attributes, known
-from jaxvae.figures.subject import Subject
-from jaxvae.plots import canvas
 from jaxvae.verbs.attributes import judged, summed
+from jaxvae.viz import plots
+from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
+from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots import style
 
 
 class Told:
@@ -36,7 +36,9 @@ def made_known(subject, codes):
     """What is known of as many images as there are codes [N, Z], decoded by `linear`."""
     images = linear(None, codes)
     names = {"brightness": images.mean((1, 2, 3)), "label=a": codes[:, 0] < 1.0, "label=b": codes[:, 0] >= 1.0}
-    return known.Known(subject, np.arange(len(codes)), images, codes, {k: v * 1.0 for k, v in names.items()}, None)
+    return labelled_codes.Known(
+        subject, np.arange(len(codes)), images, codes, {k: v * 1.0 for k, v in names.items()}, None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def subject():
 def straight(subject):
     """(learned, held) of a decoder that is linear."""
     codes = np.random.default_rng(0).uniform(0.5, 1.5, (2, 200, 2)).astype(np.float32)
-    with mock.patch("jaxvae.figures.attributes.decoded", linear):
+    with mock.patch("jaxvae.viz.figures.attributes.decoded", linear):
         yield made_known(subject, codes[0]), made_known(subject, codes[1])
 
 
@@ -104,11 +106,11 @@ def test_images_without_the_attribute_are_shown_first_and_every_class_of_them(st
 def test_a_column_may_not_hide_what_is_known(subject, tmp_path):
     np.savez(tmp_path / "mine.npz", slant=np.zeros(90))
     with pytest.raises(ValueError, match="slant is known already; give it another name"):
-        known.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
+        labelled_codes.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
     np.savez(tmp_path / "mine.npz", mine=np.arange(30.0) % 2)  # of the test images alone: half of them teach
-    learned, held = known.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
+    learned, held = labelled_codes.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
     assert (learned.subject.name, len(learned.positions), len(held.positions)) == ("test", 15, 15)
-    assert next(iter(learned.columns)) == known.default_attribute(learned) == "mine"
+    assert next(iter(learned.columns)) == labelled_codes.default_attribute(learned) == "mine"
     np.testing.assert_array_equal(held.columns["mine"], held.positions % 2)
 
 
@@ -130,26 +132,28 @@ def test_a_direction_is_of_training_images_alone(subject, tmp_path):
     test = subject.data.splits["test"]
     changed = Split(255 - test.image, test.label, test.rows, test.offset)
     data = dataclasses.replace(subject.data, splits={**subject.data.splits, "test": changed})
-    with mock.patch("jaxvae.plots.attribute"):
+    with mock.patch("jaxvae.viz.plots.attribute"):
         one, other = (draw(tmp_path / "a.png", each) for each in (subject, dataclasses.replace(subject, data=data)))
         np.testing.assert_array_equal(one["direction"], other["direction"])
         assert np.abs(one["originals"] - other["originals"]).max() > 0.1
-    learned, held = known.learned_and_held(dataclasses.replace(subject, name="train"), None, 1000, 1000)
+    learned, held = labelled_codes.learned_and_held(dataclasses.replace(subject, name="train"), None, 1000, 1000)
     assert not set(learned.positions) & set(held.positions)  # of one split, two halves
 
 
 def test_codes_of_a_sphere_stay_on_it():
     subject = make_subject(posterior="vmf", prior="sphere", latent_dim=3)
-    learned, _ = known.learned_and_held(subject, None, 30, 5)
+    learned, _ = labelled_codes.learned_and_held(subject, None, 30, 5)
     with mock.patch.object(Subject, "decoded", lambda self, z, condition: z):
-        np.testing.assert_allclose(np.linalg.norm(known.decoded(learned, 3 * learned.codes), axis=-1), 1, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.linalg.norm(labelled_codes.decoded(learned, 3 * learned.codes), axis=-1), 1, rtol=1e-5
+        )
 
 
 def test_a_conditional_model_is_given_each_image_s_label():
     subject = make_subject(condition="label")
-    learned, _ = known.learned_and_held(subject, None, 30, 5)
+    learned, _ = labelled_codes.learned_and_held(subject, None, 30, 5)
     with mock.patch.object(Subject, "decoded", lambda self, z, condition: condition):
-        given = known.decoded(learned, np.stack([learned.codes] * 2))
+        given = labelled_codes.decoded(learned, np.stack([learned.codes] * 2))
     np.testing.assert_array_equal(given, np.stack([learned.positions * 0 + learned.condition] * 2))
 
 
@@ -159,7 +163,7 @@ def test_a_sum_s_result_is_a_minus_b_plus_c(subject, tmp_path):
     a, b, c, result = shown["codes"]
     np.testing.assert_allclose(result, a - b + c, atol=1e-6)
     np.testing.assert_allclose(a, subject.means_of(np.array([3]))[0], atol=1e-6)
-    learned, _ = known.learned_and_held(subject, None, 1000, 1)
+    learned, _ = labelled_codes.learned_and_held(subject, None, 1000, 1)
     dark = learned.columns["label=1"] * learned.groups("brightness").lacks > 0
     np.testing.assert_allclose(b, learned.codes[dark].mean(0), atol=1e-5)
     distances = np.linalg.norm(learned.codes - result, axis=1)
@@ -169,32 +173,32 @@ def test_a_sum_s_result_is_a_minus_b_plus_c(subject, tmp_path):
 
 def test_terms_of_a_conditional_model_are_decoded_on_their_own_labels():
     subject = make_subject(condition="label")
-    learned, _ = known.learned_and_held(subject, None, 1000, 1)
+    learned, _ = labelled_codes.learned_and_held(subject, None, 1000, 1)
     assert [arithmetic.term(learned, subject, f"label={k}").condition for k in range(3)] == [0, 1, 2]
     label = subject.examples([4]).label[0]
     assert arithmetic.term(learned, subject, "4").condition == label
 
 
 def test_what_is_summed_by_default_is_there(subject):
-    learned, held = known.learned_and_held(subject, None, 1000, 10)
+    learned, held = labelled_codes.learned_and_held(subject, None, 1000, 10)
     with mock.patch.object(arithmetic, "FEWEST", 2):
         a, b, c = arithmetic.default_terms(learned, held)
         assert (a.split(",")[0], a.split(",")[1]) == (b.split(",")[0], "slant")
         assert b.split(",")[1] == c.split(",")[1] == "not:slant"
         assert c.split(",")[0] != a.split(",")[0]
     assert arithmetic.default_terms(learned, held)[:2] == ("slant", "not:slant")
-    colour = known.learned_and_held(make_subject((4, 4, 3), "gaussian(0.3)"), None, 1000, 10)
+    colour = labelled_codes.learned_and_held(make_subject((4, 4, 3), "gaussian(0.3)"), None, 1000, 10)
     with mock.patch.object(arithmetic, "FEWEST", 2):
         assert arithmetic.default_terms(*colour)[:2] == ("warmth", "not:warmth")
-    sequences = known.learned_and_held(make_subject((12, 1)), None, 1000, 10)
+    sequences = labelled_codes.learned_and_held(make_subject((12, 1)), None, 1000, 10)
     assert arithmetic.default_terms(*sequences) == ("label=0", "label=1", "label=2")
 
 
 def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_first(tmp_path, monkeypatch):
     figures = []
-    drawing = canvas.Figure.savefig
+    drawing = style.Figure.savefig
     monkeypatch.setattr(
-        canvas.Figure, "savefig", lambda self, *args, **kw: figures.append(self) or drawing(self, *args, **kw)
+        style.Figure, "savefig", lambda self, *args, **kw: figures.append(self) or drawing(self, *args, **kw)
     )
     strengths, images = np.array([-1.0, 0, 3, 4]), np.random.default_rng(0).uniform(size=(2, 4, 5, 6, 3))
     shown = {"images": images, "originals": images[:, 0] / 2, "strengths": strengths, "attribute": "b", "keep": ["a"]}

@@ -53,7 +53,7 @@ def test_sample_and_reconstruct_write_pictures(workdir, tmp_path):
 
 def test_report_is_written_again_with_all_figures(workdir, monkeypatch):
     (workdir / "report.html").unlink()
-    monkeypatch.setattr("jaxvae.figures.draw_explored", lambda *_, **__: None)  # of which test_run has all
+    monkeypatch.setattr("jaxvae.viz.figures.draw_explored", lambda *_, **__: None)  # of which test_run has all
     assert main(["report", str(workdir)]) == 0
     assert (workdir / "report.html").stat().st_size > 50_000
     assert (workdir / "figures" / "manifold.png").exists()

@@ -64,7 +64,7 @@ def start(workdir, count=2, **changed):
 def alone(workdir, **changed):
     """The same in this process, on one device."""
     config = read_config(DIGITS, overrides(**changed))
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         return train_and_evaluate(config, workdir, say=lambda text: None)
 
 

@@ -10,14 +10,14 @@ import pytest
 from jax import random
 from looked_at import make_subject
 
-from jaxvae import comparison
 from jaxvae.cli import main
-from jaxvae.figures.comparison import DREAMT, plane_of
-from jaxvae.figures.subject import DRAW
 from jaxvae.latent import principal_axes
-from jaxvae.plots.comparison import comparison as draw
 from jaxvae.rundir.finished_run import read
 from jaxvae.rundir.run import CONFIG
+from jaxvae.viz.figures.comparison import DREAMT, plane_of
+from jaxvae.viz.figures.subject import DRAW
+from jaxvae.viz.plots.comparison import comparison as draw
+from jaxvae.viz.report import comparison
 
 
 @pytest.fixture(scope="module")

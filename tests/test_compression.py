@@ -10,8 +10,8 @@ from jax import random
 from looked_at import make_subject
 
 from jaxvae import latent
-from jaxvae.figures import compression as figure
 from jaxvae.latent import compression
+from jaxvae.viz.figures import compression as figure
 
 
 def test_the_ideal_cost_is_the_rate_in_bits():

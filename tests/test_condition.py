@@ -41,7 +41,7 @@ def striped(count=120):
 def run(tmp_path_factory):
     """A conditional VAE that knows which column a class has."""
     folder = tmp_path_factory.mktemp("conditional") / "run"
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         return jaxvae.train(conditional_config("label"), folder, arrays=striped())
 
 
@@ -84,7 +84,7 @@ def test_a_condition_that_does_not_fit_is_refused_in_words(run, condition, words
 def test_a_vector_conditions_as_labels_do(tmp_path):
     image, label = striped()
     vectors = np.eye(CLASSES, dtype=np.float32)[label]
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         run = jaxvae.train(conditional_config("vector"), tmp_path / "run", arrays=(image, vectors))
     _, px = run.generate(random.split(random.key(0), 3), condition=np.eye(3, dtype=np.float32))
     np.testing.assert_array_equal(np.asarray(px.mean())[..., 0].mean(1).argmax(-1), np.arange(3))

@@ -16,7 +16,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from small import SHAPE, grey_images, make_examples, make_split
 
 import jaxvae
-from jaxvae import figures
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import TABLES, build
 from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_and_pepper, threshold
@@ -30,6 +29,7 @@ from jaxvae.rundir import checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
 from jaxvae.terms import example_keys
+from jaxvae.viz import figures
 
 COUNT = 4000
 EVERY = [noise(0.5), mask(0.5), salt_and_pepper(0.5), blur(0.8)]
@@ -198,7 +198,7 @@ def test_a_score_from_corrupted_inputs_is_of_the_clean_image_and_of_z_from_the_c
 
 def go(config, workdir):
     """Trains and evaluates, without figures."""
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         return train_and_evaluate(config, workdir, arrays=IMAGES, say=lambda text: None)
 
 
@@ -302,7 +302,7 @@ def test_a_loaded_run_corrupts_and_restores_what_no_likelihood_would_take(whole)
 
 
 def test_the_figure_shows_what_is_restored_from_what(whole):
-    with mock.patch("jaxvae.plots.reconstructions") as drawn:
+    with mock.patch("jaxvae.viz.plots.reconstructions") as drawn:
         figures.draw_reconstructions("a.png", whole, make_split(9), 5, random.split(random.key(0)))
     (_, original, restored), corrupted = drawn.call_args.args, drawn.call_args.kwargs["corrupted"]
     assert original.shape == restored.shape == corrupted.shape == (5, 4, 4, 1)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from test_report import Page, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
 
-from jaxvae import report
-from jaxvae.report import embedded
-from jaxvae.report.embedded import Picture
+from jaxvae.viz import report
+from jaxvae.viz.report import image_embedding
+from jaxvae.viz.report.image_embedding import Picture
 
 
 def encoded(array, kind="PNG", **options):
@@ -37,54 +37,54 @@ def drawn(side=300):
     ("sizes", "room", "cut"), [([3, 5, 7], 20, 7), ([3, 5, 7], 13, 5), ([1, 9, 9], 11, 5), ([4, 4], 0, 0), ([], 5, 0)]
 )
 def test_the_larger_ones_are_cut_to_one_size(sizes, room, cut):
-    assert embedded.level(sizes, room) == cut
+    assert image_embedding.level(sizes, room) == cut
     assert sum(min(size, cut) for size in sizes) <= room
 
 
 def test_what_fits_stays_as_it_is():
     pictures = {Path("a.png"): Picture(encoded(noise(20)), "image/png")}
-    assert embedded.fit(pictures, 5000, 5000) == pictures
+    assert image_embedding.fit(pictures, 5000, 5000) == pictures
     assert pictures[Path("a.png")].characters == len(pictures[Path("a.png")].source.partition(",")[2])
 
 
 def test_what_is_too_large_is_packed_so_that_it_looks_the_same():
     alpha = np.concatenate([drawn(), np.full((300, 300, 1), 255, np.uint8)], -1)
     loose = Picture(encoded(alpha, compress_level=0), "image/png")
-    fitted = embedded.fit({Path("a.png"): loose, Path("b.png"): loose}, 50_000, 10**6)
+    fitted = image_embedding.fit({Path("a.png"): loose, Path("b.png"): loose}, 50_000, 10**6)
     assert all(each.characters <= 25_000 and not each.said for each in fitted.values())
-    assert all(abs(pixels(each) - pixels(loose)).mean() < embedded.CLOSE for each in fitted.values())
+    assert all(abs(pixels(each) - pixels(loose)).mean() < image_embedding.CLOSE for each in fitted.values())
 
 
 def test_a_photo_does_not_lose_its_shades_to_256_colours():
     y, x = np.mgrid[:120, :120]
     photo = np.stack([2 * x, 2 * y, x + y], -1).astype(np.uint8)
-    content, kind, _ = next(embedded._faithful(Image.fromarray(photo), "a.png"))
+    content, kind, _ = next(image_embedding._faithful(Image.fromarray(photo), "a.png"))
     assert kind == "image/webp"
     np.testing.assert_array_equal(pixels(Picture(content, kind)), photo)
-    assert next(embedded._faithful(Image.fromarray(drawn()), "a.png"))[1] == "image/png"
+    assert next(image_embedding._faithful(Image.fromarray(drawn()), "a.png"))[1] == "image/png"
 
 
 def test_beyond_the_limit_pictures_lose_detail_or_are_left_out_and_it_is_said(monkeypatch):
-    monkeypatch.setattr(embedded, "LEAST", 1000)
+    monkeypatch.setattr(image_embedding, "LEAST", 1000)
     large = {Path(f"{name}.png"): Picture(encoded(noise(120, seed=ord(name))), "image/png") for name in "abc"}
-    fitted = embedded.fit(large, 1000, 30_000)
+    fitted = image_embedding.fit(large, 1000, 30_000)
     assert sum(each.characters for each in fitted.values()) <= 30_000
     assert {each.said for each in fitted.values()} == {f"in less detail than figures/{name}.png" for name in "abc"}
-    few = embedded.fit(large, 0, 1500)
+    few = image_embedding.fit(large, 0, 1500)
     assert 0 < sum(each is None for each in few.values()) < 3
     assert sum(each.characters for each in few.values() if each) <= 1500
-    assert set(embedded.fit(large, 0, 0).values()) == {None}
+    assert set(image_embedding.fit(large, 0, 0).values()) == {None}
 
 
 def test_what_is_no_picture_is_left_as_it_is_or_left_out():
     broken = {Path("a.png"): Picture(b"x" * 10**5, "image/png")}
-    assert embedded.fit(broken, 0, 10**6) == broken
-    assert embedded.fit(broken, 0, 1000) == {Path("a.png"): None}
-    assert embedded.last_frame(Picture(b"GIF89a", "image/gif")) is None
+    assert image_embedding.fit(broken, 0, 10**6) == broken
+    assert image_embedding.fit(broken, 0, 1000) == {Path("a.png"): None}
+    assert image_embedding.last_frame(Picture(b"GIF89a", "image/gif")) is None
 
 
 def test_a_page_is_never_larger_than_it_may_be(workdir, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(embedded, "LEAST", 1000)
+    monkeypatch.setattr(image_embedding, "LEAST", 1000)
     add_dots(workdir, 50, 8)
     for name in ("samples", "curves", "latent_plane", "zebra"):
         (workdir / "figures" / f"{name}.png").write_bytes(encoded(noise(120)))
@@ -116,15 +116,15 @@ def test_a_film_is_packed_with_all_its_frames_then_with_fewer_in_the_same_time()
     stream = io.BytesIO()
     first.save(stream, "GIF", save_all=True, append_images=rest, duration=100, loop=0)
     film = Picture(stream.getvalue(), "image/gif")
-    (same,) = embedded.fit({Path("a.gif"): film}, film.characters - 1, 10**6).values()
+    (same,) = image_embedding.fit({Path("a.gif"): film}, film.characters - 1, 10**6).values()
     assert (same.kind, same.said) == ("image/webp", "")
     with Image.open(io.BytesIO(same.content)) as image:
         assert image.n_frames == 9
         image.seek(7)
         np.testing.assert_array_equal(np.asarray(image.convert("L")), rows[7])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "LEAST", 100)
-        (less,) = embedded.fit({Path("a.gif"): film}, 0, same.characters - 1).values()
+        patch.setattr(image_embedding, "LEAST", 100)
+        (less,) = image_embedding.fit({Path("a.gif"): film}, 0, same.characters - 1).values()
     assert less.said == "in less detail than figures/a.gif"
     with Image.open(io.BytesIO(less.content)) as image:
         assert image.n_frames == 5
@@ -151,7 +151,7 @@ def test_a_moving_picture_is_still_until_it_is_played(workdir):  # noqa: F811
     assert len(page.every("details")) == 3
     assert all("open" not in each for each in page.every("details"))
     assert page.text.count("PlayStop") == 3
-    last = embedded.last_frame(Picture(moving, "image/gif"))
+    last = image_embedding.last_frame(Picture(moving, "image/gif"))
     assert abs(pixels(last) - 250).max() <= 2
     assert page.every("img")[0]["src"] == last.source
     assert not page.every("svg") or "samples" not in page.text

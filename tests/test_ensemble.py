@@ -53,7 +53,7 @@ def quiet(text: str) -> None:
 
 def go(config, workdir, train=train_and_evaluate_members):
     """Trains and evaluates, without figures: they take longer than the steps."""
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         return train(config, workdir, arrays=IMAGES, say=quiet)
 
 

@@ -20,13 +20,13 @@ from jax import random
 
 from jaxvae import latent
 from jaxvae.distributions import kl
-from jaxvae.explorer import codes
-from jaxvae.explorer.answers import ANSWERS, FINE, SAMPLES, THUMBNAILS, describe, warm
-from jaxvae.explorer.app import make_app
-from jaxvae.explorer.known import MOST, shortened
-from jaxvae.explorer.server import listening, served, until_interrupted
-from jaxvae.figures.pictures import pictures
 from jaxvae.verbs import exploring
+from jaxvae.viz.explorer import latent_ranges
+from jaxvae.viz.explorer.api import ANSWERS, FINE, SAMPLES, THUMBNAILS, describe, warm
+from jaxvae.viz.explorer.routes import make_app
+from jaxvae.viz.explorer.server import listening, served, until_interrupted
+from jaxvae.viz.explorer.session import MOST, shortened
+from jaxvae.viz.figures.images import pictures
 
 Z = [0.5, -1.25, 0.25, 2.0]
 HERE = {"strengths": {}, "condition": 0}
@@ -250,12 +250,12 @@ def test_what_says_most_comes_first_and_sliders_hold_the_codes(known):
     flat = describe(known)["flat"]
     np.testing.assert_array_equal(np.diff(known.subject.said[flat["order"]]) <= 0, True)
     np.testing.assert_allclose(flat["says"], known.subject.said, rtol=1e-5)
-    low, high = codes.reach(np.float32([[-9.0, 0.0], [1.0, 0.5]] * 50), np.zeros(2), np.ones(2))
+    low, high = latent_ranges.reach(np.float32([[-9.0, 0.0], [1.0, 0.5]] * 50), np.zeros(2), np.ones(2))
     assert (low.tolist(), high.tolist()) == ([-9.0, -3.0], [3.0, 3.0])
 
 
 def test_of_many_images_some_are_drawn(known):
-    with mock.patch("jaxvae.explorer.known.MOST", 11):
+    with mock.patch("jaxvae.viz.explorer.session.MOST", 11):
         few = shortened(known.subject)
     assert len(few.split) == 11
     assert set(few.split.index) < set(known.subject.split.index)
@@ -368,14 +368,14 @@ def test_forms_other_methods_and_other_paths_are_turned_away(app):
 def test_large_bodies_are_not_read(app, known):
     assert call(app, "/api/image", b'{"image": 0' + b" " * 2**16 + b"}")[0] == 413
     announced = [*HOST, (b"content-length", b"99999999")]
-    with mock.patch("jaxvae.explorer.guard.once", side_effect=AssertionError):
+    with mock.patch("jaxvae.viz.explorer.security.once", side_effect=AssertionError):
         assert call(app, "/api/image", b"{}", headers=announced)[0] == 413
     longest = {"z": [-1.2345678901234567e-300] * 4, **HERE}
     assert call(app, "/api/decode", longest)[0] == 200
 
 
 def test_a_fault_of_ours_is_told_and_logged(app, caplog):
-    with mock.patch("jaxvae.explorer.answers.thumbnails", side_effect=TypeError("oh")):
+    with mock.patch("jaxvae.viz.explorer.api.thumbnails", side_effect=TypeError("oh")):
         status, _, content = call(app, "/api/images", good("images"))
     assert status == 500
     assert json.loads(content)["error"] == "TypeError; the terminal says more."
@@ -456,7 +456,7 @@ def test_the_verb_serves_opens_and_ends(known, tmp_path, capsys):
     with (
         mock.patch.object(exploring, "opened", return_value=known.subject),
         mock.patch.object(exploring.webbrowser, "open", look),
-        mock.patch("jaxvae.explorer.server.until_interrupted"),
+        mock.patch("jaxvae.viz.explorer.server.until_interrupted"),
     ):
         exploring.explore(tmp_path)
         exploring.explore(tmp_path, no_browser=True)

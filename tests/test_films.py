@@ -12,17 +12,17 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from small import make_split
 
-from jaxvae import plots
 from jaxvae.config import Config, Data, Model, build
 from jaxvae.data.dataset import DataSet
-from jaxvae.figures import animation, basics
-from jaxvae.figures.pictures import CURVE, residuals
-from jaxvae.figures.subject import Subject
-from jaxvae.plots import canvas, films, galleries
-from jaxvae.plots.animation import _between
 from jaxvae.rundir import snapshots
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
+from jaxvae.viz import plots
+from jaxvae.viz.figures import animation, reconstructions
+from jaxvae.viz.figures.images import CURVE, residuals
+from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots import image_panels, style, video
+from jaxvae.viz.plots.animation import _between
 
 
 def read(path):
@@ -40,7 +40,7 @@ def read(path):
 def moving_squares(count=5):
     shots = np.full((count, 40, 60, 3), 255, np.uint8)
     for index in range(count):
-        shots[index, 10:20, 8 * index : 8 * index + 10] = np.round(255 * np.array(to_rgb(canvas.VERMILION)))
+        shots[index, 10:20, 8 * index : 8 * index + 10] = np.round(255 * np.array(to_rgb(style.VERMILION)))
         shots[index, 30, :] = 40 * index
     return list(shots)
 
@@ -56,8 +56,8 @@ def test_a_gif_shows_its_frames_as_long_as_it_is_told(tmp_path):
 
 def test_the_colours_of_the_style_are_there_however_few_pixels_have_them():
     shots = [np.random.default_rng(0).integers(0, 256, (50, 50, 1)).astype(np.uint8).repeat(3, -1)]
-    palette = films._palette(shots, 16)
-    wanted = np.round(255 * np.array(to_rgb(canvas.VERMILION)))
+    palette = video._palette(shots, 16)
+    wanted = np.round(255 * np.array(to_rgb(style.VERMILION)))
     assert (palette == wanted).all(1).any()
     assert len(palette) < 256
 
@@ -108,7 +108,7 @@ def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):
         (lambda path: plots.plane_film(path, [1], np.zeros((2, 3, 2)), None), "1 steps for 2 points"),
         (lambda path: plots.plane_film(path, [1, 2], np.zeros((2, 3, 3)), None), r"expected \[T,N,2\]"),
         (lambda path: plots.temperatures(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 temperatures for 2 rows"),
-        (lambda path: films.write_film(path.with_suffix(".avi"), [], []), r"expected a file \.gif or \.mp4"),
+        (lambda path: video.write_film(path.with_suffix(".avi"), [], []), r"expected a file \.gif or \.mp4"),
     ],
 )
 def test_refusals_say_what_was_given(tmp_path, draw, message):
@@ -119,16 +119,16 @@ def test_refusals_say_what_was_given(tmp_path, draw, message):
 
 def test_without_its_encoder_an_mp4_is_refused_with_the_command_that_installs_it(tmp_path):
     with mock.patch.dict(sys.modules, {"av": None}), pytest.raises(ValueError, match=r"pip install 'jaxvae\[video\]'"):
-        films.write_film(tmp_path / "a.mp4", moving_squares(), [0.1] * 5)
+        video.write_film(tmp_path / "a.mp4", moving_squares(), [0.1] * 5)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_mp4_lasts_as_long_as_it_is_told(tmp_path):
     av = pytest.importorskip("av")
-    films.write_film(tmp_path / "a.mp4", [shot[:39] for shot in moving_squares()], [0.5, 0.25, 0.25, 0.5, 0.5])
+    video.write_film(tmp_path / "a.mp4", [shot[:39] for shot in moving_squares()], [0.5, 0.25, 0.25, 0.5, 0.5])
     with av.open(str(tmp_path / "a.mp4")) as film:
         shots = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert len(shots) == 2 * films.MP4_RATE
+    assert len(shots) == 2 * video.MP4_RATE
     assert shots[0].shape == (38, 60, 3)  # both sides even, as H.264 has them
     assert np.abs(shots[-1][:20, :30].astype(int) - 255).max() < 12
 
@@ -179,13 +179,13 @@ def test_residuals_are_signed_means_over_colours_and_bars_of_sequences():
 
 
 def test_residuals_are_white_where_there_is_none_and_two_colours_elsewhere():
-    colours = galleries.signed_colours(np.array([-1.0, -0.1, 0.0, 0.1, 1.0, np.nan]), 0.1)
-    np.testing.assert_allclose(colours[[0, 1]], np.broadcast_to(to_rgb(canvas.BLUE), (2, 3)))
-    np.testing.assert_allclose(colours[[3, 4]], np.broadcast_to(to_rgb(canvas.VERMILION), (2, 3)))
+    colours = image_panels.signed_colours(np.array([-1.0, -0.1, 0.0, 0.1, 1.0, np.nan]), 0.1)
+    np.testing.assert_allclose(colours[[0, 1]], np.broadcast_to(to_rgb(style.BLUE), (2, 3)))
+    np.testing.assert_allclose(colours[[3, 4]], np.broadcast_to(to_rgb(style.VERMILION), (2, 3)))
     np.testing.assert_array_equal(colours[[2, 5]], 1.0)
-    assert galleries._limit_of(np.full(100, 0.07)) == 0.1
-    assert galleries._limit_of(np.full(100, 7.0)) == 1.0
-    assert galleries._limit_of(np.zeros(100)) == 0.05
+    assert image_panels._limit_of(np.full(100, 0.07)) == 0.1
+    assert image_panels._limit_of(np.full(100, 7.0)) == 1.0
+    assert image_panels._limit_of(np.zeros(100)) == 0.05
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def make_subject():
 
 def walked(subject, path):
     """What is filmed of the walk, without the filming."""
-    with mock.patch("jaxvae.plots.walk_film"):
+    with mock.patch("jaxvae.viz.plots.walk_film"):
         return animation.draw_walk(path, subject, seconds=1)
 
 
@@ -243,10 +243,10 @@ def test_without_a_density_to_draw_from_a_walk_on_a_plane_goes_from_image_to_ima
 
 def test_temperatures_show_the_same_draws_nearer_to_the_middle(make_subject, tmp_path):
     subject = make_subject(2)
-    with mock.patch("jaxvae.plots.samples") as samples, mock.patch("jaxvae.plots.temperatures") as temperatures:
-        found = basics.draw_samples(tmp_path, subject.run, subject.data, random.key(0), 8)
+    with mock.patch("jaxvae.viz.plots.samples") as samples, mock.patch("jaxvae.viz.plots.temperatures") as temperatures:
+        found = reconstructions.draw_samples(tmp_path, subject.run, subject.data, random.key(0), 8)
     zs, _ = subject.run.generate(random.split(random.key(0), 8))
     means = np.asarray(subject.run.decode(1.25 * zs).mean())
     np.testing.assert_allclose(found["means"][-1], means, atol=1e-5)
     np.testing.assert_array_equal(samples.call_args.args[1], found["means"][3])
-    assert temperatures.call_args.args[1] == basics.TEMPERATURES
+    assert temperatures.call_args.args[1] == reconstructions.TEMPERATURES

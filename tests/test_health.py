@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import health, report
+from jaxvae import health
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.experiment import set_up
@@ -17,6 +17,7 @@ from jaxvae.rundir import results
 from jaxvae.rundir.run import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.verbs.runs import evaluate
+from jaxvae.viz import report
 
 
 def config(steps, objective="elbo", **model):
@@ -30,7 +31,7 @@ def config(steps, objective="elbo", **model):
 def diagnosed(workdir, config, arrays=None):
     """({name: finding} of a run trained in that folder, the lines that it said)."""
     said = []
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         train_and_evaluate(config, workdir, arrays=arrays, say=said.append)
     return {each["name"]: each for each in results.read(workdir)["diagnosis"]}, said
 

@@ -19,11 +19,11 @@ from photo_folders import opened as open_folder
 from photo_folders import write
 
 import jaxvae
-from jaxvae import figures
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.data.tfds import metadata
 from jaxvae.data.tfds.decode import load
+from jaxvae.viz import figures
 
 PACKAGE = Path(jaxvae.__file__).parent
 IMAGES, LABELS = noise(6, (5, 4, 3))

@@ -10,10 +10,10 @@ from made_sets import noise, png
 from photo_folders import write
 from test_report import CONFIG, ENVIRONMENT, RESULTS, Page
 
-from jaxvae import report
 from jaxvae.cli import main
 from jaxvae.runtime import console
 from jaxvae.runtime.console import Progress
+from jaxvae.viz import report
 
 NAMES = [
     "[red]",

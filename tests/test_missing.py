@@ -10,7 +10,7 @@ from looked_at import make_run, make_subject
 from small import SHAPE, init, make_vae, ones_and_zeros
 
 from jaxvae import latent
-from jaxvae.figures import missing
+from jaxvae.viz.figures import inpainting
 
 CHAINS, STEPS = 3000, 60
 KNOWN = np.zeros(PIXELS, bool)
@@ -167,7 +167,7 @@ def test_half_known_pixels_of_channels_that_hang_together_are_refused():
 @pytest.mark.parametrize("shape", [(4, 4, 1), (6, 1)])
 def test_the_figures_hide_what_they_say_and_keep_the_rest(tmp_path, shape):
     subject = make_subject(shape, "gaussian(0.3)")
-    found = missing.draw_inpainting(tmp_path / "a.png", subject, n=4, completions=2, steps=4)
+    found = inpainting.draw_inpainting(tmp_path / "a.png", subject, n=4, completions=2, steps=4)
     known = found["known"]
     assert not known[:2, shape[0] // 2 :].any()
     assert known[:2, : shape[0] // 2].all()
@@ -176,6 +176,6 @@ def test_the_figures_hide_what_they_say_and_keep_the_rest(tmp_path, shape):
     for each in (*found["completions"], found["means"]):
         np.testing.assert_array_equal(each[known], found["images"][known])
         assert (each != found["images"])[~known].all()
-    found = missing.draw_denoising(tmp_path / "b.png", subject, n=4, draws=3)
+    found = inpainting.draw_denoising(tmp_path / "b.png", subject, n=4, draws=3)
     assert 0.1 < (found["noisy"] - found["images"]).std() < 0.3
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}

@@ -12,16 +12,17 @@ from jax import random
 from looked_at import make_subject
 from small import init, make_conv_vae, make_vae, ones_and_zeros
 
-from jaxvae import latent, plots
-from jaxvae.figures.conditional import draw_conditional
-from jaxvae.figures.neighbours import draw_neighbours
-from jaxvae.figures.sensitivity import draw_sensitivity, flipped
-from jaxvae.figures.subject import spaced
+from jaxvae import latent
 from jaxvae.latent import neighbours, sensitivity
-from jaxvae.plots import canvas
 from jaxvae.terms import example_keys
+from jaxvae.viz import plots
+from jaxvae.viz.figures.conditional import draw_conditional
+from jaxvae.viz.figures.neighbours import draw_neighbours
+from jaxvae.viz.figures.sensitivity import draw_sensitivity, flipped
+from jaxvae.viz.figures.subject import spaced
+from jaxvae.viz.plots import style
 
-plots_of_neighbours = sys.modules["jaxvae.plots.neighbours"]  # the function has its name
+plots_of_neighbours = sys.modules["jaxvae.viz.plots.neighbours"]  # the function has its name
 
 
 @pytest.mark.parametrize(("places", "chunk", "count"), [(50, 2048, 3), (50, 7, 50), (50, 10, 4), (1, 5, 1)])
@@ -128,8 +129,8 @@ def test_neighbours_of_the_image_s_class_are_told_from_others(tmp_path):
         rows = {"pixels": np.zeros((1, 2, 8, 8, 1))}
         plots.neighbours(tmp_path / "a.png", np.zeros((1, 8, 8, 1)), rows, {"pixels": np.array([[False, True]])}, {})
     (other, own), places = [call.kwargs for call in frame.call_args_list], [c.args[0] for c in frame.call_args_list]
-    assert (own["edgecolor"], own["ls"]) == (canvas.BLUE, "-")
-    assert (other["edgecolor"], other["ls"] == "-") == (canvas.VERMILION, False)
+    assert (own["edgecolor"], own["ls"]) == (style.BLUE, "-")
+    assert (other["edgecolor"], other["ls"] == "-") == (style.VERMILION, False)
     assert places[0][0] < places[1][0]
 
 

@@ -54,7 +54,7 @@ def test_it_goes_on_from_its_step_and_scores_as_it_did(old):
     config, _ = configs.load(old / "config.json")
     before, lines = results.read(old), (old / "metrics.jsonl").read_bytes()
     (old / "results.json").unlink()
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         same = train_and_evaluate(config, old, say=lambda text: None)
         for name, number in results.read(old)["test"].items():
             value = number["value"] if isinstance(number, dict) else number

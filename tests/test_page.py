@@ -6,8 +6,8 @@ import re
 import pytest
 from test_report import RESULTS, TEST, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
 
-from jaxvae import report
-from jaxvae.report import captions, page, scoreboard
+from jaxvae.viz import report
+from jaxvae.viz.report import captions, html, results_tables
 
 TEXT = ("ink", "soft", "accent", "ill")  # colours of letters
 LINES = ("train", "validation", "accent", "soft")  # colours of curves, and of borders of what can be pressed
@@ -15,7 +15,7 @@ LINES = ("train", "validation", "accent", "soft")  # colours of curves, and of b
 
 def colours(scheme):
     """The style's named colours {name: (r, g, b)} in light or dark."""
-    light, dark = re.findall(r":root \{(.*?)\}", page.part("report.css"), re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", html.part("report.css"), re.DOTALL)
     found = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", light))
     found |= dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", dark)) if scheme == "dark" else {}
     return {name: tuple(int(value[i : i + 2], 16) for i in (1, 3, 5)) for name, value in found.items()}
@@ -44,7 +44,7 @@ def test_letters_and_lines_stand_out_from_what_is_behind_them(scheme):
     for ground in ("page", "card"):
         assert all(contrast(found[name], found[ground]) >= 4.5 for name in TEXT)
         assert all(contrast(found[name], found[ground]) >= 3 for name in LINES)
-    named = set(re.findall(r"var\(--([a-z]+)\)", page.part("report.css")))
+    named = set(re.findall(r"var\(--([a-z]+)\)", html.part("report.css")))
     assert named <= set(found)
 
 
@@ -119,7 +119,7 @@ def test_scores_are_drawn_where_their_errors_are_known():
     row = {"value": -10.0, "stderr": 0.5}
     better = {"value": -8.0, "stderr": 0.5}
     results = {"test": {"examples": 9, "elbo": row, "log_likelihood": better}}
-    html = scoreboard.numbers(results, [1])
+    html = results_tables.numbers(results, [1])
     low, high = re.findall(r"M([\d.]+) \d+H([\d.]+)", html)
     (one, two) = re.findall(r"<circle class='dot' cx='([\d.]+)'", html)
     scale = (float(two) - float(one)) / 2  # of one nat
@@ -134,13 +134,15 @@ def test_scores_are_drawn_where_their_errors_are_known():
         {"value": True},
         {"value": -8.0, "stderr": 0.0},
     ):
-        assert "whisker" not in scoreboard.numbers({"test": {"examples": 9, "elbo": row, "log_likelihood": entry}}, [1])
+        assert "whisker" not in results_tables.numbers(
+            {"test": {"examples": 9, "elbo": row, "log_likelihood": entry}}, [1]
+        )
 
 
 def test_rate_and_distortion_share_one_bar():
     def bars(rate, distortion):
         entries = {"examples": 9, "rate": {"value": rate}, "distortion": {"value": distortion}}
-        html = scoreboard.numbers({"test": entries}, [1])
+        html = results_tables.numbers({"test": entries}, [1])
         return [float(width) for width in re.findall(r"<rect class='\w+' x='[-\d.]+' y='30' width='([-\d.]+)'", html)]
 
     assert bars(1.0, 3.0) == [72.0, 216.0]
@@ -149,7 +151,7 @@ def test_rate_and_distortion_share_one_bar():
 
 def test_a_card_shows_the_error_and_of_how_many():
     entries = {"examples": 9, "elbo": {"value": -2.0, "stderr": 0.1}, "active_units": {"value": 3, "of": 20}}
-    html = scoreboard.numbers({"test": entries, "validation": entries}, [1])
+    html = results_tables.numbers({"test": entries, "validation": entries}, [1])
     assert html.count("<ul class='cards'>") == 1
     assert "<strong>−2.00 <small>± 0.10</small></strong><span>nats</span>" in html
     assert "<strong>3</strong><span>of 20</span>" in html

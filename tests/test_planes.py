@@ -6,10 +6,11 @@ import pytest
 from jax import random
 from test_plots import drawn  # noqa: F401
 
-from jaxvae import latent, plots
+from jaxvae import latent
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 from jaxvae.distributions.quantized import Point
-from jaxvae.figures.planes import LEAST_ELLIPSES, MOST_ELLIPSES, mapped, readable, view_of
+from jaxvae.viz import plots
+from jaxvae.viz.figures.latent_plane import LEAST_ELLIPSES, MOST_ELLIPSES, mapped, readable, view_of
 
 Z = 5
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxvae import plots
-from jaxvae.plots import canvas, charts, mosaics
+from jaxvae.viz import plots
+from jaxvae.viz.plots import curves, image_grid, style
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def drawn(monkeypatch):
             super().__init__(*args, **kwargs)
             figures.append(self)
 
-    monkeypatch.setattr(canvas, "Figure", Recorded)
+    monkeypatch.setattr(style, "Figure", Recorded)
     return figures
 
 
@@ -96,16 +96,16 @@ def test_samples_are_shown_pixel_for_pixel(tmp_path, shape):
     plots.samples(tmp_path / "a.png", images)
     page = pixels(tmp_path / "a.png")[..., :3] / 255
     columns = int(np.ceil(np.sqrt(len(images))))
-    fitted = mosaics.fitted(images, columns)
+    fitted = image_grid.fitted(images, columns)
     assert fitted.shape[1] % images.shape[1] == 0
-    picture = plots.mosaic(fitted, columns, mosaics.GAP)
+    picture = plots.mosaic(fitted, columns, image_grid.GAP)
     assert contains(page, np.broadcast_to(picture, (*picture.shape[:2], 3)))
-    assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * canvas.DPI) + 60)
+    assert page.shape[:2] == (picture.shape[0] + 142, max(picture.shape[1], 6 * style.DPI) + 60)
 
 
 def test_large_pictures_keep_their_words_in_proportion(tmp_path, drawn):
     plots.samples(tmp_path / "a.png", random_images(4, 8, 1300, 1))
-    assert drawn[0].dpi > 1.9 * canvas.DPI
+    assert drawn[0].dpi > 1.9 * style.DPI
     assert pixels(tmp_path / "a.png").shape[1] >= 2602
 
 
@@ -172,14 +172,14 @@ def test_manifold_takes_other_quantiles(tmp_path, drawn):
 
 def test_limits_leave_out_the_first_steps_and_nothing_of_a_ramp():
     values = np.concatenate([[-5000.0, -900.0], np.linspace(-100, -80, 98)])
-    low, high = charts._limits(values)
+    low, high = curves._limits(values)
     assert -120 < low <= -100
     assert -80 <= high < -75
-    low, high = charts._limits(np.linspace(0, 1, 50))
+    low, high = curves._limits(np.linspace(0, 1, 50))
     assert low <= 0
     assert high >= 1
-    assert charts._limits(np.array([np.nan, 3.0, np.inf])) == pytest.approx((2.85, 3.15))
-    low, high = charts._limits(np.zeros(4))
+    assert curves._limits(np.array([np.nan, 3.0, np.inf])) == pytest.approx((2.85, 3.15))
+    low, high = curves._limits(np.zeros(4))
     assert low < 0 < high
 
 
@@ -314,10 +314,10 @@ def test_the_caller_s_style_is_neither_changed_nor_used(tmp_path):
 
 def test_what_a_killed_process_left_of_a_figure_is_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
-    killed = canvas.replacing(path)
+    killed = style.replacing(path)
     killed.__enter__().write_bytes(b"torn")
     monkeypatch.setattr("os.getpid", lambda: 1)
-    with canvas.replacing(path) as temporary:
+    with style.replacing(path) as temporary:
         temporary.write_bytes(b"whole")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"whole"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import report
-from jaxvae.report import captions
-from jaxvae.report.page import measured
 from jaxvae.runtime.files import DIGEST, read_json, write_json
+from jaxvae.viz import report
+from jaxvae.viz.report import captions
+from jaxvae.viz.report.html import measured
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}

@@ -15,7 +15,6 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae import figures
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.loop import train_and_evaluate
@@ -24,6 +23,7 @@ from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state
 from jaxvae.verbs.animation import animate
 from jaxvae.verbs.runs import evaluate
+from jaxvae.viz import figures
 
 STEPS = 60
 
@@ -47,7 +47,7 @@ def quiet(text: str) -> None:
 def go(config, workdir, *, draw=False):
     """Trains and evaluates; without figures and a diagnosis, unless the test is about them: they take longer."""
     with contextlib.ExitStack() as stack:
-        for name in () if draw else ("jaxvae.figures.draw_figures", "jaxvae.health.diagnose"):
+        for name in () if draw else ("jaxvae.viz.figures.draw_figures", "jaxvae.health.diagnose"):
             stack.enter_context(mock.patch(name))
         return train_and_evaluate(config, workdir, say=quiet)
 
@@ -266,7 +266,7 @@ def test_longer_training_goes_on_and_says_that_a_cosine_jumps(tmp_path):
     config.optimizer.schedule = "cosine()"
     go(config, tmp_path / "run")
     config.train.steps = 30
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         run = train_and_evaluate(config, tmp_path / "run", say=said.append)
     assert run.step == 30
     assert any("the learning rate jumps" in line for line in said)

@@ -9,15 +9,16 @@ import pytest
 from jax import random
 from small import grey_images
 
-from jaxvae import latent, plots
+from jaxvae import latent
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
-from jaxvae.figures import walks
-from jaxvae.figures.pictures import curves_of, pictures
-from jaxvae.figures.subject import Subject
 from jaxvae.rundir.run import Run, first_state, variables_of
+from jaxvae.viz import plots
+from jaxvae.viz.figures import interpolation
+from jaxvae.viz.figures.images import curves_of, pictures
+from jaxvae.viz.figures.subject import Subject
 
 
 def make_subject(shape=(6, 5, 1), count=40, labels=True, **model):
@@ -117,12 +118,12 @@ def test_what_dimensions_say_is_their_kl(subject):
     q = subject.run.encode(subject.examples(np.arange(len(subject.split))).x)
     kl = 0.5 * (q.scale() ** 2 + q.mean() ** 2 - 1) - jnp.log(q.scale())
     np.testing.assert_allclose(subject.said, kl.mean(0), rtol=1e-4, atol=1e-6)
-    assert walks.most_telling(subject, 2) == list(np.argsort(-subject.said)[:2])
+    assert interpolation.most_telling(subject, 2) == list(np.argsort(-subject.said)[:2])
 
 
 def test_an_interpolation_shows_the_library_s_own(subject, tmp_path):
-    with mock.patch("jaxvae.plots.interpolation", wraps=plots.interpolation) as drawn:
-        got = walks.draw_interpolation(tmp_path / "a.png", subject, [(3, 8)], steps=5)
+    with mock.patch("jaxvae.viz.plots.interpolation", wraps=plots.interpolation) as drawn:
+        got = interpolation.draw_interpolation(tmp_path / "a.png", subject, [(3, 8)], steps=5)
     _, start, _, end = drawn.call_args.args
     np.testing.assert_array_equal(np.concatenate([start, end]), subject.examples([3, 8]).x)
     q = subject.run.encode(subject.examples([3, 8]).x)
@@ -134,19 +135,19 @@ def test_an_interpolation_shows_the_library_s_own(subject, tmp_path):
 
 def test_pairs_are_of_differing_classes_and_of_one_where_the_model_is_given_it(subject):
     label = subject.classes
-    assert all(label[a] != label[b] for a, b in walks.default_pairs(subject))
+    assert all(label[a] != label[b] for a, b in interpolation.default_pairs(subject))
     given = make_subject(condition="label")
-    assert all(given.classes[a] == given.classes[b] for a, b in walks.default_pairs(given))
-    used = np.ravel(walks.default_pairs(subject))
+    assert all(given.classes[a] == given.classes[b] for a, b in interpolation.default_pairs(given))
+    used = np.ravel(interpolation.default_pairs(subject))
     assert len(set(used.tolist())) == len(used) == 16
 
 
 def test_a_traversal_starts_from_an_image_and_says_how_far(subject, tmp_path):
-    got = walks.draw_traversal(tmp_path / "a.png", subject, [2], image=5, steps=3, reach=1.5)
+    got = interpolation.draw_traversal(tmp_path / "a.png", subject, [2], image=5, steps=3, reach=1.5)
     np.testing.assert_allclose(got["z"][0, :, 2], [-1.5, 0, 1.5], atol=1e-6)
     np.testing.assert_allclose(np.delete(got["z"][0], 2, 1), np.tile(np.delete(subject.means[5], 2), (3, 1)))
     codes = make_subject(posterior="point")
-    got = walks.draw_traversal(tmp_path / "b.png", codes, [1], steps=3, reach=2.0)
+    got = interpolation.draw_traversal(tmp_path / "b.png", codes, [1], steps=3, reach=2.0)
     expected = codes.means[:, 1].mean() + codes.means[:, 1].std() * np.array([-2.0, 0, 2])
     np.testing.assert_allclose(got["z"][0, :, 1], expected, rtol=1e-4)
 
@@ -158,11 +159,14 @@ def test_a_traversal_starts_from_an_image_and_says_how_far(subject, tmp_path):
 )
 def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     subject = make_subject(**made)
-    assert walks.draw_interpolation(tmp_path / "a.png", subject, [(0, 3)], steps=2)["images"].shape[:2] == (1, 2)
-    got = walks.draw_plane_about(tmp_path / "b.png", subject, steps=2)
+    assert interpolation.draw_interpolation(tmp_path / "a.png", subject, [(0, 3)], steps=2)["images"].shape[:2] == (
+        1,
+        2,
+    )
+    got = interpolation.draw_plane_about(tmp_path / "b.png", subject, steps=2)
     assert got["images"].shape[:2] == (2, 2)
     np.testing.assert_allclose(np.sort(got["z"][0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
-    assert walks.draw_manifold(tmp_path / "c.png", subject, side=2)["z"].shape == (2, 2, 4)
+    assert interpolation.draw_manifold(tmp_path / "c.png", subject, side=2)["z"].shape == (2, 2, 4)
 
 
 def test_a_sequence_is_its_curve():
@@ -178,7 +182,7 @@ def test_a_sequence_is_its_curve():
 
 def test_what_cannot_be_walked_is_refused_in_words(subject, tmp_path):
     with pytest.raises(ValueError, match="a plane has two dimensions; 1 of this model's 4 were given"):
-        walks.draw_plane_about(tmp_path / "a.png", subject, [1])
+        interpolation.draw_plane_about(tmp_path / "a.png", subject, [1])
     with pytest.raises(ValueError, match="walks, directions and maps are for a flat z"):
         make_subject(posterior="relaxed(3)", prior="categorical").means  # noqa: B018
 

@@ -186,7 +186,7 @@ def test_a_run_without_a_bound_is_trained_judged_resumed_and_loaded(tmp_path):
         evaluate=Evaluate(samples=3, batch_size=20),
     )
     whole = dataclasses.replace(whole, data=dataclasses.replace(whole.data, name="arrays", validation=20))
-    with mock.patch("jaxvae.figures.draw_figures"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"):
         for _ in range(2):
             run = train_and_evaluate(whole, tmp_path, arrays={"train": images, "test": images[:20]}, say=said.append)
     assert any("already trained" in line for line in said)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxvae import plots
-from jaxvae.figures import animation
 from jaxvae.verbs.opened import EXPLORED, opened, publish
+from jaxvae.viz import plots
+from jaxvae.viz.figures import animation
 
 
 def animate(

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.figures.arithmetic import draw_arithmetic
-from jaxvae.figures.attributes import draw_attribute
-from jaxvae.figures.subject import Subject
+from jaxvae.viz.figures.arithmetic import draw_arithmetic
+from jaxvae.viz.figures.attributes import draw_attribute
+from jaxvae.viz.figures.subject import Subject
 
 
 def attribute(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from jax import random
 
-from jaxvae import comparison
-from jaxvae.figures.comparison import draw_comparison
-from jaxvae.figures.subject import Subject
-from jaxvae.plots.canvas import replacing
-from jaxvae.plots.comparison import MOST
 from jaxvae.verbs.opened import publish, reopened
+from jaxvae.viz.figures.comparison import draw_comparison
+from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.comparison import MOST
+from jaxvae.viz.plots.style import replacing
+from jaxvae.viz.report import comparison
 
 COMPARED = Path("compared")
 

@@ -6,10 +6,10 @@ import importlib
 import webbrowser
 from pathlib import Path
 
-from jaxvae.explorer.answers import warm
-from jaxvae.explorer.known import know
 from jaxvae.runtime.console import show
 from jaxvae.verbs.opened import opened
+from jaxvae.viz.explorer.api import warm
+from jaxvae.viz.explorer.session import know
 
 EXTRA = ("starlette", "uvicorn")
 
@@ -17,8 +17,8 @@ EXTRA = ("starlette", "uvicorn")
 def explore(run: Path, *, trust: bool = False, data_dir: str | None = None, port: int = 0, no_browser: bool = False):
     """Serves the page on loopback until Ctrl-C, and opens it in a browser unless `no_browser`."""
     require_extra()
-    from jaxvae.explorer.app import make_app
-    from jaxvae.explorer.server import listening, served, until_interrupted
+    from jaxvae.viz.explorer.routes import make_app
+    from jaxvae.viz.explorer.server import listening, served, until_interrupted
 
     sock = listening(port)  # first of all: what cannot be had is said before anything is read
     known = know(opened(run, data_dir=data_dir, trust=trust))

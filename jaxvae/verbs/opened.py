@@ -12,9 +12,9 @@ from jax import random
 
 from jaxvae.config import Config
 from jaxvae.experiment import Experiment, set_up
-from jaxvae.figures.subject import Subject
-from jaxvae.plots.canvas import replacing
 from jaxvae.rundir.run import load
+from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.style import replacing
 
 EXPLORED = "explored"  # the folder of a run directory in which the verbs write, unless told where
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import figures, health, plots
-from jaxvae import report as reports
+from jaxvae import health
 from jaxvae.rundir import disk_space, results
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.run import load
 from jaxvae.verbs.opened import reopened
+from jaxvae.viz import figures, plots
+from jaxvae.viz import report as reports
 
 
 def evaluate(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvae.figures import walks
-from jaxvae.figures.subject import Subject
+from jaxvae.viz.figures import interpolation
+from jaxvae.viz.figures.subject import Subject
 
 Shown = dict[str, np.ndarray]
 
@@ -19,12 +19,12 @@ Shown = dict[str, np.ndarray]
 def interpolate(subject: Subject, where: Path, *, images: Sequence[int] | None, steps: int, path: str) -> Shown:
     """Walks between pairs of images; by default between eight pairs."""
     if images is None:
-        pairs = walks.default_pairs(subject)
+        pairs = interpolation.default_pairs(subject)
     else:
         if len(images) % 2:
             raise ValueError(f"--images {' '.join(map(str, images))}: expected an even number of them, two for a walk.")
         pairs = list(zip(*(require_images(subject, images)[end::2] for end in (0, 1)), strict=True))
-    return walks.draw_interpolation(where, subject, pairs, steps=steps, way=path)
+    return interpolation.draw_interpolation(where, subject, pairs, steps=steps, way=path)
 
 
 def traverse(
@@ -41,14 +41,14 @@ def traverse(
     chosen = None if dimensions is None else require_dimensions(subject, dimensions)
     if image is not None:
         require_images(subject, [image])
-    draw = walks.draw_plane_about if together else walks.draw_traversal
+    draw = interpolation.draw_plane_about if together else interpolation.draw_traversal
     return draw(where, subject, chosen, image=image, steps=steps, reach=reach)
 
 
 def manifold(subject: Subject, where: Path, *, dimensions: Sequence[int] | None, side: int) -> Shown:
     """The plane of two latent dimensions, decoded."""
     chosen = None if dimensions is None else require_dimensions(subject, dimensions)
-    return walks.draw_manifold(where, subject, chosen, side=side)
+    return interpolation.draw_manifold(where, subject, chosen, side=side)
 
 
 def require_images(subject: Subject, images: Sequence[int]) -> Sequence[int]:

@@ -10,10 +10,10 @@ import pytest
 from explored import make_known
 from PIL import Image
 
-from jaxvae.explorer.answers import ANSWERS, FINE, warm
-from jaxvae.explorer.app import make_app
-from jaxvae.explorer.server import listening, served
-from jaxvae.figures.pictures import pictures
+from jaxvae.viz.explorer.api import ANSWERS, FINE, warm
+from jaxvae.viz.explorer.routes import make_app
+from jaxvae.viz.explorer.server import listening, served
+from jaxvae.viz.figures.images import pictures
 
 pytestmark = pytest.mark.browser
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"], "viewport": {"width": 1280, "height": 900}}

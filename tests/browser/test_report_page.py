@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from test_report import CONFIG, ENVIRONMENT, RESULTS, add_dots, add_figures, write
 
-from jaxvae import report
-from jaxvae.report import captions
+from jaxvae.viz import report
+from jaxvae.viz.report import captions
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,123 @@
+"""Curves and bars. Axis letter: Z latent dimensions."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.patches import Patch
+
+from jaxvae.viz.plots.style import BLUE, GREY, LIGHT_BLUE, VERMILION, new_figure, write_haloed, write_title
+
+ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
+INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
+
+
+def _series(records, split, name):
+    """Return the steps and the values (NaN for null) of one quantity of one split, in order, each step once."""
+    values = {r["step"]: r[name] for r in records if r.get("split") == split and name in r}
+    steps = sorted(values)
+    return np.array(steps, float), np.array([values[step] for step in steps], float)
+
+
+def _limits(values, robust=True):
+    """Return limits (low, high) that leave out the few values far from the others, such as those of the first steps."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = values.min(), values.max()
+    lower, upper = np.quantile(values, [0.1, 0.9])
+    if robust and upper > lower:
+        low, high = max(low, lower - 0.3 * (upper - lower)), min(high, upper + 0.3 * (upper - lower))
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    return low - margin, high + margin
+
+
+def _curve(axes, records, name, title, unit, robust=True):
+    """Draw one quantity against the step, training thin and light, validation bold, and what lies outside."""
+    lines = [("train", LIGHT_BLUE, 1.2, "training, mini-batches"), ("validation", VERMILION, 2.2, "validation")]
+    drawn, limits = [], []
+    for split, color, width, label in lines:
+        steps, values = _series(records, split, name)
+        if len(steps):
+            # A value between two that are not finite makes no line: up to a few dozen points are marked as well.
+            axes.plot(steps, values, color=color, lw=width, marker="o" if len(steps) < 30 else "", ms=3, label=label)
+            drawn.append(values)
+            limits.append(_limits(values, robust))
+    axes.set_title(title, fontsize=10)
+    last = max(record["step"] for record in records)
+    axes.set(xlabel="step", ylabel=unit, xlim=(-0.02 * last, 1.02 * last or 1))
+    axes.ticklabel_format(axis="y", scilimits=(-2, 5))
+    if drawn:
+        low, high = min(low for low, _ in limits), max(high for _, high in limits)
+        axes.set_ylim(low, high)
+        _say_outside(axes, np.concatenate(drawn), low, high)
+
+
+def _say_outside(axes, values, low, high):
+    """Say in the corner how many values the limits leave out, and how many are not numbers."""
+    below, above, unknown = (values < low).sum(), (values > high).sum(), np.isnan(values).sum()
+    counts = [(below, "below"), (above, "above"), (unknown, "not a number")]
+    text = ", ".join(f"{count} {where}" for count, where in counts if count)
+    height, side = (0.03, "bottom") if below >= above else (0.97, "top")
+    style = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
+    write_haloed(axes, 0.99, height, f"not shown: {text}" if text else "", **style)
+
+
+def curves(path, records):
+    """Draw ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
+
+    records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
+    """
+    if not records:
+        raise ValueError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
+    small = {
+        "perplexity": "Codes in use (perplexity)",
+        "learning_rate": "Learning rate",
+        "beta": "β, the weight of the rate",
+        "grad_norm": "Gradient norm",
+    }
+    small = {name: title for name, title in small.items() if any(name in record for record in records)}
+    rate, distortion = ("rate", "Rate, KL(q(z|x) ‖ p(z))"), ("distortion", "Distortion, −E[log p(x|z)]")
+    large = [("elbo", "ELBO, larger is better"), rate, distortion]
+    if not any("elbo" in record for record in records):
+        large = [distortion, rate, ("loss", "Loss, what is minimised")]
+    rows = -(-len(small) // 3)
+    wide = 6 * rows // max(3, len(small))
+    with new_figure(path, 9, 5.8 + 2.2 * rows) as figure:
+        figure.set_layout_engine("constrained")
+        grid = figure.add_gridspec(2 + rows, 6, height_ratios=[1.5, 1.15, *[0.85] * rows])
+        bound = figure.add_subplot(grid[0, :])
+        for panel, (name, title) in zip(
+            (bound, *map(figure.add_subplot, (grid[1, :3], grid[1, 3:]))), large, strict=True
+        ):
+            _curve(panel, records, name, title, "nats")
+        for index, (name, title) in enumerate(small.items()):
+            row, column = divmod(wide * index, 6)
+            panel = figure.add_subplot(grid[2 + row, column : column + wide])
+            _curve(panel, records, name, title, "", robust=name == "grad_norm")
+        if bound.lines:
+            bound.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
+
+
+def kl_per_dimension(path, kl, active):
+    """Draw kl [Z], nats, largest first, telling active [Z] (bool) dimensions from inactive ones by colour and hatch."""
+    kl, active = np.asarray(kl, float), np.asarray(active, bool)
+    if kl.ndim != 1 or not len(kl) or kl.shape != active.shape:
+        raise ValueError(f"kl has shape {kl.shape} and active {active.shape}; expected both [Z], Z at least 1.")
+    order, ranks = np.argsort(-kl), np.arange(1, len(kl) + 1)
+    with new_figure(path, 8, 4.2) as figure:
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot()
+        for kind, look in ((active, ACTIVE), (~active, INACTIVE)):
+            axes.bar(ranks[kind[order]], kl[order][kind[order]], 0.8, **look)
+        # More names than this would overlap; then the rank alone is readable.
+        if len(kl) <= 40:
+            axes.set_xticks(ranks, [str(index + 1) for index in order], fontsize=10 if len(kl) <= 24 else 8)
+        middle, reach = (len(kl) + 1) / 2, max(len(kl), 7) / 2 + 0.2
+        axes.set(xlim=(middle - reach, middle + reach), ylabel="KL, nats")
+        axes.set_xlabel("latent dimension" if len(kl) <= 40 else "rank of the latent dimension")
+        axes.grid(False, axis="x")
+        looks = {"active": ACTIVE, "inactive": INACTIVE}
+        axes.legend(handles=[Patch(label=name, **look) for name, look in looks.items()], loc="upper right")
+        write_title(
+            axes, f"KL per latent dimension: {kl.sum():.2f} nats in total", f"{active.sum()} of {len(kl)} active"
+        )

@@ -1,0 +1,134 @@
+"""Moving pictures: a stage that is drawn once and shot many times, written as a GIF or an MP4, whole or not at all.
+
+Axis letters: T frames, H height, W width.
+"""
+
+import importlib
+import itertools
+from contextlib import contextmanager
+from fractions import Fraction
+
+import matplotlib.style
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jaxvae.viz.plots.style import INK, STYLE, VERMILION, replacing
+
+FORMATS = (".gif", ".mp4")
+DPI = 100  # of films, which are looked at on a screen
+RATE = 12  # frames a second of what moves
+COLOURS, GREYS = 160, 48  # of a GIF's one palette, where pictures are in colour and where they are grey
+UNSEEN = (1, 254, 1)  # the palette's entry of what stays as it was
+WATCHED = 12  # frames that the palette is chosen by
+MP4_RATE = 24  # frames a second; what lasts longer is repeated
+
+
+@contextmanager
+def stage(width, height):
+    """Yield (figure, shoot) of width x height inches in the style of all figures.
+
+    What is not to move is drawn at the first shot. shoot(artists) returns the pixels uint8 [H,W,3] with the artists,
+    which were made with animated=True, as they are now.
+    """
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        canvas = FigureCanvasAgg(figure)
+        drawn: list = []
+
+        def shoot(artists):
+            if not drawn:
+                canvas.draw()
+                drawn.append(canvas.copy_from_bbox(figure.bbox))
+            canvas.restore_region(drawn[0])
+            for artist in artists:
+                artist.axes.draw_artist(artist)
+            return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+        yield figure, shoot
+
+
+def write_film(path, frames, seconds, *, greys=False, still=None):
+    """Write frames, each uint8 [H,W,3] and shown for so many of `seconds` [T], as the file's suffix says; it repeats.
+
+    `greys`: whether the frames' pictures are grey, so that a GIF needs fewer colours. `still`: a .png for the first.
+    """
+    if path.suffix not in FORMATS or len(frames) != len(seconds):
+        raise ValueError(
+            f"{path} with {len(frames)} frames and {len(seconds)} durations: expected a file {' or '.join(FORMATS)}, "
+            "and a duration for each frame."
+        )
+    with replacing(path) as temporary:
+        if path.suffix == ".gif":
+            _write_gif(temporary, frames, seconds, GREYS if greys else COLOURS)
+        else:
+            _write_mp4(temporary, frames, seconds)
+    if still is not None:
+        with replacing(still) as temporary:
+            Image.fromarray(frames[0]).save(temporary, format="png")
+
+
+def _write_gif(path, frames, seconds, colours):
+    """Write a GIF whose frames share one palette, so that nothing flickers, and say nothing of pixels that stay."""
+    palette = _palette(frames, colours)
+    nearest = _nearest(palette)
+    indices = [nearest[_key(frame)] for frame in frames]
+    changed = [np.where(now == before, len(palette), now) for before, now in itertools.pairwise(indices)]
+    images = [Image.fromarray(each.astype(np.uint8), mode="P") for each in (indices[0], *changed)]
+    for image in images:
+        image.putpalette(np.append(palette, UNSEEN).astype(np.uint8).tobytes())
+    durations = [max(20, 10 * round(100 * each)) for each in seconds]  # in hundredths; browsers slow down what is less
+    rest = {"append_images": images[1:], "duration": durations, "loop": 0, "optimize": False, "disposal": 1}
+    images[0].save(path, format="gif", save_all=True, transparency=len(palette), **rest)
+
+
+def _palette(frames, colours):
+    """Return the colours [P,3] that suit the frames best, and those of the style that few pixels have."""
+    some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, WATCHED).astype(int))]
+    every = np.concatenate([frame[::2, ::2] for frame in some])  # every other pixel says the same
+    found = Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT).getpalette() or []
+    style = [np.round(255 * np.array(to_rgb(name))).astype(np.uint8) for name in ("white", "black", INK, VERMILION)]
+    return np.unique([*style, *np.reshape(found, (-1, 3))[:colours].astype(np.uint8)], axis=0)
+
+
+def _key(frame):
+    """Return a number below 2^15 for every pixel's colour [H,W,3], of five bits a channel."""
+    red, green, blue = np.moveaxis(frame.astype(np.int32) >> 3, -1, 0)
+    return (red << 10) + (green << 5) + blue
+
+
+def _nearest(palette):
+    """Return the index [2^15] in the palette [P,3] of the colour nearest to each key's."""
+    keys = np.arange(2**15)
+    levels = np.stack([keys >> 10, (keys >> 5) & 31, keys & 31], -1) * (255 / 31)
+    return ((levels[:, None] - palette[None]) ** 2).sum(-1).argmin(1)
+
+
+def require_mp4():
+    """ValueError where no MP4 can be written here."""
+    try:
+        importlib.import_module("av")
+    except ImportError as error:
+        raise ValueError(
+            f"an MP4 is encoded by PyAV, which cannot be imported ({error}). Install it: pip install 'jaxvae[video]'; "
+            "or choose --format gif."
+        ) from error
+
+
+def _write_mp4(path, frames, seconds):
+    """Write H.264 of a constant rate, in the colours that every player knows."""
+    require_mp4()
+    import av
+
+    height, width = (side - side % 2 for side in frames[0].shape[:2])
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("h264", rate=MP4_RATE, options={"crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = Fraction(1, MP4_RATE)
+        for frame, last in zip(frames, seconds, strict=True):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]), format="rgb24")
+            for _ in range(max(1, round(last * MP4_RATE))):
+                container.mux(stream.encode(picture))
+        container.mux(stream.encode())
