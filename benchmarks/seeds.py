@@ -23,12 +23,12 @@ from pathlib import Path
 
 import jax
 
-from jaxvae import vmapped
 from jaxvae.config import Config, Data, Model
-from jaxvae.ensemble import Seat, start, take_seats
-from jaxvae.experiment import make_engine
-from jaxvae.members import members_of
 from jaxvae.rundir.run import first_state
+from jaxvae.training.ensemble import engine
+from jaxvae.training.ensemble.loop import Seat, start, take_seats
+from jaxvae.training.ensemble.members import members_of
+from jaxvae.training.setup import make_engine
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,12 +107,12 @@ def sides(seats: list[Seat]) -> list[Side]:
     for seat in seats:
         seat.workdir.mkdir()
     experiments = [seat.experiment for seat in seats]
-    step = vmapped.make_step(members, experiments)
+    step = engine.make_step(members, experiments)
     pipeline, alone = make_engine(first)
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
     states = start(seats, print)
     engines = [
-        vmapped.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
+        engine.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
         for name in ("vmapped scan", "scan in turn")
     ]
     return [Side(alone, state, 1), *(Side(engine, states, len(seats)) for engine in engines)]

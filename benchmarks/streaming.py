@@ -88,7 +88,7 @@ def make_set(name: str, gigabytes: float, folder: Path) -> None:
 def experiment_of(name: str, folder: Path, *, limit: float, workers: int, pipeline: str = "auto"):
     """A small net on the set: its step costs little, so that the pipeline shows."""
     from jaxvae.config import Config, Data, Model, Train
-    from jaxvae.experiment import set_up
+    from jaxvae.training.setup import set_up
 
     data = Data(name, str(folder), "grey", decoded_limit=limit, workers=workers, pipeline=pipeline, validation=0.0)
     model = Model(latent_dim=16, encoder="mlp(64)", decoder="mlp(64)", likelihood="gaussian('learned')")
@@ -106,8 +106,8 @@ def watch(name: str, options) -> dict:
     """In a process of its own: trains over --images straight from the records, and notes the memory on the way."""
     import jax
 
-    from jaxvae.experiment import make_engine
     from jaxvae.rundir.run import first_state
+    from jaxvae.training.setup import make_engine
 
     experiment = experiment_of(name, options.scratch, limit=0.0, workers=options.workers)
     pipeline, engine = make_engine(experiment)
@@ -144,8 +144,8 @@ def speeds(options) -> dict:
     """Images/s over the quarter from records, from the cache, and resident; medians of alternate windows."""
     import jax
 
-    from jaxvae.experiment import make_engine
     from jaxvae.rundir.run import first_state
+    from jaxvae.training.setup import make_engine
 
     steps = 20
     cases = {f"records, {n} processes": (0.0, n, "streaming") for n in sorted({0, 1, options.workers})}
@@ -282,8 +282,8 @@ def traced(options, steps: int = 60) -> dict:
 
     from jaxvae.config import Config, Data, Model
     from jaxvae.data.pipeline import Streaming
-    from jaxvae.experiment import set_up
     from jaxvae.rundir.run import first_state
+    from jaxvae.training.setup import set_up
 
     images = np.random.default_rng(0).integers(0, 256, (10_000, SIDE, SIDE, 3), np.uint8)
     model = Model(latent_dim=16, encoder="mlp(64)", decoder="mlp(64)", likelihood="gaussian('learned')")

@@ -60,8 +60,8 @@ def jaxvae_trainer(data_dir: str):
     import jax
 
     from jaxvae.config import Config, Data, Model
-    from jaxvae.experiment import make_engine, set_up
     from jaxvae.rundir.run import first_state
+    from jaxvae.training.setup import make_engine, set_up
 
     config = Config(
         data=Data(name="mnist", data_dir=data_dir, batch_size=BATCH, validation=0.0),

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxvae.config import Config
     from jaxvae.config.build import register
-    from jaxvae.ensemble import train_members
-    from jaxvae.loop import train
     from jaxvae.rundir.run import load
+    from jaxvae.training.ensemble.loop import train_members
+    from jaxvae.training.loop import train
 
 __version__ = "0.1.0"
 __all__ = ["Config", "load", "register", "train", "train_members"]
@@ -25,8 +25,8 @@ _HOMES = {
     "Config": "jaxvae.config",
     "load": "jaxvae.rundir.run",
     "register": "jaxvae.config.build",
-    "train": "jaxvae.loop",
-    "train_members": "jaxvae.ensemble",
+    "train": "jaxvae.training.loop",
+    "train_members": "jaxvae.training.ensemble.loop",
 }
 
 

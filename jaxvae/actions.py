@@ -58,7 +58,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     multihost.join(options.coordinator, options.processes, options.process)
     heard_again()
     if options.check:
-        from jaxvae.benchmark import check
+        from jaxvae.training.benchmark import check
 
         return check(config)
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
@@ -80,11 +80,11 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 def train_as_told(config: Config, workdir: Path, command: str) -> None:
     """Trains one run, or the members of train.seeds and train.sweep."""
     if several(config):
-        from jaxvae.ensemble import train_and_evaluate_members
+        from jaxvae.training.ensemble.loop import train_and_evaluate_members
 
         train_and_evaluate_members(config, workdir, command=command)
     else:
-        from jaxvae.loop import train_and_evaluate
+        from jaxvae.training.loop import train_and_evaluate
 
         train_and_evaluate(config, workdir, command=command)
 
@@ -92,7 +92,7 @@ def train_as_told(config: Config, workdir: Path, command: str) -> None:
 def benchmark_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     config = read_config(options.config, overrides)
     prepare_jax(config, cache=False)  # compile times are measured, so none comes from the cache
-    from jaxvae.benchmark import benchmark
+    from jaxvae.training.benchmark import benchmark
 
     benchmark(config, seconds=options.seconds, out=options.out)
 

@@ -46,7 +46,11 @@ def strict_jax(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def undiagnosed(request):
     """What a diagnosis measures takes a second of every run: not in files that are about other things."""
-    with mock.patch("jaxvae.health.diagnose") if request.module.__name__ in UNDIAGNOSED else contextlib.nullcontext():
+    with (
+        mock.patch("jaxvae.training.diagnosis.diagnose")
+        if request.module.__name__ in UNDIAGNOSED
+        else contextlib.nullcontext()
+    ):
         yield
 
 
@@ -65,7 +69,7 @@ def own_cache(tmp_path_factory):
 def digits_run(tmp_path_factory):
     """A run directory of the digits, two latent dimensions, some steps old: to be looked at, without figures."""
     from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-    from jaxvae.loop import train_and_evaluate
+    from jaxvae.training.loop import train_and_evaluate
 
     config = Config(
         data=Data(batch_size=96, pipeline="resident"),
@@ -75,7 +79,7 @@ def digits_run(tmp_path_factory):
         evaluate=Evaluate(samples=1),
     )
     folder = tmp_path_factory.mktemp("looked-at") / "digits"
-    with mock.patch("jaxvae.viz.figures.draw_figures"), mock.patch("jaxvae.health.diagnose"):
+    with mock.patch("jaxvae.viz.figures.draw_figures"), mock.patch("jaxvae.training.diagnosis.diagnose"):
         train_and_evaluate(config, folder, say=lambda line: None)
     return folder
 

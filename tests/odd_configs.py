@@ -9,16 +9,16 @@ import numpy as np
 from hypothesis import strategies as st
 from jax import random
 
-from jaxvae import loop
 from jaxvae.blame import is_refusal
 from jaxvae.catalogue import EXAMPLES, config_of
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and_distortion
-from jaxvae.members import members_of
 from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
+from jaxvae.training import loop
+from jaxvae.training.ensemble.members import members_of
 from jaxvae.viz import figures
 
 NAMES = list(field_kinds())
@@ -331,7 +331,7 @@ def train(config, shape, workdir, condition):
     arrays = images if condition is None else (images, labels)
     try:
         if several(config):
-            from jaxvae.ensemble import train_members
+            from jaxvae.training.ensemble.loop import train_members
 
             train_members(config, workdir, arrays=arrays)
         else:

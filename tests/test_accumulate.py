@@ -15,10 +15,10 @@ from small import make_examples
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import TABLES, build
-from jaxvae.engine import choose_engine
 from jaxvae.objective import elbo
 from jaxvae.rundir.run import first_state
 from jaxvae.step import make_train_step
+from jaxvae.training.engine import choose_engine
 
 BATCH, STEPS = 16, 3
 DENSE = Model(encoder="mlp(8)", decoder="mlp(8)")

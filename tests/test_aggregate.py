@@ -15,12 +15,12 @@ from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import Streaming
 from jaxvae.distributions import Normal
-from jaxvae.engine import ENGINES
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
 from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, log_aggregate
 from jaxvae.rundir.run import first_state
 from jaxvae.runtime.sharding import Layout, one_device
 from jaxvae.terms import Level, Terms, example_keys
+from jaxvae.training.engine import ENGINES
 
 N, DIMENSIONS, BATCH = 2000, 10, 64
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from jax import random
 
 import jaxvae
-from jaxvae import loop
 from jaxvae.config import Config, Data, Evaluate, Model, Train
 from jaxvae.config.build import build
 from jaxvae.data.dataset import DataSet, from_arrays
 from jaxvae.rundir.run import Run, abstract_state, variables_of
+from jaxvae.training import loop
 
 PACKAGE = str(Path(jaxvae.__file__).parent)
 calm = settings(

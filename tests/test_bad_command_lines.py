@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import actions, benchmark, blame
+from jaxvae import actions, blame
 from jaxvae.cli import guarded, main
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
@@ -22,6 +22,7 @@ from jaxvae.data import dataset
 from jaxvae.model import layers
 from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime import watch
+from jaxvae.training import benchmark
 from jaxvae.verbs import runs
 
 DIGITS = str(Path(__file__).parent.parent / "configs" / "digits.py")

@@ -12,11 +12,11 @@ import odd_configs
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from jaxvae import experiment
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.config.build import build
-from jaxvae.members import members_of
 from jaxvae.runtime.sharding import one_device
+from jaxvae.training import setup
+from jaxvae.training.ensemble.members import members_of
 
 VERDICTS, TRACED = 200, 2
 LEAST = 40  # of either outcome: fewer would say that the strategy has lost its aim
@@ -77,13 +77,13 @@ def test_what_is_larger_than_the_memory_is_refused_before_it_is_made(monkeypatch
         (3.9e9, "average and the optimizer's state take 4 GB, of which there are 4. Choose smaller networks"),
         (1.2e7, None),
     ):
-        monkeypatch.setattr(experiment, "memory", lambda most=most: most)
+        monkeypatch.setattr(setup, "memory", lambda most=most: most)
         with pytest.raises(ValueError, match=words or "decode to 0 GB.*larger train.accumulate than 2"):
-            experiment.require_memory(makeshift, state if words else {})
-    monkeypatch.setattr(experiment, "memory", lambda: 4e9)
-    experiment.require_memory(makeshift, state)
+            setup.require_memory(makeshift, state if words else {})
+    monkeypatch.setattr(setup, "memory", lambda: 4e9)
+    setup.require_memory(makeshift, state)
     with pytest.raises(ValueError, match="take 8 GB"):
-        experiment.require_memory(makeshift, state, members=2)
+        setup.require_memory(makeshift, state, members=2)
 
 
 def test_several_members_of_too_many_values_are_refused():

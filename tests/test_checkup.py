@@ -18,7 +18,7 @@ from jaxvae.data.prepare import Examples, Prepare
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 from jaxvae.evaluate import aggregate_posterior
 from jaxvae.evaluate.aggregate_posterior import divergences, log_aggregate, make_codes, meeting, told_apart
-from jaxvae.findings import pinsker
+from jaxvae.training.diagnosis_rules import pinsker
 
 
 def drawn(q, count, seed=0):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from jaxvae.config.command_line import read_config
-from jaxvae.loop import train_and_evaluate
 from jaxvae.rundir import checkpoint
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime import multihost, watch
+from jaxvae.training.loop import train_and_evaluate
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -297,7 +297,7 @@ def test_one_process_alone_needs_no_others():
 
 
 def test_processes_that_see_different_disks_are_told_so(tmp_path):
-    from jaxvae.start import require_agreement
+    from jaxvae.training.initial_state import require_agreement
 
     require_agreement(5, tmp_path)
     with (

@@ -23,12 +23,12 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
 from jaxvae.evaluate.bounds import from_corrupted, make_evaluate
-from jaxvae.experiment import set_up, set_up_member
-from jaxvae.loop import train_and_evaluate
 from jaxvae.rundir import checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
 from jaxvae.terms import example_keys
+from jaxvae.training.loop import train_and_evaluate
+from jaxvae.training.setup import set_up, set_up_member
 from jaxvae.viz import figures
 
 COUNT = 4000
@@ -253,7 +253,7 @@ def test_without_a_bound_rate_and_distortion_are_given_from_corrupted_inputs():
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path):
-    with mock.patch("jaxvae.loop.conclude"):
+    with mock.patch("jaxvae.training.loop.conclude"):
         go(config(steps=13), tmp_path / "broken")
     broken = go(config(), tmp_path / "broken")
     for one, other in zip(*(jax.tree.leaves(final_state(run)) for run in (whole, broken)), strict=True):

@@ -23,8 +23,8 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds import workers
 from jaxvae.data.tfds.open import prepared_folder
 from jaxvae.data.tfds.records import Records, decoder
-from jaxvae.experiment import check_against
 from jaxvae.runtime.sharding import Layout
+from jaxvae.training.setup import check_against
 
 COUNT = 60
 BATCH = 16

@@ -15,10 +15,10 @@ from small import make_examples, make_split, make_vae
 from jaxvae.data.corrupt import Corrupted, Corruption
 from jaxvae.data.pipeline import order
 from jaxvae.data.prepare import Prepare, grey
-from jaxvae.diagnosis import diagnose, look
 from jaxvae.model import likelihood, vae
 from jaxvae.objective import Loss, Objective, elbo
 from jaxvae.step import init_state, make_forward, make_train_step
+from jaxvae.training.find_nonfinite import diagnose, look
 
 BATCH = make_examples(4)
 VAE = make_vae(px=likelihood.gaussian(0.5))

@@ -12,12 +12,12 @@ from small import make_conv_vae, make_split, make_vae
 
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import Examples, binarize, grey
-from jaxvae.engine import ENGINES, ONE_DEVICE, choose_engine, has_convolutions
 from jaxvae.model import likelihood
 from jaxvae.model.layers import ConvTranspose
 from jaxvae.objective import elbo
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.step import init_state, make_train_step
+from jaxvae.training.engine import ENGINES, ONE_DEVICE, choose_engine, has_convolutions
 
 N, BATCH = 36, 8  # 4 steps an epoch, 4 images left out of each
 RATE = 1e-3

@@ -10,7 +10,7 @@ import pytest
 from jaxvae import objective
 from jaxvae.config import Config, Model, Train
 from jaxvae.config.build import build
-from jaxvae.findings import findings
+from jaxvae.training.diagnosis_rules import findings
 
 NUMBERS = {
     "elbo": {"value": -100.0},

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import health
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
-from jaxvae.experiment import set_up
-from jaxvae.loop import train_and_evaluate
 from jaxvae.rundir import results
 from jaxvae.rundir.run import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
+from jaxvae.training import diagnosis
+from jaxvae.training.loop import train_and_evaluate
+from jaxvae.training.setup import set_up
 from jaxvae.verbs.runs import evaluate
 from jaxvae.viz import report
 
@@ -104,7 +104,7 @@ def test_all_devices_measure_what_one_does():
         variables = variables_of(first_state(wanted, experiment.parts, jax.random.key(0), jax.random.key(1)))
         variables = layout.put_state(variables)
         _, values = results.score(dataclasses.replace(experiment, config=wanted), variables, 0)
-        found.append(health.measure(experiment, variables, "test", values["test"]))
+        found.append(diagnosis.measure(experiment, variables, "test", values["test"]))
     one, several = found
     assert jax.device_count() == 8
     assert one.keys() == several.keys() == {"split", "meeting", "gap"}
@@ -116,7 +116,7 @@ def test_scores_that_are_not_finite_have_no_diagnosis(healthy):
     folder, _, _ = healthy
     experiment = set_up(config(1))
     numbers = {"step": 1, "protocol": {}, "test": {}}
-    health.diagnose(
+    diagnosis.diagnose(
         experiment, {}, numbers, {"test": {"rate": np.zeros(2), "distortion": np.array([1, np.nan])}}, folder
     )
     assert json.loads(json.dumps(numbers["diagnosis"])) == []

@@ -21,15 +21,13 @@ from gaussian import images, make_linear_vae
 from jax import random
 from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
 
-from jaxvae import latent, loop
+from jaxvae import latent
 from jaxvae.catalogue import config_of
 from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.config.build import TABLES, build
 from jaxvae.data.pipeline import Resident, in_order
 from jaxvae.data.prepare import Prepare
-from jaxvae.engine import ENGINES
 from jaxvae.evaluate.bounds import make_evaluate, make_log_likelihood, summarize
-from jaxvae.experiment import set_up
 from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
@@ -39,6 +37,9 @@ from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.run import abstract_state, first_state
 from jaxvae.runtime.sharding import one_device
 from jaxvae.terms import example_keys
+from jaxvae.training import loop
+from jaxvae.training.engine import ENGINES
+from jaxvae.training.setup import set_up
 
 
 def trainable(objective):

@@ -16,7 +16,6 @@ from small import SHAPE, make_conv_vae, make_split, make_vae
 
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import binarize
-from jaxvae.engine import ENGINES, ONE_DEVICE, SYNC_EVERY, choose_engine
 from jaxvae.model import decoder, encoder, posterior, prior
 from jaxvae.model.codebook import vq
 from jaxvae.objective import Loss, Objective, elbo, reconstruction
@@ -24,6 +23,7 @@ from jaxvae.rundir.checkpoint import Saver, restore
 from jaxvae.runtime.sharding import LEAST_CUT, all_devices, one_device
 from jaxvae.step import init_state, make_train_step, mean_over
 from jaxvae.terms import example_keys
+from jaxvae.training.engine import ENGINES, ONE_DEVICE, SYNC_EVERY, choose_engine
 
 BATCH = 16
 SPREAD = [name for name in ENGINES if name not in ONE_DEVICE]

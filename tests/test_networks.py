@@ -14,9 +14,9 @@ from small import make_vae, ones_and_zeros
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import TABLES, build, read
-from jaxvae.engine import has_convolutions
 from jaxvae.model import decoder, encoder, layers
 from jaxvae.terms import example_keys
+from jaxvae.training.engine import has_convolutions
 
 SMALL = {
     "linear": ((), {}),

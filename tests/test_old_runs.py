@@ -14,9 +14,9 @@ from jax import random
 import jaxvae
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import open_data
-from jaxvae.loop import train_and_evaluate
 from jaxvae.rundir import results
 from jaxvae.rundir.run import CHECKPOINTS
+from jaxvae.training.loop import train_and_evaluate
 
 OLD = sorted(Path(__file__).parent.glob("old_runs/*"))
 

@@ -17,15 +17,15 @@ from small import grey_images
 from jaxvae import objective as objectives
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
 from jaxvae.config import schema as configs
-from jaxvae.diagnosis import Finding
-from jaxvae.engine import Engine
-from jaxvae.experiment import Experiment, make_engine, set_up
-from jaxvae.loop import claim, next_stop, take_steps
 from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.checkpoint import MANIFEST, Saver
 from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import State
+from jaxvae.training.engine import Engine
+from jaxvae.training.find_nonfinite import Finding
+from jaxvae.training.loop import claim, next_stop, take_steps
+from jaxvae.training.setup import Experiment, make_engine, set_up
 
 IMAGES = grey_images(40)
 SKIPS = 6  # in place of 100: so many steps skipped in a row end in a rollback
@@ -213,7 +213,10 @@ def test_stopped_by_a_signal_it_comes_to_the_same_bits(scanned, recovered, tmp_p
         caught.append(15)
         return step
 
-    patches = mock.patch("jaxvae.loop.interruptible", interruptible), mock.patch("jaxvae.loop.next_stop", stop_at)
+    patches = (
+        mock.patch("jaxvae.training.loop.interruptible", interruptible),
+        mock.patch("jaxvae.training.loop.next_stop", stop_at),
+    )
     with patches[0], patches[1], pytest.raises(Interrupted):
         go(scanned, tmp_path)
     # what is known to go back is not saved as if it went on

@@ -17,10 +17,10 @@ from jax import random
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
-from jaxvae.loop import train_and_evaluate
 from jaxvae.rundir import checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state
+from jaxvae.training.loop import train_and_evaluate
 from jaxvae.verbs.animation import animate
 from jaxvae.verbs.runs import evaluate
 from jaxvae.viz import figures
@@ -47,7 +47,7 @@ def quiet(text: str) -> None:
 def go(config, workdir, *, draw=False):
     """Trains and evaluates; without figures and a diagnosis, unless the test is about them: they take longer."""
     with contextlib.ExitStack() as stack:
-        for name in () if draw else ("jaxvae.viz.figures.draw_figures", "jaxvae.health.diagnose"):
+        for name in () if draw else ("jaxvae.viz.figures.draw_figures", "jaxvae.training.diagnosis.diagnose"):
             stack.enter_context(mock.patch(name))
         return train_and_evaluate(config, workdir, say=quiet)
 

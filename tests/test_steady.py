@@ -13,11 +13,11 @@ from small import make_examples, make_split, make_vae
 
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import binarize
-from jaxvae.engine import ENGINES, ONE_DEVICE
 from jaxvae.model import decoder, encoder
 from jaxvae.objective import elbo
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.step import init_state, make_train_step
+from jaxvae.training.engine import ENGINES, ONE_DEVICE
 
 BATCH = 8
 EPOCH = 20  # steps

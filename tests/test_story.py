@@ -11,8 +11,8 @@ import pytest
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import several
-from jaxvae.members import members_of
 from jaxvae.parsers import make_parser
+from jaxvae.training.ensemble.members import members_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "from-autoencoder-to-vae.md").read_text()

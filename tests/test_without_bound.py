@@ -19,14 +19,14 @@ from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct
-from jaxvae.loop import score_of, train_and_evaluate
 from jaxvae.model.codebook import fsq, vq
 from jaxvae.objective import reconstruction
 from jaxvae.rundir.checkpoint import best_step
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.start import start_from
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
+from jaxvae.training.initial_state import start_from
+from jaxvae.training.loop import score_of, train_and_evaluate
 
 SLOTS = 3
 VQ = "vq(codes=5, dim=2, decay=0.9)"

@@ -14,10 +14,10 @@ from jaxvae._checks import MOST, fits, positive, shown, whole
 from jaxvae.config import Config
 from jaxvae.config.schema import FIGURES, SPLITS, require_sections, require_types
 from jaxvae.data.prepare import Prepare
-from jaxvae.engine import ENGINES
 from jaxvae.model.support import LIES_IN
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
+from jaxvae.training.engine import ENGINES
 
 MOST_EXAMPLES = 2**24  # of a batch
 MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size

@@ -13,9 +13,9 @@ import numpy as np
 from jaxvae.config import Config
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import from_corrupted, summarize
-from jaxvae.experiment import Experiment
 from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
+from jaxvae.training.setup import Experiment
 
 VERSION = 1
 log = logging.getLogger("jaxvae")

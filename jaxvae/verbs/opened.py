@@ -11,8 +11,8 @@ import numpy as np
 from jax import random
 
 from jaxvae.config import Config
-from jaxvae.experiment import Experiment, set_up
 from jaxvae.rundir.run import load
+from jaxvae.training.setup import Experiment, set_up
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots.style import replacing
 

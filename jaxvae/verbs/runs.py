@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
-from jaxvae import health
 from jaxvae.rundir import disk_space, results
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.run import load
+from jaxvae.training import diagnosis
 from jaxvae.verbs.opened import reopened
 from jaxvae.viz import figures, plots
 from jaxvae.viz import report as reports
@@ -38,7 +38,7 @@ def evaluate(
     with alone_in(workdir, print), disk_space.in_words(workdir):
         variables = experiment.layout.put_whole(run.variables)
         numbers, values = results.score(experiment, variables, run.step)
-        health.diagnose(experiment, variables, numbers, values, workdir)
+        diagnosis.diagnose(experiment, variables, numbers, values, workdir)
         before = results.read(workdir)
         results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
         reports.write_report(workdir)

@@ -10,10 +10,10 @@ from jax import random
 
 from jaxvae.data.dataset import drawn
 from jaxvae.data.pipeline import in_order
-from jaxvae.experiment import Experiment
 from jaxvae.rundir.run import variables_of
 from jaxvae.runtime import multihost
 from jaxvae.step import State
+from jaxvae.training.setup import Experiment
 from jaxvae.viz import figures
 
 EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first

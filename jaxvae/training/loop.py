@@ -12,16 +12,10 @@ from typing import Any
 
 import jax
 
-from jaxvae import health
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
-from jaxvae.engine import Engine
-from jaxvae.experiment import Experiment, make_engine, set_up
-from jaxvae.late import LateMetrics, due
-from jaxvae.moments import EARLY_FRAMES, keep_frame
-from jaxvae.rollback import Stuck, go_back, look_for_streak
 from jaxvae.rundir import checkpoint, disk_space, event_log, results
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.lock import alone_in
@@ -32,8 +26,14 @@ from jaxvae.runtime.console import Progress, describe, show
 from jaxvae.runtime.files import read_json
 from jaxvae.runtime.sharding import Layout
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
-from jaxvae.start import start
 from jaxvae.step import State
+from jaxvae.training import diagnosis
+from jaxvae.training.deferred_metrics import LateMetrics, due
+from jaxvae.training.engine import Engine
+from jaxvae.training.initial_state import start
+from jaxvae.training.rollback import Stuck, go_back, look_for_streak
+from jaxvae.training.setup import Experiment, make_engine, set_up
+from jaxvae.training.snapshots import EARLY_FRAMES, keep_frame
 from jaxvae.viz import figures, report
 
 STRETCH = 100  # the most steps between two looks at whether to stop,
@@ -338,7 +338,7 @@ def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pat
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
     numbers, values = results.score(experiment, variables, run.step)
-    health.diagnose(experiment, variables, numbers, values, workdir)
+    diagnosis.diagnose(experiment, variables, numbers, values, workdir)
     if not multihost.first():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there

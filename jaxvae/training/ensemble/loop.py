@@ -17,23 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import rollback, summary
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
-from jaxvae.experiment import Experiment, free_memory, require_memory, set_up, set_up_member
-from jaxvae.late import LateMetrics, due
-from jaxvae.loop import (
-    claim,
-    conclude,
-    next_stop,
-    of_arrays,
-    score_of,
-    silent,
-    validation,
-)
-from jaxvae.members import Member, members_of
-from jaxvae.moments import EARLY_FRAMES, keep_frame
-from jaxvae.rollback import Stuck
 from jaxvae.rundir import checkpoint, disk_space, event_log
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.lock import alone_in
@@ -44,9 +29,17 @@ from jaxvae.runtime.console import Progress, describe
 from jaxvae.runtime.files import read_json
 from jaxvae.runtime.sharding import one_device
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
-from jaxvae.start import start_from, with_scale
 from jaxvae.step import State
-from jaxvae.vmapped import Engine, make_engine
+from jaxvae.training import rollback
+from jaxvae.training.deferred_metrics import LateMetrics, due
+from jaxvae.training.ensemble import summary
+from jaxvae.training.ensemble.engine import Engine, make_engine
+from jaxvae.training.ensemble.members import Member, members_of
+from jaxvae.training.initial_state import start_from, with_scale
+from jaxvae.training.loop import claim, conclude, next_stop, of_arrays, score_of, silent, validation
+from jaxvae.training.rollback import Stuck
+from jaxvae.training.setup import Experiment, free_memory, require_memory, set_up, set_up_member
+from jaxvae.training.snapshots import EARLY_FRAMES, keep_frame
 
 log = logging.getLogger("jaxvae")
 

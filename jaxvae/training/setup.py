@@ -19,13 +19,13 @@ from jaxvae.config.schema import several
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.tfds.records import Records
-from jaxvae.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.evaluate.aggregate_posterior import make_codes
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.rundir.run import first_state
 from jaxvae.runtime import multihost
 from jaxvae.runtime.console import show
 from jaxvae.runtime.sharding import Layout, all_devices, one_device
+from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ import optax
 from jax import random
 
 from jaxvae.data.pipeline import Streaming
-from jaxvae.experiment import Experiment
 from jaxvae.step import State, make_forward
+from jaxvae.training.setup import Experiment
 
 INFERENCE, GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
 OWN = "the objective"

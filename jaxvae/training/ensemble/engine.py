@@ -18,12 +18,12 @@ from jax import Array, lax, random
 
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import Resident, order, take_batch
-from jaxvae.engine import has_convolutions
-from jaxvae.experiment import Experiment
-from jaxvae.members import Member
 from jaxvae.rundir.run import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copied
 from jaxvae.step import State
+from jaxvae.training.engine import has_convolutions
+from jaxvae.training.ensemble.members import Member
+from jaxvae.training.setup import Experiment
 
 CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
 

@@ -18,10 +18,10 @@ from jax import random
 
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import unit
-from jaxvae.engine import ENGINES, Engine
-from jaxvae.experiment import Experiment
 from jaxvae.rundir.run import abstract_batch, abstract_state, first_state
 from jaxvae.step import make_train_step
+from jaxvae.training.engine import ENGINES, Engine
+from jaxvae.training.setup import Experiment
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
 AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count

@@ -19,13 +19,13 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
-from jaxvae import limits
 from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
-from jaxvae.engine import Engine
-from jaxvae.experiment import Experiment, make_engine, require_memory, set_up
 from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
 from jaxvae.runtime.environment import describe
+from jaxvae.training import roofline
+from jaxvae.training.engine import Engine
+from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
 
 WINDOWS = 9  # timed stretches: their median and spread are reported
 
@@ -36,7 +36,7 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     pipeline, engine = make_engine(experiment)
     flops, memory = compiled_cost(experiment)
     first = first_state(config, experiment.parts, experiment.init_key, experiment.train_key)
-    measured = limits.interleaved({"step": limits.steps_of(engine, first)}, seconds=3.0, windows=WINDOWS)
+    measured = roofline.interleaved({"step": roofline.steps_of(engine, first)}, seconds=3.0, windows=WINDOWS)
     speed = 1 / measured["step"].seconds
     shape = " x ".join(map(str, experiment.data.shape))
     say(
@@ -102,20 +102,20 @@ def benchmark(
 
 def against_limits(
     experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
-) -> tuple[dict[str, limits.Timing], float, float]:
+) -> tuple[dict[str, roofline.Timing], float, float]:
     """(timings, FLOPs of the step's products, of the square one): the step, its limits and the step without parts."""
     config, parts = experiment.config, experiment.parts
     first = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
-    products, limit_flops = limits.products_of(experiment)
-    square, square_flops = limits.square_product()
+    products, limit_flops = roofline.products_of(experiment)
+    square, square_flops = roofline.square_product()
     runs = {
-        "step": limits.steps_of(engine, first),
+        "step": roofline.steps_of(engine, first),
         "products": products,
         "square": square,
-        "without prepare": limits.varied(limits.without_prepare(experiment), pipeline, engine.name),
-        "without update": limits.varied(limits.without_update(experiment), pipeline, engine.name),
+        "without prepare": roofline.varied(roofline.without_prepare(experiment), pipeline, engine.name),
+        "without update": roofline.varied(roofline.without_update(experiment), pipeline, engine.name),
     }
-    return limits.interleaved(runs, seconds, WINDOWS), limit_flops, square_flops
+    return roofline.interleaved(runs, seconds, WINDOWS), limit_flops, square_flops
 
 
 def breakdown(seconds: dict[str, float]) -> dict[str, float]:
@@ -131,7 +131,7 @@ def breakdown(seconds: dict[str, float]) -> dict[str, float]:
     }
 
 
-def spread(timing: limits.Timing, times: float) -> dict[str, float]:
+def spread(timing: roofline.Timing, times: float) -> dict[str, float]:
     """Median, least and most of so many a step, per second, over the windows."""
     speeds = [times / seconds for seconds in timing.windows]
     return {"median": statistics.median(speeds), "least": min(speeds), "most": max(speeds)}

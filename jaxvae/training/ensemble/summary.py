@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.members import Member
 from jaxvae.rundir import results
 from jaxvae.runtime.files import read_json, write_json
+from jaxvae.training.ensemble.members import Member
 
 VERSION = 1
 SUMMARY = "summary.json"

@@ -9,7 +9,7 @@ from jaxvae.config import Config
 from jaxvae.config.build import read, with_number
 from jaxvae.config.compatibility import MOST_MEMBERS, check_numbers
 from jaxvae.config.sweep import Sweep
-from jaxvae.start import CLOSED_FORM
+from jaxvae.training.initial_state import CLOSED_FORM
 
 ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 

@@ -13,13 +13,13 @@ import numpy as np
 from jax import random
 
 from jaxvae.data.pipeline import in_order
-from jaxvae.experiment import Experiment, require_memory
 from jaxvae.model import pca
 from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.run import abstract_state, first_state, load
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.terms import example_keys
+from jaxvae.training.setup import Experiment, require_memory
 
 CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linear model
 PREPARE = 1  # purpose folded into the key of initialisation

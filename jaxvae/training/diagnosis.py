@@ -11,9 +11,9 @@ import numpy as np
 from jaxvae.data.dataset import Split, drawn
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.aggregate_posterior import error_of, meeting
-from jaxvae.experiment import Experiment
-from jaxvae.findings import findings
 from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.training.diagnosis_rules import findings
+from jaxvae.training.setup import Experiment
 
 MOST = 2000  # examples looked at once more
 SEED = 2  # of which they are

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae.diagnosis import Finding, diagnose
-from jaxvae.experiment import Experiment
 from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
+from jaxvae.training.find_nonfinite import Finding, diagnose
+from jaxvae.training.setup import Experiment
 
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
 NO_WAY = "nothing was learned before that, so smaller updates cannot help"

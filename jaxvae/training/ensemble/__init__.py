@@ -1,0 +1,1 @@
+"""Training several members in one program."""
