@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.verbs.opened import opened
+from jaxvae.cli.commands.open_run import opened
 from jaxvae.viz.explorer.api import FINE, warm
 from jaxvae.viz.explorer.routes import make_app
 from jaxvae.viz.explorer.server import listening, served

@@ -13,10 +13,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from jaxvae.blame import explained
+from jaxvae.cli.arguments import check_options, make_parser
+from jaxvae.cli.errors import explained
 from jaxvae.config.command_line import PREFIX
-from jaxvae.options import check_options
-from jaxvae.parsers import make_parser
 from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, stoppable
 

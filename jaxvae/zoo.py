@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from jax import random
 
-from jaxvae.actions import prepare_jax
 from jaxvae.cli import guarded
+from jaxvae.cli.arguments import named, require_out
+from jaxvae.cli.commands import prepare_jax
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.command_line import read_config
-from jaxvae.options import named, require_out
 from jaxvae.peers import comparison
 from jaxvae.rundir.finished_run import Finished, read
 from jaxvae.runtime.console import show

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from jax import random
 
-from jaxvae.blame import is_refusal
 from jaxvae.catalogue import EXAMPLES, config_of
+from jaxvae.cli.errors import is_refusal
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples

@@ -8,8 +8,8 @@ import pytest
 from looked_at import make_subject
 
 from jaxvae.cli import main
+from jaxvae.cli.commands.attributes import judged, summed
 from jaxvae.data.dataset import Split
-from jaxvae.verbs.attributes import judged, summed
 from jaxvae.viz import plots
 from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
 from jaxvae.viz.figures.subject import Subject
@@ -266,8 +266,8 @@ def test_the_verbs_say_what_the_judge_says_and_write_it(digits_run, tmp_path, ca
 
 def make_label(run, name):
     """The labels of the stored images of a split."""
+    from jaxvae.cli.commands.open_run import reopened
     from jaxvae.rundir.run import stored_config
-    from jaxvae.verbs.opened import reopened
 
     return reopened(stored_config(run)[0], None).data.splits[name].label
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae import actions, blame
-from jaxvae.cli import guarded, main
+from jaxvae.cli import commands, errors, guarded, main
+from jaxvae.cli.commands import score_sample_report
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import field_kinds
@@ -23,7 +23,6 @@ from jaxvae.model import layers
 from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime import watch
 from jaxvae.training import benchmark
-from jaxvae.verbs import runs
 
 DIGITS = str(Path(__file__).parent.parent / "configs" / "digits.py")
 
@@ -34,16 +33,21 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(actions, "prepare_jax", lambda *_, **__: None)
-    monkeypatch.setattr(actions, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
+    monkeypatch.setattr(commands, "prepare_jax", lambda *_, **__: None)
+    monkeypatch.setattr(commands, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
     monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
-    looks = [(importlib.import_module(f"jaxvae.verbs.{home}"), name) for name, home in actions.EXPLORING.items()]
-    looks.append((importlib.import_module("jaxvae.verbs.opened"), "look"))
-    for place, name in ((benchmark, "check"), (benchmark, "benchmark"), *((runs, name) for name in VERBS), *looks):
+    looks = [(importlib.import_module(f"jaxvae.verbs.{home}"), name) for name, home in commands.EXPLORING.items()]
+    looks.append((importlib.import_module("jaxvae.cli.commands.open_run"), "look"))
+    for place, name in (
+        (benchmark, "check"),
+        (benchmark, "benchmark"),
+        *((score_sample_report, name) for name in VERBS),
+        *looks,
+    ):
         monkeypatch.setattr(place, name, lambda *_, **__: None)
     return tmp_path
 
@@ -268,7 +272,7 @@ WORDS = st.one_of(
 BEGUN = st.sampled_from(
     [["train", "--config", DIGITS]] * 4
     + [["benchmark", "--config", DIGITS], ["train"], [], ["fly"], ["data", "digits"], ["data"]]
-    + [[verb, "run"] for verb in (*VERBS, *actions.LOOKING, *actions.EXPLORING)]
+    + [[verb, "run"] for verb in (*VERBS, *commands.LOOKING, *commands.EXPLORING)]
 )
 
 
@@ -335,7 +339,7 @@ def test_too_little_memory_says_what_takes_less(error, capsys):
     ],
 )
 def test_what_the_machine_lacks_is_said_as_such(error, words, capsys, monkeypatch):
-    monkeypatch.setattr(blame, "users_frame", lambda _: None)  # this file's
+    monkeypatch.setattr(errors, "users_frame", lambda _: None)  # this file's
     assert words in failing(capsys, partial(fail, error), 2 if isinstance(error, FileNotFoundError) else 1)
 
 

@@ -19,8 +19,8 @@ from explored import HOST, call, make_known, unpacked
 from jax import random
 
 from jaxvae import latent
+from jaxvae.cli.commands import explore
 from jaxvae.distributions import kl
-from jaxvae.verbs import exploring
 from jaxvae.viz.explorer import latent_ranges
 from jaxvae.viz.explorer.api import ANSWERS, FINE, SAMPLES, THUMBNAILS, describe, warm
 from jaxvae.viz.explorer.routes import make_app
@@ -454,12 +454,12 @@ def test_the_verb_serves_opens_and_ends(known, tmp_path, capsys):
         seen.append((address, json.loads(fetch(address, "api/model"))["run"]))
 
     with (
-        mock.patch.object(exploring, "opened", return_value=known.subject),
-        mock.patch.object(exploring.webbrowser, "open", look),
+        mock.patch.object(explore, "opened", return_value=known.subject),
+        mock.patch.object(explore.webbrowser, "open", look),
         mock.patch("jaxvae.viz.explorer.server.until_interrupted"),
     ):
-        exploring.explore(tmp_path)
-        exploring.explore(tmp_path, no_browser=True)
+        explore.explore(tmp_path)
+        explore.explore(tmp_path, no_browser=True)
     assert [name for _, name in seen] == [tmp_path.name]
     told = capsys.readouterr().out
     assert seen[0][0] in told
@@ -472,4 +472,4 @@ def test_without_the_extra_the_next_move_is_said(tmp_path, missing):
         mock.patch.dict(sys.modules, {missing: None}),
         pytest.raises(ValueError, match=re.escape(f"jaxvae explore needs {missing}: pip install 'jaxvae[explore]'")),
     ):
-        exploring.explore(tmp_path)
+        explore.explore(tmp_path)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.actions import EXPLORING, LOOKING
+from jaxvae.cli.arguments import make_parser
+from jaxvae.cli.commands import EXPLORING, LOOKING
 from jaxvae.config.command_line import read_config
-from jaxvae.parsers import make_parser
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "gallery.md").read_text()

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxvae.cli.commands.score_sample_report import evaluate
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
@@ -16,7 +17,6 @@ from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.training import diagnosis
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up
-from jaxvae.verbs.runs import evaluate
 from jaxvae.viz import report
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxvae.cli.arguments import make_parser
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import several
-from jaxvae.parsers import make_parser
 from jaxvae.training.ensemble.members import members_of
 
 DOCS = Path(__file__).parent.parent / "docs"

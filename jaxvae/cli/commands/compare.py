@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jax import random
 
-from jaxvae.verbs.opened import publish, reopened
+from jaxvae.cli.commands.open_run import publish, reopened
 from jaxvae.viz.figures.comparison import draw_comparison
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots.comparison import MOST

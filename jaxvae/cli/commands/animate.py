@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxvae.verbs.opened import EXPLORED, opened, publish
+from jaxvae.cli.commands.open_run import EXPLORED, opened, publish
 from jaxvae.viz import plots
 from jaxvae.viz.figures import animation
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
+from jaxvae.cli.commands.open_run import reopened
 from jaxvae.rundir import disk_space, results
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.run import load
 from jaxvae.training import diagnosis
-from jaxvae.verbs.opened import reopened
 from jaxvae.viz import figures, plots
 from jaxvae.viz import report as reports
 

@@ -6,8 +6,8 @@ import importlib
 import webbrowser
 from pathlib import Path
 
+from jaxvae.cli.commands.open_run import opened
 from jaxvae.runtime.console import show
-from jaxvae.verbs.opened import opened
 from jaxvae.viz.explorer.api import warm
 from jaxvae.viz.explorer.session import know
 

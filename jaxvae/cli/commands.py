@@ -31,7 +31,7 @@ EXPLORING = {"animate": "animation", "compare": "comparison", "explore": "explor
 def looking_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     """One of LOOKING: given the run opened, where its picture goes, and its own options by name."""
     prepare_jax()
-    from jaxvae.verbs.opened import look
+    from jaxvae.cli.commands.open_run import look
 
     home = importlib.import_module(f"jaxvae.verbs.{LOOKING[options.name_of_verb]}")
     look(getattr(home, options.name_of_verb), **asked(options))
@@ -99,7 +99,7 @@ def benchmark_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def evaluate_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
-    from jaxvae.verbs.runs import evaluate
+    from jaxvae.cli.commands.score_sample_report import evaluate
 
     chosen = {"samples": options.samples, "splits": options.splits}
     evaluate(options.run, **chosen, data_dir=options.data_dir, trust=options.trust)
@@ -107,14 +107,14 @@ def evaluate_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def sample_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
-    from jaxvae.verbs.runs import sample
+    from jaxvae.cli.commands.score_sample_report import sample
 
     sample(options.run, options.n, options.out, seed=options.seed, temperature=options.temperature, trust=options.trust)
 
 
 def reconstruct_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
-    from jaxvae.verbs.runs import reconstruct
+    from jaxvae.cli.commands.score_sample_report import reconstruct
 
     chosen = {"seed": options.seed, "data_dir": options.data_dir, "trust": options.trust}
     reconstruct(options.run, options.n, options.out, **chosen)
@@ -122,7 +122,7 @@ def reconstruct_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def report_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
-    from jaxvae.verbs.runs import report
+    from jaxvae.cli.commands.score_sample_report import report
 
     report(options.run, data_dir=options.data_dir, trust=options.trust)
 
