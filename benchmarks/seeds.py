@@ -25,7 +25,7 @@ import jax
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.rundir.run import first_state
-from jaxvae.training.ensemble import engine
+from jaxvae.training.ensemble import engine as members_engine
 from jaxvae.training.ensemble.loop import Seat, start, take_seats
 from jaxvae.training.ensemble.members import members_of
 from jaxvae.training.setup import make_engine
@@ -107,12 +107,12 @@ def sides(seats: list[Seat]) -> list[Side]:
     for seat in seats:
         seat.workdir.mkdir()
     experiments = [seat.experiment for seat in seats]
-    step = engine.make_step(members, experiments)
+    step = members_engine.make_step(members, experiments)
     pipeline, alone = make_engine(first)
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
     states = start(seats, print)
     engines = [
-        engine.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
+        members_engine.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
         for name in ("vmapped scan", "scan in turn")
     ]
     return [Side(alone, state, 1), *(Side(engine, states, len(seats)) for engine in engines)]

@@ -5,16 +5,17 @@
     q = vae.encode(x)                    # q(z|x)
     x = vae.sample(key, 64)              # x ~ p(x|z), z ~ p(z)
 
-jaxvae/model.py is the page to read first.
+jaxvae/model/vae.py is the page to read first.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxvae.config import Config
     from jaxvae.config.build import register
+    from jaxvae.config.schema import Config
     from jaxvae.rundir.run import load
     from jaxvae.training.ensemble.loop import train_members
     from jaxvae.training.loop import train
@@ -22,18 +23,30 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Config", "load", "register", "train", "train_members"]
 _HOMES = {
-    "Config": "jaxvae.config",
+    "Config": "jaxvae.config.schema",
     "load": "jaxvae.rundir.run",
     "register": "jaxvae.config.build",
     "train": "jaxvae.training.loop",
     "train_members": "jaxvae.training.ensemble.loop",
 }
+_MODULES = {name: f"jaxvae.model.{name}" for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
+_MODULES |= {
+    name: f"jaxvae.{name}"
+    for name in (
+        *("distributions", "terms", "model", "objective", "step", "evaluate", "latent"),
+        *("runtime", "data", "config", "rundir", "viz", "training", "cli"),
+    )
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for: `import jaxvae` itself costs next to nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'jaxvae' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    import importlib
+    """Imports a public name or a module when it is first used, so that `import jaxvae` costs little."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    raise AttributeError(f"module 'jaxvae' has no attribute {name!r}; it has {', '.join((*__all__, *_MODULES))}.")
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

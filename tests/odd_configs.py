@@ -9,7 +9,6 @@ import numpy as np
 from hypothesis import strategies as st
 from jax import random
 
-from jaxvae.catalogue import EXAMPLES, config_of
 from jaxvae.cli.errors import is_refusal
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.schema import field_kinds, several
@@ -20,6 +19,7 @@ from jaxvae.terms import example_keys
 from jaxvae.training import loop
 from jaxvae.training.ensemble.members import members_of
 from jaxvae.viz import figures
+from tools.parts_page import EXAMPLES, config_of
 
 NAMES = list(field_kinds())
 COUNT = 24  # examples to train on

@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae.catalogue import NUMBER, SHAPE, config_of, refusal
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.compatibility import offers
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
 from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
+from tools.parts_page import NUMBER, SHAPE, config_of, refusal
 
 KINDS = ("posterior", "prior", "likelihood", "encoder")
 AIMS = ("objective", "term")  # one of them: an objective alone, or a term added to one that fits the posterior

@@ -22,7 +22,6 @@ from jax import random
 from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
 
 from jaxvae import latent
-from jaxvae.catalogue import config_of
 from jaxvae.config import Config, Data, Model, Optimizer
 from jaxvae.config.build import TABLES, build
 from jaxvae.data.pipeline import Resident, in_order
@@ -40,6 +39,7 @@ from jaxvae.terms import example_keys
 from jaxvae.training import loop
 from jaxvae.training.engine import ENGINES
 from jaxvae.training.setup import set_up
+from tools.parts_page import config_of
 
 
 def trainable(objective):

@@ -17,8 +17,8 @@ from jaxvae.data.prepare import Prepare
 from jaxvae.model.support import LIES_IN
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
-from jaxvae.training.engine import ENGINES
 
+ENGINES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
 MOST_EXAMPLES = 2**24  # of a batch
 MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
 MOST_LATENTS = 2**16

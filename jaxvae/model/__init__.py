@@ -1,4 +1,4 @@
-"""The model: encoder, posterior, prior, decoder and likelihood, and the VAE that they make. `vae.py` is the one to read first."""
+"""The model: the VAE (vae.py, the file to read first) and its encoders, posteriors, priors, decoders and likelihoods."""
 
 from jaxvae.model.vae import VAE
 

@@ -3,82 +3,14 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from jaxvae.config import Config
-from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
-from jaxvae.training.setup import Experiment
 
-VERSION = 1
 log = logging.getLogger("jaxvae")
-NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
-    "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "
-    "where a VAE's draws from a density",
-    "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
-    "distortion": "-log p(x|z) at the one z of each image",
-}
-
-
-MEASURED = (
-    ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
-    "fixed by the seed, and against the clean image; all others from clean inputs"
-)
-
-
-def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
-    """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
-    config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
-    results: dict[str, Any] = {"version": VERSION, "protocol": {}, "step": step}
-    results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    values = {}
-    for name in config.evaluate.splits:
-        batches = partial(in_order, experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
-        values[name] = experiment.evaluate(variables, batches(), samples=samples)
-        results[name] = summarize(values[name], samples=samples, bits=parts.bits)
-        if experiment.evaluate_corrupted:
-            results[name] |= from_corrupted(experiment.evaluate_corrupted(variables, batches()))
-    bound = all("elbo" in results[name] for name in config.evaluate.splits)
-    results["protocol"] = protocol(experiment, bound=bound)
-    return results, values
-
-
-def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
-    """How the numbers were measured, in words; what differs from split to split stands with the split's numbers.
-
-    `bound`: whether the model gives a bound on log p(x).
-    """
-    config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
-    sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
-    sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")
-    best = "elbo" if bound else "rate + distortion"
-    chosen = f"at the best validation {best}" if config.train.patience else "at the last step"
-    corrupted = experiment.parts.corrupted
-    average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
-    fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
-    density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
-    measured = {
-        "elbo": "one z per image, KL in closed form where there is one",
-        "log_likelihood": "importance-weighted bound (IW-K), K = `samples`, z ~ q(z|x)",
-        **({} if experiment.parts.bits else {"bits_per_dim": "not given: " + density}),
-    }
-    return {
-        "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
-        "split": f"images: {sizes}; {sources}; a split is scored whole",
-        "binarization": prepare.protocol + fixed,
-        **({"corruption": corrupted.corruption.protocol + MEASURED} if corrupted else {}),
-        "weights": average + chosen,
-        **(measured if bound else NO_BOUND),
-        "units": "nats: summed over pixels and latents, mean over images; standard errors over images",
-        "seed": str(config.train.seed),
-    }
 
 
 def write(workdir: Path, results: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def diagnose(
     values: dict[str, dict[str, np.ndarray]],
     workdir: Path,
 ) -> None:
-    """Adds the findings about the weights that were scored to the `results` that `results.score` gave with `values`.
+    """Adds the findings about the weights that were scored to the `results` that `scoring.score` gave with `values`.
 
     Of the test images, or else of the first split that was scored; none where a score is not finite. Classes that
     training never saw say nothing of its health. All processes measure, as all of them score.

@@ -27,7 +27,7 @@ from jaxvae.runtime.files import read_json
 from jaxvae.runtime.sharding import Layout
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.step import State
-from jaxvae.training import diagnosis
+from jaxvae.training import diagnosis, scoring
 from jaxvae.training.deferred_metrics import LateMetrics, due
 from jaxvae.training.engine import Engine
 from jaxvae.training.initial_state import start
@@ -337,7 +337,7 @@ def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pat
     """Scores, draws and reports: all processes score, the first draws."""
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
-    numbers, values = results.score(experiment, variables, run.step)
+    numbers, values = scoring.score(experiment, variables, run.step)
     diagnosis.diagnose(experiment, variables, numbers, values, workdir)
     if not multihost.first():
         return

@@ -26,11 +26,11 @@ import product
 from stopped_runs import Variant, break_run, differences, finish, spans, start
 
 import jaxvae
-from jaxvae.catalogue import config_of, refusal
 from jaxvae.cli import main
 from jaxvae.config.build import TABLES, build
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.rundir.run import first_state, variables_of
+from tools.parts_page import config_of, refusal
 
 TINY = {"model.encoder": "mlp(16)", "model.decoder": "mlp(16)", "model.latent_dim": 3, "evaluate.samples": 3}
 OFTEN = {"train.log_every": 10, "train.validate_every": 60, "train.checkpoint_every": 30, "train.steps": 300}

@@ -13,7 +13,7 @@ from jaxvae.cli.commands.open_run import reopened
 from jaxvae.rundir import disk_space, results
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.run import load
-from jaxvae.training import diagnosis
+from jaxvae.training import diagnosis, scoring
 from jaxvae.viz import figures, plots
 from jaxvae.viz import report as reports
 
@@ -37,7 +37,7 @@ def evaluate(
     experiment = reopened(dataclasses.replace(run.config, evaluate=asked), data_dir)
     with alone_in(workdir, print), disk_space.in_words(workdir):
         variables = experiment.layout.put_whole(run.variables)
-        numbers, values = results.score(experiment, variables, run.step)
+        numbers, values = scoring.score(experiment, variables, run.step)
         diagnosis.diagnose(experiment, variables, numbers, values, workdir)
         before = results.read(workdir)
         results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
@@ -87,6 +87,6 @@ def report(workdir: Path, *, data_dir: str | None = None, trust: bool = False) -
     few = dataclasses.replace(experiment.config, evaluate=dataclasses.replace(run.config.evaluate, samples=1))
     variables = experiment.layout.put_whole(run.variables)
     with alone_in(workdir, print), disk_space.in_words(workdir):
-        _, values = results.score(dataclasses.replace(experiment, config=few), variables, run.step)
+        _, values = scoring.score(dataclasses.replace(experiment, config=few), variables, run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(reports.write_report(workdir))

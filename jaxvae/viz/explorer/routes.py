@@ -45,8 +45,8 @@ def longest(known: Known) -> int:
 
 
 def pages() -> dict[str, Callable]:
-    """{file name: what answers with it}, of the files of jaxvae/pages/explore: no path is taken from a request."""
-    folder = files("jaxvae") / "pages" / "explore"
+    """{file name: what answers with it}, of the files of explorer/static: no path is taken from a request."""
+    folder = files("jaxvae.viz.explorer") / "static"
     found = {each.name: each.read_bytes() for each in folder.iterdir() if each.name[each.name.rfind(".") :] in KINDS}
     return {name: partial(static, content, KINDS[name[name.rfind(".") :]]) for name, content in found.items()}
 

@@ -68,7 +68,7 @@ def draw_figures(
 ) -> None:
     """Writes the figures of the run, 'all', 'few' or 'none', in place of those that stand there, of other weights.
 
-    `scored` are every example's values by split, as `results.score` returned them.
+    `scored` are every example's values by split, as `scoring.score` returned them.
     """
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)

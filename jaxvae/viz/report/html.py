@@ -36,8 +36,8 @@ PAGE = """<!DOCTYPE html>
 
 
 def part(name):
-    """Return the text of a file of jaxvae/pages: a style or a script, as it stands in a page."""
-    return "\n" + (resources.files("jaxvae") / "pages" / name).read_text(encoding="utf-8")
+    """Return the text of a file of jaxvae/viz/report/static: a style or a script, as it stands in a page."""
+    return "\n" + (resources.files("jaxvae.viz.report") / "static" / name).read_text(encoding="utf-8")
 
 
 def digest(text):

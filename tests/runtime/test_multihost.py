@@ -19,7 +19,7 @@ from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime import multihost, watch
 from jaxvae.training.loop import train_and_evaluate
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
 # SGD: the updates are the gradients, and no moment makes small differences large
 TINY = {

@@ -7,7 +7,7 @@ import optax
 import pytest
 from jax import lax, random
 from small import init, make_vae, ones_and_zeros
-from test_aggregate import alone, level_of, terms_of
+from test_aggregate_posterior import alone, level_of, terms_of
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build

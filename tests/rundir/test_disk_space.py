@@ -17,7 +17,7 @@ from jaxvae.rundir import checkpoint, disk_space
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.run import CHECKPOINTS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = ["--config.model.encoder=mlp(16)", "--config.model.decoder=mlp(16)", "--config.evaluate.samples=2"]
 TINY += ["--config.evaluate.figures=few"]
 TINY += ["--config.train.log_every=10", "--config.train.checkpoint_every=100", "--config.train.validate_every=1000"]

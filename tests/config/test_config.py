@@ -12,7 +12,7 @@ from jaxvae.config import schema as configs
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_config_comes_back_as_it_was_saved(tmp_path):

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import zoo
 from jaxvae.config import Config
 from jaxvae.config.build import build
-from jaxvae.peers import PYTHAE
 from jaxvae.rundir.finished_run import read
 from jaxvae.runtime import environment
 from jaxvae.runtime.files import read_json, write_json
+from tools import zoo_page as zoo
+from tools.pythae_models import PYTHAE
 
-OLD = Path(__file__).parent / "old_runs"  # finished runs, of 60 and of 40 steps
+OLD = Path(__file__).parents[1] / "old_runs"  # finished runs, of 60 and of 40 steps
 VAE, VQ = OLD / "manifest_2_digits", OLD / "manifest_2_vq"
 
 
@@ -257,7 +257,14 @@ def test_the_page_holds_the_command_that_makes_it(run):
     text = page([dataclasses.replace(one, name=name) for name in ("b-" * 60, "a", "c" * 100)])
     indented = "\n".join(line for line in text.splitlines() if line.startswith("    "))
     runs = (f"runs/{'b-' * 60}", "runs/a", f"runs/{'c' * 100}")
-    assert shlex.split(indented.replace("\\\n", "")) == ["python", "-m", "jaxvae.zoo", *runs, "--out", "docs/zoo.md"]
+    assert shlex.split(indented.replace("\\\n", "")) == [
+        "python",
+        "-m",
+        "tools.zoo_page",
+        *runs,
+        "--out",
+        "docs/zoo.md",
+    ]
 
 
 def test_the_command_says_one_sentence_and_writes_nothing_where_a_run_cannot_be_shown(run, capsys):

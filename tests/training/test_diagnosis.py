@@ -14,7 +14,7 @@ from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
 from jaxvae.rundir.run import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
-from jaxvae.training import diagnosis
+from jaxvae.training import diagnosis, scoring
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up
 from jaxvae.viz import report
@@ -103,7 +103,7 @@ def test_all_devices_measure_what_one_does():
         experiment = set_up(wanted, layout=layout)
         variables = variables_of(first_state(wanted, experiment.parts, jax.random.key(0), jax.random.key(1)))
         variables = layout.put_state(variables)
-        _, values = results.score(dataclasses.replace(experiment, config=wanted), variables, 0)
+        _, values = scoring.score(dataclasses.replace(experiment, config=wanted), variables, 0)
         found.append(diagnosis.measure(experiment, variables, "test", values["test"]))
     one, several = found
     assert jax.device_count() == 8

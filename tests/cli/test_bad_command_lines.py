@@ -24,7 +24,7 @@ from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime import watch
 from jaxvae.training import benchmark
 
-DIGITS = str(Path(__file__).parent.parent / "configs" / "digits.py")
+DIGITS = str(Path(__file__).parents[2] / "configs" / "digits.py")
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
-    looks = [(importlib.import_module(f"jaxvae.verbs.{home}"), name) for name, home in commands.EXPLORING.items()]
+    looks = [
+        (importlib.import_module(f"jaxvae.cli.commands.{home}"), name) for name, home in commands.EXPLORING.items()
+    ]
     looks.append((importlib.import_module("jaxvae.cli.commands.open_run"), "look"))
     for place, name in (
         (benchmark, "check"),

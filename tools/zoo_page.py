@@ -1,6 +1,6 @@
 """The page of trained models, docs/zoo.md: a table for every data set and protocol, made from run directories alone.
 
-python -m jaxvae.zoo runs/vae runs/vq ... [--out docs/zoo.md]
+python -m tools.zoo_page runs/vae runs/vq ... [--out docs/zoo.md]
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from jaxvae.cli.commands import prepare_jax
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.command_line import read_config
-from jaxvae.peers import comparison
 from jaxvae.rundir.finished_run import Finished, read
 from jaxvae.runtime.console import show
 from jaxvae.runtime.files import write_whole
 from jaxvae.viz import figures, plots
 from jaxvae.viz.report.markdown import code, plain, table
+from tools.pythae_models import comparison
 
 CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
 PICTURES = 10  # of a strip
@@ -55,7 +55,7 @@ included, without validations, checkpoints and scoring, on a machine that may ha
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the page; returns the exit code, as the command line's."""
-    parser = argparse.ArgumentParser(prog="python -m jaxvae.zoo", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.zoo_page", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=named, metavar="RUN", help="a run directory, finished")
     parser.add_argument("--out", type=named, default=Path("docs/zoo.md"), help="the page (default docs/zoo.md)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -121,7 +121,7 @@ def page(found: Sequence[Finished], out: Path) -> str:
 
 def command(found: Sequence[Finished], out: Path) -> str:
     """The command that makes the page, where each run lies in `runs/`, as training puts it."""
-    words = ["python -m jaxvae.zoo", *(f"runs/{one.name}" for one in found), f"--out docs/{out.name}"]
+    words = ["python -m tools.zoo_page", *(f"runs/{one.name}" for one in found), f"--out docs/{out.name}"]
     return textwrap.indent(
         textwrap.fill(" ".join(words), 110, break_on_hyphens=False, break_long_words=False).replace("\n", " \\\n    "),
         "    ",

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from test_interpolation import make_subject
 from test_report import add_dots, workdir  # noqa: F401 (a fixture)
-from test_walks import make_subject
 
 from jaxvae.viz import report
 from jaxvae.viz.figures import latent_plane_dots

@@ -119,14 +119,14 @@ def test_scores_are_drawn_where_their_errors_are_known():
     row = {"value": -10.0, "stderr": 0.5}
     better = {"value": -8.0, "stderr": 0.5}
     results = {"test": {"examples": 9, "elbo": row, "log_likelihood": better}}
-    html = results_tables.numbers(results, [1])
-    low, high = re.findall(r"M([\d.]+) \d+H([\d.]+)", html)
-    (one, two) = re.findall(r"<circle class='dot' cx='([\d.]+)'", html)
+    text = results_tables.numbers(results, [1])
+    low, high = re.findall(r"M([\d.]+) \d+H([\d.]+)", text)
+    (one, two) = re.findall(r"<circle class='dot' cx='([\d.]+)'", text)
     scale = (float(two) - float(one)) / 2  # of one nat
     assert float(low[0]) == 14
     assert float(high[1]) == 306
     assert float(low[1]) - float(one) == pytest.approx(2 * 0.5 * scale, abs=0.2)
-    assert "ELBO, test: −10.00 ± 0.50; log p(x), test: −8.00 ± 0.50" in html
+    assert "ELBO, test: −10.00 ± 0.50; log p(x), test: −8.00 ± 0.50" in text
     for entry in (
         {"value": -10.0},
         {"value": 1e300, "stderr": 1.0},

@@ -11,7 +11,7 @@ from jaxvae.cli.arguments import make_parser
 from jaxvae.cli.commands import EXPLORING, LOOKING
 from jaxvae.config.command_line import read_config
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "gallery.md").read_text()
 LINES = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M)).splitlines()
 SET = dict(line.split("=", 1) for line in LINES if re.match(r"[A-Z]+=", line))

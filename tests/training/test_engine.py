@@ -10,6 +10,7 @@ import pytest
 from jax import random
 from small import make_conv_vae, make_split, make_vae
 
+from jaxvae.config import compatibility
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import Examples, binarize, grey
 from jaxvae.model import likelihood
@@ -291,3 +292,7 @@ def test_a_gaussian_over_grey_values_takes_the_same_steps_over_devices():
     ends = [run(resident_engine(name, step), state, (1,) * 5)[0] for name in ("dispatch", "sharded")]
     chex.assert_trees_all_close(ends[0].params, ends[1].params, rtol=0, atol=5 * 1e-6)
     assert ends[0].params["model"]["likelihood"]["log_scale"] != 0
+
+
+def test_the_config_names_the_engines():
+    assert set(compatibility.ENGINES) == set(ENGINES)

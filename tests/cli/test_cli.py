@@ -13,7 +13,7 @@ import pytest
 
 from jaxvae.cli import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
 SMALL = [
     "--config.model.encoder=mlp(16)",

@@ -14,7 +14,7 @@ from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import several
 from jaxvae.training.ensemble.members import members_of
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "from-autoencoder-to-vae.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M)
 COMMANDS = [line for line in BLOCKS[0].replace("\\\n", " ").splitlines() if line]

@@ -18,14 +18,14 @@ from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, heard_again
 
 log = logging.getLogger("jaxvae")
-LOOKING = {  # verb that draws one picture of a run -> the file of jaxvae/verbs/ in which the function of its name is
-    "interpolate": "walks",
-    "traverse": "walks",
-    "manifold": "walks",
+LOOKING = {  # verb that draws one picture of a run -> the file of jaxvae/cli/commands/ in which the function of its name is
+    "interpolate": "interpolate",
+    "traverse": "interpolate",
+    "manifold": "interpolate",
     "attribute": "attributes",
     "arithmetic": "attributes",
 }
-EXPLORING = {"animate": "animation", "compare": "comparison", "explore": "exploring"}  # likewise, of the others
+EXPLORING = {"animate": "animate", "compare": "compare", "explore": "explore"}  # likewise, of the others
 
 
 def looking_verb(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -33,14 +33,14 @@ def looking_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     prepare_jax()
     from jaxvae.cli.commands.open_run import look
 
-    home = importlib.import_module(f"jaxvae.verbs.{LOOKING[options.name_of_verb]}")
+    home = importlib.import_module(f"jaxvae.cli.commands.{LOOKING[options.name_of_verb]}")
     look(getattr(home, options.name_of_verb), **asked(options))
 
 
 def exploring_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     """One of EXPLORING, called with its options by name."""
     prepare_jax()
-    home = importlib.import_module(f"jaxvae.verbs.{EXPLORING[options.name_of_verb]}")
+    home = importlib.import_module(f"jaxvae.cli.commands.{EXPLORING[options.name_of_verb]}")
     getattr(home, options.name_of_verb)(**asked(options))
 
 

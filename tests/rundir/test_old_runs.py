@@ -18,7 +18,7 @@ from jaxvae.rundir import results
 from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.training.loop import train_and_evaluate
 
-OLD = sorted(Path(__file__).parent.glob("old_runs/*"))
+OLD = sorted(Path(__file__).parents[1].glob("old_runs/*"))
 
 
 @pytest.fixture(params=OLD, ids=lambda path: path.name)

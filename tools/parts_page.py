@@ -1,6 +1,6 @@
 """The catalogue of parts, docs/parts.md, made from build's tables, the factories' docstrings and the verdict itself.
 
-python -m jaxvae.catalogue > docs/parts.md
+python -m tools.parts_page > docs/parts.md
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def catalogue() -> str:
     lines = [
         "# Every part",
         "",
-        "Made by `python -m jaxvae.catalogue`; do not edit. A part is one string in a config, a name or a call, as in",
+        "Made by `python -m tools.parts_page`; do not edit. A part is one string in a config, a name or a call, as in",
         "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is made,",
         "by a sentence that names both fields and the next move. Your own parts: see the README.",
         "",
