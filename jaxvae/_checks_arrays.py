@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._checks import UsageError
+
 MOST = 2**31 - 1  # what an int32 holds
 
 
@@ -21,10 +23,10 @@ def array(value: Any, name: str, expected: str) -> Any:
         try:
             value = np.asarray(value)
         except Exception as error:  # of rows of several lengths, or of what an object's own conversion raises
-            raise ValueError(f"{name} is no array ({error}); expected {expected}.") from error
+            raise UsageError(f"{name} is no array ({error}); expected {expected}.") from error
     kinds = (np.floating, np.integer, np.bool_)
     if not any(jnp.issubdtype(value.dtype, kind) for kind in kinds):
-        raise ValueError(f"{name} holds {value.dtype}; expected {expected}.")
+        raise UsageError(f"{name} holds {value.dtype}; expected {expected}.")
     return value
 
 
@@ -35,7 +37,7 @@ def finite(value: Any, name: str) -> None:
     with np.errstate(over="ignore"):
         bad = int((~np.isfinite(np.asarray(value).astype(np.float32))).sum())
     if bad:
-        raise ValueError(f"{name} holds {bad} values that are NaN, infinite or beyond float32; expected finite ones.")
+        raise UsageError(f"{name} holds {bad} values that are NaN, infinite or beyond float32; expected finite ones.")
 
 
 def whole(value: Any, name: str, expected: str) -> int:
@@ -45,14 +47,14 @@ def whole(value: Any, name: str, expected: str) -> int:
     except TypeError:
         number = 0
     if isinstance(value, bool) or not 1 <= number <= MOST:
-        raise ValueError(f"{name}={value!r}: expected {expected}, a whole number.")
+        raise UsageError(f"{name}={value!r}: expected {expected}, a whole number.")
     return number
 
 
 def steps(value: Any) -> int:
     """The value, where it is a number of steps that a chain can take; ValueError for another."""
     if whole(value, "steps", "two or more steps of the chain") < 2:
-        raise ValueError(f"steps={value!r}: expected two or more steps of the chain, a whole number.")
+        raise UsageError(f"steps={value!r}: expected two or more steps of the chain, a whole number.")
     return int(value)
 
 
@@ -62,7 +64,7 @@ def keys(value: Any, name: str, *, many: bool = False) -> Any:
     if not typed or value.ndim != int(many) or 0 in value.shape:
         found = f"{value.dtype} {list(value.shape)}" if isinstance(value, jax.Array) else type(value).__name__
         wanted = "keys [N], such as jax.random.split(key, N)" if many else "one key, such as jax.random.key(0)"
-        raise ValueError(f"{name} is {found}; expected {wanted}.")
+        raise UsageError(f"{name} is {found}; expected {wanted}.")
     return value
 
 
@@ -71,5 +73,5 @@ def temperature(value: Any) -> Any:
     given = array(value, "temperature", "a number from 0 on")
     known = not isinstance(given, jax.core.Tracer)
     if given.shape != () or (known and not 0 <= float(given) < float("inf")):
-        raise ValueError(f"temperature={value!r}: expected a finite number from 0 on, times the prior's spread.")
+        raise UsageError(f"temperature={value!r}: expected a finite number from 0 on, times the prior's spread.")
     return value

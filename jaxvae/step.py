@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax, random
 
+from jaxvae._checks import UsageError
 from jaxvae.objective import Objective
 from jaxvae.terms import example_keys
 
-PREPARE, MODEL, OBJECTIVE = range(3)  # purposes folded into the step's key
-KNOWN = 50  # so many losses make up what is usual
-FAR = 10.0  # a spike is so many spreads above it,
+PREPARE, MODEL, _OBJECTIVE = range(3)  # purposes folded into the step's key
+_KNOWN = 50  # so many losses make up what is usual
+_FAR = 10.0  # a spike is so many spreads above it,
 LEAST = 1e-4  # of a spread no smaller than this share of it: rounding is no spread
 
 
@@ -123,7 +124,7 @@ def make_train_step(
             metrics = jax.tree.map(jnp.mean, {"loss": out.value, **out.metrics})
             return jnp.mean(out.value), (variables, metrics)
 
-        found = mean_over_parts(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
+        found = _mean_over_parts(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
         grads, (variables, metrics) = mean_over(axis_name, found)
         return update(state, optimizer, grads, variables, metrics, ema)
 
@@ -151,16 +152,16 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
         )
         out = objective.apply(
             *(params["objective"], memory, terms),
-            key=random.fold_in(key, OBJECTIVE),
+            key=random.fold_in(key, _OBJECTIVE),
             step=state.step,
-            gather=gather_over(axis_name),
+            gather=_gather_over(axis_name),
         )
         return data, terms, {"model": variables, "objective": out.memory}, out
 
     return forward
 
 
-def mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
+def _mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
     """The mean of function(part) over so many equal parts of the batch, taken one after the other.
 
     Part j holds rows j, j + parts, ...: of a batch in blocks over devices each part has rows of every block, so that
@@ -170,7 +171,7 @@ def mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str |
         return function(batch)
     rows = len(batch.index)
     if rows % parts:
-        raise ValueError(
+        raise UsageError(
             f"train.accumulate={parts} cuts a batch into equal parts, but {rows} examples (of one device, where each "
             f"has its share) are no multiple of {parts}. Choose another data.batch_size, or train.accumulate."
         )
@@ -223,12 +224,12 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
 def watched(guard: Guard, loss: Array, good: Array) -> Guard:
     """The guard after a step with this loss, which was applied if it was `good`."""
     skipped = dataclasses.replace(guard, skipped=guard.skipped + ~good, streak=guard.streak + 1)
-    reach = FAR * jnp.maximum(guard.spread, LEAST * jnp.maximum(jnp.abs(guard.usual), 1.0))
-    known, loss = guard.seen >= KNOWN, jnp.nan_to_num(loss.astype(guard.usual.dtype))
+    reach = _FAR * jnp.maximum(guard.spread, LEAST * jnp.maximum(jnp.abs(guard.usual), 1.0))
+    known, loss = guard.seen >= _KNOWN, jnp.nan_to_num(loss.astype(guard.usual.dtype))
     spike = known & (loss > guard.usual + reach)
     # a spike counts for as much as is just usual: else it would be the measure of those that follow
     loss = jnp.where(known, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
-    weight = 1.0 / (1.0 + jnp.minimum(guard.seen, KNOWN - 1).astype(loss.dtype))  # float32, whatever jax_enable_x64
+    weight = 1.0 / (1.0 + jnp.minimum(guard.seen, _KNOWN - 1).astype(loss.dtype))  # float32, whatever jax_enable_x64
     away = jnp.abs(weight * loss - weight * guard.usual)  # multiplied first: a difference could overflow
     moved = dataclasses.replace(
         guard,
@@ -262,7 +263,7 @@ def mean_over(axis_name: str | None, tree: Any) -> Any:
     return tree if axis_name is None else lax.pmean(tree, axis_name)
 
 
-def gather_over(axis_name: str | None) -> Callable:
+def _gather_over(axis_name: str | None) -> Callable:
     """The function that concatenates a tree's leaves over devices along `axis` (B is axis 1 of [S, B, ...])."""
 
     def gather(tree: Any, axis: int = 1) -> Any:

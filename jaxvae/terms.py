@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxvae._checks import UsageError
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ def steer(level: Level, factor: Array) -> Array:
     whatever the loss is multiplied by further on.
     """
     if level.gate is None:
-        raise ValueError(
+        raise UsageError(
             "this z was drawn without a gate; a train step whose objective needs 'gate' asks a model for it that has a "
             "field `asked`, as jaxvae.model.VAE, which draws it by draw_gated."
         )

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from jax import random
 
-from jaxvae.cli.errors import is_refusal
+from jaxvae._checks import UsageError
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples
@@ -291,7 +291,9 @@ def require_refusal(error):
     text = str(error)
     cause = error
     while cause is not None:
-        assert is_refusal(cause), f"not refused, but failed: {''.join(traceback.format_exception(error))[-1500:]}"
+        assert isinstance(cause, UsageError), (
+            f"not refused, but failed: {''.join(traceback.format_exception(error))[-1500:]}"
+        )
         cause = cause.__cause__
     assert any(name in text for name in NAMES), f"names no field: {text}"
     assert len(text) < 3000, f"{len(text)} characters: {text[:200]}"

@@ -94,4 +94,4 @@ def test_every_package_is_an_attribute_of_jaxvae():
         if name != "interop":
             assert getattr(jaxvae, name).__name__.endswith(name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        jaxvae.nothing
+        _ = jaxvae.nothing

@@ -19,7 +19,7 @@ from jaxvae.config.command_line import PREFIX
 from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, stoppable
 
-NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
+_NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
 log = logging.getLogger("jaxvae")
 
 
@@ -41,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with stoppable(goes_on=options.name_of_verb == "train"):
         code, together = guarded(action, debug=options.debug)
-    return code if together else abandon(code)
+    return code if together else _abandon(code)
 
 
-def abandon(code: int) -> int:
+def _abandon(code: int) -> int:
     """Ends a process that ends alone among several at once; in order it would wait for the others to end too."""
     if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
         sys.stderr.flush()
@@ -69,8 +69,8 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
         print("stopped.", file=sys.stderr)
         return 130, False
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and nobody_reads():
-            return NO_READER, False
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return _NO_READER, False
         if debug:
             traceback.print_exc()
         message, code = explained(error)
@@ -79,7 +79,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
     return 0, True
 
 
-def nobody_reads() -> bool:
+def _nobody_reads() -> bool:
     """Whether the reader of this process's output is gone, as in `jaxvae ... | head`; nothing is from then on."""
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxvae._checks import positive, require, shown, whole
+from jaxvae._checks import UsageError, positive, require, shown, whole
 from jaxvae.cli.commands import (
     LOOKING,
     benchmark_verb,
@@ -22,10 +22,10 @@ from jaxvae.cli.commands import (
 )
 from jaxvae.config.schema import SPLITS
 
-RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
-RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
-SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
-SUFFIXES |= dict.fromkeys(("interpolate", "traverse", "manifold", "attribute", "arithmetic"), (".png",))
+_RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
+_RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
+_SUFFIXES = {"sample": (".png", ".npy"), "reconstruct": (".png",)}  # verb -> what its --out may end in
+_SUFFIXES |= dict.fromkeys(("interpolate", "traverse", "manifold", "attribute", "arithmetic"), (".png",))
 
 
 def named(text: str) -> Path:
@@ -40,72 +40,72 @@ def check_options(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if value is not None}
     for name, value in given.items():
         if isinstance(value, str | Path):
-            require_text(name.upper() if name in ("run", "name") else f"--{name}", str(value))
+            _require_text(name.upper() if name in ("run", "name") else f"--{name}", str(value))
         if isinstance(value, Path):
-            require_place(f"--{name}", value)
-    for name in given.keys() & RANGES:
-        whole(f"--{name}", given[name], *RANGES[name])
+            _require_place(f"--{name}", value)
+    for name in given.keys() & _RANGES:
+        whole(f"--{name}", given[name], *_RANGES[name])
     for name in given.keys() & {"temperature", "seconds", "reach"}:
         positive(f"--{name}", given[name])
     for split in given.get("splits", ()):
         if split not in SPLITS:
-            raise ValueError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
+            raise UsageError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
     if "run" in given:
-        require_run(options.run)
+        _require_run(options.run)
     if "workdir" in given:
-        require_room("--workdir", options.workdir)
+        _require_room("--workdir", options.workdir)
     for run in given.get("runs", ()):
-        require_run(run)
+        _require_run(run)
     if "out" in given and options.name_of_verb == "compare":
-        require_room("--out", options.out)
+        _require_room("--out", options.out)
     elif "out" in given:
-        require_out(options.out, SUFFIXES.get(options.name_of_verb, ()))
+        require_out(options.out, _SUFFIXES.get(options.name_of_verb, ()))
 
 
-def require_run(run: Path) -> None:
+def _require_run(run: Path) -> None:
     """ValueError for what is no folder."""
     if not run.is_dir():
         kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
-        raise ValueError(f"{run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
+        raise UsageError(f"{run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
 
 
-def require_text(name: str, text: str) -> None:
+def _require_text(name: str, text: str) -> None:
     """ValueError for text that is empty, too long, or holds what no file's name can."""
     require(name, text, str)
     if not text:
-        raise ValueError(f"{name} is empty; leave it out, or give it a value.")
+        raise UsageError(f"{name} is empty; leave it out, or give it a value.")
 
 
-def require_place(name: str, path: Path) -> None:
+def _require_place(name: str, path: Path) -> None:
     """ValueError for a path that the system does not even look for, as one with too long a name."""
     try:
         path.exists()
     except OSError as error:
-        raise ValueError(f"{name} {shown(str(path))}: {error.strerror}; choose another place.") from error
+        raise UsageError(f"{name} {shown(str(path))}: {error.strerror}; choose another place.") from error
 
 
-def require_room(name: str, folder: Path) -> None:
+def _require_room(name: str, folder: Path) -> None:
     """ValueError where this can be no folder, as it, or one that it would be in, is a file."""
     there = next((each for each in (folder, *folder.parents) if each.exists()), None)
     if there is not None and not there.is_dir():
-        raise ValueError(f"{name} {folder}: {there} is a file; choose a folder.")
+        raise UsageError(f"{name} {folder}: {there} is a file; choose a folder.")
 
 
 def require_out(out: Path, suffixes: tuple[str, ...]) -> None:
     """ValueError where the file cannot be written, or not as what its name says."""
     if suffixes and out.suffix not in suffixes:
-        raise ValueError(f"--out {out}: expected a {' or '.join(suffixes)} file.")
+        raise UsageError(f"--out {out}: expected a {' or '.join(suffixes)} file.")
     if out.is_dir():
-        raise ValueError(f"--out {out} is a folder; name a file in it.")
+        raise UsageError(f"--out {out} is a folder; name a file in it.")
     if not out.parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.parent}; make it first.")
+        raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
     if not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise ValueError(f"--out {out} cannot be written: no permission; choose another place.")
+        raise UsageError(f"--out {out} cannot be written: no permission; choose another place.")
 
 
 # MERGED
 
-FILMS = "a folder for the films (default: RUN/explored)"
+_FILMS = "a folder for the films (default: RUN/explored)"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -142,16 +142,16 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--processes", type=int, metavar="N", help="with --coordinator: how many there are")
     sub.add_argument("--process", type=int, metavar="I", help="with --coordinator: which one this is, from 0 on")
     sub = verb("evaluate", evaluate_verb, "score a trained run again, with more samples or other splits")
-    of_run(sub, 0)
+    _of_run(sub, 0)
     sub.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
     sub.add_argument("--splits", nargs="+", help="train, validation, test")
     sub = verb(
         "sample", sample_verb, "draw images from a trained run: a .png of their means, or a .npy of draws x ~ p(x|z)"
     )
-    of_run(sub, 64)
+    _of_run(sub, 64)
     sub.add_argument("--temperature", type=float, default=1.0, help="times the prior's spread")
-    of_run(verb("reconstruct", reconstruct_verb, "write test images beside their reconstructions"), 48)
-    of_run(verb("report", report_verb, "draw a run's figures and write its report.html again"), 0)
+    _of_run(verb("reconstruct", reconstruct_verb, "write test images beside their reconstructions"), 48)
+    _of_run(verb("report", report_verb, "draw a run's figures and write its report.html again"), 0)
     sub = verb("data", data_verb, "read a data set into the cache and say what is in it")
     sub.add_argument("name", help="'digits', a TFDS name, folder:PATH (images, or a zip), npz:PATH or npy:PATH")
     sub.add_argument("--data_dir", help="the folder in which TFDS prepared it, or in which a relative PATH starts")
@@ -164,11 +164,11 @@ def make_parser() -> argparse.ArgumentParser:
     of_config(sub)
     sub.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     sub.add_argument("--out", type=named, help="a JSON file for the numbers")
-    add_exploring(verb)
+    _add_exploring(verb)
     return parser
 
 
-def of_run(sub: argparse.ArgumentParser, count: int) -> None:
+def _of_run(sub: argparse.ArgumentParser, count: int) -> None:
     sub.add_argument("run", type=named, help="a run directory")
     sub.add_argument("--trust", action="store_true", help="let the run's config import parts from files")
     sub.add_argument("--data_dir", help="where TFDS prepared the data, if not where it was when the run was trained")
@@ -178,19 +178,19 @@ def of_run(sub: argparse.ArgumentParser, count: int) -> None:
         sub.add_argument("--out", type=named, help="the file to write")
 
 
-ATTRIBUTES = (
+_ATTRIBUTES = (
     "slant, thickness, loops, brightness, contrast; of colour images warmth, colourfulness, brightness, contrast; "
     "label=3; or a column of --columns (default: the first of these that there is)"
 )
-OWN_COLUMNS = "a .csv or .npz of your own attributes: a row for each stored image, or for each of the split shown"
+_OWN_COLUMNS = "a .csv or .npz of your own attributes: a row for each stored image, or for each of the split shown"
 
 
-def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+def _add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
     """The verbs that look into a run's latent space; each writes a picture (.png, .svg) and its arrays (.npz)."""
 
     def looking(name: str, text: str, *, images: bool = True, out: str = "") -> argparse.ArgumentParser:
         sub = verb(name, looking_verb if name in LOOKING else exploring_verb, text)
-        of_run(sub, 0)
+        _of_run(sub, 0)
         if images:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--split", choices=SPLITS, help="whose images (default: test)")
@@ -212,8 +212,8 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     sub.add_argument("--dimensions", type=int, nargs=2, metavar="D", help="default: the two that say most (KL)")
     sub.add_argument("--side", type=int, default=20, help="pictures along each side (default 20)")
     sub = looking("attribute", "add an attribute to images: a direction of the latent space, and how well it works")
-    sub.add_argument("--attribute", help=ATTRIBUTES)
-    sub.add_argument("--columns", type=named, help=OWN_COLUMNS)
+    sub.add_argument("--attribute", help=_ATTRIBUTES)
+    sub.add_argument("--columns", type=named, help=_OWN_COLUMNS)
     sub.add_argument("--method", choices=("means", "probe"), default="means", help="how the direction is found")
     sub.add_argument("--strengths", type=float, nargs="+", help="times the direction (default -2 to 2)")
     sub.add_argument("--keep", nargs="+", default=[], metavar="NAME", help="attributes that shall not change")
@@ -224,10 +224,10 @@ def add_exploring(verb: Callable[[str, Callable, str], argparse.ArgumentParser])
     sub = looking("arithmetic", "a - b + c of the codes of images, or of the mean codes of attributes")
     for name in ("a", "b", "c"):
         sub.add_argument(f"--{name}", help="an image's number, or attributes: label=3,not:slant (default: of the data)")
-    sub.add_argument("--columns", type=named, help=OWN_COLUMNS)
+    sub.add_argument("--columns", type=named, help=_OWN_COLUMNS)
     examples = "mean codes are of so many training images at most (default 10000)"
     sub.add_argument("--examples", type=int, default=10_000, help=examples)
-    sub = looking("animate", "the training and the latent space as moving pictures (GIF, or MP4)", out=FILMS)
+    sub = looking("animate", "the training and the latent space as moving pictures (GIF, or MP4)", out=_FILMS)
     sub.add_argument("--format", choices=("gif", "mp4"), default="gif")
     sub.add_argument("--seconds", type=float, default=6.0, help="how long each lasts (default 6)")
     sub = verb("compare", exploring_verb, "one table and one figure of several runs")

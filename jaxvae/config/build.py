@@ -20,7 +20,7 @@ import optax
 from jax import Array
 
 from jaxvae import objective
-from jaxvae._checks import require, shown, whole
+from jaxvae._checks import UsageError, require, shown, whole
 from jaxvae.config import Config, optim, sweep
 from jaxvae.config.compatibility import check_numbers, refuse_impossible
 from jaxvae.config.parsing import add_up, arguments_of, construct, imported, name_of, named, parse, with_argument
@@ -104,7 +104,7 @@ TABLES: dict[str, dict[str, Callable]] = {
     "weight": by_name(optim.linear, optim.cyclical, optim.sigmoid),
     "sweep": by_name(sweep.beta, sweep.learning_rate),
 }
-FIELDS = {
+_FIELDS = {
     "prepare": "data.prepare",
     "corrupt": "data.corrupt",
     "objective": "objective",
@@ -115,7 +115,7 @@ FIELDS = {
 }
 
 
-MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
+_MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes, and what that is called with
     "prepare": (prepare.Prepare, ("keys", "batch")),
     "corrupt": (corrupt.Corruption, ("keys", "x")),
     "encoder": (nn.Module, ("x", "condition")),
@@ -129,7 +129,7 @@ MADE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a kind's factory makes,
     "schedule": (Callable, ()),
     "sweep": (sweep.Sweep, ()),
 }
-HOMES = {  # files not named after their kind
+_HOMES = {  # files not named after their kind
     "prepare": "data/prepare",
     "corrupt": "data/corrupt",
     "objective": "objective/bound",
@@ -175,11 +175,11 @@ def register(kind: str, name: str, factory: Callable) -> None:
     of itself what verdict.py asks, or is taken for the simplest.
     """
     if kind not in TABLES:
-        raise ValueError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
+        raise UsageError(f"register(kind={kind!r}): kind is one of {', '.join(TABLES)}.")
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"register({kind!r}, {name!r}): a config calls the part by this name; choose one like 'mine'.")
+        raise UsageError(f"register({kind!r}, {name!r}): a config calls the part by this name; choose one like 'mine'.")
     if not callable(factory):
-        raise ValueError(
+        raise UsageError(
             f"register({kind!r}, {name!r}): expected a function that builds the part, got {type(factory).__name__}."
         )
     TABLES[kind][name] = factory
@@ -250,7 +250,7 @@ def build(
 def features_of(px: Any, channels: int, text: str) -> int:
     """How many features of a pixel the likelihood needs; ValueError where it is none, or says no number."""
     if getattr(px, "support", None) not in SUPPORTS or not callable(getattr(px, "features", None)):
-        raise ValueError(
+        raise UsageError(
             f"model.likelihood={text!r}: a {type(px).__name__} is no likelihood; it needs "
             f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
         )
@@ -263,7 +263,7 @@ def conditioned(prepared: prepare.Prepare, config: Config, size: int | None) -> 
     if wanted == "none":
         return prepared
     if size is None:
-        raise ValueError(
+        raise UsageError(
             f"model.condition={wanted!r} needs labels, but data.name={config.data.name!r} has none that fit. "
             "'label' needs whole numbers [N], 'vector' float vectors [N, C], passed as arrays=(images, labels); "
             "or choose 'none'."
@@ -312,7 +312,7 @@ def read_sum(
     loss = add_up(tree, of, TABLES["weight"], where)
     names = [name_of(node) for node in named(tree, TABLES["weight"])]
     if all(table[name] is TABLES["term"].get(name) for name in names):
-        raise ValueError(
+        raise UsageError(
             f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
             f"Choose objective={f'elbo() + {text}'!r}, or {f'reconstruction() + {text}'!r}."
         )
@@ -321,24 +321,24 @@ def read_sum(
 
 def require_part(kind: str, part: Any, where: str) -> None:
     """ValueError where a factory, of somebody's own, built what cannot be such a part."""
-    expected, arguments = MADE[kind]
+    expected, arguments = _MADE[kind]
     if not isinstance(part, expected):
-        raise ValueError(
+        raise UsageError(
             f"{where}: its function returned a {type(part).__name__}; expected a {expected.__name__}, "
-            f"as the parts of jaxvae/{HOMES.get(kind, kind)}.py are."
+            f"as the parts of jaxvae/{_HOMES.get(kind, kind)}.py are."
         )
     try:
         if arguments:
             inspect.signature(type(part).__call__).bind(part, *arguments)
     except TypeError as error:
-        raise ValueError(
+        raise UsageError(
             f"{where}: a {type(part).__name__} cannot be called as {kind}({', '.join(arguments)}): {error}."
         ) from None
 
 
 def parsed(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str, Callable], str]:
     """(the text's syntax tree, the factories it may name, how to name the field in a refusal)."""
-    field = FIELDS.get(kind, "model." + kind)
+    field = _FIELDS.get(kind, "model." + kind)
     require(field, text, str)
     where, (file, call) = f"{field}={shown(text)}", file_and_call(text)
     tree = parse(call, where)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import from_text, shown
+from jaxvae._checks import UsageError, from_text, shown
 from jaxvae.config import Config
 from jaxvae.config.schema import field_kinds, require_types
 from jaxvae.config.user_file import executed, of_file
@@ -20,29 +20,29 @@ PREFIX = "--config."
 
 def read_config(path: str, overrides: Sequence[str]) -> Config:
     """The Config that the file's get_config() returns, with --config.FIELD=VALUE overrides; ValueError in words."""
-    given = list(values_of(overrides))
-    config = copy.deepcopy(from_file(path))
+    given = list(_values_of(overrides))
+    config = copy.deepcopy(_from_file(path))
     for name, value in given:
         section, _, field = name.rpartition(".")
         setattr(getattr(config, section) if section else config, field, value)
     return config
 
 
-def from_file(path: str) -> Config:
+def _from_file(path: str) -> Config:
     """What get_config() of the file returns, called with what follows a colon in 'configs/x.py:big'."""
     where, file = f"--config {path}", config_file(path)
-    require_file(file, where)
+    _require_file(file, where)
     get_config = getattr(executed(file, where), "get_config", None)
     if not callable(get_config):
-        raise ValueError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
+        raise UsageError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
     argument = [path.removeprefix(file + ":")] * (path != file)
-    require_callable(get_config, argument, where, file)
+    _require_callable(get_config, argument, where, file)
     try:
         config = get_config(*argument)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{where}: get_config() failed: {of_file(error, file)}. Mend it and try again.") from error
+        raise UsageError(f"{where}: get_config() failed: {of_file(error, file)}. Mend it and try again.") from error
     if not isinstance(config, Config):
-        raise ValueError(f"{where}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
+        raise UsageError(f"{where}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
     require_types(config, f"{where}: ")
     return config
 
@@ -53,42 +53,42 @@ def config_file(path: str) -> str:
     return match[1] if match else path
 
 
-def require_file(file: str, where: str) -> None:
+def _require_file(file: str, where: str) -> None:
     """ValueError, with the configs that there are, unless the file is there."""
     try:
         found = Path(file).is_file()
     except OSError as error:
-        raise ValueError(f"{where[:200]}: {error.strerror}.") from error
+        raise UsageError(f"{where[:200]}: {error.strerror}.") from error
     if not found:
         kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
         near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
-        raise ValueError(f"{where}: {kind}. Configs here: {near}.")
+        raise UsageError(f"{where}: {kind}. Configs here: {near}.")
 
 
-def require_callable(get_config: Callable, argument: list[str], where: str, file: str) -> None:
+def _require_callable(get_config: Callable, argument: list[str], where: str, file: str) -> None:
     """ValueError unless get_config takes the argument, or none."""
     try:
         inspect.signature(get_config).bind(*argument)
     except TypeError as error:
-        raise ValueError(
+        raise UsageError(
             f"{where}: get_config{inspect.signature(get_config)}: {error}. It is called without arguments, "
             f"or as --config {file}:TEXT with that text."
         ) from None
 
 
-def values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """('train.steps', 100) of every '--config.train.steps=100'; ValueError names what is no field, or not its type."""
     kinds = field_kinds()
     for override in overrides:
         name, equals, text = override.removeprefix(PREFIX).partition("=")
         if name not in kinds:
-            raise ValueError(unknown(name, list(kinds)))
+            raise UsageError(unknown(name, list(kinds)))
         if not equals and kinds[name] is not bool:
-            raise ValueError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
+            raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
         try:
             yield name, from_text(text if equals else "true", kinds[name])
         except ValueError as error:
-            raise ValueError(f"{PREFIX}{name}={shown(text)[1:-1]}: {error}.") from None
+            raise UsageError(f"{PREFIX}{name}={shown(text)[1:-1]}: {error}.") from None
 
 
 def unknown(name: str, known: list[str]) -> str:

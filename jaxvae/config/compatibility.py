@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from jaxvae._checks import MOST, fits, positive, shown, whole
+from jaxvae._checks import MOST, UsageError, fits, positive, shown, whole
 from jaxvae.config import Config
 from jaxvae.config.schema import FIGURES, SPLITS, require_sections, require_types
 from jaxvae.data.prepare import Prepare
@@ -19,15 +19,15 @@ from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
 
 ENGINES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
-MOST_EXAMPLES = 2**24  # of a batch
-MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
-MOST_LATENTS = 2**16
-MOST_SAMPLES = 10**6
-MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
+_MOST_EXAMPLES = 2**24  # of a batch
+_MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
+_MOST_LATENTS = 2**16
+_MOST_SAMPLES = 10**6
+_MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
 MOST_MEMBERS = 1000
-MOST_WORKERS = 1024
-MOST_SIDE = 2**14  # pixels
-OF_OTHERS = {
+_MOST_WORKERS = 1024
+_MOST_SIDE = 2**14  # pixels
+_OF_OTHERS = {
     "batch",
     "critic",
     "gate",
@@ -37,7 +37,7 @@ OF_OTHERS = {
     "kl_each",
     "images",
 }  # needs of others than the posterior
-MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
+_MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
 CHOICES = {
     "data.pipeline": ("auto", "resident", "streaming"),
@@ -46,20 +46,20 @@ CHOICES = {
     "train.engine": ("auto", *ENGINES),
     "evaluate.figures": FIGURES,
 }
-OTHER_DATA = {  # support of the likelihood -> the preparations that give it
+_OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",
     "coded": "keep the coded values (data.prepare='grey')",
     "open": "dequantize them (data.prepare='dequantize')",
     "unit": "keep values in [0, 1] (data.prepare='grey')",
 }
-OTHER_LIKELIHOODS = {  # support of the data -> the likelihoods of such data
+_OTHER_LIKELIHOODS = {  # support of the data -> the likelihoods of such data
     "binary": "'bernoulli'",
     "coded": "'continuous_bernoulli' (a density of values in [0, 1]) or 'discretized_logistic' (of 256 levels)",
     "open": "'gaussian', 'continuous_bernoulli' or 'beta'",
     "unit": "'continuous_bernoulli' (a density of values in [0, 1]) or 'gaussian'",
     "real": "'gaussian', 'laplace' or 'student_t'",
 }
-GIVES = {  # support of the data -> what they hold
+_GIVES = {  # support of the data -> what they hold
     "binary": "gives zeros and ones",
     "coded": "gives the 256 grey values k / 255",
     "open": "gives values strictly between 0 and 1",
@@ -72,7 +72,7 @@ USUAL = {  # space of z -> a posterior and a prior of it
     "one-hot": ("relaxed", "categorical"),
     "codes": ("vq", "codes"),
 }
-NAMES = {
+_NAMES = {
     "real": "real vectors",
     "sphere": "points of the unit sphere",
     "one-hot": "one-hot vectors",
@@ -83,21 +83,21 @@ NAMES = {
 def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
     """Raises ValueError for the first pair of choices that cannot work together."""
     rules = (
-        data_and_likelihood(config, prepared, vae),
-        posterior_and_prior(config, vae),
-        objective_and_posterior(config, vae, loss),
-        objective_and_prior(config, vae, loss),
-        objective_and_batch(config, loss),
-        condition_and_prior(config, vae),
-        networks_and_data(config, shape, vae, loss),
-        accumulation(config, vae, loss),
+        _data_and_likelihood(config, prepared, vae),
+        _posterior_and_prior(config, vae),
+        _objective_and_posterior(config, vae, loss),
+        _objective_and_prior(config, vae, loss),
+        _objective_and_batch(config, loss),
+        _condition_and_prior(config, vae),
+        _networks_and_data(config, shape, vae, loss),
+        _accumulation(config, vae, loss),
     )
     for refusals in rules:
         for refusal in refusals:
-            raise ValueError(refusal)
+            raise UsageError(refusal)
 
 
-def data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator[str]:
+def _data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator[str]:
     wanted, given = vae.likelihood.support, prepared.support
     if wanted in LIES_IN[given]:
         return
@@ -108,32 +108,32 @@ def data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator
         "unit": "is a density of values from 0 to 1",
     }[wanted]
     yield (
-        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {GIVES[given]}. "
-        f"Either {OTHER_DATA[wanted]}, or choose model.likelihood={OTHER_LIKELIHOODS[given]}."
+        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {_GIVES[given]}. "
+        f"Either {_OTHER_DATA[wanted]}, or choose model.likelihood={_OTHER_LIKELIHOODS[given]}."
     )
 
 
-def posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
-    space, spaces = space_of(vae.posterior), getattr(vae.latent_prior, "spaces", frozenset({"real"}))
+def _posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
+    space, spaces = _space_of(vae.posterior), getattr(vae.latent_prior, "spaces", frozenset({"real"}))
     both = f"model.posterior={config.model.posterior!r}", f"model.prior={config.model.prior!r}"
     if space not in spaces:
         prior = USUAL[space][1] if space in USUAL else "one of that space"
         posteriors = " or ".join(repr(USUAL[each][0]) for each in sorted(spaces) if each in USUAL)
         yield (
-            f"{both[0]} draws {NAMES.get(space, space)}, but {both[1]} is a density of "
-            f"{' or '.join(NAMES.get(each, each) for each in sorted(spaces))}. "
+            f"{both[0]} draws {_NAMES.get(space, space)}, but {both[1]} is a density of "
+            f"{' or '.join(_NAMES.get(each, each) for each in sorted(spaces))}. "
             f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
         )
     missing: frozenset[str] = getattr(vae.latent_prior, "needs", frozenset()) - offers(vae.posterior)
     if missing:
         yield (
-            f"{both[1]} needs {in_words(missing)} of the posterior, which {both[0]} does not offer. "
+            f"{both[1]} needs {_in_words(missing)} of the posterior, which {both[0]} does not offer. "
             "Choose model.posterior='diagonal', or model.prior='standard'."
         )
 
 
-def objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
-    missing = loss.needs - offers(vae.posterior) - OF_OTHERS
+def _objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+    missing = loss.needs - offers(vae.posterior) - _OF_OTHERS
     if not missing:
         return
     both = f"objective={config.objective!r}", f"model.posterior={config.model.posterior!r}"
@@ -143,14 +143,14 @@ def objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterat
             "Choose objective='reconstruction', or model.posterior='diagonal'."
         )
     yield (
-        f"{both[0]} needs {in_words(missing)} of the posterior, which {both[1]} does not offer; "
+        f"{both[0]} needs {_in_words(missing)} of the posterior, which {both[1]} does not offer; "
         "model.posterior='diagonal' does, or choose objective='elbo'."
     )
 
 
-def objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+def _objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
     if "samples" not in loss.needs and getattr(vae.latent_prior, "learned", False):
-        usual = USUAL[space_of(vae.posterior)][1] if space_of(vae.posterior) in USUAL else "standard"
+        usual = USUAL[_space_of(vae.posterior)][1] if _space_of(vae.posterior) in USUAL else "standard"
         yield (
             f"objective={config.objective!r} minimises no rate, so nothing would train "
             f"model.prior={config.model.prior!r}. Choose model.prior={usual!r}, or objective='elbo'."
@@ -163,7 +163,7 @@ def objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[s
         )
 
 
-def objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
+def _objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
     if "batch" in loss.needs and config.data.batch_size < 2:
         yield (
             f"objective={config.objective!r} compares the examples of a batch with one another, but "
@@ -171,7 +171,7 @@ def objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
         )
 
 
-def condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
+def _condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
     wanted, given = getattr(vae.latent_prior, "condition", "any"), config.model.condition
     if wanted == "required" and given == "none":
         yield (
@@ -185,7 +185,7 @@ def condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
         )
 
 
-def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: Objective) -> Iterator[str]:
+def _networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: Objective) -> Iterator[str]:
     sequence = len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
     for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
         takes = getattr(network, "takes", "any")
@@ -207,7 +207,7 @@ def networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: Ob
         )
 
 
-def accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
+def _accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
     parts = config.train.accumulate
     if parts == 1:
         return
@@ -224,16 +224,16 @@ def accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
         )
 
 
-def space_of(posterior: Any) -> str:
+def _space_of(posterior: Any) -> str:
     return getattr(posterior, "space", "real")
 
 
 def offers(posterior: Any) -> frozenset[str]:
-    continuous = {"continuous"} if space_of(posterior) in ("real", "sphere") else set()
+    continuous = {"continuous"} if _space_of(posterior) in ("real", "sphere") else set()
     return getattr(posterior, "offers", frozenset({"samples"})) | continuous
 
 
-def in_words(needs: frozenset[str]) -> str:
+def _in_words(needs: frozenset[str]) -> str:
     words = {
         "samples": "draws with their density",
         "density": "its density at any z (a flow knows its own only at its draws)",
@@ -252,71 +252,71 @@ def multiple(number: int, of: int) -> int:
 def check_numbers(config: Config) -> None:
     """Raises ValueError for the first number or choice outside its range, naming the field."""
     if not isinstance(config, Config):
-        raise ValueError(f"config={shown(config)}: expected a jaxvae.Config.")
+        raise UsageError(f"config={shown(config)}: expected a jaxvae.Config.")
     require_sections(config)
     train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
     counts = {  # field -> its value, the least and the most that it may be
-        "data.batch_size": (data.batch_size, 1, MOST_EXAMPLES),
-        "model.latent_dim": (config.model.latent_dim, 1, MOST_LATENTS),
-        "train.samples": (train.samples, 1, MOST_SAMPLES),
-        "train.accumulate": (train.accumulate, 1, MOST_PARTS),
+        "data.batch_size": (data.batch_size, 1, _MOST_EXAMPLES),
+        "model.latent_dim": (config.model.latent_dim, 1, _MOST_LATENTS),
+        "train.samples": (train.samples, 1, _MOST_SAMPLES),
+        "train.accumulate": (train.accumulate, 1, _MOST_PARTS),
         "train.log_every": (train.log_every, 1, MOST),
         "train.validate_every": (train.validate_every, 1, MOST),
         "train.checkpoint_every": (train.checkpoint_every, 1, MOST),
-        "evaluate.samples": (evaluate.samples, 1, MOST_SAMPLES),
-        "evaluate.batch_size": (evaluate.batch_size, 1, MOST_AT_ONCE),
+        "evaluate.samples": (evaluate.samples, 1, _MOST_SAMPLES),
+        "evaluate.batch_size": (evaluate.batch_size, 1, _MOST_AT_ONCE),
         "train.patience": (train.patience, 1, MOST),
         "train.steps": (train.steps, 0 if train.init_from else 1, MOST),
         "train.seeds": (train.seeds, 1, MOST_MEMBERS),
-        "data.workers": (data.workers, 0, MOST_WORKERS),
-        "data.size": (data.size, 1, MOST_SIDE),
+        "data.workers": (data.workers, 0, _MOST_WORKERS),
+        "data.size": (data.size, 1, _MOST_SIDE),
         "data.channels": (data.channels, 1, 3),
     }
     for name, (number, least, most) in counts.items():
-        if number is not None or name not in MAY_BE_NONE:
+        if number is not None or name not in _MAY_BE_NONE:
             whole(name, number, least, most)
     positive("optimizer.learning_rate", optimizer.learning_rate)
     positive("optimizer.critic_learning_rate", optimizer.critic_learning_rate)
     if optimizer.clip is not None:
         positive("optimizer.clip", optimizer.clip)
     if not fits(data.decoded_limit, float) or not 0 <= data.decoded_limit < math.inf:
-        raise ValueError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on, such as 1e6.")
+        raise UsageError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on, such as 1e6.")
     if not fits(data.validation, float) or not 0 <= data.validation < math.inf:
-        raise ValueError(
+        raise UsageError(
             f"data.validation={shown(data.validation)}: expected a share in [0, 1), or a number of images."
         )
     if not fits(optimizer.ema, float) or not 0 <= optimizer.ema < 1:
-        raise ValueError(
+        raise UsageError(
             f"optimizer.ema={shown(optimizer.ema)}: expected a decay in [0, 1), such as 0.999; 0 turns it off."
         )
     if not fits(train.seed, int) or not 0 <= train.seed < 2**32:
-        raise ValueError(f"train.seed={shown(train.seed)}: expected a whole number in [0, 2**32).")
+        raise UsageError(f"train.seed={shown(train.seed)}: expected a whole number in [0, 2**32).")
     require_types(config)
-    check_choices(config)
+    _check_choices(config)
     if data.batch_size % train.accumulate:
-        raise ValueError(
+        raise UsageError(
             f"train.accumulate={train.accumulate} cuts a batch into equal parts, but data.batch_size={data.batch_size} "
             f"is no multiple of it. Choose data.batch_size={multiple(data.batch_size, train.accumulate)}."
         )
     if train.samples * data.batch_size > MOST:
-        raise ValueError(
+        raise UsageError(
             f"train.samples={train.samples:,} draws for each of data.batch_size={data.batch_size:,} images are "
             f"{train.samples * data.batch_size:,} a step; choose fewer of either, so that they are at most {MOST:,}."
         )
 
 
-def check_choices(config: Config) -> None:
+def _check_choices(config: Config) -> None:
     """Raises ValueError for the first choice that is not known."""
     for name, known in CHOICES.items():
         section, attribute = name.split(".")
         value = getattr(getattr(config, section), attribute)
         if value not in known:
-            raise ValueError(f"{name}={shown(value)} is not known; choose one of {', '.join(known)}.")
+            raise UsageError(f"{name}={shown(value)} is not known; choose one of {', '.join(known)}.")
     if not config.data.name:
-        raise ValueError("data.name='': expected 'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'.")
+        raise UsageError("data.name='': expected 'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'.")
     splits = config.evaluate.splits
     for split in splits:
         if split not in SPLITS:
-            raise ValueError(f"evaluate.splits={shown(splits)}: {shown(split)} is none of {', '.join(SPLITS)}.")
+            raise UsageError(f"evaluate.splits={shown(splits)}: {shown(split)} is none of {', '.join(SPLITS)}.")
     if not splits:
-        raise ValueError(f"evaluate.splits={splits}: expected at least one of {', '.join(SPLITS)}, such as ('test',).")
+        raise UsageError(f"evaluate.splits={splits}: expected at least one of {', '.join(SPLITS)}, such as ('test',).")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvae._checks import finite, positive, share, whole
+from jaxvae._checks import UsageError, finite, positive, share, whole
 
 
 def adam(
@@ -96,7 +96,7 @@ def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
 def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
     if whole("warmup", warmup, 0) >= steps:
-        raise ValueError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
+        raise UsageError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
     return optax.warmup_cosine_decay_schedule(
         0.0 if warmup else learning_rate, learning_rate, warmup, steps, finite("final", final, 0) * learning_rate
     )

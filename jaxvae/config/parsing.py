@@ -16,11 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jaxvae._checks import fits, in_words, shown
+from jaxvae._checks import UsageError, fits, in_words, shown
 from jaxvae.config.user_file import executed, of_file
 from jaxvae.objective import Objective, scaled, total
 
-DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level
+_DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level
 
 
 def parse(text: str, where: str) -> ast.expr:
@@ -30,16 +30,16 @@ def parse(text: str, where: str) -> ast.expr:
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-        raise ValueError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
-    if is_deep(tree):
-        raise ValueError(f"{where} is nested too deeply, or has too many terms; expected at most {DEEPEST} levels.")
+        raise UsageError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
+    if _is_deep(tree):
+        raise UsageError(f"{where} is nested too deeply, or has too many terms; expected at most {_DEEPEST} levels.")
     return tree
 
 
-def is_deep(tree: ast.expr) -> bool:
+def _is_deep(tree: ast.expr) -> bool:
     """Whether the tree has more levels than DEEPEST."""
     level: list[ast.AST] = [tree]
-    for _ in range(DEEPEST):
+    for _ in range(_DEEPEST):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     return bool(level)
 
@@ -58,44 +58,44 @@ def construct(
     """
     call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
     if not isinstance(call.func, ast.Name):
-        raise ValueError(
+        raise UsageError(
             f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
         )
     name = call.func.id
     if name not in table:
         near = difflib.get_close_matches(name, table, 1)
-        raise ValueError(
+        raise UsageError(
             f"{where}: {name!r} is not a known {kind}"
             + (f"; did you mean {near[0]!r}?" if near else ".")
             + f" Known: {', '.join(table)}."
         )
 
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
-        raise ValueError(f"{where}: * and ** are not read; write the arguments out.")
-    args = [literal_or_schedule(node, weights, where) for node in call.args]
-    kwargs = {str(keyword.arg): literal_or_schedule(keyword.value, weights, where) for keyword in call.keywords}
+        raise UsageError(f"{where}: * and ** are not read; write the arguments out.")
+    args = [_literal_or_schedule(node, weights, where) for node in call.args]
+    kwargs = {str(keyword.arg): _literal_or_schedule(keyword.value, weights, where) for keyword in call.keywords}
     if len(kwargs) < len(call.keywords):
-        raise ValueError(f"{where}: an argument is given twice.")
-    return call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
+        raise UsageError(f"{where}: an argument is given twice.")
+    return _call_factory(table[name], name, args, {**kwargs, **instead}, known, where)
 
 
-def literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str) -> Any:
+def _literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str) -> Any:
     """The value of a literal, or the schedule that a call of one of the `weights` makes; ValueError for others."""
     if isinstance(node, ast.Call):
         return construct(node, "weight", weights, weights, {}, where)
     try:
         return ast.literal_eval(node)
     except (TypeError, ValueError, MemoryError):
-        raise ValueError(
+        raise UsageError(
             f"{where}: {shown(ast.unparse(node))} is not a literal (a number, a string, a tuple of them)."
         ) from None
 
 
-def call_factory(
+def _call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
 ) -> Any:
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
-    signature, _ = known_of(factory)
+    signature, _ = _known_of(factory)
     parameters = signature.parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
     takes = name + str(
@@ -106,42 +106,42 @@ def call_factory(
             raise TypeError(f"{taken[0]!r} follows from other fields")
         given = signature.bind(*args, **kwargs, **filled).arguments
     except TypeError as error:
-        raise ValueError(f"{where}: {error}; expected {takes}.") from None
+        raise UsageError(f"{where}: {error}; expected {takes}.") from None
     try:
         part = factory(*args, **kwargs, **filled)
     except ValueError as error:  # the factory's own words say more than its annotations
-        raise ValueError(f"{where}: {error}") from error
+        raise UsageError(f"{where}: {error}") from error
     except Exception as error:
-        refuse_mistyped(factory, given, f"{where}: ", takes)
+        _refuse_mistyped(factory, given, f"{where}: ", takes)
         file = getattr(getattr(factory, "__code__", None), "co_filename", "")
-        raise ValueError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
-    refuse_mistyped(factory, given, f"{where}: ", takes)
+        raise UsageError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
+    _refuse_mistyped(factory, given, f"{where}: ", takes)
     return part
 
 
-def refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
+def _refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
     """ValueError for the first argument that is not what the factory's annotation says."""
-    signature, kinds = known_of(factory)
+    signature, kinds = _known_of(factory)
     for name, value in arguments.items():
         kind = kinds.get(name, Any)
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for each in value if several else (value,):
             if not fits(each, kind):
-                raise ValueError(
+                raise UsageError(
                     f"{where}{name}={shown(each)}, where {in_words(kind)} is expected; write {takes}."
                 ) from None
 
 
-def known_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+def _known_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
     """(the factory's signature, what its annotations say)."""
     try:
-        return looked_up(factory)
+        return _looked_up(factory)
     except TypeError:  # of a user's own, an object that cannot be hashed
-        return looked_up.__wrapped__(factory)
+        return _looked_up.__wrapped__(factory)
 
 
 @functools.lru_cache(maxsize=256)
-def looked_up(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+def _looked_up(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
     signature = inspect.signature(factory)
     try:
         return signature, typing.get_type_hints(factory)
@@ -152,9 +152,9 @@ def looked_up(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
 def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
     """The functions of a user's file, by name."""
     if not trust:
-        raise ValueError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
+        raise UsageError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
     if not Path(path).is_file():
-        raise ValueError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
+        raise UsageError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
     return {name: value for name, value in vars(executed(path, where)).items() if callable(value)}
 
 
@@ -171,14 +171,14 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
         if not isinstance(node, ast.BinOp):
             return of(node)
         if isinstance(node.op, ast.Add):
-            return total(*(value(each) for each in summands(node)))
-        weight, rest = (node.left, node.right) if is_weight(node.left, weights) else (node.right, node.left)
-        if not isinstance(node.op, ast.Mult) or not is_weight(weight, weights):
-            raise ValueError(
+            return total(*(value(each) for each in _summands(node)))
+        weight, rest = (node.left, node.right) if _is_weight(node.left, weights) else (node.right, node.left)
+        if not isinstance(node.op, ast.Mult) or not _is_weight(weight, weights):
+            raise UsageError(
                 f"{where}: {shown(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
                 f"({', '.join(weights)}), in front; write it like 'elbo() + 0.1 * mmd()'."
             )
-        return scaled(literal_or_schedule(weight, weights, where), value(rest))
+        return scaled(_literal_or_schedule(weight, weights, where), value(rest))
 
     try:
         return value(tree)
@@ -186,17 +186,17 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
         raise error if str(error).startswith(where) else ValueError(f"{where}: {error}") from None
 
 
-def is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
+def _is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
     """Whether this is a number, or a call of a schedule."""
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id in weights
     return isinstance(node, ast.Constant | ast.UnaryOp)
 
 
-def summands(node: ast.expr) -> list[ast.expr]:
+def _summands(node: ast.expr) -> list[ast.expr]:
     """What a sum is made of, from left to right."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*summands(node.left), *summands(node.right)]
+        return [*_summands(node.left), *_summands(node.right)]
     return [node]
 
 
@@ -216,17 +216,17 @@ def with_argument(tree: ast.expr, table: dict[str, Callable], name: str, number:
             if having
             else "is no argument of it; only a number"
         )
-        raise ValueError(f"{where}: {name} {what} can be swept over, as in 'elbo(beta=1.0)'.")
+        raise UsageError(f"{where}: {name} {what} can be swept over, as in 'elbo(beta=1.0)'.")
     (found,) = having
     given = dict(zip(arguments_of(table[name_of(found)]), getattr(found, "args", ()), strict=False))
     given |= {keyword.arg: keyword.value for keyword in getattr(found, "keywords", ())}
     if isinstance(given.get(name), ast.Call):
-        raise ValueError(
+        raise UsageError(
             f"{where}: {name} is a schedule there; only a number can be swept over, as in 'elbo(beta=1.0)'."
         )
     given[name] = ast.Constant(number)
     call = ast.Call(ast.Name(name_of(found)), [], [ast.keyword(each, node) for each, node in given.items()])
-    return Replaced(found, call).visit(tree)
+    return _Replaced(found, call).visit(tree)
 
 
 def name_of(node: ast.expr) -> str:
@@ -239,7 +239,7 @@ def arguments_of(factory: Callable | None) -> list[str]:
     return list(inspect.signature(factory).parameters) if factory else []
 
 
-class Replaced(ast.NodeTransformer):
+class _Replaced(ast.NodeTransformer):
     """The tree with one of its nodes in another's place."""
 
     def __init__(self, old: ast.expr, new: ast.expr):

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import MOST, fits, require, shown
+from jaxvae._checks import MOST, UsageError, fits, require, shown
 from jaxvae.data.tfds.decode import DECODED_LIMIT
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
-VERSION = 1
+_VERSION = 1
 FIGURES = ("all", "few", "none")
 SPLITS = ("train", "validation", "test", "left_out")
 
@@ -130,7 +130,7 @@ def field_kinds() -> dict[str, Any]:
 def require_types(config: Any, where: str = "", prefix: str = "") -> None:
     """ValueError for the first field that holds what its annotation does not say, or that there is not."""
     require_sections(config, where, prefix)
-    for name, kind in fields_of(config).items():
+    for name, kind in _fields_of(config).items():
         if dataclasses.is_dataclass(kind):
             require_types(getattr(config, name), where, f"{prefix}{name}.")
         else:
@@ -139,22 +139,22 @@ def require_types(config: Any, where: str = "", prefix: str = "") -> None:
 
 def require_sections(config: Any, where: str = "", prefix: str = "") -> None:
     """ValueError where the config has a field that there is not, or one of its parts is no such part."""
-    known = fields_of(config)
+    known = _fields_of(config)
     for name in vars(config):
         if name not in known:
-            raise ValueError(f"{where}{prefix}{unknown_field(name, known)}")
+            raise UsageError(f"{where}{prefix}{_unknown_field(name, known)}")
     for name, kind in known.items():
         value = getattr(config, name)
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not isinstance(value, kind):
-            raise ValueError(f"{where}{prefix}{name}={shown(value)}: expected a jaxvae.config.{kind.__name__}.")
+            raise UsageError(f"{where}{prefix}{name}={shown(value)}: expected a jaxvae.config.{kind.__name__}.")
 
 
-def fields_of(config: Any) -> dict[str, Any]:
+def _fields_of(config: Any) -> dict[str, Any]:
     """{name: what its annotation says}."""
     return {part.name: part.type for part in dataclasses.fields(config)}
 
 
-def unknown_field(name: str, known: Iterable[str]) -> str:
+def _unknown_field(name: str, known: Iterable[str]) -> str:
     """That there is no field of that name, with the nearest that there is."""
     near = difflib.get_close_matches(str(name)[:100], known, 1)
     suggestion = f"did you mean {near[0]!r}? " if near else ""
@@ -186,7 +186,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def save(path: Path, config: Config, data: dict[str, Any]) -> None:
     """Writes config.json: the strings, and what of the `data` the model is built with, such as its shape."""
-    write_json(path, {"version": VERSION, "data": data, "config": dataclasses.asdict(config)})
+    write_json(path, {"version": _VERSION, "data": data, "config": dataclasses.asdict(config)})
 
 
 def load(path: Path) -> tuple[Config, dict[str, Any]]:
@@ -194,7 +194,7 @@ def load(path: Path) -> tuple[Config, dict[str, Any]]:
     try:
         content = read_json(path)
     except DamagedFile as reason:
-        raise ValueError(
+        raise UsageError(
             f"{path} is not a jaxvae config ({reason}). Restore it, or train into another --workdir."
         ) from reason
     return read(content, str(path))
@@ -204,40 +204,40 @@ def read(content: dict[str, Any], where: str) -> tuple[Config, dict[str, Any]]:
     """(config, data) of the content of config.json; ValueError in words where it is not one of ours."""
     version, data = content.get("version", 0), content.get("data")
     if not fits(version, int) or version < 1 or not isinstance(data, dict) or "config" not in content:
-        raise ValueError(
+        raise UsageError(
             f"{where} is not a jaxvae config: version {shown(version)}, data {shown(data)}. "
             "Restore it, or train into another --workdir."
         )
-    if version > VERSION:
-        raise ValueError(f"{where} has version {version}; this jaxvae reads up to {VERSION}. Install a newer jaxvae.")
-    config = from_dict(Config, content["config"], where)
-    require_shape(data, where)
+    if version > _VERSION:
+        raise UsageError(f"{where} has version {version}; this jaxvae reads up to {_VERSION}. Install a newer jaxvae.")
+    config = _from_dict(Config, content["config"], where)
+    _require_shape(data, where)
     return config, data
 
 
-def require_shape(data: dict[str, Any], where: str) -> None:
+def _require_shape(data: dict[str, Any], where: str) -> None:
     """ValueError unless `data` says which examples a model is built for."""
     shape, size = data.get("shape", ()), data.get("condition_size")
     if not fits(shape, tuple[int, ...]) or len(shape) not in (2, 3) or not 1 <= min(shape) <= max(shape) <= MOST:
-        raise ValueError(f"{where}: shape={shown(shape)}: expected that of an example, [H, W, C] or [L, C].")
+        raise UsageError(f"{where}: shape={shown(shape)}: expected that of an example, [H, W, C] or [L, C].")
     if size is not None and not (fits(size, int) and size >= 1):
-        raise ValueError(f"{where}: condition_size={shown(size)}: expected a whole number from 1 on.")
+        raise UsageError(f"{where}: condition_size={shown(size)}: expected a whole number from 1 on.")
 
 
-def from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
+def _from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
     """The dataclass with these values; ValueError names a field that is unknown, or holds what it cannot."""
     if not isinstance(values, dict):
-        raise ValueError(f"{where}: expected the fields of {kind.__name__}, got {shown(values)}.")
-    known, built = fields_of(kind), {}
+        raise UsageError(f"{where}: expected the fields of {kind.__name__}, got {shown(values)}.")
+    known, built = _fields_of(kind), {}
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"{where}: {unknown_field(name, known)}")
+            raise UsageError(f"{where}: {_unknown_field(name, known)}")
         if dataclasses.is_dataclass(known[name]):
-            value = from_dict(known[name], value, f"{where}, {name}")
+            value = _from_dict(known[name], value, f"{where}, {name}")
         built[name] = tuple(value) if isinstance(value, list) else value
     sections = {name for name, field_type in known.items() if dataclasses.is_dataclass(field_type)}
     if missing := sorted(sections - set(built)):  # a single field may be, in a file older than it
-        raise ValueError(f"{where}: {missing[0]!r} is missing.")
+        raise UsageError(f"{where}: {missing[0]!r} is missing.")
     made = kind(**built)
     require_types(made, f"{where}: ")
     return made

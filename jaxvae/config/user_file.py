@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from jaxvae._checks import UsageError
+
 
 def executed(path: str, where: str) -> ModuleType:
     """The module that the file makes; ValueError, begun with `where`, says which line of it cannot be run, and why."""
@@ -17,7 +19,7 @@ def executed(path: str, where: str) -> ModuleType:
         # compiled here, not imported: a compiled copy on the disk may be older than a file changed within its second
         exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{where}: {path} cannot be run: {of_file(error, path)}. Mend it and try again.") from error
+        raise UsageError(f"{where}: {path} cannot be run: {of_file(error, path)}. Mend it and try again.") from error
     return module
 
 

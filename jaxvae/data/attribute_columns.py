@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.dataset import Split
 
 Columns = dict[str, np.ndarray]  # name -> float [N]
-MOST_NAMED = 1000  # classes, each of which is a column
+_MOST_NAMED = 1000  # classes, each of which is a column
 
 
 class Groups(NamedTuple):
@@ -34,7 +35,7 @@ def groups(values: np.ndarray) -> Groups:
     """
     known = np.unique(values)
     if len(known) < 2:
-        raise ValueError(f"all images have the value {known[0]:g}; expected some with the attribute, and some without.")
+        raise UsageError(f"all images have the value {known[0]:g}; expected some with the attribute, and some without.")
     if len(known) == 2:
         low, high = known
         return Groups(values == high, values == low, (low + high) / 2, f"{high:g} against {low:g}")
@@ -51,7 +52,7 @@ def class_columns(label: np.ndarray | None, class_names: tuple[str, ...]) -> Col
         return {}
     count = max(len(class_names), int(label.max()) + 1)
     names = class_names if len(class_names) == count else tuple(map(str, range(count)))
-    return {f"label={name}": (label == k) * 1.0 for k, name in enumerate(names)} if count <= MOST_NAMED else {}
+    return {f"label={name}": (label == k) * 1.0 for k, name in enumerate(names)} if count <= _MOST_NAMED else {}
 
 
 def label_name(text: str, class_names: tuple[str, ...]) -> str:
@@ -86,21 +87,21 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColu
     of one in its place), or of the stored images that the split `shown` is of. A column of a .csv without any number,
     such as file names, is left out. ValueError names what is wrong.
     """
-    read = {".csv": read_csv, ".npz": read_npz}.get(path.suffix, refused)(path)
+    read = {".csv": _read_csv, ".npz": _read_npz}.get(path.suffix, refused)(path)
     columns = {name: values for name, values in read.items() if len(values)}
     words = tuple(name for name in read if name not in columns)
     lengths = {name: len(values) for name, values in columns.items()}
     if not columns or len(set(lengths.values())) != 1:
-        raise ValueError(f"--columns {path} has {lengths or 'no numbers'}; expected columns of one length.")
+        raise UsageError(f"--columns {path} has {lengths or 'no numbers'}; expected columns of one length.")
     for name, values in columns.items():
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(f"--columns {path}: {name!r} of image {row} is {values[row]}; expected a finite number.")
+            raise UsageError(f"--columns {path}: {name!r} of image {row} is {values[row]}; expected a finite number.")
     rows = next(iter(lengths.values()))
     stored = {split.offset: len(split.image) for split in splits.values()}
     own = splits[shown]
     if rows not in (sum(stored.values()), len(own.image)):
-        raise ValueError(
+        raise UsageError(
             f"--columns {path} has {rows:,} rows; expected one for each of the {sum(stored.values()):,} stored images, "
             f"in stored order, or for each of the {len(own.image):,} of which the {shown} images are."
         )
@@ -108,32 +109,32 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColu
 
 
 def refused(path: Path) -> Columns:
-    raise ValueError(f"--columns {path}: expected a .csv file with a header, or an .npz file of arrays.")
+    raise UsageError(f"--columns {path}: expected a .csv file with a header, or an .npz file of arrays.")
 
 
-def read_csv(path: Path) -> Columns:
+def _read_csv(path: Path) -> Columns:
     """The columns of a .csv, empty where they hold no number at all; ValueError for one that holds words besides."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise ValueError(f"--columns {path} cannot be read ({error}); expected a .csv file with a header.") from error
+        raise UsageError(f"--columns {path} cannot be read ({error}); expected a .csv file with a header.") from error
     if len({name.strip() for name in header}) < len(header):
-        raise ValueError(f"--columns {path}: two columns have one name; give each a name of its own.")
+        raise UsageError(f"--columns {path}: two columns have one name; give each a name of its own.")
     for number, row in enumerate(rows):
         if len(row) != len(header):
-            raise ValueError(f"--columns {path}: image {number} has {len(row)} cells for {len(header)} columns.")
-    read = {name.strip(): [as_number(row[k]) for row in rows] for k, name in enumerate(header)}
+            raise UsageError(f"--columns {path}: image {number} has {len(row)} cells for {len(header)} columns.")
+    read = {name.strip(): [_as_number(row[k]) for row in rows] for k, name in enumerate(header)}
     kept = {name: values for name, values in read.items() if any(value is not None for value in values)}
     for name, values in kept.items():
         if None in values:
             missing = values.index(None)
             cell = rows[missing][[each.strip() for each in header].index(name)]
-            raise ValueError(f"--columns {path}: {name!r} of image {missing} is {cell[:40]!r}; expected a number.")
+            raise UsageError(f"--columns {path}: {name!r} of image {missing} is {cell[:40]!r}; expected a number.")
     return {name: np.array(kept.get(name, ()), float) for name in read}
 
 
-def as_number(cell: str) -> float | None:
+def _as_number(cell: str) -> float | None:
     """The number that the cell says, or None."""
     try:
         return float(cell)
@@ -141,16 +142,16 @@ def as_number(cell: str) -> float | None:
         return None
 
 
-def read_npz(path: Path) -> Columns:
+def _read_npz(path: Path) -> Columns:
     """The arrays of an .npz, each of numbers [M]; ValueError for others."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--columns {path} cannot be read ({error}); expected an .npz file of arrays.") from error
+        raise UsageError(f"--columns {path} cannot be read ({error}); expected an .npz file of arrays.") from error
     for name, array in arrays.items():
         if array.ndim != 1 or array.dtype.kind not in "biuf":
-            raise ValueError(
+            raise UsageError(
                 f"--columns {path}: {name!r} is {array.dtype} shaped {list(array.shape)}; "
                 "expected numbers, one for each image."
             )

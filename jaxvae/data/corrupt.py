@@ -18,14 +18,15 @@ import numpy as np
 from jax import Array, lax, random
 
 from jaxvae import _checks
+from jaxvae._checks import UsageError
 from jaxvae.data.prepare import Batch, Examples, Prepare
 from jaxvae.distributions import draw_each
 
 # Purpose folded into the key of an example, which prepared x. It is no small number: word d of a key's bits and
 # fold_in(key, d) are threefry's cipher of the same counter, and no image has so many words.
 CORRUPT = 2**31 - 1
-REACH = 4.0  # standard deviations at which a blur's window ends
-MOST_BLUR = 16.0  # pixels: a window is 8 times as wide, each of its places a term of the program
+_REACH = 4.0  # standard deviations at which a blur's window ends
+_MOST_BLUR = 16.0  # pixels: a window is 8 times as wide, each of its places a term of the program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +103,9 @@ def blur(scale: float) -> Corruption:
     scipy.ndimage.gaussian_filter's defaults.
     """
     scale = _checks.positive("scale", scale)
-    if scale > MOST_BLUR:
-        raise ValueError(f"scale={scale:g}: expected at most {MOST_BLUR:g} pixels.")
-    weights = gaussian_window(scale)
+    if scale > _MOST_BLUR:
+        raise UsageError(f"scale={scale:g}: expected at most {_MOST_BLUR:g} pixels.")
+    weights = _gaussian_window(scale)
 
     def change(keys: Array, x: Array) -> Array:
         for axis in range(1, x.ndim - 1):
@@ -124,9 +125,9 @@ def threshold(share: float) -> Array:
     return jnp.uint32(min(round(share * 2**32), 2**32 - 1))
 
 
-def gaussian_window(scale: float) -> np.ndarray:
+def _gaussian_window(scale: float) -> np.ndarray:
     """A Gaussian's values at whole numbers of pixels, of sum 1, [2 R + 1] with R = 4 standard deviations, rounded."""
-    reach = int(REACH * scale + 0.5)
+    reach = int(_REACH * scale + 0.5)
     values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
     return values / values.sum()
 

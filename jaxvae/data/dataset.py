@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.cache.arrays import Pictures
 from jaxvae.data.cache.checksums import CHECKED
 from jaxvae.data.files.arrays import check_agreement, checked_images, fingerprint
@@ -16,14 +17,14 @@ from jaxvae.data.tfds.decode import DECODED_LIMIT
 from jaxvae.data.tfds.workers import default_count
 
 # the held out images are the same in every run, whatever train.seed is: they are part of the protocol
-VALIDATION_SEED = 0
-TEST_SEED = 1
+_VALIDATION_SEED = 0
+_TEST_SEED = 1
 
-Kept = Mapping[str, tuple[Pictures, np.ndarray | None]]  # split -> (uint8 [N, *X], labels or None)
+_Kept = Mapping[str, tuple[Pictures, np.ndarray | None]]  # split -> (uint8 [N, *X], labels or None)
 
-MOST_CLASSES = 2**20  # that a model is conditioned on: a row of numbers for each image, and of weights for each class
+_MOST_CLASSES = 2**20  # that a model is conditioned on: a row of numbers for each image, and of weights for each class
 
-OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
+_OWN = ("arrays", "folder", "npz", "npy")  # what the names of users' own data begin with, up to a colon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,24 +58,24 @@ class Split:
         return np.full(len(rows), -1, np.int32) if self.label is None else np.asarray(self.label[rows])
 
 
-def make_splits(stored: Kept, validation: float) -> dict[str, Split]:
+def make_splits(stored: _Kept, validation: float) -> dict[str, Split]:
     """Splits the stored 'train' images into train and validation and takes 'test' whole.
 
     `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
     A data set with a 'validation' split of its own keeps it, and none is held out.
     """
-    return hold_out_validation(whole_splits(stored), validation)
+    return _hold_out_validation(_whole_splits(stored), validation)
 
 
-def make_own_splits(stored: Kept, validation: float) -> dict[str, Split]:
+def _make_own_splits(stored: _Kept, validation: float) -> dict[str, Split]:
     """As make_splits; where there is no 'test', a tenth of the 'train' images becomes it first."""
-    return hold_out_validation(hold_out_test(whole_splits(stored)), validation)
+    return _hold_out_validation(_hold_out_test(_whole_splits(stored)), validation)
 
 
-def whole_splits(stored: Kept) -> dict[str, Split]:
+def _whole_splits(stored: _Kept) -> dict[str, Split]:
     """Every stored split with all its rows, numbered apart."""
     if "train" not in stored:
-        raise ValueError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
+        raise UsageError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
     splits, offset = {}, 0
     for name in ("train", "test", "validation"):
         if name in stored:
@@ -83,30 +84,30 @@ def whole_splits(stored: Kept) -> dict[str, Split]:
     return splits
 
 
-def hold_out_test(splits: dict[str, Split]) -> dict[str, Split]:
+def _hold_out_test(splits: dict[str, Split]) -> dict[str, Split]:
     """A tenth of the training images, chosen by a fixed seed, as 'test' where there is none."""
     if "test" in splits:
         return splits
-    test, train = drawn(splits["train"], len(splits["train"]) // 10, TEST_SEED)
+    test, train = drawn(splits["train"], len(splits["train"]) // 10, _TEST_SEED)
     return {**splits, "train": train, "test": test}
 
 
-def hold_out_validation(splits: dict[str, Split], validation: float) -> dict[str, Split]:
+def _hold_out_validation(splits: dict[str, Split], validation: float) -> dict[str, Split]:
     """A share or number of the training images, chosen by a fixed seed, as 'validation' where there is none."""
     n = len(splits["train"])
     held = round(validation * n) if validation < 1 else int(validation)
     if validation < 0 or held >= n or (validation >= 1 and validation != held):
-        raise ValueError(
+        raise UsageError(
             f"data.validation={validation:g}: give a share in [0, 1) or a whole number below the {n} training images."
         )
     if "validation" not in splits:
-        chosen, train = drawn(splits["train"], held, VALIDATION_SEED)
+        chosen, train = drawn(splits["train"], held, _VALIDATION_SEED)
         splits = {**splits, "train": train, "validation": chosen}
     ordered = {name: splits[name] for name in ("train", "validation", "test") if name in splits}
     return {name: split for name, split in ordered.items() if len(split)}
 
 
-def without_classes(splits: dict[str, Split], classes: Sequence[int], name: str) -> dict[str, Split]:
+def _without_classes(splits: dict[str, Split], classes: Sequence[int], name: str) -> dict[str, Split]:
     """The splits without the images of these classes; those of them that 'test' held become the split 'left_out'.
 
     ValueError, in words, where there are no such classes, no others, or no test images of them; `name` is the data's.
@@ -116,17 +117,17 @@ def without_classes(splits: dict[str, Split], classes: Sequence[int], name: str)
     asked = f"data.leave_out={tuple(classes)}"
     if any(split.label is None or split.label.ndim != 1 for split in splits.values()):
         kind = "no labels" if any(split.label is None for split in splits.values()) else "labels that are vectors"
-        raise ValueError(f"{asked}: {name} has {kind}; classes can be left out of data labelled by whole numbers.")
+        raise UsageError(f"{asked}: {name} has {kind}; classes can be left out of data labelled by whole numbers.")
     if "test" not in splits:
-        raise ValueError(f"{asked}: {name} has no test images, of which those of these classes are to be told apart.")
+        raise UsageError(f"{asked}: {name} has no test images, of which those of these classes are to be told apart.")
     known = {split: np.unique(each.labels(np.arange(len(each)))) for split, each in splits.items()}
     there = np.unique(np.concatenate(list(known.values())))
     if absent := [each for each in classes if each not in there]:
-        raise ValueError(f"{asked}: {name} has no class {absent[0]}; it has {', '.join(map(str, there[:20]))}.")
+        raise UsageError(f"{asked}: {name} has no class {absent[0]}; it has {', '.join(map(str, there[:20]))}.")
     if set(known["train"].tolist()) <= set(classes):
-        raise ValueError(f"{asked}: these are all classes of {name}; leave some to train on.")
+        raise UsageError(f"{asked}: these are all classes of {name}; leave some to train on.")
     if not set(known["test"].tolist()) & set(classes) or set(known["test"].tolist()) <= set(classes):
-        raise ValueError(f"{asked}: the test images of {name} must be of these classes and of others; they are not.")
+        raise UsageError(f"{asked}: the test images of {name} must be of these classes and of others; they are not.")
     novel = {split: np.isin(each.labels(np.arange(len(each))), list(classes)) for split, each in splits.items()}
     kept = {split: chosen(each, ~novel[split]) for split, each in splits.items()}
     kept["left_out"] = chosen(splits["test"], novel["test"])
@@ -162,7 +163,7 @@ class DataSet:
     @property
     def own(self) -> bool:
         """Whether these are a user's own data and no published set."""
-        return self.name.partition(":")[0] in OWN
+        return self.name.partition(":")[0] in _OWN
 
     def source(self, split: str) -> str:
         """Where the images of a split other than 'train' come from, in words."""
@@ -182,10 +183,10 @@ class DataSet:
         if kind == "vector":
             return int(known[0].shape[1])
         classes = max(len(self.class_names), 1 + max(int(label.max()) for label in known))
-        if classes > MOST_CLASSES:
-            raise ValueError(
+        if classes > _MOST_CLASSES:
+            raise UsageError(
                 f"the labels of {self.name} run to {classes - 1:,}, so that a condition would have as many entries; "
-                f"expected at most {MOST_CLASSES:,} classes, numbered from 0 without gaps."
+                f"expected at most {_MOST_CLASSES:,} classes, numbered from 0 without gaps."
             )
         return classes
 
@@ -216,13 +217,13 @@ def open_data(
     """
     kind, _, path = name.partition(":")
     if (size, channels) != (None, None) and (kind != "folder" or arrays is not None):
-        raise ValueError(
+        raise UsageError(
             f"data.size={size} and data.channels={channels} are for data.name='folder:PATH' alone; "
             f"{'arrays' if arrays is not None else name} has a size of its own. Leave them at None."
         )
     if arrays is not None:
         data = from_arrays(arrays, validation)
-        return dataclasses.replace(data, splits=without_classes(data.splits, leave_out, "arrays"))
+        return dataclasses.replace(data, splits=_without_classes(data.splits, leave_out, "arrays"))
     say = log or (lambda line: None)
     where = Path(data_dir or ".").expanduser() / Path(path).expanduser()
     if kind == "folder":
@@ -239,9 +240,9 @@ def open_data(
             name, data_dir, manual_dir=manual_dir, log=log, limit=decoded_limit, workers=count, checked=checked
         )
     stored = {split: (images.image, images.label) for split, images in decoded.splits.items()}
-    splits = (make_own_splits if kind in OWN else make_splits)(stored, validation)
-    name = name if kind in OWN else decoded.name
-    splits = without_classes(splits, leave_out, name)
+    splits = (_make_own_splits if kind in _OWN else make_splits)(stored, validation)
+    name = name if kind in _OWN else decoded.name
+    splits = _without_classes(splits, leave_out, name)
     return DataSet(name, decoded.version, decoded.fingerprint, splits, decoded.class_names)
 
 
@@ -254,10 +255,10 @@ def from_arrays(arrays: object, validation: float) -> DataSet:
     """
     given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
     if "train" not in given or not set(given) <= {"train", "validation", "test"}:
-        raise ValueError(
+        raise UsageError(
             f"arrays has the entries {sorted(map(str, given))}; expected 'train', and 'validation' and 'test' if you "
             "have them."
         )
     stored = {split: checked_images(value, f"arrays[{split!r}]") for split, value in given.items()}
     check_agreement(stored, "arrays")
-    return DataSet("arrays", "1", fingerprint(stored), make_own_splits(stored, validation), ())
+    return DataSet("arrays", "1", fingerprint(stored), _make_own_splits(stored, validation), ())

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink where holes are counted
+_FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink where holes are counted
 
 
-class Measure(NamedTuple):
+class _Measure(NamedTuple):
     """A function of pictures [N, H, W, C] to float [N], and the unit of what it gives, if it has one."""
 
     of: Callable[[np.ndarray], np.ndarray]
@@ -74,7 +74,7 @@ def loops(images: np.ndarray) -> np.ndarray:
     does not (Rosenfeld & Pfaltz 1966). 1 for a 0, 6 or 9, 2 for an 8.
     """
     drawn = ink(images)
-    ground = drawn <= FILLED * np.maximum(drawn.max((1, 2), keepdims=True), 1e-12)
+    ground = drawn <= _FILLED * np.maximum(drawn.max((1, 2), keepdims=True), 1e-12)
     ground = np.pad(ground, ((0, 0), (1, 1), (1, 1)), constant_values=True)  # all that is outside hangs together
     crosses = np.zeros((3, 3, 3), int)
     crosses[1] = ndimage.generate_binary_structure(2, 1)  # within a picture alone
@@ -98,16 +98,20 @@ def warmth(images: np.ndarray) -> np.ndarray:
     return means[:, 0] - means[:, 2]
 
 
-GREY = {"slant": Measure(slant, "degrees"), "thickness": Measure(thickness, "pixels"), "loops": Measure(loops, "holes")}
-COLOUR = {"warmth": Measure(warmth, ""), "colourfulness": Measure(colourfulness, "")}
-ANY = {"brightness": Measure(brightness, ""), "contrast": Measure(contrast, "")}
+GREY = {
+    "slant": _Measure(slant, "degrees"),
+    "thickness": _Measure(thickness, "pixels"),
+    "loops": _Measure(loops, "holes"),
+}
+_COLOUR = {"warmth": _Measure(warmth, ""), "colourfulness": _Measure(colourfulness, "")}
+_ANY = {"brightness": _Measure(brightness, ""), "contrast": _Measure(contrast, "")}
 
 
-def measures(shape: tuple[int, ...]) -> dict[str, Measure]:
+def measures(shape: tuple[int, ...]) -> dict[str, _Measure]:
     """What can be computed of images of this shape (H, W, C), by name; of sequences (L, C), nothing."""
     if len(shape) != 3:
         return {}
-    return {**(COLOUR if shape[-1] == 3 else GREY), **ANY}
+    return {**(_COLOUR if shape[-1] == 3 else GREY), **_ANY}
 
 
 def ink(images: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax import Array, lax, random
 
+from jaxvae._checks import UsageError
 from jaxvae.data.dataset import Split
 from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds.records import Records
@@ -149,7 +150,7 @@ def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
     size = len(split) * math.prod(split.image.shape[1:])
     if isinstance(split.image, Records):
         if name == "resident":
-            raise ValueError(
+            raise UsageError(
                 f"data.pipeline='resident' keeps all images decoded on the device; these are {size / 1e9:,.2g} GB, "
                 "of a set beyond data.decoded_limit. Choose data.pipeline='streaming' or 'auto', or a larger limit."
             )

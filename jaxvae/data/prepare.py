@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import draw_each
 
 
@@ -78,7 +79,7 @@ def binarize() -> Prepare:
 def static(seed: int = 0) -> Prepare:
     """Each pixel 1 with its grey value as probability, drawn once per image, from `seed`."""
     if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
-        raise ValueError(f"static(seed={seed!r}): seed is a whole number, of 64 bits at most.")
+        raise UsageError(f"static(seed={seed!r}): seed is a whole number, of 64 bits at most.")
 
     def image(keys, image, index):
         return coins(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 ORDER = 16.0  # Debye's expansion, cut after its third term, is exact to float32 from this order on
-DEBYE = (  # log of Debye's series is the sum of d_k(t) / order^k; here d_k as {power of t: coefficient}
+_DEBYE = (  # log of Debye's series is the sum of d_k(t) / order^k; here d_k as {power of t: coefficient}
     {1: 1 / 8, 3: -5 / 24},
     {2: 1 / 16, 4: -6 / 16, 6: 5 / 16},
     {3: 25 / 384, 5: -531 / 640, 7: 221 / 128, 9: -1105 / 1152},
@@ -82,7 +82,7 @@ def moments(dim: int, kappa: Array) -> Moments:
     """The moments at order dim/2 - 1, by recurrence from an order of at least ORDER."""
     order = dim / 2 - 1
     steps = max(0, math.ceil(ORDER - order))
-    of = high_order_moments(order + steps, kappa)
+    of = _high_order_moments(order + steps, kappa)
     for step in reversed(range(steps)):
         of = lower(order + step, kappa, of)
     return of
@@ -105,16 +105,16 @@ def lower(order: float, kappa: Array, above: Moments) -> Moments:
     )
 
 
-def high_order_moments(order: float, kappa: Array) -> Moments:
+def _high_order_moments(order: float, kappa: Array) -> Moments:
     """The moments by Debye's expansion and its derivatives, in t = (1 + z^2)^(-1/2), z = kappa / order."""
     z = kappa / order
     excess = z**2 / (1 + jnp.sqrt(1 + z**2))  # of sqrt(1 + z^2) over 1
     t = 1 / (1 + excess)
-    tail, bend = tail_of(order), bend_of(order)
-    rest = -order * jnp.log1p(excess / 2) - 0.5 * jnp.log1p(excess) - excess * t * horner(tail, t)
-    lost = horner(bend, t)
+    tail, bend = _tail_of(order), _bend_of(order)
+    rest = -order * jnp.log1p(excess / 2) - 0.5 * jnp.log1p(excess) - excess * t * _horner(tail, t)
+    lost = _horner(bend, t)
     kept = 1 / (1 + t) - lost  # E[w] = z t kept
-    kept_slope = -1 / (1 + t) ** 2 - horner([power * c for power, c in enumerate(bend)][1:], t)
+    kept_slope = -1 / (1 + t) ** 2 - _horner([power * c for power, c in enumerate(bend)][1:], t)
     return Moments(
         order * excess + rest,
         -order * (excess + z) / (1 + excess + z) + rest,
@@ -124,26 +124,26 @@ def high_order_moments(order: float, kappa: Array) -> Moments:
     )
 
 
-def tail_of(order: float) -> list[float]:
+def _tail_of(order: float) -> list[float]:
     """Coefficients of the polynomial (sum_k (d_k(1) - d_k(t)) / order^k) / (1 - t); d_k(1) comes from Stirling's."""
     coefficients = [0.0] * 9
-    for k, terms in enumerate(DEBYE, 1):
+    for k, terms in enumerate(_DEBYE, 1):
         for power, coefficient in terms.items():
             for lower_power in range(power):
                 coefficients[lower_power] += coefficient / order**k
     return coefficients
 
 
-def bend_of(order: float) -> list[float]:
+def _bend_of(order: float) -> list[float]:
     """Coefficients of t / (2 order) + t^2 sum_k d_k'(t) / order^(k+1)."""
     coefficients = [0.0, 0.5 / order] + [0.0] * 9
-    for k, terms in enumerate(DEBYE, 1):
+    for k, terms in enumerate(_DEBYE, 1):
         for power, coefficient in terms.items():
             coefficients[power + 1] += power * coefficient / order ** (k + 1)
     return coefficients
 
 
-def horner(coefficients: list[float], t: Array) -> Array:
+def _horner(coefficients: list[float], t: Array) -> Array:
     """The polynomial with these coefficients, lowest power first, at t."""
     value = jnp.full_like(t, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):

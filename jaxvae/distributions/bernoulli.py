@@ -40,12 +40,12 @@ class Bernoulli:
 
 
 @jax.custom_jvp
-def log_tilted(x: Array, logits: Array) -> Array:
+def _log_tilted(x: Array, logits: Array) -> Array:
     """log(e^(l x) l / (e^l - 1)) for x in [0, 1] and l = `logits`."""
     return x * logits - jnp.maximum(logits, 0) - log_decay(jnp.abs(logits))
 
 
-log_tilted.defjvps(  # x less its mean, exact at l = 0, too, where |l| has a corner
+_log_tilted.defjvps(  # x less its mean, exact at l = 0, too, where |l| has a corner
     lambda tangent, value, x, logits: tangent * logits,
     lambda tangent, value, x, logits: tangent * (x - mean_decay(-logits)),
 )
@@ -80,7 +80,7 @@ class ContinuousBernoulli:
 
     def log_prob_each(self, x: Array) -> Array:
         """log p(x) of each coordinate, exact to float32's rounding for every logit l."""
-        return log_tilted(x, self.logits)
+        return _log_tilted(x, self.logits)
 
     def log_prob(self, x: Array) -> Array:
         return flat_log_prob(self, x)

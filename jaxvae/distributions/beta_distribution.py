@@ -12,10 +12,10 @@ from jax.scipy.special import gammaln
 
 from jaxvae.distributions._base import LOG_2PI, flat_log_prob, softplus
 
-SMALLEST, LARGEST = 2.0**-126, 1 - 2.0**-24  # the float32 next to 0 (without subnormals) and next to 1
+_SMALLEST, _LARGEST = 2.0**-126, 1 - 2.0**-24  # the float32 next to 0 (without subnormals) and next to 1
 
 
-def stirling_rest(a: Array) -> Array:
+def _stirling_rest(a: Array) -> Array:
     """log Gamma(a) less Stirling's (a - 1/2) log a - a + log(2 pi) / 2, for a > 0; near 1 / (12 a) for a large one."""
     small, large = jnp.minimum(a, 8), jnp.maximum(a, 8)
     direct = gammaln(small) - (small - 0.5) * jnp.log(small) + small - 0.5 * LOG_2PI
@@ -55,7 +55,7 @@ class Beta:
             draw = jax.vmap(draw)
         whole = (*keys.shape, *shape[len(shape) - self.event :])
         alpha, beta = (jnp.broadcast_to(jnp.exp(log), whole) for log in (self.log_alpha, self.log_beta))
-        return lax.stop_gradient(jnp.clip(draw(keys, alpha, beta), SMALLEST, LARGEST))
+        return lax.stop_gradient(jnp.clip(draw(keys, alpha, beta), _SMALLEST, _LARGEST))
 
     def log_prob_each(self, x: Array) -> Array:
         """log p(x) of each coordinate, shaped `[*batch, *event]`, for 0 < x < 1."""
@@ -64,7 +64,7 @@ class Beta:
         # log B(a, b) by Stirling's formula, its large terms paired with the data's before they are multiplied: three
         # log-gammas would leave an error of 1e-3 nats a pixel at a = b = 1000
         low, high = softplus(-ratio), softplus(ratio)  # -log mean, -log(1 - mean)
-        rest = stirling_rest(alpha + beta) - stirling_rest(alpha) - stirling_rest(beta)
+        rest = _stirling_rest(alpha + beta) - _stirling_rest(alpha) - _stirling_rest(beta)
         spread = jnp.logaddexp(self.log_alpha, self.log_beta) - low - high - LOG_2PI
         return alpha * (log_x + low) + beta * (log_rest + high) - log_x - log_rest + 0.5 * spread + rest
 

@@ -16,38 +16,38 @@ from jax import Array, lax, random
 from jaxvae.distributions._base import draw_each, flat_log_prob, log_decay, softplus
 
 LEVELS = 256
-TOP = LEVELS - 1
+_TOP = LEVELS - 1
 
 
-def log_level(x: Array, loc: Array, log_scale: Array) -> Array:
+def _log_level(x: Array, loc: Array, log_scale: Array) -> Array:
     """The log-probability of the level x = k / 255 under a logistic, finite however small the probability.
 
     Between the edges u of its cell's upper and l of its lower end, in scales from loc,
     sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - e^-(u - l)), whose three logarithms are exact.
     """
-    level = jnp.round(TOP * x)  # k + 1/2 is exact, so that neighbours share their edge to the bit: the sum is 1
+    level = jnp.round(_TOP * x)  # k + 1/2 is exact, so that neighbours share their edge to the bit: the sum is 1
     inverse = jnp.exp(-log_scale)
-    upper = ((level + 0.5) / TOP - loc) * inverse
-    lower = ((level - 0.5) / TOP - loc) * inverse
-    below = jnp.where(level < TOP, -softplus(-upper), 0)
+    upper = ((level + 0.5) / _TOP - loc) * inverse
+    lower = ((level - 0.5) / _TOP - loc) * inverse
+    below = jnp.where(level < _TOP, -softplus(-upper), 0)
     above = jnp.where(level > 0, -softplus(lower), 0)
-    width = log_decay(inverse / TOP) - log_scale - math.log(TOP)
-    return below + above + jnp.where((level > 0) & (level < TOP), width, 0)
+    width = log_decay(inverse / _TOP) - log_scale - math.log(_TOP)
+    return below + above + jnp.where((level > 0) & (level < _TOP), width, 0)
 
 
-def mean_level(loc: Array, log_scale: Array) -> Array:
+def _mean_level(loc: Array, log_scale: Array) -> Array:
     """The mean of x = k / 255: the sum over k > 0 of P(x >= k / 255), / 255, one at a time to save memory."""
     inverse = jnp.exp(-log_scale)
 
     def tail(k: Array | int) -> Array:
-        return jax.nn.sigmoid((loc - (k - 0.5) / TOP) * inverse)
+        return jax.nn.sigmoid((loc - (k - 0.5) / _TOP) * inverse)
 
-    return lax.fori_loop(2, LEVELS, lambda k, total: total + tail(k), tail(1)) / TOP
+    return lax.fori_loop(2, LEVELS, lambda k, total: total + tail(k), tail(1)) / _TOP
 
 
-def nearest_level(x: Array) -> Array:
+def _nearest_level(x: Array) -> Array:
     """The level k / 255 whose cell x lies in. No gradient flows through it."""
-    return lax.stop_gradient(jnp.clip(jnp.round(TOP * x), 0, TOP) / TOP)
+    return lax.stop_gradient(jnp.clip(jnp.round(_TOP * x), 0, _TOP) / _TOP)
 
 
 @jax.tree_util.register_dataclass
@@ -61,17 +61,17 @@ class DiscretizedLogistic:
 
     def mean(self) -> Array:
         """The mean over the 256 levels, exactly; near the ends it is not loc."""
-        return mean_level(self.loc, self.log_scale)
+        return _mean_level(self.loc, self.log_scale)
 
     def sample(self, keys: Array) -> Array:
         """Draws levels k / 255; see `draw_each` for the keys. No gradient flows through them."""
         shape = jnp.broadcast_shapes(self.loc.shape, self.log_scale.shape)
         noise = draw_each(random.logistic, keys, shape, self.event)
-        return nearest_level(self.loc + jnp.exp(self.log_scale) * noise)
+        return _nearest_level(self.loc + jnp.exp(self.log_scale) * noise)
 
     def log_prob_each(self, x: Array) -> Array:
         """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
-        return log_level(x, self.loc, self.log_scale)
+        return _log_level(x, self.loc, self.log_scale)
 
     def log_prob(self, x: Array) -> Array:
         return flat_log_prob(self, x)
@@ -106,7 +106,7 @@ class LogisticMixture:
         """
         found: list[Array] = []
         for c in range(self.loc.shape[-1]):
-            found.append(mean_level(self._located(c, found), self.log_scale[..., c]))
+            found.append(_mean_level(self._located(c, found), self.log_scale[..., c]))
         weight = jax.nn.softmax(self.logits)[..., None]
         return (weight * jnp.stack(found, axis=-1)).sum(axis=-2)
 
@@ -126,21 +126,21 @@ class LogisticMixture:
         for c in range(channels):
             location = self._located(c, [x[..., None] for x in found])
             spread = jnp.exp(self.log_scale[..., c]) * noise[..., c, None]
-            found.append(nearest_level((chosen * (location + spread)).sum(axis=-1)))
+            found.append(_nearest_level((chosen * (location + spread)).sum(axis=-1)))
         return jnp.stack(found, axis=-1)
 
     def log_prob(self, x: Array) -> Array:
         """log P(x), `[*batch]`, for x in levels k / 255."""
         pixels = self.event - 1
         loc, log_scale, coefficients = (
-            laid_flat(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
+            _laid_flat(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
         )
-        flat = LogisticMixture(laid_flat(self.logits, pixels, 1), loc, log_scale, coefficients, event=2)
-        x = laid_flat(x, pixels, 1)
+        flat = LogisticMixture(_laid_flat(self.logits, pixels, 1), loc, log_scale, coefficients, event=2)
+        x = _laid_flat(x, pixels, 1)
         channels = [x[..., None, c] for c in range(x.shape[-1])]
         each = jax.nn.log_softmax(flat.logits)
         for c, channel in enumerate(channels):
-            each += log_level(channel, flat._located(c, channels), flat.log_scale[..., c])
+            each += _log_level(channel, flat._located(c, channels), flat.log_scale[..., c])
         return jax.nn.logsumexp(each, axis=-1).sum(axis=-1)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
@@ -156,7 +156,7 @@ class LogisticMixture:
         return location
 
 
-def laid_flat(a: Array, pixels: int, own: int) -> Array:
+def _laid_flat(a: Array, pixels: int, own: int) -> Array:
     """The array with the `pixels` axes before its last `own` laid flat: a sum over one axis is what a CPU does fast."""
     last, batch = a.ndim - own, a.ndim - own - pixels
     return a.reshape(*a.shape[:batch], math.prod(a.shape[batch:last]), *a.shape[last:])
@@ -181,11 +181,11 @@ class CategoricalLevels:
         uniform = draw_each(random.uniform, keys, self.logits.shape[:-1], self.event)[..., None]
         cumulative = jnp.cumsum(jax.nn.softmax(self.logits), axis=-1)
         passed = cumulative <= uniform * cumulative[..., -1:]  # the last is 1 but for rounding
-        return passed.sum(axis=-1).astype(self.logits.dtype) / TOP
+        return passed.sum(axis=-1).astype(self.logits.dtype) / _TOP
 
     def log_prob_each(self, x: Array) -> Array:
         """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
-        level = jnp.round(TOP * x).astype(jnp.int32)[..., None]
+        level = jnp.round(_TOP * x).astype(jnp.int32)[..., None]
         chosen = jnp.broadcast_to(level, (*jnp.broadcast_shapes(level.shape[:-1], self.logits.shape[:-1]), 1))
         log_p = jax.nn.log_softmax(self.logits)
         log_p = jnp.broadcast_to(log_p, (*chosen.shape[:-1], LEVELS))
@@ -200,4 +200,4 @@ class CategoricalLevels:
         return x, self.log_prob(x)
 
     def _levels(self) -> Array:
-        return (jnp.arange(LEVELS) / TOP).reshape((1,) * (self.logits.ndim - 1) + (LEVELS,))
+        return (jnp.arange(LEVELS) / _TOP).reshape((1,) * (self.logits.ndim - 1) + (LEVELS,))

@@ -37,7 +37,7 @@ class Point:
         return repeated(self.loc, keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return certain(z, self.event)
+        return _certain(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -80,7 +80,7 @@ class Codes:
         return repeated(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return certain(z, self.event)
+        return _certain(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -129,7 +129,7 @@ class Rounded:
         return repeated(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return certain(z, self.event)
+        return _certain(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -173,7 +173,7 @@ class UniformCodes:
 
     def log_prob(self, z: Array) -> Array:
         """-slots log K, wherever z is: what is scored are codes."""
-        return certain(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
+        return _certain(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -195,7 +195,7 @@ def repeated(outcome: Array, keys: Array, event: int) -> Array:
     return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
 
 
-def certain(z: Array, event: int) -> Array:
+def _certain(z: Array, event: int) -> Array:
     """Zeros [*batch] for z [*batch, *event]."""
     return jnp.zeros(z.shape[: z.ndim - event])
 

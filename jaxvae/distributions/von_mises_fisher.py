@@ -14,9 +14,9 @@ from jax import Array, lax, random
 from jaxvae.distributions._base import draw_each
 from jaxvae.distributions._bessel import complement, log_mean_scaled, resultant
 
-TRIES = 100  # two of three proposals are accepted at worst, so that this is never reached
-NODES = 32
-COLDEST = 1e-14  # the least square of a temperature
+_TRIES = 100  # two of three proposals are accepted at worst, so that this is never reached
+_NODES = 32
+_COLDEST = 1e-14  # the least square of a temperature
 
 
 @jax.tree_util.register_dataclass
@@ -67,8 +67,8 @@ class VonMisesFisher:
         """
         batch, dim = jnp.broadcast_shapes(self.loc.shape[:-1], self.log_kappa.shape[:-1]), self.dim
         keys = random.split(keys, batch) if keys.ndim == 0 else keys
-        kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), COLDEST)
-        draw = functools.partial(draw_angle_and_direction, dim=dim)
+        kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), _COLDEST)
+        draw = functools.partial(_draw_angle_and_direction, dim=dim)
         for _ in range(keys.ndim):
             draw = jax.vmap(draw)
         angle, around = draw(keys, jnp.broadcast_to(lax.stop_gradient(kappa), keys.shape))
@@ -115,25 +115,25 @@ def tangent(loc: Array, around: Array) -> Array:
     return jnp.concatenate([-along * (first + sign), around - along * rest], axis=-1)
 
 
-def draw_angle_and_direction(key: Array, kappa: Array, *, dim: int) -> tuple[Array, Array]:
+def _draw_angle_and_direction(key: Array, kappa: Array, *, dim: int) -> tuple[Array, Array]:
     """The angle from loc, a scalar, and a uniform unit vector [D-1], of one outcome."""
     angle_key, direction_key = random.split(key)
-    return draw_angle(angle_key, kappa, dim), direction(direction_key, (dim - 1,))
+    return _draw_angle(angle_key, kappa, dim), direction(direction_key, (dim - 1,))
 
 
-def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
+def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     """An angle with density proportional to exp(kappa cos a) sin(a)^(D-2), by rejection (Ulrich 1984; Wood 1994).
 
     A proposal is the angle b of a uniform point, contracted: tan(a/2) = shrink tan(b/2). It is accepted with the
     density ratio over its largest value, which the best `shrink` has at b = pi/2.
     """
-    shrink2 = best_shrink2(dim, kappa)
+    shrink2 = _best_shrink2(dim, kappa)
     widest, top = (1 + shrink2) / 2, 2 * shrink2 / (1 + shrink2)
 
     def propose(tried: tuple[Any, ...]) -> tuple[Any, ...]:
         count, key, _, _ = tried
         key, point_key, coin_key = random.split(key, 3)
-        near, far = squared_half_angle(random.normal(point_key, (dim,), kappa.dtype))
+        near, far = _squared_half_angle(random.normal(point_key, (dim,), kappa.dtype))
         width = far + shrink2 * near
         log_ratio = (dim - 1) * jnp.log(widest / width) - kappa * (2 * shrink2 * near / width - top)
         accepted = -random.exponential(coin_key, (), kappa.dtype) <= log_ratio
@@ -142,15 +142,15 @@ def draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     # made from key and kappa, so that what the loop carries varies over devices from the start, as shard_map asks
     unset = 0 * (kappa + random.key_data(key)[0].astype(kappa.dtype))
     tried: tuple[Any, ...] = (0, key, unset, unset > 0)
-    return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < TRIES), propose, tried)[2]
+    return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < _TRIES), propose, tried)[2]
 
 
-def best_shrink2(dim: int, kappa: Array) -> Array:
+def _best_shrink2(dim: int, kappa: Array) -> Array:
     """The square of the contraction that brings the uniform law nearest to kappa's (Wood 1994, step 0: his b)."""
     return (dim - 1) / (2 * kappa + jnp.sqrt(4 * kappa**2 + (dim - 1) ** 2))
 
 
-def squared_half_angle(x: Array) -> tuple[Array, Array]:
+def _squared_half_angle(x: Array) -> tuple[Array, Array]:
     """sin^2 and cos^2 of half the angle between x [D] and the first axis, both relatively exact."""
     across = jnp.square(x[1:]).sum()
     length = jnp.sqrt(x[0] ** 2 + across)
@@ -181,10 +181,10 @@ def angle_slope(dim: int, angle: Array, kappa: Array) -> Array:
     integral runs over the sampler's b, whose law hardly depends on kappa, and no farther than the density reaches.
     """
     nodes, weights = (
-        jnp.asarray(column, angle.dtype).reshape(*(1,) * angle.ndim, -1) for column in zip(*fejer(NODES), strict=True)
+        jnp.asarray(column, angle.dtype).reshape(*(1,) * angle.ndim, -1) for column in zip(*_fejer(_NODES), strict=True)
     )
     angle, kappa = angle[..., None], kappa[..., None]
-    sin, cos, shrink = jnp.sin(angle / 2), jnp.cos(angle / 2), jnp.sqrt(best_shrink2(dim, kappa))
+    sin, cos, shrink = jnp.sin(angle / 2), jnp.cos(angle / 2), jnp.sqrt(_best_shrink2(dim, kappa))
     mean, b = complement(dim, kappa), 2 * jnp.arctan2(sin, shrink * cos)
     reach = 7 / math.sqrt(dim - 2) if dim > 2 else math.pi
     end = jnp.where(2 * sin**2 < mean, jnp.maximum(b - reach, 0), jnp.minimum(b + reach, math.pi))
@@ -201,7 +201,7 @@ def log(x: Array) -> Array:
 
 
 @functools.cache
-def fejer(count: int) -> list[tuple[float, float]]:
+def _fejer(count: int) -> list[tuple[float, float]]:
     """Nodes in (0, 1) and weights of Fejer's first rule: exact for polynomials of a degree below `count`."""
     rule = []
     for k in range(count):

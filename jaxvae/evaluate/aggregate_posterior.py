@@ -20,7 +20,7 @@ from jax import Array, lax, random
 from jaxvae.distributions import Normal
 from jaxvae.terms import Level, Terms, example_keys
 
-MOST_KEPT = 2**15  # values of one posterior: of a larger one q(z) is not estimated
+_MOST_KEPT = 2**15  # values of one posterior: of a larger one q(z) is not estimated
 MOST_PAIRED = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
 PAIRED_AT_ONCE = 2**22
 
@@ -42,8 +42,8 @@ def make_codes(model, prepare: Callable, *, key: Array, fetch: Callable = np.asa
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
         one = len(terms.levels) == 1 and not hasattr(terms.levels[0].q, "codes")
         if one and not depends(model, variables, data.condition):
-            return missed(terms) | met(terms.levels[0], prior_keys, knows)
-        return missed(terms)
+            return _missed(terms) | met(terms.levels[0], prior_keys, knows)
+        return _missed(terms)
 
     def codes(variables, batches: Iterable, *, key: Array = key) -> dict[str, Any]:
         prepare_key, model_key, weight_key = random.split(random.clone(key), 3)  # as evaluate: the draws it scored
@@ -69,12 +69,12 @@ def met(level: Level, prior_keys: Array, knows: bool) -> dict[str, Any]:
     """The draw of each example and of the prior beside it, with its densities; and q itself where `knows`."""
     batch = level.z.shape[1]
     found = {"z": level.z[0], "log_q": level.log_q[0], "log_p": level.log_p[0], "prior": level.p.sample(prior_keys)[0]}
-    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= MOST_KEPT:
+    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= _MOST_KEPT:
         found["posterior"] = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], (batch, *leaf.shape[2:])), level.q)
     return found
 
 
-def missed(terms: Terms) -> dict[str, Array]:
+def _missed(terms: Terms) -> dict[str, Array]:
     """The mean square error of each example, and the one scale, where p(x|z) is Gaussian and has one; else {}."""
     px = terms.px
     if not isinstance(px, Normal) or px.log_scale.size != 1:
@@ -94,7 +94,7 @@ def meeting(codes: dict[str, Any]) -> dict[str, float]:
     it, where q(z) = p(z). No rule is right more often than (1 + TV) / 2, so that by Pinsker's inequality
     KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise. {} where there are no such codes, or fewer than two.
     """
-    count = min(len(codes.get("z", ())), most_codes(codes))
+    count = min(len(codes.get("z", ())), _most_codes(codes))
     if count < 2:
         return {}
     chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
@@ -107,7 +107,7 @@ def meeting(codes: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def most_codes(codes: dict[str, Any]) -> int:
+def _most_codes(codes: dict[str, Any]) -> int:
     """How many examples may be compared, each with each."""
     leaves = jax.tree.leaves(codes.get("posterior", codes.get("z")))
     return math.isqrt(MOST_PAIRED // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0

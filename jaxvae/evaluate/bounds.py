@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.terms import Terms, example_keys
 
-ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
+_ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
 CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
 
 
@@ -39,7 +40,7 @@ def rate_and_distortion(terms: Terms) -> dict[str, Array]:
 def require_bound(terms: Terms) -> None:
     """Raises ValueError where the terms are no bound on log p(x)."""
     if not terms.bound:
-        raise ValueError(
+        raise UsageError(
             "this model's posterior chooses z instead of drawing it from a density: "
             "elbo, log_likelihood and bits_per_dim are not given for it. Report its rate and distortion."
         )
@@ -96,7 +97,7 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
 
     def log_likelihood(variables, key, x, index, condition=None, *, samples: int, target=None) -> Array:
         if samples < 1:
-            raise ValueError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
+            raise UsageError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
         size = min(samples, chunk or max(1, CHUNK_VALUES // x.size))
         inferred = infer_once(variables, x, condition)
         x = x if target is None else target
@@ -204,4 +205,4 @@ def bits_per_dim(log_prob: np.ndarray, dimensions: int, cell: float) -> np.ndarr
 
 def active(means: np.ndarray) -> np.ndarray:
     """Which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
-    return means.var(axis=0, dtype=np.float64) > ACTIVE
+    return means.var(axis=0, dtype=np.float64) > _ACTIVE

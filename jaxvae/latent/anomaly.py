@@ -20,7 +20,7 @@ from jax import Array, random
 from jaxvae.evaluate.bounds import bounds, make_log_likelihood, rate_and_distortion
 from jaxvae.terms import example_keys
 
-DRAWS = 16  # of z for each example, that its rate and distortion are averaged over
+_DRAWS = 16  # of z for each example, that its rate and distortion are averaged over
 
 
 def make_anomaly(model) -> Callable[..., dict[str, Array]]:
@@ -29,7 +29,7 @@ def make_anomaly(model) -> Callable[..., dict[str, Array]]:
     K = `samples` are the weights of the log-likelihood. Of a model without a bound, rate and distortion alone. What an
     example scores depends on the key and its index, not on the batch.
     """
-    pieces = jax.jit(partial(pieces_of_bound, model))
+    pieces = jax.jit(partial(_pieces_of_bound, model))
     log_likelihood = make_log_likelihood(model)
 
     def anomaly(variables, key, x, index, condition=None, *, samples: int) -> dict[str, Array]:
@@ -44,9 +44,9 @@ def make_anomaly(model) -> Callable[..., dict[str, Array]]:
     return anomaly
 
 
-def pieces_of_bound(
+def _pieces_of_bound(
     model, variables, key: Array, x: Array, index: Array, condition: Array | None = None
 ) -> dict[str, Array]:
     """The elbo, where there is one, rate and distortion of x [B, *X], [B], nats, averaged over DRAWS draws of z."""
-    terms = model.apply(variables, example_keys(key, index, DRAWS), x, condition)
+    terms = model.apply(variables, example_keys(key, index, _DRAWS), x, condition)
     return bounds(terms) if terms.bound else rate_and_distortion(terms)

@@ -19,21 +19,21 @@ from jax import Array
 from jaxvae.terms import example_keys
 
 
-class Compressed(NamedTuple):
+class _Compressed(NamedTuple):
     """Examples as they come out of a code."""
 
     bits: Array  # [B], what the code of each costs
     x: Array  # [B, *X], what it is decoded to
 
 
-def ideally(model, variables, key: Array, x: Array, index: Array, condition: Array | None = None) -> Compressed:
+def ideally(model, variables, key: Array, x: Array, index: Array, condition: Array | None = None) -> _Compressed:
     """x [B, *X] through one z ~ q(z|x): rate / ln 2 bits, and the mean of p(x|z).
 
     The bits are the ideal cost, which a coder exceeds by a few; of codes of a codebook they are what naming them costs.
     The condition is not counted: who decodes has it.
     """
     terms = model.apply(variables, example_keys(key, index), x, condition)
-    return Compressed(terms.rate[0] / math.log(2), terms.px.mean()[0])
+    return _Compressed(terms.rate[0] / math.log(2), terms.px.mean()[0])
 
 
 class Principal(NamedTuple):
@@ -60,7 +60,7 @@ def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     return -np.log2((found + 0.5) / (len(training) + 0.5 * (high - low + 1))).mean(0)
 
 
-def quantized(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
+def _quantized(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
     """Whole numbers of steps nearest to the coordinates [M, K], no further out than those of `within` [N, K] are."""
     ends = np.round(within.min(0) / step), np.round(within.max(0) / step)
     return np.clip(np.round(coordinates / step), *ends).astype(np.int64)
@@ -76,7 +76,7 @@ def transform_coding(principal: Principal, x: np.ndarray, steps: np.ndarray) -> 
     energy = (coordinates**2).mean(0, dtype=np.float64)
     bits, errors = [], []
     for step in steps:
-        sent = quantized(coordinates, step, principal.coordinates)
+        sent = _quantized(coordinates, step, principal.coordinates)
         training = np.round(principal.coordinates / step).astype(np.int64)
         lost = ((coordinates - step * sent) ** 2).mean(0, dtype=np.float64)
         bits.append(np.concatenate([[0.0], np.cumsum(code_lengths(training, sent))]))
@@ -88,7 +88,7 @@ def transformed(principal: Principal, x: np.ndarray, count: int, step: float) ->
     """What x [M, *X] decodes to, [M, *X], after `count` components quantized to whole steps, clipped to [0, 1]."""
     flat = x.reshape(len(x), -1) - principal.mean
     directions, within = principal.directions[:, :count], principal.coordinates[:, :count]
-    sent = step * quantized(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
+    sent = step * _quantized(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
     return np.clip(sent @ directions.T + principal.mean, 0.0, 1.0).reshape(x.shape)
 
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxvae._checks import UsageError
 from jaxvae.terms import example_keys
 
-WARM = 20  # steps at the start, at most a quarter, that take every proposal
+_WARM = 20  # steps at the start, at most a quarter, that take every proposal
 
 
 class Completed(NamedTuple):
@@ -26,7 +27,7 @@ class Completed(NamedTuple):
     accepted: Array  # [B], the share of the proposals taken after the warm-up; 1 without a test
 
 
-class Chain(NamedTuple):
+class _Chain(NamedTuple):
     """Where a chain stands: x [B, *X] complete, z [1, B, *Z], p(x|z), and what has been summed so far."""
 
     x: Array
@@ -78,10 +79,10 @@ def pseudo_gibbs(
     where q is the exact posterior, else near it: q's errors stay in every draw.
     """
 
-    def always(chain: Chain, q: Any, proposed: Array, px: Any) -> Array:
+    def always(chain: _Chain, q: Any, proposed: Array, px: Any) -> Array:
         return jnp.zeros(len(x))
 
-    return run_chain(model, variables, key, x, known, steps, condition, index, always)
+    return _run_chain(model, variables, key, x, known, steps, condition, index, always)
 
 
 def metropolis_within_gibbs(
@@ -102,31 +103,31 @@ def metropolis_within_gibbs(
     """
     prior = model.apply(variables, condition, method="prior")
 
-    def weighed(chain: Chain, q: Any, proposed: Array, px: Any) -> Array:
+    def weighed(chain: _Chain, q: Any, proposed: Array, px: Any) -> Array:
         def log_weight(z: Array, px: Any) -> Array:
             return (px.log_prob(chain.x[None]) + prior.log_prob(z) - q.log_prob(z))[0]
 
         return log_weight(proposed, px) - log_weight(chain.z, chain.px)
 
-    return run_chain(model, variables, key, x, known, steps, condition, index, weighed, min(WARM, steps // 4))
+    return _run_chain(model, variables, key, x, known, steps, condition, index, weighed, min(_WARM, steps // 4))
 
 
-def run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, warm: int = 0) -> Completed:
+def _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, warm: int = 0) -> Completed:
     """The chain itself, one scan; `log_ratio(chain, q(z|x), z', p(x|z')) -> [B]` is the log of z's chance to be taken.
 
     ValueError for fewer than two steps: the first half is left out of the mean.
     """
     if steps < 2:
-        raise ValueError(f"steps={steps}: expected two or more; the first half of them is left out of the mean.")
+        raise UsageError(f"steps={steps}: expected two or more; the first half of them is left out of the mean.")
     known = jnp.broadcast_to(known, x.shape)
     keys = example_keys(key, jnp.arange(len(x)) if index is None else index)[0]
-    for_start, for_rest, for_steps = purposes(keys, 3)
+    for_start, for_rest, for_steps = _purposes(keys, 3)
     (z,), px = model.apply(variables, for_start, condition, method="generate")
     start = jnp.where(known, x, px.sample(for_rest[None])[0])
-    first = Chain(start, z, px, jnp.zeros_like(start), jnp.zeros(len(x)))
+    first = _Chain(start, z, px, jnp.zeros_like(start), jnp.zeros(len(x)))
 
-    def step(chain: Chain, t: Array) -> tuple[Chain, None]:
-        for_z, for_test, for_x = purposes(jax.vmap(random.fold_in, (0, None))(for_steps, t), 3)
+    def step(chain: _Chain, t: Array) -> tuple[_Chain, None]:
+        for_z, for_test, for_x = _purposes(jax.vmap(random.fold_in, (0, None))(for_steps, t), 3)
         q = model.apply(variables, chain.x, condition, method="infer")
         proposed = q.sample(for_z[None])
         px = model.apply(variables, (proposed,), condition, method="decode")
@@ -135,7 +136,7 @@ def run_chain(model, variables, key, x, known, steps, condition, index, log_rati
         z, px = chosen(taken, (proposed, px), (chain.z, chain.px))
         x = jnp.where(known, start, px.sample(for_x[None])[0])
         total = chain.total + jnp.where(t >= steps // 2, px.mean()[0], 0.0)
-        return Chain(x, z, px, total, chain.accepted + jnp.where(t < warm, 0.0, taken)), None
+        return _Chain(x, z, px, total, chain.accepted + jnp.where(t < warm, 0.0, taken)), None
 
     last, _ = lax.scan(step, first, jnp.arange(steps))
     mean = jnp.where(known, start, last.total / (steps - steps // 2))
@@ -166,7 +167,7 @@ def chosen(taken: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old)
 
 
-def purposes(keys: Array, count: int) -> list[Array]:
+def _purposes(keys: Array, count: int) -> list[Array]:
     """`count` rows of keys [B], one for each purpose, of the keys [B]."""
     split = jax.vmap(lambda key: random.split(key, count))(keys)
     return [split[:, purpose] for purpose in range(count)]

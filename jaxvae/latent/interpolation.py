@@ -15,12 +15,12 @@ import numpy as np
 from jax import Array
 from jax.scipy.stats import norm
 
-OPPOSITE = 1e-4  # radians from the opposite direction below which no great circle is shorter than the others
+_OPPOSITE = 1e-4  # radians from the opposite direction below which no great circle is shorter than the others
 
 
 def line(start: Array, end: Array, steps: int) -> Array:
     """[T, *Z]: T = `steps` points on the straight line from `start` to `end` [*Z], both included."""
-    t = fractions(steps, jnp.ndim(start))
+    t = _fractions(steps, jnp.ndim(start))
     return (1 - t) * start[None] + t * end[None]
 
 
@@ -31,12 +31,12 @@ def great_circle(start: Array, end: Array, steps: int) -> Array:
     between two draws of a standard normal in many dimensions the middle is shorter than any draw; here it is not. The
     straight line where the two point the same way, exactly opposite ways, or one of them is 0.
     """
-    t = fractions(steps, jnp.ndim(start))
+    t = _fractions(steps, jnp.ndim(start))
     lengths = length(start), length(end)
     short = jnp.minimum(*lengths) < 1e-6
     a, b = (each / jnp.where(short, 1.0, long) for each, long in zip((start, end), lengths, strict=True))
     angle = 2 * jnp.arctan2(length(a - b), length(a + b))  # exact, too, where it is small
-    straight = short | (angle > jnp.pi - OPPOSITE)
+    straight = short | (angle > jnp.pi - _OPPOSITE)
     safe = jnp.where(straight, 1.0, angle)
     turned = (jnp.sin((1 - t) * safe) * a[None] + jnp.sin(t * safe) * b[None]) / jnp.sin(safe)
     return jnp.where(straight, line(start, end, steps), ((1 - t) * lengths[0] + t * lengths[1]) * turned)
@@ -80,14 +80,14 @@ def quantile_grid(side: int) -> np.ndarray:
     return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(quantiles(side))))
 
 
-def fractions(steps: int, rank: int) -> Array:
+def _fractions(steps: int, rank: int) -> Array:
     """[T, 1, ...]: T even steps from 0 to 1, to be broadcast against a z of this rank."""
     return jnp.linspace(0.0, 1.0, steps).reshape(steps, *(1,) * rank)
 
 
 # MERGED
 
-FINE = 1001  # points of a leg, of which those at eased times are taken
+_FINE = 1001  # points of a leg, of which those at eased times are taken
 
 
 def circle(radius: float, steps: int) -> Array:
@@ -103,6 +103,6 @@ def tour(stops: Array, steps: int, way: Callable[..., Array] = line) -> Array:
     `way(start, end, points)` is a leg: `line`, or `great_circle`. Point k * steps is stop k.
     """
     t = jnp.arange(steps) / steps
-    eased = jnp.round((FINE - 1) * t * t * (3 - 2 * t)).astype(int)
-    legs = jax.vmap(lambda start, end: way(start, end, FINE)[eased])(stops, jnp.roll(stops, -1, 0))
+    eased = jnp.round((_FINE - 1) * t * t * (3 - 2 * t)).astype(int)
+    legs = jax.vmap(lambda start, end: way(start, end, _FINE)[eased])(stops, jnp.roll(stops, -1, 0))
     return legs.reshape(-1, *stops.shape[1:])

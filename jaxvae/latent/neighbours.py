@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxvae._checks import UsageError
+
 CHUNK = 2048  # places compared with all queries at once
-SPARE = 8  # candidates beyond those asked for, whose distances are computed anew, without cancellation
+_SPARE = 8  # candidates beyond those asked for, whose distances are computed anew, without cancellation
 
 
-class Nearest(NamedTuple):
+class _Nearest(NamedTuple):
     """The nearest places to every query, the nearest first."""
 
     place: Array  # [N, K], which of the places
@@ -25,7 +27,7 @@ class Nearest(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=2)
-def nearest(queries: Array, among: Array, count: int) -> Nearest:
+def nearest(queries: Array, among: Array, count: int) -> _Nearest:
     """The `count` nearest to each of `queries` [N, D] among [M, D], by Euclidean distance, over all M.
 
     Found by |q|^2 + |a|^2 - 2 q a, chunk by chunk, and put in order by |q - a| of a few more than are asked for: what
@@ -33,19 +35,19 @@ def nearest(queries: Array, among: Array, count: int) -> Nearest:
     far to one part in a million. ValueError where there are fewer places than neighbours asked for.
     """
     if not 1 <= count <= len(among) or queries.shape[1:] != among.shape[1:]:
-        raise ValueError(
+        raise UsageError(
             f"count={count} neighbours of queries {list(queries.shape)} among {list(among.shape)}: expected [N, D] and "
             "[M, D], and from 1 to M neighbours."
         )
     centre = among.mean(0, keepdims=True)
     queries, among = queries - centre, among - centre
-    candidates = search(queries, among, min(count + SPARE, len(among)))
-    exact = jnp.sqrt(lax.map(lambda pair: squares(pair[0], among[pair[1]]), (queries, candidates)))
+    candidates = _search(queries, among, min(count + _SPARE, len(among)))
+    exact = jnp.sqrt(lax.map(lambda pair: _squares(pair[0], among[pair[1]]), (queries, candidates)))
     order = jnp.argsort(exact, axis=1, stable=True)[:, :count]
-    return Nearest(jnp.take_along_axis(candidates, order, 1), jnp.take_along_axis(exact, order, 1))
+    return _Nearest(jnp.take_along_axis(candidates, order, 1), jnp.take_along_axis(exact, order, 1))
 
 
-def search(queries: Array, among: Array, count: int) -> Array:
+def _search(queries: Array, among: Array, count: int) -> Array:
     """[N, K]: the nearest as far as float32's matrix product tells, in order of their index where it does not."""
     size = min(CHUNK, len(among))
     beyond = -len(among) % size
@@ -66,7 +68,7 @@ def search(queries: Array, among: Array, count: int) -> Array:
     return lax.scan(look, best, (chunks, numbers))[0][1]
 
 
-def squares(query: Array, places: Array) -> Array:
+def _squares(query: Array, places: Array) -> Array:
     """|query - place|^2 of a query [D] and places [K, D]: [K]."""
     return jnp.square(query[None] - places).sum(1)
 

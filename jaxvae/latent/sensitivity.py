@@ -17,14 +17,14 @@ from jax import Array, lax
 from jaxvae.latent.encode_decode import decode, encode
 
 
-class Stretch(NamedTuple):
+class _Stretch(NamedTuple):
     """How a decoder stretches the space around codes."""
 
     lengths: Array  # [B, Z], how far the picture moves for a step of length 1, descending
     directions: Array  # [B, Z, Z], row i the unit vector of lengths[:, i]
 
 
-def stretch(model, variables, z: Array, condition: Array | None = None) -> Stretch:
+def stretch(model, variables, z: Array, condition: Array | None = None) -> _Stretch:
     """The singular values and right singular vectors of dE[x|z]/dz at z [B, Z]; of few pixels, some values are 0."""
 
     def of_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
@@ -34,15 +34,15 @@ def stretch(model, variables, z: Array, condition: Array | None = None) -> Stret
             given_one = None if given is None else given[None]
             return decode(model, variables, code[None], given_one).mean()[0].ravel()
 
-        rows = jacobian(picture, code)
+        rows = _jacobian(picture, code)
         fewer = max(0, rows.shape[1] - rows.shape[0])
         _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, fewer), (0, 0))), full_matrices=False)
         return lengths, directions
 
-    return Stretch(*lax.map(of_one, (z, condition)))
+    return _Stretch(*lax.map(of_one, (z, condition)))
 
 
-def jacobian(f: Callable[[Array], Array], z: Array) -> Array:
+def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
     """dx/dz, [D, Z], of x [D] = f(z [Z]), a column for each of few z, by reverse mode alone.
 
     u -> J'u is linear, so that its own reverse mode gives v -> J v (Townsend 2017, "A new trick for calculating

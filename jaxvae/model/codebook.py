@@ -15,14 +15,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import Codes, Rounded
 
-VARIABLES = "codebook"  # the collection that holds a Book
-START = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
-DEAD = 0.1  # a code used less than this share of an equal share is given half of another's vectors
-FROZEN = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
-MOST_CODES = 2**20
-MOST_LENGTH = 2**14
+_VARIABLES = "codebook"  # the collection that holds a Book
+_START = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
+_DEAD = 0.1  # a code used less than this share of an equal share is given half of another's vectors
+_FROZEN = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
+_MOST_CODES = 2**20
+_MOST_LENGTH = 2**14
 
 
 class Book(NamedTuple):
@@ -41,7 +42,7 @@ class Book(NamedTuple):
 
 def blank_book(key: Array, codes: int, dim: int) -> Book:
     """Codes at random places, that nothing has been averaged into yet."""
-    counts = jnp.full(codes, START / codes, jnp.float32)
+    counts = jnp.full(codes, _START / codes, jnp.float32)
     errors = jnp.zeros((codes, dim), jnp.float32)
     places = random.normal(key, (codes, dim), jnp.float32)
     return Book(counts, counts[:, None] * places, errors, jnp.zeros((), jnp.float32))
@@ -59,7 +60,7 @@ def averaged_in(book: Book, vectors: Array, codes: Array, decay: float) -> Book:
     chosen = jax.nn.one_hot(codes, len(book.counts), dtype=vectors.dtype) / len(vectors)  # [M, K]
     squares = (vectors - positions(book)[codes]) ** 2
     new = (chosen.sum(0), *(jnp.matmul(chosen.T, each, precision="highest") for each in (vectors, squares)))
-    keep = jnp.where(book.counts < FROZEN / len(book.counts), 1.0, decay)
+    keep = jnp.where(book.counts < _FROZEN / len(book.counts), 1.0, decay)
 
     def moved(old: Array, mean: Array) -> Array:
         return keep.reshape((-1,) + (1,) * (old.ndim - 1)) * old + (1 - decay) * mean
@@ -77,7 +78,7 @@ def revived(book: Book) -> Book:
     """
     dead, donor = jnp.argmin(book.counts), jnp.argmax(book.errors.sum(-1))
     count, errors = book.counts[donor], book.errors[donor]
-    unused = book.counts[dead] < DEAD * book.counts.mean()
+    unused = book.counts[dead] < _DEAD * book.counts.mean()
     split = unused & (dead != donor) & (errors.sum() > 0)
     widest = jax.nn.one_hot(jnp.argmax(errors), len(errors), dtype=errors.dtype)
     step = widest * jnp.sqrt(2 / math.pi * errors / count)
@@ -104,7 +105,7 @@ class NearestCode(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Codes:
-        if not self.has_variable(VARIABLES, "counts"):
+        if not self.has_variable(_VARIABLES, "counts"):
             self.keep(blank_book(self.make_rng("params"), self.codes, self.dim))
         vectors = nn.Dense(self.slots * self.dim)(features).astype(jnp.float32)
         book = self.book()
@@ -117,11 +118,11 @@ class NearestCode(nn.Module):
         self.keep(averaged_in(revived(self.book()), vectors, q.codes().reshape(-1), self.decay))
 
     def book(self) -> Book:
-        return Book(*(self.get_variable(VARIABLES, name) for name in Book._fields))
+        return Book(*(self.get_variable(_VARIABLES, name) for name in Book._fields))
 
     def keep(self, book: Book) -> None:
         for name, value in book._asdict().items():
-            self.put_variable(VARIABLES, name, value)
+            self.put_variable(_VARIABLES, name, value)
 
 
 class FiniteScalar(nn.Module):
@@ -145,14 +146,14 @@ def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) 
     A.1), with this `decay`, and codes that fall out of use are given a new place. Takes model.prior='codes' and
     objective='reconstruction(commitment=0.25)'; its rate is a constant, so that objective='elbo' is refused.
     """
-    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= MOST_CODES:
-        raise ValueError(f"vq(codes={codes!r}): expected a whole number from 2 to {MOST_CODES:,}, such as 512.")
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= MOST_LENGTH:
-        raise ValueError(
-            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {MOST_LENGTH:,}, such as 8."
+    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= _MOST_CODES:
+        raise UsageError(f"vq(codes={codes!r}): expected a whole number from 2 to {_MOST_CODES:,}, such as 512.")
+    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= _MOST_LENGTH:
+        raise UsageError(
+            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {_MOST_LENGTH:,}, such as 8."
         )
     if not isinstance(decay, int | float) or not 0 <= decay < 1:
-        raise ValueError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
+        raise UsageError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
     return NearestCode(latent_dim, codes, dim, float(decay))
 
 
@@ -164,9 +165,9 @@ def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScala
     model.prior='codes' and objective='reconstruction'; its rate is a constant, so that objective='elbo' is refused.
     """
     whole = isinstance(levels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in levels)
-    if not whole or not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:
-        raise ValueError(
-            f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {MOST_CODES:,}, "
+    if not whole or not levels or min(levels) < 2 or math.prod(levels) > _MOST_CODES:
+        raise UsageError(
+            f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {_MOST_CODES:,}, "
             "such as (8, 5, 5, 5)."
         )
     return FiniteScalar(latent_dim, tuple(levels))

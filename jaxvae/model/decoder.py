@@ -46,7 +46,7 @@ class LinearDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None) -> Array:
         z = with_condition(z.reshape(len(z), -1), condition)
-        return wide_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
+        return _wide_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
 
 
 class MLPDecoder(nn.Module):
@@ -63,7 +63,7 @@ class MLPDecoder(nn.Module):
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         z = with_condition(z.reshape(len(z), -1), condition)
         hidden = DenseStack(self.widths, self.activation, self.dropout, self.dtype)(z, keys)
-        return wide_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
+        return _wide_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
 
 
 class ConvDecoder(nn.Module):
@@ -182,11 +182,11 @@ class AttentionDecoder(nn.Module):
         x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)(
             x, layer_keys(keys, 1)
         )
-        patches = wide_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
+        patches = _wide_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
         return from_patches(patches, self.shape[:2], self.patch)
 
 
-def wide_dense(features: int, dtype: DTypeLike) -> nn.Dense:
+def _wide_dense(features: int, dtype: DTypeLike) -> nn.Dense:
     """A decoder's last affine map: operands in `dtype`, outputs in float32."""
     return nn.Dense(features, dtype=dtype, dot_general=wide_product)
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from jaxvae._checks import UsageError
 from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
@@ -26,8 +27,8 @@ from jaxvae.model.layers import (
     with_condition,
 )
 
-MOST_WIDTH = 2**20  # units of a layer
-MOST_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
+_MOST_WIDTH = 2**20  # units of a layer
+_MOST_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
 
 
 class LinearEncoder(nn.Module):
@@ -246,33 +247,33 @@ def require_widths(name: str, widths: Sequence[int], each: int = 1) -> tuple[int
     numbers, one or more, and neither they nor the layers too many.
     """
     if not widths or any(not isinstance(width, int) or width < 1 for width in widths):
-        raise ValueError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
-    if max(widths) > MOST_WIDTH:
-        raise ValueError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {MOST_WIDTH:,}.")
+        raise UsageError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
+    if max(widths) > _MOST_WIDTH:
+        raise UsageError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {_MOST_WIDTH:,}.")
     require_depth(name, len(widths) * each)
     return tuple(widths)
 
 
 def require_depth(name: str, layers: int) -> None:
     """ValueError for more layers than can be traced and compiled."""
-    if layers > MOST_LAYERS:
-        raise ValueError(f"{name} of {layers:.3g} layers is too deep; expected at most {MOST_LAYERS:,}.")
+    if layers > _MOST_LAYERS:
+        raise UsageError(f"{name} of {layers:.3g} layers is too deep; expected at most {_MOST_LAYERS:,}.")
 
 
 def require_sizes(**sizes: int) -> None:
     """ValueError unless each is a positive whole number, and no more than a layer's width may be."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name}={size!r}: expected a positive whole number.")
-        if size > MOST_WIDTH:
-            raise ValueError(f"{name}={size:.3g}: expected at most {MOST_WIDTH:,}.")
+            raise UsageError(f"{name}={size!r}: expected a positive whole number.")
+        if size > _MOST_WIDTH:
+            raise UsageError(f"{name}={size:.3g}: expected at most {_MOST_WIDTH:,}.")
 
 
 def require_rate(**rates: float) -> None:
     """ValueError unless each is a share of units that leaves some: a number in [0, 1)."""
     for name, rate in rates.items():
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ValueError(f"{name}={rate!r}: expected a rate in [0, 1), such as 0.1; 0 turns it off.")
+            raise UsageError(f"{name}={rate!r}: expected a rate in [0, 1), such as 0.1; 0 turns it off.")
 
 
 def require_attention(*, width: int, heads: int, **sizes: int) -> None:
@@ -281,4 +282,4 @@ def require_attention(*, width: int, heads: int, **sizes: int) -> None:
     require_depth("attention", sizes["blocks"])
     if width % heads:
         near = max(width // heads, 1) * heads
-        raise ValueError(f"width={width} is no multiple of heads={heads}, which share it. Choose width={near}.")
+        raise UsageError(f"width={width} is no multiple of heads={heads}, which share it. Choose width={near}.")

@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import Flow, Normal, softplus
 from jaxvae.model.layers import smooth_bound
 
-NEAR_IDENTITY = nn.initializers.variance_scaling(
+_NEAR_IDENTITY = nn.initializers.variance_scaling(
     1e-4, "fan_in", "truncated_normal"
 )  # not 0: gradients would stop there
-GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
+_GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
 
 
 class CouplingFlow(nn.Module):
@@ -37,7 +38,7 @@ class CouplingFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Coupling(self.dim, self.hidden, self.layers, step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
+            Coupling(self.dim, self.hidden, self.layers, _step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
             for turn in range(self.steps)
         ]
 
@@ -68,7 +69,7 @@ class InverseAutoregressiveFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, step_bound(self.steps), gated, turn % 2 == 1)
+            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), gated, turn % 2 == 1)
             for turn in range(self.steps)
         ]
 
@@ -99,7 +100,7 @@ class MaskedAutoregressiveFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, step_bound(self.steps), standardised, turn % 2 == 1)
+            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardised, turn % 2 == 1)
             for turn in range(self.steps)
         ]
 
@@ -133,7 +134,7 @@ def transformed(base: Normal, network: Any, context: Array | None = None) -> Flo
 def require_coordinates(name: str, latent_dim: int, instead: str) -> None:
     """ValueError where z has one coordinate, and a flow nothing to make it depend on."""
     if latent_dim < 2:
-        raise ValueError(
+        raise UsageError(
             f"{name}(...) moves coordinates of z by what the others are, but model.latent_dim={latent_dim} has no "
             f"others. Choose {instead}, or model.latent_dim from 2 on."
         )
@@ -153,7 +154,7 @@ def shares(context: Array | None, steps: int) -> Sequence[Array | None]:
     return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
 
 
-def step_bound(steps: int) -> float:
+def _step_bound(steps: int) -> float:
     """The bound of one step's log-scales: a stack of any height stays within e^-16 and e^16, its squares in float32."""
     return min(4.0, 16.0 / steps)
 
@@ -197,7 +198,7 @@ class Coupling(nn.Module):
 
     def _join(self, kept: Array, moved: Array) -> Array:
         former, latter = (moved, kept) if self.swapped else (kept, moved)
-        return interleave(former, latter) if self.interleaved else jnp.concatenate([former, latter], axis=-1)
+        return _interleave(former, latter) if self.interleaved else jnp.concatenate([former, latter], axis=-1)
 
 
 class Conditioner(nn.Module):
@@ -213,7 +214,7 @@ class Conditioner(nn.Module):
         x = nn.relu(x if context is None else x + context)
         for _ in range(self.layers - 1):
             x = nn.relu(nn.Dense(self.hidden)(x))
-        shift, free = jnp.split(nn.Dense(2 * self.outputs, kernel_init=NEAR_IDENTITY)(x), 2, axis=-1)
+        shift, free = jnp.split(nn.Dense(2 * self.outputs, kernel_init=_NEAR_IDENTITY)(x), 2, axis=-1)
         return shift.astype(jnp.float32), free.astype(jnp.float32)
 
 
@@ -235,7 +236,7 @@ class Autoregressive(nn.Module):
 
     def at_once(self, x: Array, context: Array | None) -> tuple[Array, Array]:
         """(y, log |det dy/dx|)."""
-        shift, log_scale = self.form(*masked_network(self.made.masked(), x, context), self.bound)
+        shift, log_scale = self.form(*_masked_network(self.made.masked(), x, context), self.bound)
         return x * jnp.exp(log_scale) + shift, log_scale.sum(-1)
 
     def one_by_one(self, y: Array, context: Array | None) -> tuple[Array, Array]:
@@ -244,7 +245,7 @@ class Autoregressive(nn.Module):
 
         def place(found: tuple[Array, Array], turn: Array) -> tuple[tuple[Array, Array], None]:
             x, log_scales = found
-            shift, log_scale = self.form(*masked_network(layers, x, context), self.bound)
+            shift, log_scale = self.form(*_masked_network(layers, x, context), self.bound)
             here = jnp.arange(self.dim)[None] == turn
             x = jnp.where(here, (y - shift) * jnp.exp(-log_scale), x)
             return (x, jnp.where(here, log_scale, log_scales)), None
@@ -269,7 +270,7 @@ class MADE(nn.Module):
 
     def setup(self) -> None:
         sizes = [self.dim, *[self.hidden] * self.layers, 2 * self.dim]
-        initializers = [nn.initializers.lecun_normal()] * self.layers + [NEAR_IDENTITY]
+        initializers = [nn.initializers.lecun_normal()] * self.layers + [_NEAR_IDENTITY]
         self.kernels = [
             self.param(f"kernel_{i}", initializers[i], (sizes[i], sizes[i + 1]), jnp.float32)
             for i in range(self.layers + 1)
@@ -295,7 +296,7 @@ class MADE(nn.Module):
         return [first, *[inner] * (self.layers - 1), last]
 
 
-def masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array | None) -> tuple[Array, Array]:
+def _masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array | None) -> tuple[Array, Array]:
     """The two outputs [N, D] of a MADE's masked layers at x [N, D]; pure, so that it may run inside a loop."""
     for i, (kernel, bias) in enumerate(layers):
         x = (x if i == 0 else nn.relu(x)) @ kernel + bias[None]
@@ -307,17 +308,17 @@ def masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array |
 
 def gated(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
     """Shift and log-scale of y = g x + (1 - g) mean with a gate g = sigmoid(free + 2), `free` bounded (eq. 13-14)."""
-    gate = GATE + smooth_bound(free, bound)
+    gate = _GATE + smooth_bound(free, bound)
     return jax.nn.sigmoid(-gate) * mean, -softplus(-gate)
 
 
-def standardised(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+def _standardised(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
     """Shift and log-scale of y = (x - mean) exp(-a), a = `free` bounded (arXiv 1705.07057, eq. 5)."""
     log_scale = -smooth_bound(free, bound)
     return -mean * jnp.exp(log_scale), log_scale
 
 
-def interleave(even: Array, odd: Array) -> Array:
+def _interleave(even: Array, odd: Array) -> Array:
     """[N, D] whose even coordinates are those of `even`, and whose odd ones those of `odd`; D may be odd."""
     longer = even.shape[-1] - odd.shape[-1]
     zero = jnp.zeros((), even.dtype)

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.typing import DTypeLike
 
+from jaxvae._checks import UsageError
+
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
-POWER_STEPS = 20  # of the power method: a few percent short where two singular values are near each other
+_POWER_STEPS = 20  # of the power method: a few percent short where two singular values are near each other
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "tanh": jnp.tanh,
@@ -30,7 +32,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 def activation_named(name: str) -> Callable[[Array], Array]:
     """The activation function of that name; ValueError lists the known ones."""
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation={name!r} is not known; choose one of {', '.join(ACTIVATIONS)}.")
+        raise UsageError(f"activation={name!r} is not known; choose one of {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]
 
 
@@ -371,7 +373,7 @@ def spectrally_bounded(params: Any, bound: float) -> Any:
             return kernel
         matrix = lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1]).astype(jnp.float32)
         right = random.normal(random.key(0), (matrix.shape[1],))
-        for _ in range(POWER_STEPS):
+        for _ in range(_POWER_STEPS):
             left = matrix @ right
             right = matrix.T @ (left / jnp.maximum(jnp.linalg.norm(left), 1e-30))
             right = right / jnp.maximum(jnp.linalg.norm(right), 1e-30)

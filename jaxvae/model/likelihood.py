@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import (
     LEVELS,
     Bernoulli,
@@ -27,9 +28,9 @@ from jaxvae.distributions import (
 )
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 
-SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
+_SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
 SCALE_MEMORY = 0.99  # of the running mean square, a batch
-CODED_SCALE = 0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
+_CODED_SCALE = 0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
 
 
 class BernoulliLikelihood(nn.Module):
@@ -59,18 +60,18 @@ class ContinuousBernoulliLikelihood(nn.Module):
 
 
 class GaussianLikelihood(nn.Module):
-    """p(x|z) = N(features, scale^2); `scale` as in `location_and_scale`."""
+    """p(x|z) = N(features, scale^2); `scale` as in `_location_and_scale`."""
 
     scale: float | str
     support = "real"
     mass = False
 
     def features(self, channels: int) -> int:
-        return per_pixel(self.scale) * channels
+        return _per_pixel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> Normal:
-        return Normal(*location_and_scale(self, self.scale, features), event=features.ndim - 2)
+        return Normal(*_location_and_scale(self, self.scale, features), event=features.ndim - 2)
 
 
 class OptimalGaussianLikelihood(nn.Module):
@@ -103,27 +104,27 @@ class OptimalGaussianLikelihood(nn.Module):
             if self.is_mutable_collection("scale") and not self.is_initializing():
                 total.value = SCALE_MEMORY * total.value + (1 - SCALE_MEMORY) * mean_square
                 weight.value = SCALE_MEMORY * weight.value + (1 - SCALE_MEMORY)
-        log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, SMALLEST_SCALE**2))
+        log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, _SMALLEST_SCALE**2))
         return Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
 
 
 class LaplaceLikelihood(nn.Module):
-    """p(x|z) = Laplace(features, scale); `scale` as in `location_and_scale`."""
+    """p(x|z) = Laplace(features, scale); `scale` as in `_location_and_scale`."""
 
     scale: float | str
     support = "real"
     mass = False
 
     def features(self, channels: int) -> int:
-        return per_pixel(self.scale) * channels
+        return _per_pixel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> Laplace:
-        return Laplace(*location_and_scale(self, self.scale, features), event=features.ndim - 2)
+        return Laplace(*_location_and_scale(self, self.scale, features), event=features.ndim - 2)
 
 
 class StudentTLikelihood(nn.Module):
-    """p(x|z) = t with df degrees of freedom around features; `scale` as in `location_and_scale`."""
+    """p(x|z) = t with df degrees of freedom around features; `scale` as in `_location_and_scale`."""
 
     df: float
     scale: float | str
@@ -131,11 +132,11 @@ class StudentTLikelihood(nn.Module):
     mass = False
 
     def features(self, channels: int) -> int:
-        return per_pixel(self.scale) * channels
+        return _per_pixel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> StudentT:
-        return StudentT(*location_and_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
+        return StudentT(*_location_and_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
 
 
 class BetaLikelihood(nn.Module):
@@ -154,18 +155,18 @@ class BetaLikelihood(nn.Module):
 
 
 class DiscretizedLogisticLikelihood(nn.Module):
-    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `location_and_scale`."""
+    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `_location_and_scale`."""
 
     scale: float | str
     support = "coded"
     mass = True
 
     def features(self, channels: int) -> int:
-        return per_pixel(self.scale) * channels
+        return _per_pixel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> DiscretizedLogistic:
-        loc, log_scale = location_and_scale(self, self.scale, features, CODED_SCALE)
+        loc, log_scale = _location_and_scale(self, self.scale, features, _CODED_SCALE)
         return DiscretizedLogistic(loc + 0.5, log_scale, event=features.ndim - 2)
 
 
@@ -190,7 +191,7 @@ class LogisticMixtureLikelihood(nn.Module):
         logits, loc, log_scale, coefficients = jnp.split(values, [1, 1 + channels, 1 + 2 * channels], axis=-1)
         centres = (jnp.arange(self.components) + 0.5) / self.components
         loc += centres.reshape((1,) * (loc.ndim - 2) + (-1, 1))
-        log_scale = math.log(CODED_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
+        log_scale = math.log(_CODED_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
         return LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
 
     def _each(self, channels: int) -> int:
@@ -212,7 +213,9 @@ class CategoricalLikelihood(nn.Module):
         return CategoricalLevels(logits, event=features.ndim - 2)
 
 
-def location_and_scale(head: nn.Module, scale: float | str, features: Array, start: float = 1.0) -> tuple[Array, Array]:
+def _location_and_scale(
+    head: nn.Module, scale: float | str, features: Array, start: float = 1.0
+) -> tuple[Array, Array]:
     """(loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
 
     A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
@@ -230,18 +233,18 @@ def location_and_scale(head: nn.Module, scale: float | str, features: Array, sta
     return features, log_scale.reshape((1,) * features.ndim)
 
 
-def per_pixel(scale: float | str) -> int:
+def _per_pixel(scale: float | str) -> int:
     """Features per channel: a scale of its own takes a second one."""
     return 2 if scale == "pixel" else 1
 
 
-def require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> float | str:
+def _require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> float | str:
     """The scale, a word or a float; ValueError unless it is one of the words or a positive number."""
     if scale in words:
         return scale
     if isinstance(scale, bool | str) or not isinstance(scale, int | float) or not 1e-30 < scale < 1e30:
         listed = " or ".join(map(repr, words))
-        raise ValueError(f"{name}(scale={scale!r}): scale is a positive number, or {listed}.")
+        raise UsageError(f"{name}(scale={scale!r}): scale is a positive number, or {listed}.")
     return float(scale)
 
 
@@ -269,7 +272,7 @@ def gaussian(scale: float | str = 1.0) -> GaussianLikelihood | OptimalGaussianLi
     """
     if scale == "optimal":
         return OptimalGaussianLikelihood()
-    return GaussianLikelihood(require_scale("gaussian", scale, ("learned", "pixel", "optimal")))
+    return GaussianLikelihood(_require_scale("gaussian", scale, ("learned", "pixel", "optimal")))
 
 
 def laplace(scale: float | str = 1.0) -> LaplaceLikelihood:
@@ -277,7 +280,7 @@ def laplace(scale: float | str = 1.0) -> LaplaceLikelihood:
 
     `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each, from the decoder.
     """
-    return LaplaceLikelihood(require_scale("laplace", scale, ("learned", "pixel")))
+    return LaplaceLikelihood(_require_scale("laplace", scale, ("learned", "pixel")))
 
 
 def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
@@ -287,8 +290,8 @@ def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
     Gaussians. `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each.
     """
     if isinstance(df, bool | str) or not isinstance(df, int | float) or not 1 < df < 1e30:
-        raise ValueError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
-    return StudentTLikelihood(float(df), require_scale("student_t", scale, ("learned", "pixel")))
+        raise UsageError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
+    return StudentTLikelihood(float(df), _require_scale("student_t", scale, ("learned", "pixel")))
 
 
 def beta() -> BetaLikelihood:
@@ -305,7 +308,7 @@ def discretized_logistic(scale: float | str = "learned") -> DiscretizedLogisticL
     Salimans et al. 2017, arXiv 1701.05517, eq. 2. `scale`, in units of the whole range, is 'learned', one for all
     pixels; 'pixel', one for each, from the decoder; or a number. For data.prepare='grey'.
     """
-    return DiscretizedLogisticLikelihood(require_scale("discretized_logistic", scale, ("learned", "pixel")))
+    return DiscretizedLogisticLikelihood(_require_scale("discretized_logistic", scale, ("learned", "pixel")))
 
 
 def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:
@@ -315,7 +318,7 @@ def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:
     C (C - 1) / 2) features a pixel. For data.prepare='grey'.
     """
     if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components <= 1000:
-        raise ValueError(
+        raise UsageError(
             f"logistic_mixture(components={components!r}): components is a whole number from 1 on, at most 1000."
         )
     return LogisticMixtureLikelihood(components)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
@@ -31,7 +32,7 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
     without a density; the likelihood is a Gaussian of this standard deviation, which moves no mean.
     """
     if not scale > 0 or not math.isfinite(scale):
-        raise ValueError(f"pca(scale={scale!r}): the likelihood's standard deviation is a positive number.")
+        raise UsageError(f"pca(scale={scale!r}): the likelihood's standard deviation is a positive number.")
     mean, variances, directions = principal(x, latent_dim)
     lengths = np.sqrt(variances[:latent_dim])
     used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for
@@ -52,11 +53,11 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
     where no variance is left, or so little that a log-scale would lie beyond its bound.
     """
     mean, variances, directions = principal(x, latent_dim)
-    kept, noise = variances[:latent_dim], noise_variance(variances, latent_dim)
+    kept, noise = variances[:latent_dim], _noise_variance(variances, latent_dim)
     w = directions * np.sqrt(np.maximum(kept - noise, 0.0))
     precision = np.maximum(kept, noise)  # of the posterior, times s^2
     to_mean = w / precision
-    log_scale = unbounded(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
+    log_scale = _unbounded(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
     params = {
         "posterior": {
             "Dense_0": dense(
@@ -65,7 +66,7 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
         },
         "decoder": {"Dense_0": dense(w.T, mean)},
         "likelihood": {
-            "log_scale": np.float32(unbounded(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
+            "log_scale": np.float32(_unbounded(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
         },
     }
     likelihood = GaussianLikelihood("learned")
@@ -78,7 +79,7 @@ def best_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
     Probabilistic PCA reaches it: the maximum of Tipping & Bishop 1999, eq. 4.
     """
     _, variances, _ = principal(x, latent_dim)
-    noise = noise_variance(variances, latent_dim)
+    noise = _noise_variance(variances, latent_dim)
     left = len(variances) - latent_dim
     log_determinant = np.log(np.maximum(variances[:latent_dim], noise)).sum() + left * math.log(noise)
     return float(-0.5 * (len(variances) * (math.log(2 * math.pi) + 1) + log_determinant))
@@ -88,22 +89,22 @@ def principal(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, n
     """(mean [D], all D variances, largest first, the leading directions [D, latent_dim]) of x [N, *X], float64."""
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     if len(flat) < 2 or not 1 <= latent_dim <= flat.shape[1] or not np.isfinite(flat).all():
-        raise ValueError(
+        raise UsageError(
             f"x has shape {list(np.shape(x))} and latent_dim={latent_dim}: expected two or more examples [N, *X] of "
             "finite numbers, and from 1 to as many latents as an example has numbers."
         )
     mean = flat.mean(0)
     variances, directions = np.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
     if not variances[-1] > 0:
-        raise ValueError("x has no variance: all its examples are the same.")
+        raise UsageError("x has no variance: all its examples are the same.")
     return mean, np.maximum(variances[::-1], 0.0), directions[:, ::-1][:, :latent_dim]
 
 
-def noise_variance(variances: np.ndarray, latent_dim: int) -> float:
+def _noise_variance(variances: np.ndarray, latent_dim: int) -> float:
     """s^2, the mean of the variances beyond the leading ones; ValueError where none is left."""
     left = variances[latent_dim:]
     if not len(left) or not left.mean() > 1e-12 * variances[0]:
-        raise ValueError(
+        raise UsageError(
             f"latent_dim={latent_dim} leaves no variance to the noise: its likelihood has no maximum. "
             "Choose fewer latents, or pca."
         )
@@ -121,10 +122,10 @@ def dense(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
-def unbounded(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
+def _unbounded(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
     """What `smooth_bound` maps to the value; ValueError where nothing is."""
     if np.abs(value).max() > 0.999 * bound:
-        raise ValueError(
+        raise UsageError(
             f"{whose} log standard deviation would be {np.ravel(value)[np.abs(np.ravel(value)).argmax()]:.2f}, "
             f"beyond its bound of {bound:g}: rescale x, or choose fewer latents."
         )

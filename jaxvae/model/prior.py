@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxvae._checks import UsageError
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
 from jaxvae.model.encoder import require_depth, require_sizes, require_widths
 from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
@@ -191,7 +192,7 @@ def sphere(*, latent_dim: int) -> SpherePrior:
     real vectors.
     """
     if latent_dim < 2:
-        raise ValueError(f"sphere needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")
+        raise UsageError(f"sphere needs model.latent_dim from 2 on (2 is the circle), not {latent_dim}; raise it.")
     return SpherePrior(latent_dim)
 
 
@@ -254,7 +255,7 @@ def categorical(learned: bool = False, *, data_shape: tuple[int, ...]) -> Catego
     For the posterior 'relaxed', of which it has the number of classes (Jang et al. 2016, arXiv 1611.01144).
     """
     if not isinstance(learned, bool):
-        raise ValueError(f"categorical(learned={learned!r}): expected True or False.")
+        raise UsageError(f"categorical(learned={learned!r}): expected True or False.")
     return CategoricalPrior(learned, data_shape)
 
 

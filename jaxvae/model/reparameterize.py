@@ -33,13 +33,13 @@ def draw_gated(keys: Array, q: Any, p: Any) -> Level:
 
     q must know its density at any z: it is scored again, after the gate.
     """
-    z, gate = gated(q.sample(keys))
+    z, gate = _gated(q.sample(keys))
     log_q, log_p = q.log_prob(z), p.log_prob(z)
     return Level(z, log_q, log_p, kl(q, p) if has_kl(q, p) else log_q - log_p, q, p, gate)
 
 
 @jax.custom_vjp
-def gated(z: Array) -> tuple[Array, Array]:
+def _gated(z: Array) -> tuple[Array, Array]:
     """(z [S, B, *Z] itself, a gate of zeros [S, B, 2]), whose gradient is z's times the ratio of the gate's cotangents.
 
     A weight such as w_s / sum w, known only once z has been decoded, can so reach the gradient of z in one backward
@@ -51,7 +51,7 @@ def gated(z: Array) -> tuple[Array, Array]:
 
 
 def _gated_forward(z: Array):
-    return gated(z), None
+    return _gated(z), None
 
 
 def _gated_backward(_: None, cotangents: tuple[Array, Array]):
@@ -61,4 +61,4 @@ def _gated_backward(_: None, cotangents: tuple[Array, Array]):
     return (of_z * factor.reshape(*factor.shape, *(1,) * (of_z.ndim - 2)),)
 
 
-gated.defvjp(_gated_forward, _gated_backward)
+_gated.defvjp(_gated_forward, _gated_backward)

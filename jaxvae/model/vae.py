@@ -21,7 +21,7 @@ from jaxvae.model.layers import applied, folded, recomputed
 from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
 from jaxvae.terms import Terms
 
-ENCODER, DECODER, SLOPE, DREAMS = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
+_ENCODER, _DECODER, _SLOPE, _DREAMS = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
 
 
 class VAE(nn.Module):
@@ -45,7 +45,7 @@ class VAE(nn.Module):
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
-        inferred = self.infer(x, condition, keys=dropout_keys(keys, ENCODER)[0] if self.training else None)
+        inferred = self.infer(x, condition, keys=_dropout_keys(keys, _ENCODER)[0] if self.training else None)
         return self.terms(keys, inferred, x if target is None else target, condition)
 
     def infer(self, x: Array, condition: Array | None = None, *, keys: Array | None = None) -> Any:
@@ -65,7 +65,7 @@ class VAE(nn.Module):
         level = way(keys, q=q, p=p)
         if self.training and hasattr(self.posterior, "renew"):
             self.posterior.renew(q)
-        px = self.decode((level.z,), condition, keys=dropout_keys(keys, DECODER) if self.training else None, x=x)
+        px = self.decode((level.z,), condition, keys=_dropout_keys(keys, _DECODER) if self.training else None, x=x)
         log_px = px.log_prob(x[None])
         extra: dict[str, Array] = getattr(q, "extra", dict)()
         if "slope" in self.asked:
@@ -74,7 +74,7 @@ class VAE(nn.Module):
             extra["decoder_norm"] = self._norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound = not relaxed and getattr(q, "bound", True)
-        dreams = self.generate(dropout_keys(keys, DREAMS)[0], condition)[1] if "dreams" in self.asked else None
+        dreams = self.generate(_dropout_keys(keys, _DREAMS)[0], condition)[1] if "dreams" in self.asked else None
         return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, dreams=dreams)
 
     def prior(self, condition: Array | None = None) -> Any:
@@ -141,7 +141,7 @@ class VAE(nn.Module):
             return px.mean()
 
         x, pull_back = jax.vjp(mean, z)
-        u = draw_each(random.normal, dropout_keys(keys, SLOPE), x.shape, x.ndim - 2)
+        u = draw_each(random.normal, _dropout_keys(keys, _SLOPE), x.shape, x.ndim - 2)
         (slope,) = pull_back(u)
         return jnp.square(slope).reshape(*z.shape[:2], -1).sum(-1)
 
@@ -158,6 +158,6 @@ def spread(condition: Array | None, z: Array) -> Array | None:
     return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
 
 
-def dropout_keys(keys: Array, purpose: int) -> Array:
+def _dropout_keys(keys: Array, purpose: int) -> Array:
     """Keys [S, B] of their own for another purpose than the draw of z."""
     return jax.vmap(jax.vmap(lambda key: random.fold_in(key, purpose)))(keys)

@@ -18,10 +18,10 @@ from jaxvae.objective.aggregate_posterior import flat, own_rows, prior_draws
 from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
 from jaxvae.terms import Terms
 
-Critic = Callable[[Sequence[int]], Any]
+_Critic = Callable[[Sequence[int]], Any]
 
 
-def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: Critic) -> Objective:
+def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _Critic) -> Objective:
     """gamma times the total correlation of q(z), as a critic estimates it, to be added to elbo().
 
     FactorVAE (Kim & Mnih 2018, arXiv 1802.05983, eq. 2 and 3): the critic tells draws z ~ q(z) from draws whose
@@ -32,7 +32,7 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: C
     network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        z = draws_of(terms)
+        z = _draws_of(terms)
         rows = own_rows(z, gather)
         apart = jnp.take(coordinates_permuted(key, gather(lax.stop_gradient(z))), rows, axis=1)
         ratio = logits(network, lax.stop_gradient(params), z).mean(0)
@@ -40,10 +40,10 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: C
         metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": right}
         return Loss(weight_at(gamma, step) * ratio + loss, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init_for(network, draws_of), apply, frozenset({"samples", "continuous", "batch", "critic"}))
+    return Objective(_init_for(network, _draws_of), apply, frozenset({"samples", "continuous", "batch", "critic"}))
 
 
-def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Critic) -> Objective:
+def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Critic) -> Objective:
     """Draws q(z) to the prior by a critic that tells z ~ p(z) from z ~ q(z), to be added to reconstruction().
 
     The adversarial autoencoder (Makhzani et al. 2015, arXiv 1511.05644, section 2); the encoder's loss is -log D(z),
@@ -54,7 +54,7 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Crit
     network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        z = draws_of(terms)
+        z = _draws_of(terms)
         drawn = [flat(prior_draws(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)]
         prior = jnp.take(jnp.concatenate(drawn, axis=-1), own_rows(z, gather), axis=1)
         fooled = softplus(-logits(network, lax.stop_gradient(params), z)).mean(0)
@@ -62,11 +62,11 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: Crit
         metrics = {"critic_loss": loss, "critic_accuracy": right}
         return Loss(weight_at(weight, step) * fooled + loss, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init_for(network, draws_of), apply, frozenset({"continuous", "batch", "critic"}))
+    return Objective(_init_for(network, _draws_of), apply, frozenset({"continuous", "batch", "critic"}))
 
 
 def gan(
-    weight: Weight = 1.0, perceptual: float = 1.0, channels: Sequence[int] = (32, 64), *, image_critic: Critic
+    weight: Weight = 1.0, perceptual: float = 1.0, channels: Sequence[int] = (32, 64), *, image_critic: _Critic
 ) -> Objective:
     """Makes pictures look real to a critic, and reconstructions alike to its features: to be added to elbo() or rate().
 
@@ -84,18 +84,18 @@ def gan(
         x, fixed = terms.x, lax.stop_gradient(params)
         again = terms.px.mean()
         made = jnp.concatenate([again, terms.dreams.mean()])  # [S + 1, B, *X]
-        logit, features = each_of(network, fixed, made)
-        distance = 0.5 * jnp.square(features[: len(again)] - each_of(network, fixed, x)[1]).sum(-1).mean(0)
+        logit, features = _each_of(network, fixed, made)
+        distance = 0.5 * jnp.square(features[: len(again)] - _each_of(network, fixed, x)[1]).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
         loss, right = told_apart(network, params, real=x, made=made)
         metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": right}
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**parts_of_the_bound(terms), **metrics})
 
-    return Objective(init_for(network, lambda terms: terms.x), apply, frozenset({"critic", "dreams"}))
+    return Objective(_init_for(network, lambda terms: terms.x), apply, frozenset({"critic", "dreams"}))
 
 
-def init_for(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
+def _init_for(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
     """An objective's init: the parameters of a critic of such things as shown(terms), [S, B, ...], and no memory."""
     return lambda key, terms: (network.init(key, shown(terms)[0]), {})
 
@@ -112,16 +112,16 @@ def told_apart(network: Any, params: Any, *, real: Array, made: Array) -> tuple[
 
 def logits(network: Any, params: Any, x: Array) -> Array:
     """The critic's logits [S, B] of x [S, B, ...]."""
-    return each_of(network, params, x)[0]
+    return _each_of(network, params, x)[0]
 
 
-def each_of(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
+def _each_of(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
     """(logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
     logit, features = network.apply(params, x.reshape(-1, *x.shape[2:]))
     return logit.reshape(x.shape[:2]), features.reshape(*x.shape[:2], -1)
 
 
-def draws_of(terms: Terms) -> Array:
+def _draws_of(terms: Terms) -> Array:
     """z of all levels side by side, [S, B, Z]."""
     return jnp.concatenate([flat(level.z) for level in terms.levels], axis=-1)
 

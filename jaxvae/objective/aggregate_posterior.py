@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import finite, positive, whole
+from jaxvae._checks import UsageError, finite, positive, whole
 from jaxvae.objective.base import (
     Loss,
     Objective,
@@ -27,7 +27,7 @@ from jaxvae.objective.base import (
 )
 from jaxvae.terms import Level, Terms
 
-SPREADS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
+_SPREADS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
 
 
 def tc(
@@ -45,7 +45,7 @@ def tc(
     alpha, gamma = finite("alpha", alpha, 0), finite("gamma", gamma, 0)
     require_choice("weights", weights, ("stratified", "weighted"))
     if examples is None:
-        raise ValueError("tc needs the number of training examples: tc(..., examples=N), or build(..., examples=N).")
+        raise UsageError("tc needs the number of training examples: tc(..., examples=N), or build(..., examples=N).")
     log_weights = LOG_WEIGHTS[weights]
     whole("examples", examples)
 
@@ -84,7 +84,7 @@ def stratified(own: Array, examples: int) -> Array:
     """
     others = own.shape[1] - 1
     if others == 0:
-        raise ValueError("tc compares the examples of a batch with one another: choose data.batch_size from 2 on.")
+        raise UsageError("tc compares the examples of a batch with one another: choose data.batch_size from 2 on.")
     return jnp.where(own, -math.log(examples), math.log(max(examples - 1, 1) / examples / others))
 
 
@@ -125,7 +125,7 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
     from N(0, I) in Z dimensions: 'imq' is c / (c + r^2), 'rbf' exp(-r^2 / c), both averaged over seven multiples of c
     from a tenth to ten. It is no number of nats: at most 2, and about 0 where q(z) is p(z).
     """
-    require_choice("kernel", kernel, tuple(KERNELS))
+    require_choice("kernel", kernel, tuple(_KERNELS))
     scale = positive("scale", scale)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
@@ -133,7 +133,7 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
         for number, level in enumerate(terms.levels):
             prior = prior_draws(random.fold_in(key, number), level, gather)
             z, p, rows = flat(level.z), flat(prior), own_rows(level.z, gather)
-            value += discrepancy(z, gather(z), p, rows, averaged(KERNELS[kernel], 2 * z.shape[-1] * scale))
+            value += discrepancy(z, gather(z), p, rows, averaged(_KERNELS[kernel], 2 * z.shape[-1] * scale))
         return Loss(value, memory, {**parts_of_the_bound(terms), "mmd": value})
 
     return Objective(nothing, apply, frozenset({"continuous", "batch"}))
@@ -141,10 +141,10 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
 
 def averaged(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
     """The mean of a kernel of the squared distance over seven widths."""
-    return lambda squared: jnp.stack([kernel(squared, width * spread) for spread in SPREADS]).mean(0)
+    return lambda squared: jnp.stack([kernel(squared, width * spread) for spread in _SPREADS]).mean(0)
 
 
-KERNELS: dict[str, Callable[[Array, float], Array]] = {
+_KERNELS: dict[str, Callable[[Array, float], Array]] = {
     "imq": lambda squared, c: c / (c + squared),
     "rbf": lambda squared, c: jnp.exp(-squared / c),
 }
@@ -160,13 +160,13 @@ def discrepancy(z: Array, everyone: Array, prior: Array, rows: Array, kernel: Ca
     other = (rows[:, None] != jnp.arange(count)[None])[None]
 
     def mean_over_others(a: Array, b: Array) -> Array:
-        return jnp.where(other, kernel(squared_distances(a, b)), 0.0).sum(-1) / (count - 1)
+        return jnp.where(other, kernel(_squared_distances(a, b)), 0.0).sum(-1) / (count - 1)
 
-    across = kernel(squared_distances(z, prior)).mean(-1)
+    across = kernel(_squared_distances(z, prior)).mean(-1)
     return (mean_over_others(z, everyone) + mean_over_others(mine, prior) - 2 * across).mean(0)
 
 
-def squared_distances(a: Array, b: Array) -> Array:
+def _squared_distances(a: Array, b: Array) -> Array:
     """|a_i - b_j|^2, [S, A, D] and [S, B, D] -> [S, A, B], by differences: a product would round away small ones."""
     return jnp.square(a[:, :, None] - b[:, None]).sum(-1)
 
@@ -190,7 +190,7 @@ def dip_i(off_diagonal: float = 10.0, diagonal: float = 5.0) -> Objective:
 
     DIP-VAE-I (Kumar et al. 2017, arXiv 1711.00848, section 3), a term to be added; of the whole batch's means.
     """
-    return covariance_held(off_diagonal, diagonal, lambda q, covariance: covariance)
+    return _covariance_held(off_diagonal, diagonal, lambda q, covariance: covariance)
 
 
 def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
@@ -203,10 +203,10 @@ def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
         variances = jnp.square(q.scale()).reshape(q.mean().shape[1], -1).mean(0)
         return covariance + jnp.diag(variances)
 
-    return covariance_held(off_diagonal, diagonal, of_draws)
+    return _covariance_held(off_diagonal, diagonal, of_draws)
 
 
-def covariance_held(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
+def _covariance_held(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
     """The term that holds of(q, the covariance of q's means) at the identity; q [1, B of all devices, Z]."""
     off_diagonal, diagonal = finite("off_diagonal", off_diagonal, 0), finite("diagonal", diagonal, 0)
 

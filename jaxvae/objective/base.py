@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae._checks import MOST_FLOAT, fits, shown
+from jaxvae._checks import MOST_FLOAT, UsageError, fits, shown
 from jaxvae.terms import Terms
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
-OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
+_OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
 
 
 class Loss(NamedTuple):
@@ -59,7 +59,7 @@ def total(*objectives: Objective) -> Objective:
     """The sum of objectives, each with parameters, memory and key of its own; metrics of one name are numbered."""
     needs = frozenset().union(*(each.needs for each in objectives))
     if "gate" in needs and len(objectives) > 1:
-        raise ValueError(
+        raise UsageError(
             "iwae('dreg') and piwae change the gradient of everything that depends on z, so that no other term can be "
             "added to them; add it to iwae() or iwae('stl')."
         )
@@ -99,7 +99,7 @@ def side_by_side(metrics: list[dict[str, Array]]) -> dict[str, Array]:
     seen: collections.Counter[str] = collections.Counter()
     for name, value in (pair for each in metrics for pair in each.items()):
         seen[name] += 1
-        found[name if seen[name] == 1 or name in OF_THE_TERMS else f"{name}_{seen[name]}"] = value
+        found[name if seen[name] == 1 or name in _OF_THE_TERMS else f"{name}_{seen[name]}"] = value
     return found
 
 
@@ -115,7 +115,7 @@ def parts_of_the_bound(terms: Terms) -> dict[str, Array]:
 def require_asked(present: bool, need: str) -> None:
     """ValueError where the terms lack what the objective needs of the model: it was not asked."""
     if not present:
-        raise ValueError(
+        raise UsageError(
             f"these terms were made without {need!r}, which the objective needs; a train step asks a model for it that "
             "has a field `asked`, as jaxvae.model.VAE: model.clone(asked=objective.needs)."
         )
@@ -143,13 +143,13 @@ def require_weight(name: str, weight: Any) -> None:
     if isinstance(weight, Array):
         return
     if not fits(weight, float):
-        raise ValueError(f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {shown(weight)}.")
+        raise UsageError(f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {shown(weight)}.")
     if not 0 <= weight <= MOST_FLOAT:
         why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
-        raise ValueError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
+        raise UsageError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
 
 
 def require_choice(name: str, choice: Any, known: tuple[str, ...]) -> None:
     """ValueError unless the choice is one of those."""
     if choice not in known:
-        raise ValueError(f"{name}={shown(choice)}: expected one of {', '.join(map(repr, known))}.")
+        raise UsageError(f"{name}={shown(choice)}: expected one of {', '.join(map(repr, known))}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import finite, positive
+from jaxvae._checks import UsageError, finite, positive
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.objective.base import (
     Loss,
@@ -20,8 +20,8 @@ from jaxvae.objective.base import (
 )
 from jaxvae.terms import Terms
 
-STEEPEST = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
-MEMORY = 0.95  # of geco's running mean of the constraint, a step
+_STEEPEST = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
+_MEMORY = 0.95  # of geco's running mean of the constraint, a step
 
 
 def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Objective:
@@ -43,8 +43,8 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
         metrics = {**parts_of_the_bound(terms), "beta": weight}
         if free:
-            groups = rates_by_level(terms) if per == "level" else rates_by_dimension(terms)
-            rate, metrics["free"] = not_below(free, groups, gather)
+            groups = _rates_by_level(terms) if per == "level" else _rates_by_dimension(terms)
+            rate, metrics["free"] = _not_below(free, groups, gather)
         return Loss(distortion + weight * rate, memory, metrics)
 
     needs = (
@@ -53,19 +53,19 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
     return Objective(nothing, apply, frozenset(needs))
 
 
-def rates_by_level(terms: Terms) -> Array:
+def _rates_by_level(terms: Terms) -> Array:
     """The KL of each level, [B, levels], nats."""
     batch = terms.log_px.shape[1]
     return jnp.stack([jnp.broadcast_to(level.kl.mean(0), (batch,)) for level in terms.levels], axis=-1)
 
 
-def rates_by_dimension(terms: Terms) -> Array:
+def _rates_by_dimension(terms: Terms) -> Array:
     """The KL of each latent dimension, [B, Z] with levels side by side, nats; ValueError where it does not part so."""
     batch, found = terms.log_px.shape[1], []
     for level in terms.levels:
         if not has_kl_each(level.q, level.p):
             names = type(level.q).__name__, type(level.p).__name__
-            raise ValueError(
+            raise UsageError(
                 f"per='dimension': KL({names[0]} || {names[1]}) is no sum over dimensions; choose per='level', or "
                 "model.posterior='diagonal' with model.prior='standard'."
             )
@@ -74,7 +74,7 @@ def rates_by_dimension(terms: Terms) -> Array:
     return jnp.concatenate(found, axis=-1)
 
 
-def not_below(free: float, rates: Array, gather) -> tuple[Array, Array]:
+def _not_below(free: float, rates: Array, gather) -> tuple[Array, Array]:
     """(each example's rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups held free).
 
     A group whose mean lies below counts `free` nats and has no gradient.
@@ -136,9 +136,9 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
         mean = memory["constraint"] / jnp.maximum(memory["weight"], 1e-6)
         log_multiplier = memory["log_multiplier"] + speed * jnp.clip(mean, -1, 1)
         return {
-            "log_multiplier": jnp.clip(log_multiplier, -STEEPEST, STEEPEST),
-            "constraint": MEMORY * memory["constraint"] + (1 - MEMORY) * lax.stop_gradient(excess.mean()),
-            "weight": MEMORY * memory["weight"] + (1 - MEMORY),
+            "log_multiplier": jnp.clip(log_multiplier, -_STEEPEST, _STEEPEST),
+            "constraint": _MEMORY * memory["constraint"] + (1 - _MEMORY) * lax.stop_gradient(excess.mean()),
+            "weight": _MEMORY * memory["weight"] + (1 - _MEMORY),
         }
 
     return Objective(init, apply, frozenset({"samples"}))

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import finite, whole
+from jaxvae._checks import UsageError, finite, whole
 from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound, require_choice
 from jaxvae.terms import Level, Terms, steer
 
-LEAST_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
-NEAR_ONE = 0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
+_LEAST_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
+_NEAR_ONE = 0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
 
 
 def iwae(gradient: str = "plain") -> Objective:
@@ -32,9 +32,9 @@ def iwae(gradient: str = "plain") -> Objective:
 
     def value(terms: Terms) -> Array:
         if gradient == "plain":
-            return -log_mean(terms.log_weight)
-        log_w = log_weight_of_path(terms, f"iwae({gradient!r})")
-        bound = log_mean(log_w)
+            return -_log_mean(terms.log_weight)
+        log_w = _log_weight_of_path(terms, f"iwae({gradient!r})")
+        bound = _log_mean(log_w)
         return -bound if gradient == "stl" else steer(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
 
     asked = {"plain": (), "stl": ("path", "density"), "dreg": ("path", "density", "gate")}[gradient]
@@ -47,8 +47,8 @@ def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     MIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6): tighter bounds give the encoder a noisier gradient,
     which averaging makes up for. groups=1 is iwae, groups=K the elbo with K draws.
     """
-    require_groups("miwae", groups, samples)
-    return weighted("miwae", lambda terms: -grouped(terms.log_weight, groups).mean(0))
+    _require_groups("miwae", groups, samples)
+    return weighted("miwae", lambda terms: -_grouped(terms.log_weight, groups).mean(0))
 
 
 def ciwae(share: float = 0.5) -> Objective:
@@ -57,11 +57,11 @@ def ciwae(share: float = 0.5) -> Objective:
     CIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6).
     """
     if not 0 <= finite("share", share) <= 1:
-        raise ValueError(f"share={share!r}: expected a number from 0 (iwae) to 1 (elbo).")
+        raise UsageError(f"share={share!r}: expected a number from 0 (iwae) to 1 (elbo).")
 
     def value(terms: Terms) -> Array:
         log_w = terms.log_weight
-        return -share * log_w.mean(0) - (1 - share) * log_mean(log_w)
+        return -share * log_w.mean(0) - (1 - share) * _log_mean(log_w)
 
     return weighted("ciwae", value)
 
@@ -72,20 +72,20 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     PIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6). The value is iwae's. A prior made of the encoder,
     as 'vamp', counts as prior.
     """
-    require_groups("piwae", groups, samples)
+    _require_groups("piwae", groups, samples)
 
     def value(terms: Terms) -> Array:
         log_w = lax.stop_gradient(terms.log_weight)
-        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), LEAST_WEIGHT)
+        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), _LEAST_WEIGHT)
         in_groups = log_w.reshape(groups, -1, log_w.shape[1])
         of_encoder = (jax.nn.softmax(in_groups, axis=1) / groups).reshape(log_w.shape)
-        (level,) = one_level(terms, "piwae")
+        (level,) = _one_level(terms, "piwae")
         # through z, all is weighted as the decoder wants it, and the gate turns that into what the encoder wants;
         # q's own parameters, at fixed z, are the encoder's alone
-        through_z = of_decoder * log_weight_of_path(terms, "piwae")
+        through_z = of_decoder * _log_weight_of_path(terms, "piwae")
         of_q = of_encoder * level.q.log_prob(lax.stop_gradient(level.z))
         surrogate = (of_q - through_z).sum(0) + steer(level, of_encoder / of_decoder)
-        return surrogate - lax.stop_gradient(surrogate) - log_mean(log_w)
+        return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
     return weighted("piwae", value, "path", "density", "gate")
 
@@ -97,12 +97,12 @@ def renyi(alpha: float = 0.5) -> Objective:
     below the elbo, and below 0 it is no lower bound on log p(x) any more.
     """
     power = 1 - finite("alpha", alpha)
-    if 0 < abs(power) < NEAR_ONE:
-        raise ValueError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
+    if 0 < abs(power) < _NEAR_ONE:
+        raise UsageError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
 
     def value(terms: Terms) -> Array:
         log_w = terms.log_weight
-        return -log_mean(power * log_w) / power if power else -log_w.mean(0)
+        return -_log_mean(power * log_w) / power if power else -log_w.mean(0)
 
     return weighted("renyi", value)
 
@@ -117,23 +117,23 @@ def weighted(name: str, value: Callable[[Terms], Array], *asked: str) -> Objecti
     return Objective(nothing, apply, frozenset({"samples", "continuous", *asked}))
 
 
-def log_mean(log_w: Array) -> Array:
+def _log_mean(log_w: Array) -> Array:
     """log 1/K sum_s exp(log_w[s]), [K, B] -> [B]."""
     return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
 
 
-def grouped(log_w: Array, groups: int) -> Array:
+def _grouped(log_w: Array, groups: int) -> Array:
     """The importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
     if len(log_w) % groups:
-        raise ValueError(refusal("groups", groups, len(log_w)))
-    return jax.vmap(log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
+        raise UsageError(refusal("groups", groups, len(log_w)))
+    return jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
 
 
-def require_groups(name: str, groups: int, samples: int | None) -> None:
+def _require_groups(name: str, groups: int, samples: int | None) -> None:
     """ValueError unless `groups` is a whole number that divides the draws, where their number is known."""
     whole("groups", groups)
     if samples is not None and samples % groups:
-        raise ValueError(f"{name}: {refusal('groups', groups, samples)}")
+        raise UsageError(f"{name}: {refusal('groups', groups, samples)}")
 
 
 def refusal(name: str, groups: int, samples: int) -> str:
@@ -144,19 +144,19 @@ def refusal(name: str, groups: int, samples: int) -> str:
     )
 
 
-def log_weight_of_path(terms: Terms, name: str) -> Array:
+def _log_weight_of_path(terms: Terms, name: str) -> Array:
     """log w [K, B] whose derivative leaves out the score of q: q's parameters count through z alone."""
-    (level,) = one_level(terms, name)
+    (level,) = _one_level(terms, name)
     return terms.log_px + level.log_p - lax.stop_gradient(level.q).log_prob(level.z)
 
 
-def one_level(terms: Terms, name: str) -> tuple[Level]:
+def _one_level(terms: Terms, name: str) -> tuple[Level]:
     """The one level of the terms; ValueError for a hierarchy.
 
     There q of a level depends on the z above it, and holding its parameters fixed would cut that path as well.
     """
     if len(terms.levels) != 1:
-        raise ValueError(
+        raise UsageError(
             f"objective={name!r} is unbiased for one latent variable, this model has {len(terms.levels)}; "
             "choose objective='iwae()', or 'elbo'."
         )

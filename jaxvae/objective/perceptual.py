@@ -13,8 +13,8 @@ from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound
 from jaxvae.terms import Terms
 
 SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
-WINDOW, SPREAD = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
-STEADY_MEAN, STEADY_VARIANCE = 0.01**2, 0.03**2  # for values in [0, 1]
+_WINDOW, _SPREAD = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
+_STEADY_MEAN, _STEADY_VARIANCE = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
 def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
@@ -37,47 +37,47 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
 def similarity(x: Array, y: Array, scales: int = len(SHARES)) -> Array:
     """MS-SSIM of pictures [S, B, H, W, C], values in [0, 1], over channels and places: [S, B], at most 1."""
     size = min(x.shape[2:4])
-    count = max(1, sum(size >> scale >= WINDOW for scale in range(scales)))
+    count = max(1, sum(size >> scale >= _WINDOW for scale in range(scales)))
     shares = np.array(SHARES[:count]) / sum(SHARES[:count])
     product = jnp.ones((1, 1))
     for scale, share in enumerate(shares):
         luminance, structure = compared(x, y)
         alike = structure if scale < count - 1 else structure * luminance
         product = product * jnp.maximum(alike.mean(axis=(2, 3, 4)), 1e-6) ** share
-        x, y = halved(x), halved(y)
+        x, y = _halved(x), _halved(y)
     return product
 
 
 def compared(x: Array, y: Array) -> tuple[Array, Array]:
     """(luminance, contrast times structure) of two pictures, place by place (Wang et al. 2004, IEEE TIP 13(4))."""
-    mean_x, mean_y = blurred(x), blurred(y)
-    variance = blurred(x * x) - mean_x**2 + blurred(y * y) - mean_y**2
-    covariance = blurred(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + STEADY_MEAN) / (mean_x**2 + mean_y**2 + STEADY_MEAN)
-    return luminance, (2 * covariance + STEADY_VARIANCE) / (variance + STEADY_VARIANCE)
+    mean_x, mean_y = _blurred(x), _blurred(y)
+    variance = _blurred(x * x) - mean_x**2 + _blurred(y * y) - mean_y**2
+    covariance = _blurred(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _STEADY_MEAN) / (mean_x**2 + mean_y**2 + _STEADY_MEAN)
+    return luminance, (2 * covariance + _STEADY_VARIANCE) / (variance + _STEADY_VARIANCE)
 
 
-def blurred(x: Array) -> Array:
+def _blurred(x: Array) -> Array:
     """Means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
 
     As two products with band matrices: a CPU's convolutions crawl inside a compiled loop.
     """
-    rows, columns = window_matrix(x.shape[2]), window_matrix(x.shape[3])
+    rows, columns = _window_matrix(x.shape[2]), _window_matrix(x.shape[3])
     return jnp.einsum("sbhwc,hi,wj->sbijc", x, rows, columns, precision="highest")
 
 
 @functools.lru_cache
-def window_matrix(length: int) -> np.ndarray:
+def _window_matrix(length: int) -> np.ndarray:
     """[length, places] whose column j is the window around place j."""
-    side = min(WINDOW, length)
-    taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / SPREAD) ** 2)
+    side = min(_WINDOW, length)
+    taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / _SPREAD) ** 2)
     matrix = np.zeros((length, length - side + 1), np.float32)
     for place in range(length - side + 1):
         matrix[place : place + side, place] = taps / taps.sum()
     return matrix
 
 
-def halved(x: Array) -> Array:
+def _halved(x: Array) -> Array:
     """Means of 2 x 2 pixels, a last odd row or column left out; what has one pixel stays."""
     height, width = max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)
     if min(x.shape[2:4]) < 2:

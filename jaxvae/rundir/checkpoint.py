@@ -21,11 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.rundir.migrations import MIGRATIONS, VERSION
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import DamagedFile, read_json, sync_folder, write_json
 
-KEEP = 2  # the latest ones, and of those to go back to, besides the best
+_KEEP = 2  # the latest ones, and of those to go back to, besides the best
 SETTLE = 2.0  # seconds that what is left of a failed save may still write
 MANIFEST = "manifest.json"
 RESULTS = "results.json"  # beside the checkpoints, once one was evaluated
@@ -61,7 +62,7 @@ class Saver:
 
         self.wait()
         target = self.folder / str(step)
-        if multihost.told_by_first(sealed_or_cleared(target) if multihost.first() else 0):
+        if multihost.told_by_first(_sealed_or_cleared(target) if multihost.first() else 0):
             return
         response = ocp.save_async(target / "state", state)
         about: dict[str, Any] = {"version": VERSION, "step": step, "score": score, "regular": regular}
@@ -70,10 +71,10 @@ class Saver:
 
     def _seal(self, target: Path, about: dict[str, Any], state: Any, response: Any) -> None:
         try:
-            finish(target, state, response)
+            _finish(target, state, response)
             if multihost.first():
-                files = {name: fingerprint(target / name) for name in file_names(target)}
-                write_json(target / MANIFEST, about | soundness(state) | {"files": files})
+                files = {name: fingerprint(target / name) for name in _file_names(target)}
+                write_json(target / MANIFEST, about | _soundness(state) | {"files": files})
         except Exception:
             if multihost.first():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
@@ -87,7 +88,7 @@ class Saver:
         While steps are skipped, those that the run would go back to are not among the latest.
         """
         found, good = steps(self.folder), good_steps(self.folder)
-        keep = {*found[-KEEP:], *good[-KEEP:], best_of(self.folder, found), best_of(self.folder, good)}
+        keep = {*found[-_KEEP:], *good[-_KEEP:], _best_of(self.folder, found), _best_of(self.folder, good)}
         for path in self.folder.iterdir():
             if path.name.isdigit() and int(path.name) not in keep and int(path.name) <= newest:
                 remove(path)
@@ -108,7 +109,7 @@ class Saver:
             self.worker.shutdown()
 
 
-def finish(target: Path, state: Any, response: Any) -> None:
+def _finish(target: Path, state: Any, response: Any) -> None:
     """Waits for Orbax's save; once more where it timed out, as it does when the clock jumps ahead."""
     from orbax.checkpoint import v1 as ocp
 
@@ -122,7 +123,7 @@ def finish(target: Path, state: Any, response: Any) -> None:
         ocp.save(target / "state", state)
 
 
-def sealed_or_cleared(target: Path) -> bool:
+def _sealed_or_cleared(target: Path) -> bool:
     """Whether this checkpoint is there and intact; one that is not is removed, to be written again."""
     if not target.exists():
         return False
@@ -137,7 +138,7 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit())
 
 
-def unsealed(folder: Path) -> list[int]:
+def _unsealed(folder: Path) -> list[int]:
     """The steps of the folders without a manifest, ascending: what was killed while it was saved, at most one."""
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit() and not (path / MANIFEST).exists())
 
@@ -148,13 +149,13 @@ def holds_some(folder: Path) -> bool:
     The first one may have been killed while it was saved; of two without a manifest, or of one that was evaluated, the
     manifests were lost.
     """
-    lost = len(unsealed(folder)) > 1 or (bool(unsealed(folder)) and (folder.parent / RESULTS).exists())
+    lost = len(_unsealed(folder)) > 1 or (bool(_unsealed(folder)) and (folder.parent / RESULTS).exists())
     return bool(steps(folder)) or lost
 
 
 def good_steps(folder: Path) -> list[int]:
     """The steps of the checkpoints that a run may go back to, ascending: what they hold is finite and was applied."""
-    manifests = {step: read_manifest(folder / str(step)) for step in steps(folder)}
+    manifests = {step: _read_manifest(folder / str(step)) for step in steps(folder)}
     # version 1 said nothing of it
     good = {"streak": 0, "finite": True, "regular": True}
     return [
@@ -164,7 +165,7 @@ def good_steps(folder: Path) -> list[int]:
     ]
 
 
-def soundness(state: Any) -> dict[str, Any]:
+def _soundness(state: Any) -> dict[str, Any]:
     """What a manifest says of the numbers in a state: of a streak of skipped steps, and whether they are finite."""
     if not hasattr(state, "guard"):
         return {}
@@ -201,12 +202,12 @@ def remove_after(folder: Path, step: int) -> None:
 
 def best_step(folder: Path) -> int | None:
     """The step of the checkpoint with the largest validation score, the earliest of equals; None without any."""
-    return best_of(folder, steps(folder))
+    return _best_of(folder, steps(folder))
 
 
-def best_of(folder: Path, found: list[int]) -> int | None:
+def _best_of(folder: Path, found: list[int]) -> int | None:
     """The best of these steps' checkpoints, as `best_step`."""
-    scored = [(step, validation_score(read_manifest(folder / str(step)))) for step in found]
+    scored = [(step, _validation_score(_read_manifest(folder / str(step)))) for step in found]
     known = [(score, -step) for step, score in scored if score is not None and math.isfinite(score)]
     return -max(known)[1] if known else None
 
@@ -220,33 +221,33 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
     """
     found = steps(folder)
     order = [prefer] * (prefer in found) + [step for step in reversed(found) if step != prefer]
-    warn_of_unfinished(folder)
+    _warn_of_unfinished(folder)
     if prefer is not None:
-        warn_of_unscored(folder)
+        _warn_of_unscored(folder)
     for step in order:
         reason = damage(folder / str(step))
         if reason is None:
             return read_state(folder / str(step) / "state", abstract)
         log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
     if holds_some(folder):
-        raise ValueError(
-            f"All {len(found) or len(unsealed(folder))} checkpoints in {folder} are damaged; nothing was overwritten. "
+        raise UsageError(
+            f"All {len(found) or len(_unsealed(folder))} checkpoints in {folder} are damaged; nothing was overwritten. "
             "Restore one of them from a copy, or start again in another --workdir."
         )
     return None
 
 
-def warn_of_unfinished(folder: Path) -> None:
+def _warn_of_unfinished(folder: Path) -> None:
     """Names what is newer than the latest checkpoint and is none: it was killed while saved, or lost its manifest."""
-    for step in unsealed(folder):
+    for step in _unsealed(folder):
         if step > max(steps(folder), default=-1):
             log.warning("checkpoint %s was not finished: it has no %s.", folder / str(step), MANIFEST)
 
 
-def warn_of_unscored(folder: Path) -> None:
+def _warn_of_unscored(folder: Path) -> None:
     """Names the checkpoints whose score cannot be read: one of them may have been the best."""
     for step in steps(folder):
-        if not read_manifest(folder / str(step)):
+        if not _read_manifest(folder / str(step)):
             log.warning("checkpoint %s may have been the best: its %s is damaged.", folder / str(step), MANIFEST)
 
 
@@ -257,7 +258,7 @@ def read_state(path: Path, abstract: Any) -> Any:
     """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
-    migration = MIGRATIONS.get(read_manifest(path.parent).get("version", VERSION))
+    migration = MIGRATIONS.get(_read_manifest(path.parent).get("version", VERSION))
     if migration is None:
         return loaded(path, placed)
     state = migration.renewed(loaded(path, migration.saved(placed)))
@@ -273,7 +274,7 @@ def loaded(path: Path, placed: Any) -> Any:
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(
+        raise UsageError(
             f"{path} does not hold the state of this config ({type(error).__name__}: {str(error).strip()[:300]}). "
             "Was its config.json, or a file with parts of your own, changed since? Restore that, or train anew in "
             "another --workdir."
@@ -282,16 +283,16 @@ def loaded(path: Path, placed: Any) -> Any:
 
 def kept_config(folder: Path) -> dict[str, Any]:
     """The content of config.json as the newest checkpoint with a readable manifest keeps it; {} where none does."""
-    kept = (read_manifest(folder / str(step)).get("config") for step in reversed(steps(folder)))
+    kept = (_read_manifest(folder / str(step)).get("config") for step in reversed(steps(folder)))
     return next((config for config in kept if config), {})
 
 
 def lines_of(folder: Path, step: int) -> dict[str, Any] | None:
     """The fingerprint that metrics.jsonl had when this step was saved; None where it is not known."""
-    return read_manifest(folder / str(step)).get("lines")
+    return _read_manifest(folder / str(step)).get("lines")
 
 
-def validation_score(manifest: dict[str, Any]) -> float | None:
+def _validation_score(manifest: dict[str, Any]) -> float | None:
     """The score that a manifest holds, None without a validation; 0.1 knew the elbo alone, and called it so."""
     return manifest.get("score", manifest.get("elbo"))
 
@@ -314,7 +315,7 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the checkpoint in this folder; {} where it is not there, or damaged."""
     try:
         return read_json(path / MANIFEST)
@@ -322,7 +323,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         return {}
 
 
-def file_names(path: Path) -> list[str]:
+def _file_names(path: Path) -> list[str]:
     """All files below the folder but the manifest, relative to it."""
     return sorted(str(f.relative_to(path)) for f in path.rglob("*") if f.is_file() and f.name != MANIFEST)
 

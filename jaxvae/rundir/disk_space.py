@@ -9,11 +9,12 @@ from pathlib import Path
 
 import jax
 
+from jaxvae._checks import UsageError
 from jaxvae.rundir import checkpoint
 from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime.files import full
 
-ROOM = 1_000_000  # bytes that a run's logs take at least
+_ROOM = 1_000_000  # bytes that a run's logs take at least
 
 
 @contextlib.contextmanager
@@ -34,9 +35,9 @@ def in_words(workdir: Path) -> Iterator[None]:
 
 def require_room(folder: Path, state: object) -> None:
     """Raises ValueError, before any step is taken, where a checkpoint of this state would not fit onto the disk."""
-    needed = ROOM + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    needed = _ROOM + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     if needed > free(folder):
-        raise ValueError(
+        raise UsageError(
             f"a checkpoint takes {needed / 1e6:,.1f} MB, but the disk of {folder} has {free(folder) / 1e6:,.1f} MB "
             "free. Make room, or name a run directory on a larger disk with --workdir."
         )

@@ -22,7 +22,7 @@ from jaxvae.runtime.files import write_whole
 
 EVENTS = "events.jsonl"
 ROLLBACK = "rollback"
-WHAT = {
+_WHAT = {
     "skipped": "steps skipped so far, whose loss or gradient was not finite",
     "spikes": "losses so far that stood out above the usual",
 }
@@ -89,7 +89,7 @@ class Incidents:
 
     def look(self, step: int, numbers: dict[str, float]) -> None:
         """Looks at the line of this step."""
-        for name, what in WHAT.items():
+        for name, what in _WHAT.items():
             before, now = int(self.before.get(name, 0)), int(numbers[name])
             if now > before:
                 append(self.workdir, name, step, count=now - before, total=now)

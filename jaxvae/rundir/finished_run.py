@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import fits, shown
+from jaxvae._checks import UsageError, fits, shown
 from jaxvae.config import schema as configs
 from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.rundir.metrics_log import METRICS, TIMING
@@ -17,8 +17,8 @@ from jaxvae.rundir.run import CONFIG, Run, load
 from jaxvae.runtime.environment import ENVIRONMENT
 from jaxvae.runtime.files import DamagedFile, read_json
 
-NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity")
-AGAIN = "Restore it, or train the run again."
+_NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity")
+_AGAIN = "Restore it, or train the run again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,21 +42,21 @@ def read(workdir: Path) -> Finished:
     """The run of this directory; ValueError says why it is none that can be shown. No code of it runs."""
     name = workdir.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise ValueError(
+        raise UsageError(
             f"{workdir}: a page's files have its runs' names; rename it with letters, digits and - _ . only."
         )
     if not (workdir / CONFIG).exists():
-        raise ValueError(f"{workdir} is no run directory: it has no {CONFIG}. Name what `jaxvae train` made.")
+        raise UsageError(f"{workdir} is no run directory: it has no {CONFIG}. Name what `jaxvae train` made.")
     configs.load(workdir / CONFIG)  # `load` would make do with the copy in the checkpoints
     run, results = load(workdir), content(workdir / RESULTS)
-    require_last_step(run, results, workdir)
+    _require_last_step(run, results, workdir)
     parameters, protocol = results.get("parameters", 0), results.get("protocol", {})
     if not fits(parameters, int) or not isinstance(protocol, dict) or not all(fits(t, str) for t in protocol.values()):
-        raise ValueError(f"{workdir / RESULTS} is damaged: expected its parameters and its protocol. {AGAIN}")
+        raise UsageError(f"{workdir / RESULTS} is damaged: expected its parameters and its protocol. {_AGAIN}")
     return Finished(
-        *(name, run, test_numbers(results, workdir / RESULTS), parameters, protocol, content(workdir / ENVIRONMENT)),
-        seconds=seconds_of(workdir, run.step),
-        skipped=skipped_of(workdir),
+        *(name, run, _test_numbers(results, workdir / RESULTS), parameters, protocol, content(workdir / ENVIRONMENT)),
+        seconds=_seconds_of(workdir, run.step),
+        skipped=_skipped_of(workdir),
     )
 
 
@@ -65,69 +65,71 @@ def content(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except FileNotFoundError:
-        raise ValueError(
+        raise UsageError(
             f"{path.parent} is not finished: it has no {path.name}. Go on with it by the command that trained it."
         ) from None
     except DamagedFile as reason:
-        raise ValueError(f"{path} is damaged ({reason}). {AGAIN}") from reason
+        raise UsageError(f"{path} is damaged ({reason}). {_AGAIN}") from reason
 
 
-def require_last_step(run: Run, results: dict[str, Any], workdir: Path) -> None:
+def _require_last_step(run: Run, results: dict[str, Any], workdir: Path) -> None:
     """ValueError unless the numbers are of the weights that are there, and those of the training's end."""
     if results.get("step") != run.step:
-        raise ValueError(
+        raise UsageError(
             f"{workdir}: its numbers are of step {shown(results.get('step'))}, its last intact weights of step "
             f"{run.step:,}. Go on with it by the command that trained it."
         )
     steps = run.config.train.steps
     if run.step != steps and run.config.train.patience is None:
-        raise ValueError(
+        raise UsageError(
             f"{workdir} is not finished: it has taken {run.step:,} of {steps:,} steps. Train it to its end."
         )
 
 
-def test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+def _test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """The numbers of the test split that a page shows."""
     test = results.get("test")
     if not isinstance(test, dict) or "distortion" not in test:
-        raise ValueError(f"{path} has no numbers of the test split. Run: jaxvae evaluate {path.parent} --splits test")
-    found = {name: test[name] for name in NUMBERS if name in test}
+        raise UsageError(f"{path} has no numbers of the test split. Run: jaxvae evaluate {path.parent} --splits test")
+    found = {name: test[name] for name in _NUMBERS if name in test}
     for name, number in found.items():
         fields = number if isinstance(number, dict) else {}
         whole = all(fits(fields.get(field), int | None) for field in ("samples", "of"))
         if not whole or not fits(fields.get("value"), float) or not fits(fields.get("stderr"), float | None):
-            raise ValueError(f"{path} is damaged: test.{name}={shown(number)}: expected a value and its error. {AGAIN}")
+            raise UsageError(
+                f"{path} is damaged: test.{name}={shown(number)}: expected a value and its error. {_AGAIN}"
+            )
     return found
 
 
-def seconds_of(workdir: Path, step: int) -> float:
+def _seconds_of(workdir: Path, step: int) -> float:
     """Seconds that the steps took, the compiling of the first among them, by timing.jsonl; 0 without steps.
 
     Validations, checkpoints and the scoring at the end are not counted, nor what was done in vain before a kill.
     """
     if step == 0:
         return 0.0
-    timed = list(lines_of(workdir / TIMING))
+    timed = list(_lines_of(workdir / TIMING))
     if not timed or timed[-1]["step"] < step or not all(fits(line.get("seconds"), float) for line in timed):
-        raise ValueError(f"{workdir / TIMING} is damaged: expected the seconds of all {step:,} steps. {AGAIN}")
+        raise UsageError(f"{workdir / TIMING} is damaged: expected the seconds of all {step:,} steps. {_AGAIN}")
     return float(sum(line["seconds"] for line in timed))
 
 
-def skipped_of(workdir: Path) -> int:
+def _skipped_of(workdir: Path) -> int:
     """How many steps were skipped, because a loss or gradient was not finite."""
-    counts = [line.get("skipped", 0) for line in lines_of(workdir / METRICS) if line.get("split") == "train"]
+    counts = [line.get("skipped", 0) for line in _lines_of(workdir / METRICS) if line.get("split") == "train"]
     if not all(fits(count, float) for count in counts):
-        raise ValueError(f"{workdir / METRICS} is damaged: expected numbers of skipped steps. {AGAIN}")
+        raise UsageError(f"{workdir / METRICS} is damaged: expected numbers of skipped steps. {_AGAIN}")
     return int(max(counts, default=0))
 
 
-def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+def _lines_of(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of one of the run's logs."""
     for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
         try:
             line = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is damaged: line {number} is no JSON ({error}). {AGAIN}") from error
+            raise UsageError(f"{path} is damaged: line {number} is no JSON ({error}). {_AGAIN}") from error
         if not isinstance(line, dict) or not fits(line.get("step"), int):
-            raise ValueError(f"{path} is damaged: line {number} is of no step. {AGAIN}")
+            raise UsageError(f"{path} is damaged: line {number} is of no step. {_AGAIN}")
         yield line

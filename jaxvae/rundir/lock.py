@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from jaxvae._checks import UsageError
 from jaxvae.runtime import files, multihost
 from jaxvae.runtime.signals import farewells
 
@@ -31,18 +32,18 @@ def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             taken = None
             try:
-                taken = held.enter_context(locked(workdir, say))
+                taken = held.enter_context(_locked(workdir, say))
             finally:
                 multihost.told_by_first(int(taken is not None))
             yield
     elif multihost.told_by_first(0):
         yield
     else:
-        raise ValueError(f"the first process cannot use {workdir}: see its message.")
+        raise UsageError(f"the first process cannot use {workdir}: see its message.")
 
 
 @contextlib.contextmanager
-def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
+def _locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """`alone_in`, of one process; gives the lock's file."""
     path, made = workdir / LOCK, [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     file = taken(workdir)
@@ -67,7 +68,7 @@ def locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
 
 def taken(workdir: Path) -> IO[str]:
     """The lock file, opened and held."""
-    require_name(workdir)
+    _require_name(workdir)
     path = workdir / LOCK
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -80,18 +81,18 @@ def taken(workdir: Path) -> IO[str]:
             file.close()  # its owner gave it back between our opening it and holding it
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ValueError(
+        raise UsageError(
             f"cannot write into {workdir} ({reason}); a run directory is needed that can be written to. "
             "Name another one with --workdir, or mend its permissions."
         ) from error
 
 
-def require_name(workdir: Path) -> None:
+def _require_name(workdir: Path) -> None:
     """ValueError where the name has letters that this process's locale cannot spell, at which libraries fail later."""
     try:
         str(workdir.absolute()).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise UsageError(
             f"the run directory {str(workdir)!a} has letters that this locale cannot spell "
             f"({sys.getfilesystemencoding()}). Set PYTHONUTF8=1, or name another folder."
         ) from error
@@ -102,7 +103,7 @@ def hold(file: IO[str], workdir: Path) -> None:
     if files.held(file.fileno()) is False:
         by = named(file.read())
         file.close()
-        raise ValueError(
+        raise UsageError(
             f"{workdir} is in use by {by}. Wait until it has ended, or stop it; or name another run directory."
         )
 

@@ -27,12 +27,12 @@ class Logbook:
     """
 
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
-        look_for_damage(workdir / METRICS, lines)
+        _look_for_damage(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             cut_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
-        self.events = Events(workdir / EVENTS, step)
+        self.events = _Events(workdir / EVENTS, step)
         content = (workdir / METRICS).read_bytes()
         self.size, self.digest = len(content), hashlib.sha256(content)
 
@@ -68,7 +68,7 @@ class Logbook:
                 closing.callback(file.close)
 
 
-class Events:
+class _Events:
     """A file of TensorBoard events; what earlier ones hold after `step` is hidden.
 
     Written in the caller's thread: tensorboardX's SummaryWriter has one of its own, which dies of a full disk and is
@@ -119,7 +119,7 @@ def line(values: dict[str, Any]) -> str:
     return json.dumps(finite) + "\n"
 
 
-def look_for_damage(path: Path, lines: dict[str, Any] | None) -> None:
+def _look_for_damage(path: Path, lines: dict[str, Any] | None) -> None:
     """Warns where the file does not begin with the lines that were saved, and keeps it as it is beside what goes on."""
     if not lines:
         return

@@ -13,19 +13,19 @@ from jaxvae.step import Guard, State
 VERSION = 2  # of the manifests written now
 
 
-class Migration(NamedTuple):
+class _Migration(NamedTuple):
     saved: Callable[[State], Any]
     renewed: Callable[[Any], State]
 
 
-def guard_of_three(state: State) -> State:
+def _guard_of_three(state: State) -> State:
     """The guard knew no losses: it had the steps skipped, the streak and the scale alone."""
     return state.replace(guard={name: getattr(state.guard, name) for name in ("skipped", "streak", "scale")})
 
 
-def guard_of_seven(state: Any) -> State:
+def _guard_of_seven(state: Any) -> State:
     """What is usual for the losses is learned from here on."""
     return state.replace(guard=Guard(**state.guard))
 
 
-MIGRATIONS = {1: Migration(guard_of_three, guard_of_seven)}
+MIGRATIONS = {1: _Migration(_guard_of_three, _guard_of_seven)}

@@ -15,6 +15,7 @@ from jax import Array, random
 from jax.typing import ArrayLike
 
 from jaxvae import _checks_arrays, latent
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.config.build import Parts, build
@@ -45,8 +46,8 @@ class Run:
         self.conditional = size is not None
         blank = None if size is None else jnp.zeros((1, size))
         self.latent_shape = latent.latent_shape(model, variables, blank)
-        self._prepare = jax.jit(partial(prepare_images, parts.prepare))
-        self._corrupt = jax.jit(partial(corrupt_images, parts.corrupted)) if parts.corrupted else None
+        self._prepare = jax.jit(partial(_prepare_images, parts.prepare))
+        self._corrupt = jax.jit(partial(_corrupt_images, parts.corrupted)) if parts.corrupted else None
         self._encode = jax.jit(partial(latent.encode, model))
         self._decode = jax.jit(partial(latent.decode, model))
         self._sample = jax.jit(partial(latent.sample, model), static_argnums=2)
@@ -65,7 +66,7 @@ class Run:
         """
         images = _checks_arrays.array(images, "images", "uint8 images [B, *X]")
         if images.dtype != np.uint8:
-            raise ValueError(
+            raise UsageError(
                 f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
@@ -77,7 +78,7 @@ class Run:
         ValueError where the model was trained on clean inputs, with data.corrupt='none'.
         """
         if self._corrupt is None:
-            raise ValueError(
+            raise UsageError(
                 "this model was trained on clean inputs (data.corrupt='none'), so there is no corruption to draw. "
                 "Train one with data.corrupt='mask(0.5)', or change x yourself."
             )
@@ -102,7 +103,7 @@ class Run:
         z = jnp.asarray(z)
         if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
-            raise ValueError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
+            raise UsageError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
         return self._decode(self.variables, z, self.condition(condition, len(z)))
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
@@ -138,7 +139,7 @@ class Run:
         self._check_shape(given.shape, "x")
         count = len(given)
         if which.ndim == given.ndim and len(which) != count:
-            raise ValueError(f"known is for {len(which)} examples and x holds {count}; expected as many, or one [*X].")
+            raise UsageError(f"known is for {len(which)} examples and x holds {count}; expected as many, or one [*X].")
         if not isinstance(given, jax.core.Tracer) and not isinstance(which, jax.core.Tracer):
             blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
             given = np.where(which, given, blank)
@@ -153,7 +154,7 @@ class Run:
         given = _checks_arrays.array(x, "x", "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if given.dtype == np.uint8:
-            raise ValueError(
+            raise UsageError(
                 "x holds uint8 images; expected them prepared, noise and all: pass them through prepare first."
             )
         _checks_arrays.finite(given, "x")
@@ -216,13 +217,13 @@ class Run:
         given = _checks_arrays.array(known, "known", "truth values [*X] or [B, *X]")
         if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
             expected = ", ".join(map(str, self.shape))
-            raise ValueError(
+            raise UsageError(
                 f"known is {given.dtype} shaped {list(given.shape)}; expected truth values [{expected}] or "
                 f"[B, {expected}]: True where x is known."
             )
         whole = isinstance(given, jax.core.Tracer) or bool((given == given[..., :1]).all())
         if getattr(self.model.likelihood, "couples", False) and not whole:
-            raise ValueError(
+            raise UsageError(
                 "known tells the channels of a pixel apart, which this likelihood couples; hide whole pixels."
             )
         return given
@@ -231,32 +232,32 @@ class Run:
         expected = f"whole numbers [{count}] from 0 on, one for each image"
         given = np.arange(count) if index is None else _checks_arrays.array(index, "index", expected)
         if given.shape != (count,) or not jnp.issubdtype(given.dtype, np.integer):
-            raise ValueError(f"index is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+            raise UsageError(f"index is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
         if (
             not isinstance(given, jax.core.Tracer)
             and not 0 <= int(given.min()) <= int(given.max()) <= _checks_arrays.MOST
         ):
-            raise ValueError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
+            raise UsageError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
         return given
 
     def _check_shape(self, shape: tuple[int, ...], name: str) -> None:
         if len(shape) != 1 + len(self.shape) or tuple(shape[1:]) != self.shape or shape[0] < 1:
             expected = ", ".join(map(str, self.shape))
             hint = f" One image is {name}[None]." if tuple(shape) == self.shape else ""
-            raise ValueError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
+            raise UsageError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
 
     def condition(self, condition: ArrayLike | None, count: int) -> Array | None:
         """What the model is conditioned on, [B, C], of what the data's labels are; ValueError where it does not fit."""
         kind, size = self.config.model.condition, self.parts.condition_size
         if kind == "none":
             if condition is not None:
-                raise ValueError("this model has no condition (model.condition='none'); leave condition out.")
+                raise UsageError("this model has no condition (model.condition='none'); leave condition out.")
             return None
         expected = f"the classes, whole numbers in [0, {size}) shaped [{count}]"
         if kind == "vector":
             expected = f"vectors shaped [{count}, {size}]"
         if condition is None:
-            raise ValueError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
+            raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
         given = _checks_arrays.array(condition, "condition", expected)
         fits = (
             given.shape == (count, size)
@@ -266,17 +267,17 @@ class Run:
             and (isinstance(given, jax.core.Tracer) or bool(((given >= 0) & (given < size)).all()))
         )
         if not fits:
-            raise ValueError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+            raise UsageError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
         _checks_arrays.finite(given, "condition")
         return self.parts.prepare.conditions(given)
 
 
-def prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
+def _prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
     """x of uint8 images [B, *X], one key split over them."""
     return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
 
 
-def corrupt_images(corrupted, key: Array, x: Array) -> Array:
+def _corrupt_images(corrupted, key: Array, x: Array) -> Array:
     """x [B, *X] corrupted, one key split over the examples."""
     return corrupted.corruption(random.split(key, len(x)), x)
 
@@ -290,25 +291,25 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     config, data = stored_config(folder)
     if configs.several(config):
         found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
-        raise ValueError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
+        raise UsageError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
     parts = build(
         config,
         tuple(data["shape"]),
         condition=data.get("condition_size"),
-        examples=training_examples(data),
+        examples=_training_examples(data),
         trust=trust,
     )
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
-        raise ValueError(
+        raise UsageError(
             f"{folder} has no checkpoint: it was stopped before its first, or they were removed since. "
             "Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
 
 
-def training_examples(data: dict[str, Any]) -> int | None:
+def _training_examples(data: dict[str, Any]) -> int | None:
     """How many images the run was trained on, by what config.json holds of the data; None where it does not say."""
     images = data.get("images")
     found = images.get("train") if isinstance(images, dict) else None
@@ -322,7 +323,7 @@ def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:
         return configs.load(path)
     except FileNotFoundError as error:
         if not kept:
-            raise ValueError(
+            raise UsageError(
                 f"{workdir} is no run directory: it has no {CONFIG}. "
                 "Train one: python train.py --config configs/digits.py"
             ) from error

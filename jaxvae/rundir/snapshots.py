@@ -7,17 +7,18 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.files.numpy_files import mapped
 from jaxvae.data.prepare import unit
 
-FRAMES, CODES = "samples", "codes"  # folders of the run directory
-LABELS = "labels.npy"  # of the images whose codes are kept
+_FRAMES, _CODES = "samples", "codes"  # folders of the run directory
+_LABELS = "labels.npy"  # of the images whose codes are kept
 
 
 def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
     """Keeps what the model dreams at this step, uint8 [N, H, W, C]: samples from the same z throughout training."""
     pixels = np.round(255 * np.nan_to_num(means)).astype(np.uint8)
-    _keep(workdir / FRAMES, _name(step), pixels)
+    _keep(workdir / _FRAMES, _name(step), pixels)
 
 
 def save_codes(workdir: Path, step: int, means: np.ndarray, labels: np.ndarray | None) -> None:
@@ -26,14 +27,14 @@ def save_codes(workdir: Path, step: int, means: np.ndarray, labels: np.ndarray |
     Half precision is finer than a dot of a picture.
     """
     with np.errstate(over="ignore"):  # beyond 65,504 it is infinite, and no picture shows it
-        _keep(workdir / CODES, _name(step), means.astype(np.float16))
-    if labels is not None and not (workdir / CODES / LABELS).exists():
-        _keep(workdir / CODES, LABELS, labels.astype(np.int32))
+        _keep(workdir / _CODES, _name(step), means.astype(np.float16))
+    if labels is not None and not (workdir / _CODES / _LABELS).exists():
+        _keep(workdir / _CODES, _LABELS, labels.astype(np.int32))
 
 
 def forget_frames(workdir: Path, step: int) -> None:
     """Removes what was kept after this step: a run that goes on from there dreams anew."""
-    for folder in (FRAMES, CODES):
+    for folder in (_FRAMES, _CODES):
         for path in (workdir / folder).glob("[0-9]*.npy"):
             if int(path.stem) > step:
                 path.unlink()
@@ -41,14 +42,14 @@ def forget_frames(workdir: Path, step: int) -> None:
 
 def read_frames(workdir: Path) -> dict[int, np.ndarray]:
     """{step: float [N, H, W, C] in [0, 1]}, ascending; ValueError names a file that holds no such frame."""
-    frames = _read(workdir / FRAMES, np.uint8, 4)
+    frames = _read(workdir / _FRAMES, np.uint8, 4)
     return {step: np.asarray(unit(jnp.asarray(frame))) for step, frame in frames.items()}
 
 
 def read_codes(workdir: Path) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
     """({step: float32 [N, Z]}, ascending; the classes int [N] or None); ValueError names a file that is no such one."""
-    codes = {step: kept.astype(np.float32) for step, kept in _read(workdir / CODES, np.float16, 2).items()}
-    path = workdir / CODES / LABELS
+    codes = {step: kept.astype(np.float32) for step, kept in _read(workdir / _CODES, np.float16, 2).items()}
+    path = workdir / _CODES / _LABELS
     if not codes or not path.exists():
         return codes, None
     count = len(next(iter(codes.values())))
@@ -80,7 +81,7 @@ def _checked(path: Path, dtype: type, fits) -> np.ndarray:
     try:
         array = mapped(path)
         if array.dtype != dtype or not fits(array):
-            raise ValueError(f"{array.dtype} {list(array.shape)}")
+            raise UsageError(f"{array.dtype} {list(array.shape)}")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} holds no frame of this training ({error}); remove it.") from error
+        raise UsageError(f"{path} holds no frame of this training ({error}); remove it.") from error
     return array

@@ -14,20 +14,20 @@ import jax
 
 from jaxvae.runtime.files import read_json, write_json
 
-VERSION = 1
+_VERSION = 1
 ENVIRONMENT = "environment.json"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 SHAPE = ("versions", "platform", "devices", "threads", "flags", "engine", "pipeline")  # on another one, other last bits
 
 
 def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:
     """Versions, commit, devices, threads, flags, engine, pipeline and seed."""
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "command": command,
         "jaxvae": installed("jaxvae"),
         "python": platform.python_version(),
-        "versions": {name: installed(name) for name in PACKAGES},
+        "versions": {name: installed(name) for name in _PACKAGES},
         "commit": commit(),
         "platform": jax.default_backend(),
         "devices": [f"{device.device_kind} {device.id}" for device in jax.devices()],

@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+from jaxvae._checks import UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def full(error: BaseException | None) -> int | None:
@@ -20,7 +22,7 @@ def full(error: BaseException | None) -> int | None:
     Libraries wrap it in errors of their own, those in C++ hand on its words alone.
     """
     while error is not None:
-        for number in FULL:
+        for number in _FULL:
             if (isinstance(error, OSError) and error.errno == number) or os.strerror(number) in str(error):
                 return number
         error = error.__cause__ or error.__context__
@@ -41,7 +43,7 @@ def held(descriptor: int) -> bool | None:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in WITHOUT_LOCKS:
+        if error.errno in _WITHOUT_LOCKS:
             return None
         raise
     return True
@@ -76,7 +78,7 @@ def sync_folder(folder: Path) -> None:
 DIGEST = "sha256"  # the key under which a file holds the digest of the rest of its content
 
 
-class DamagedFile(ValueError):
+class DamagedFile(UsageError):
     """A file that is not what was written: torn, zeroed, flipped, or edited by hand."""
 
 
@@ -85,8 +87,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
     NaN and the infinities, which JSON does not have, become null.
     """
-    content = without_nonfinite(content)
-    write_whole(path, json.dumps(content | {DIGEST: json_digest(content)}, indent=1, allow_nan=False).encode())
+    content = _without_nonfinite(content)
+    write_whole(path, json.dumps(content | {DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
 
 
 def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
@@ -101,21 +103,21 @@ def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedFile(f"it holds a {type(content).__name__}, not the fields that were written")
     expected = content.pop(DIGEST, None)
-    if (expected is not None or not bare) and expected != json_digest(content):
+    if (expected is not None or not bare) and expected != _json_digest(content):
         raise DamagedFile("its content is not what was written: a damaged disk, or an edit by hand")
     return content
 
 
-def json_digest(content: dict[str, Any]) -> str:
+def _json_digest(content: dict[str, Any]) -> str:
     """The sha256 of the content's values, in hex, however the file is laid out."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def without_nonfinite(content: Any) -> Any:
+def _without_nonfinite(content: Any) -> Any:
     """The content with null in place of numbers that JSON does not have: NaN and the infinities."""
     if isinstance(content, dict):
-        return {str(name): without_nonfinite(value) for name, value in content.items()}
+        return {str(name): _without_nonfinite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [without_nonfinite(value) for value in content]
+        return [_without_nonfinite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxvae._checks import UsageError
+
 HEARTBEAT = 30  # seconds of silence after which a process is taken for dead, and the others are ended
 
 
@@ -26,12 +28,12 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     found = launcher(os.environ)
     if coordinator is None and found is None:
         if (processes, process) != (None, None):
-            raise ValueError("--processes and --process come with --coordinator HOST:PORT, of the first process.")
+            raise UsageError("--processes and --process come with --coordinator HOST:PORT, of the first process.")
         return
     if coordinator is not None:
-        count, place = ranks(found, os.environ)
+        count, place = _ranks(found, os.environ)
         processes, process = (count if processes is None else processes), (place if process is None else process)
-        check_address(coordinator, processes, process)
+        _check_address(coordinator, processes, process)
     known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
     if coordinator is not None and found is None:
         known["cluster_detection_method"] = "deactivate"  # nothing to detect, and nobody to be asked over a network
@@ -43,7 +45,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         jax.distributed.initialize(coordinator, processes, process, **known)
     except (RuntimeError, ValueError) as error:
         where = f"at {coordinator}" if coordinator else f"as {found} says"
-        raise ValueError(
+        raise UsageError(
             f"the {processes or 'other'} processes did not find each other {where} ({error}). "
             "See that all were started, and that the first one's host and port can be reached from the others; "
             "where nothing names it, do so with --coordinator HOST:PORT."
@@ -71,7 +73,7 @@ def launcher(environment: Mapping[str, str]) -> str | None:
     return "Cloud TPU" if "MEGASCALE_COORDINATOR_ADDRESS" in environment else None
 
 
-def ranks(found: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
+def _ranks(found: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
     """(how many processes, which one this is) where the launcher's own variables say so."""
     names = {
         "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
@@ -80,13 +82,13 @@ def ranks(found: str | None, environment: Mapping[str, str]) -> tuple[int | None
     return (int(environment[names[0]]), int(environment[names[1]])) if names else (None, None)
 
 
-def check_address(coordinator: str, processes: int | None, process: int | None) -> None:
+def _check_address(coordinator: str, processes: int | None, process: int | None) -> None:
     """Raises ValueError for an address or a number that cannot be one."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"--coordinator {coordinator}: expected HOST:PORT of the first process, such as node0:12345.")
+        raise UsageError(f"--coordinator {coordinator}: expected HOST:PORT of the first process, such as node0:12345.")
     if processes is None or process is None or not 0 <= process < processes:
-        raise ValueError(
+        raise UsageError(
             f"--coordinator {coordinator} with --processes {processes} --process {process}: give how many processes "
             "there are, and to each its own number from 0 on."
         )

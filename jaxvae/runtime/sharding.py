@@ -81,13 +81,13 @@ class Layout:
 
     def put_whole(self, tree: Any) -> Any:
         """Puts arrays that every process has, equal in all, whole onto every device."""
-        return jax.tree.map(lambda a: put(a, self.whole), tree) if self.spread else jax.device_put(tree)
+        return jax.tree.map(lambda a: _put(a, self.whole), tree) if self.spread else jax.device_put(tree)
 
     def put_state(self, state: Any) -> Any:
         """A copy of a state where this layout has it: the original is nobody's to donate."""
         if not self.spread:
             return copied(state)
-        return copied(jax.tree.map(put, state, self.of_state(state)))
+        return copied(jax.tree.map(_put, state, self.of_state(state)))
 
     def abstract(self, state: Any) -> Any:
         """The state's shapes and dtypes with their places, to load it from a checkpoint to where it belongs."""
@@ -113,15 +113,15 @@ class Layout:
 
     def _gathered(self, tree: Any) -> Any:
         """Copies of arrays, whole on every device; compiled once for arrays of the same shapes and places."""
-        return jax.jit(copies, out_shardings=self.whole)(tree)
+        return jax.jit(_copies, out_shardings=self.whole)(tree)
 
 
-def put(array: Any, where: NamedSharding) -> jax.Array:
+def _put(array: Any, where: NamedSharding) -> jax.Array:
     """The array at those places, without a copy where it is there already; its own, equal, in every process."""
     if isinstance(array, jax.Array) and array.sharding.is_equivalent_to(where, array.ndim):
         return array
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-        bits = put(random.key_data(array), NamedSharding(where.mesh, PartitionSpec()))
+        bits = _put(random.key_data(array), NamedSharding(where.mesh, PartitionSpec()))
         return random.wrap_key_data(bits, impl=random.key_impl(array))
     values = np.asarray(jax.device_get(array))
     places = where.addressable_devices_indices_map(values.shape).items()
@@ -129,12 +129,12 @@ def put(array: Any, where: NamedSharding) -> jax.Array:
     return jax.make_array_from_single_device_arrays(values.shape, where, parts)
 
 
-def copies(tree: Any) -> Any:
+def _copies(tree: Any) -> Any:
     """Copies of all arrays: donation deletes what it is given."""
     return jax.tree.map(jnp.copy, tree)
 
 
-copied = jax.jit(copies)
+copied = jax.jit(_copies)
 
 
 def one_device() -> Layout:

@@ -19,8 +19,8 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LATEST = 8.0  # seconds from a signal to the moment at which training begins to save; saving takes what it takes
-END = b"\0"  # no signal has this number
-GOES_ON = "the same command goes on from there."
+_END = b"\0"  # no signal has this number
+_GOES_ON = "the same command goes on from there."
 noticed = threading.Event()  # set once the signal has been answered: what follows is an orderly end
 farewells: list[Callable[[], None]] = []  # what is still to be done when the program ends at once
 
@@ -46,7 +46,7 @@ def interruptible() -> Iterator[list[int]]:
         caught.append(signum)
         restore()
 
-    restore = handled_by(catch)
+    restore = _handled_by(catch)
     try:
         yield caught
     finally:
@@ -59,7 +59,9 @@ def stoppable(*, goes_on: bool = True) -> Iterator[None]:
 
     `goes_on`: whether the same command would go on where this one stopped, as training does.
     """
-    kept = f"stopped. What was saved before is kept; {GOES_ON}" if goes_on else "stopped; the same command begins anew."
+    kept = (
+        f"stopped. What was saved before is kept; {_GOES_ON}" if goes_on else "stopped; the same command begins anew."
+    )
     noticed.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -68,7 +70,7 @@ def stoppable(*, goes_on: bool = True) -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         end(signum, kept)
 
-    restore, silence = handled_by(stop), listened()
+    restore, silence = _handled_by(stop), _listened()
     try:
         yield
     finally:
@@ -76,7 +78,7 @@ def stoppable(*, goes_on: bool = True) -> Iterator[None]:
         silence()
 
 
-def handled_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
     """Sets the handler of both signals, unless the program was told to ignore them; returns what restores the old."""
     before = {signum: old for signum in SIGNALS if (old := signal.getsignal(signum)) != signal.SIG_IGN}
 
@@ -97,17 +99,17 @@ def heard_again() -> None:
             signal.signal(signum, handler)
 
 
-def listened() -> Callable[[], None]:
+def _listened() -> Callable[[], None]:
     """Starts the thread that hears signals while the main one is busy; returns what ends it."""
     hears, told = socket.socketpair()
     told.setblocking(False)
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=listen, args=(hears,), name="signals", daemon=True)
+    thread = threading.Thread(target=_listen, args=(hears,), name="signals", daemon=True)
     thread.start()
 
     def silence() -> None:
         signal.set_wakeup_fd(before)
-        told.send(END)
+        told.send(_END)
         thread.join()
         hears.close()
         told.close()
@@ -115,10 +117,10 @@ def listened() -> Callable[[], None]:
     return silence
 
 
-def listen(hears: socket.socket) -> None:
+def _listen(hears: socket.socket) -> None:
     """Waits for signals; ends the program LATEST seconds after one that nobody noticed, and after a second one."""
     count = 0
-    while (heard := hears.recv(1)) not in (END, b""):
+    while (heard := hears.recv(1)) not in (_END, b""):
         if heard[0] not in SIGNALS:
             continue
         count += 1
@@ -129,7 +131,7 @@ def listen(hears: socket.socket) -> None:
             if count > 1 or not noticed.is_set():
                 end(
                     heard[0],
-                    f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept; {GOES_ON}",
+                    f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept; {_GOES_ON}",
                 )
         hears.settimeout(None)
 

@@ -22,8 +22,8 @@ GRACE = 3.0  # seconds: where all fail for the same reason, each has the time to
 BYE = b"."
 WORD = 32  # letters of the word by which the processes know each other
 NOWHERE = "nowhere:0"
-LONGEST = 96  # bytes of an address and the word as text
-PATIENCE = 10.0  # seconds for all to connect
+_LONGEST = 96  # bytes of an address and the word as text
+_PATIENCE = 10.0  # seconds for all to connect
 
 
 def watch(address: str | None = None) -> Callable[[], None]:
@@ -34,9 +34,9 @@ def watch(address: str | None = None) -> Callable[[], None]:
     """
     if jax.process_count() == 1:
         return lambda: None
-    listener = listening(address or own_address()) if jax.process_index() == 0 else None
+    listener = listening(address or _own_address()) if jax.process_index() == 0 else None
     invitation = "{}:{}".format(*listener.getsockname()) if listener else NOWHERE
-    place, word = exchanged(f"{invitation} {secrets.token_hex(WORD // 2)}").split()
+    place, word = _exchanged(f"{invitation} {secrets.token_hex(WORD // 2)}").split()
     known = word.encode()
     connections = accepted(listener, jax.process_count(), known) if listener else connected(place, known)
     for peer, connection in connections.items():
@@ -68,15 +68,15 @@ def listening(address: str) -> socket.socket | None:
         return None
 
 
-def exchanged(text: str) -> str:
+def _exchanged(text: str) -> str:
     """The first process's text, in all."""
     from jax.experimental import multihost_utils
 
-    padded = np.frombuffer(text.encode().ljust(LONGEST), np.uint8)
+    padded = np.frombuffer(text.encode().ljust(_LONGEST), np.uint8)
     return bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded))).decode().strip()
 
 
-def own_address() -> str:
+def _own_address() -> str:
     """This machine's address, as its name resolves."""
     try:
         return socket.gethostbyname(socket.gethostname())
@@ -91,11 +91,11 @@ def accepted(listener: socket.socket, processes: int, word: bytes) -> dict[int, 
     the run.
     """
     connections: dict[int, socket.socket] = {}
-    listener.settimeout(PATIENCE)
+    listener.settimeout(_PATIENCE)
     with contextlib.suppress(TimeoutError):
         while len(connections) < processes - 1:
             connection, _ = listener.accept()
-            number = number_said(connection, word)
+            number = _number_said(connection, word)
             if number is not None and 0 < number < processes:
                 connections[number] = connection
             else:
@@ -104,9 +104,9 @@ def accepted(listener: socket.socket, processes: int, word: bytes) -> dict[int, 
     return connections
 
 
-def number_said(connection: socket.socket, word: bytes) -> int | None:
+def _number_said(connection: socket.socket, word: bytes) -> int | None:
     """The number that a process says of itself after the word; None of a stranger."""
-    connection.settimeout(PATIENCE / 10)
+    connection.settimeout(_PATIENCE / 10)
     with contextlib.suppress(OSError):
         said = connection.recv(len(word) + 4, socket.MSG_WAITALL)
         connection.settimeout(None)
@@ -121,7 +121,7 @@ def connected(address: str, word: bytes) -> dict[int, socket.socket]:
         return {}
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError):
-        connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
+        connection = socket.create_connection((host, int(port)), timeout=_PATIENCE)
         connection.sendall(word + jax.process_index().to_bytes(4, "big"))
         connection.settimeout(None)
         return {0: connection}

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
@@ -27,7 +28,7 @@ from jaxvae.training import roofline
 from jaxvae.training.engine import Engine
 from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
 
-WINDOWS = 9  # timed stretches: their median and spread are reported
+_WINDOWS = 9  # timed stretches: their median and spread are reported
 
 
 def check(config: Config, say: Callable[[str], None] = print) -> None:
@@ -36,7 +37,7 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     pipeline, engine = make_engine(experiment)
     flops, memory = compiled_cost(experiment)
     first = first_state(config, experiment.parts, experiment.init_key, experiment.train_key)
-    measured = roofline.interleaved({"step": roofline.steps_of(engine, first)}, seconds=3.0, windows=WINDOWS)
+    measured = roofline.interleaved({"step": roofline.steps_of(engine, first)}, seconds=3.0, windows=_WINDOWS)
     speed = 1 / measured["step"].seconds
     shape = " x ".join(map(str, experiment.data.shape))
     say(
@@ -61,20 +62,20 @@ def benchmark(
 ) -> dict[str, Any]:
     """Measures the config for about so many seconds; prints a table and writes the numbers as JSON."""
     if not seconds > 0:
-        raise ValueError(f"--seconds {seconds}: expected a positive number.")
+        raise UsageError(f"--seconds {seconds}: expected a positive number.")
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
     began = time.perf_counter()
     flops, memory = compiled_cost(experiment)
     compiling, load = time.perf_counter() - began, os.getloadavg()[0]
-    timings, limit_flops, square_flops = against_limits(experiment, pipeline, engine, seconds)
+    timings, limit_flops, square_flops = _against_limits(experiment, pipeline, engine, seconds)
     devices = experiment.layout.size
     step, limit = timings["step"], timings["products"]
     batch, peak = config.data.batch_size, devices * square_flops / timings["square"].seconds
     numbers = {
         "config": {"data": config.data.name, "model": vars(config.model), "batch_size": batch},
         "step_compile_seconds": compiling,
-        "windows": WINDOWS,
+        "windows": _WINDOWS,
         "steps_per_second": spread(step, 1),
         "images_per_second": spread(step, batch),
         "images_per_cpu_second": batch / step.cpu_seconds,
@@ -84,8 +85,8 @@ def benchmark(
         "share_of_matmul_peak": limit_flops / step.seconds / peak,
         "share_of_products": limit.seconds / devices / step.seconds,
         "share_of_products_cpu": limit.cpu_seconds / step.cpu_seconds,
-        "step_seconds": breakdown({name: timing.seconds for name, timing in timings.items()}),
-        "step_cpu_seconds": breakdown({name: timing.cpu_seconds for name, timing in timings.items()}),
+        "step_seconds": _breakdown({name: timing.seconds for name, timing in timings.items()}),
+        "step_cpu_seconds": _breakdown({name: timing.cpu_seconds for name, timing in timings.items()}),
         "step_memory_bytes": memory,
         "peak_memory_bytes": peak_memory(),
         "load_average": [load, os.getloadavg()[0]],
@@ -100,7 +101,7 @@ def benchmark(
     return numbers
 
 
-def against_limits(
+def _against_limits(
     experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
 ) -> tuple[dict[str, roofline.Timing], float, float]:
     """(timings, FLOPs of the step's products, of the square one): the step, its limits and the step without parts."""
@@ -115,10 +116,10 @@ def against_limits(
         "without prepare": roofline.varied(roofline.without_prepare(experiment), pipeline, engine.name),
         "without update": roofline.varied(roofline.without_update(experiment), pipeline, engine.name),
     }
-    return roofline.interleaved(runs, seconds, WINDOWS), limit_flops, square_flops
+    return roofline.interleaved(runs, seconds, _WINDOWS), limit_flops, square_flops
 
 
-def breakdown(seconds: dict[str, float]) -> dict[str, float]:
+def _breakdown(seconds: dict[str, float]) -> dict[str, float]:
     """Where a step's time goes, by what it takes without one part or another; below 0: within the noise."""
     prepare, update = (seconds["step"] - seconds[f"without {part}"] for part in ("prepare", "update"))
     rest = seconds["step"] - seconds["products"] - prepare - update
@@ -154,7 +155,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
         f"compile           {numbers['step_compile_seconds']:.2f} s for one step",
         f"steps/s           {numbers['steps_per_second']['median']:,.1f}",
         f"images/s          {speed['median']:,.0f}  "
-        f"(median of {WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f}), "
+        f"(median of {_WINDOWS} windows; {speed['least']:,.0f} to {speed['most']:,.0f}), "
         f"{numbers['images_per_cpu_second']:,.0f} per CPU-second",
         f"FLOPs per image   {numbers['flops_per_image'] / 1e6:,.3f} million, of the compiled step; "
         f"{numbers['products_flops_per_image'] / 1e6:,.3f} in products",

@@ -9,7 +9,7 @@ import jax
 
 from jaxvae.config import Train
 
-Metrics = dict[str, jax.Array]
+_Metrics = dict[str, jax.Array]
 
 
 class LateMetrics:
@@ -20,10 +20,10 @@ class LateMetrics:
 
     def __init__(self, train: Train, write: Callable[[int, dict[str, Any], int], None]):
         self.train, self.write = train, write
-        self.waiting: tuple[int, Metrics] | None = None
-        self.newest: tuple[int, Metrics] = (0, {})
+        self.waiting: tuple[int, _Metrics] | None = None
+        self.newest: tuple[int, _Metrics] = (0, {})
 
-    def add(self, step: int, metrics: Metrics) -> None:
+    def add(self, step: int, metrics: _Metrics) -> None:
         """Keeps this step's metrics if they are due, and writes those that waited."""
         self.newest = (step, metrics)
         if due(step, self.train.log_every, self.train.steps):

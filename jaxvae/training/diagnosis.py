@@ -16,8 +16,8 @@ from jaxvae.training.diagnosis_rules import findings
 from jaxvae.training.setup import Experiment
 
 MOST = 2000  # examples looked at once more
-SEED = 2  # of which they are
-PROTOCOL = (
+_SEED = 2  # of which they are
+_PROTOCOL = (
     f"of at most {MOST:,} images N, one z ~ q(z|x) each, and as many draws of the prior: told apart by their nearest "
     "neighbours; rate = I(i; z) + KL(q(z) || p(z)), q(z) the mean of the N posteriors, exact for these N. For the "
     "images that they stand for, this KL is too large in expectation, and I <= log N too small. It is at least "
@@ -47,7 +47,7 @@ def diagnose(
     measured = measure(experiment, variables, split, values[split])
     betas = [line["beta"] for line in read_metrics(workdir, results["step"]) if "beta" in line]
     results["diagnosis"] = findings(experiment.config, results[split], measured, betas)
-    results["protocol"]["diagnosis"] = PROTOCOL
+    results["protocol"]["diagnosis"] = _PROTOCOL
 
 
 def measure(experiment: Experiment, variables: Any, split: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def measure(experiment: Experiment, variables: Any, split: str, values: dict[str
 
 def some(split: Split, count: int) -> Split:
     """At most MOST and `count` examples of the split, the same ones every time."""
-    return drawn(split, min(len(split), count, MOST), SEED)[0]
+    return drawn(split, min(len(split), count, MOST), _SEED)[0]
 
 
 def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:

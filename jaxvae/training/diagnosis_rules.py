@@ -13,21 +13,21 @@ from typing import Any
 
 from jaxvae.config import Config
 
-UNUSED = 0.01  # nats: a latent dimension with a smaller KL is not used
-COLLAPSED = 0.1  # nats: codes that say less of their images say nothing
-SIGMA_NOTE, SIGMA_ILLNESS = 1.5, 4.0  # factors by which the KL weighs too much or too little
-APART_NOTE, APART_ILLNESS = 0.6, 0.75  # shares of codes and draws of the prior told apart; 1/2 is chance
-KL_NOTE, KL_ILLNESS = 0.25, 1.0  # nats, of the prior
-SATURATED = 0.9  # information that is this share of log N says that N is too small
-GAP_ERRORS, GAP_SHARE = 3.0, 0.01  # overfitting: standard errors, and share of the score
-USED_NOTE, USED_ILLNESS = 0.5, 0.1  # share of a codebook in use
-PATIENCE = 5
+_UNUSED = 0.01  # nats: a latent dimension with a smaller KL is not used
+_COLLAPSED = 0.1  # nats: codes that say less of their images say nothing
+_SIGMA_NOTE, _SIGMA_ILLNESS = 1.5, 4.0  # factors by which the KL weighs too much or too little
+_APART_NOTE, _APART_ILLNESS = 0.6, 0.75  # shares of codes and draws of the prior told apart; 1/2 is chance
+_KL_NOTE, _KL_ILLNESS = 0.25, 1.0  # nats, of the prior
+_SATURATED = 0.9  # information that is this share of log N says that N is too small
+_GAP_ERRORS, _GAP_SHARE = 3.0, 0.01  # overfitting: standard errors, and share of the score
+_USED_NOTE, _USED_ILLNESS = 0.5, 0.1  # share of a codebook in use
+_PATIENCE = 5
 
-Finding = dict[str, Any]
+_Finding = dict[str, Any]
 Numbers = Mapping[str, Any]
 
 
-def findings(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[Finding]:
+def findings(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
     """All findings, the illnesses first, of a split's `numbers` in results.json, what `measure` found, and betas.
 
     A remedy looks at more than its own numbers: a collapse may come of the sigma, holes of the beta.
@@ -35,22 +35,22 @@ def findings(config: Config, numbers: Numbers, measured: dict[str, Any], betas: 
     betas = [beta for beta in betas if math.isfinite(beta)]
     found = [
         collapse(config, numbers, measured, betas),
-        effective_beta(config, numbers, betas),
+        _effective_beta(config, numbers, betas),
         sigma(numbers, measured),
         holes(config, numbers, measured, betas),
         overfitting(config, measured),
-        dead_codes(measured),
+        _dead_codes(measured),
     ]
     order = ("illness", "note", "fine")
     return sorted((each for each in found if each), key=lambda each: order.index(each["level"]))
 
 
-def finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> Finding:
+def finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> _Finding:
     """One finding; what is fine needs no remedy."""
     return {"name": name, "level": level, "says": says, "numbers": numbers, "remedy": remedy}
 
 
-def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> Finding | None:
+def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> _Finding | None:
     """Posterior collapse: codes that say nothing of their images; with unused dimensions, what they are."""
     if "elbo" not in numbers:
         return None
@@ -60,28 +60,28 @@ def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: 
     if "active_units" in numbers:
         found |= {"active_units": numbers["active_units"]["value"], "of": numbers["active_units"]["of"]}
         words = f" {found['active_units']} of {found['of']} latent dimensions are active."
-    if told < COLLAPSED:
+    if told < _COLLAPSED:
         says = (
             f"The posterior has collapsed: a code says {max(told, 0):.2g} nats of its image, for a rate of {rate:.2g}."
             f"{words} The decoder ignores z, and every reconstruction is the same average."
         )
-        return finding("collapse", "illness", says, found, against_collapse(config, measured, betas))
+        return finding("collapse", "illness", says, found, _against_collapse(config, measured, betas))
     if "kl_per_dimension" in numbers:
         each = numbers["kl_per_dimension"]["value"]
-        unused = sum(kl < UNUSED for kl in each)
+        unused = sum(kl < _UNUSED for kl in each)
         found["unused"] = unused
         if unused:
             says = (
-                f"{unused} of {len(each)} latent dimensions carry less than {UNUSED} nats and are not used: "
+                f"{unused} of {len(each)} latent dimensions carry less than {_UNUSED} nats and are not used: "
                 "the model chose its own size."
             )
             return finding("collapse", "note", says, found)
     return finding("collapse", "fine", f"The codes carry {rate:.3g} nats of an image.{words}", found)
 
 
-def against_collapse(config: Config, measured: dict[str, Any], betas: Sequence[float]) -> str:
+def _against_collapse(config: Config, measured: dict[str, Any], betas: Sequence[float]) -> str:
     """What brings the codes back: the cause where the numbers name one, else a warm-up, else free nats."""
-    if "sigma" in measured and weighs(measured["sigma"]) > SIGMA_ILLNESS:
+    if "sigma" in measured and weighs(measured["sigma"]) > _SIGMA_ILLNESS:
         return line("model.likelihood", "gaussian('optimal')")
     if betas and betas[-1] > 1:
         return line("objective", "elbo(beta=1.0)")
@@ -90,7 +90,7 @@ def against_collapse(config: Config, measured: dict[str, Any], betas: Sequence[f
     return line("objective", f"elbo(beta=linear(0, 1, steps={max(1, config.train.steps // 4)}))")
 
 
-def effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) -> Finding | None:
+def _effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) -> _Finding | None:
     """The weight of the rate at the last step, where the objective is an elbo with one."""
     if not betas or config.objective.partition("(")[0].strip() != "elbo":
         return None
@@ -119,7 +119,7 @@ def within(config: Config) -> str:
     return line("objective", ast.unparse(tree) if steps else f"elbo(beta=linear(0, 1, steps={half}))")
 
 
-def sigma(numbers: Numbers, measured: dict[str, Any]) -> Finding | None:
+def sigma(numbers: Numbers, measured: dict[str, Any]) -> _Finding | None:
     """A Gaussian's sigma against the one that the reconstructions imply (Rybkin et al. 2021, arXiv 2006.13202)."""
     if "sigma" not in measured or "elbo" not in numbers:
         return None
@@ -127,12 +127,12 @@ def sigma(numbers: Numbers, measured: dict[str, Any]) -> Finding | None:
     found = measured["sigma"] | {"factor": factor}
     off = max(factor, 1 / factor) if factor > 0 else math.inf
     says = f"The likelihood's sigma is {used:.3g}; the reconstructions miss by {implied:.3g} (root mean square)"
-    if off <= SIGMA_NOTE:
+    if off <= _SIGMA_NOTE:
         return finding("sigma", "fine", f"{says}, as it should be.", found)
     weight = f"{factor:.3g} times too much" if factor > 1 else f"{1 / factor:.3g} times too little"
     effect = "the codes are kept too poor" if factor > 1 else "the codes are too precise to be drawn from the prior"
     says += f". By (sigma / implied sigma)^2 the KL weighs {weight} against them: {effect}."
-    level = "illness" if off > SIGMA_ILLNESS else "note"
+    level = "illness" if off > _SIGMA_ILLNESS else "note"
     return finding("sigma", level, says, found, line("model.likelihood", "gaussian('optimal')"))
 
 
@@ -141,7 +141,7 @@ def weighs(sigma: dict[str, float]) -> float:
     return (sigma["used"] / max(sigma["implied"], 1e-30)) ** 2
 
 
-def holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> Finding | None:
+def holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> _Finding | None:
     """Whether the codes of images and the prior's draws meet: where no code is, the decoder never learned anything."""
     found = measured["meeting"]
     if "codebook" in measured:
@@ -150,16 +150,16 @@ def holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Seq
         return finding("holes", "note", "Not measured: for one image, several latents, a prior of the condition.", {})
     least = max(found.get("divergence_least", 0.0), pinsker(found["told_apart"]))
     found = found | {"least": least}
-    apart = found["told_apart"] if found["told_apart"] - 0.5 > GAP_ERRORS * found["told_apart_stderr"] else 0.5
+    apart = found["told_apart"] if found["told_apart"] - 0.5 > _GAP_ERRORS * found["told_apart_stderr"] else 0.5
     says = (
         f"draws of the prior and codes of images, {found['examples']:,} each, are told apart by their nearest "
         f"neighbours in {found['told_apart']:.0%} of cases, where 50% is chance. {marginal_kl(found)}"
     )
-    if apart <= APART_NOTE and least <= KL_NOTE:
+    if apart <= _APART_NOTE and least <= _KL_NOTE:
         return finding("holes", "fine", f"Samples come from where the codes are: {says}", found)
-    level = "illness" if apart > APART_ILLNESS or least > KL_ILLNESS else "note"
+    level = "illness" if apart > _APART_ILLNESS or least > _KL_ILLNESS else "note"
     says = f"Samples come from where codes are rare, and look worse than reconstructions: {says}"
-    return finding("holes", level, says, found, against_holes(config, numbers, betas))
+    return finding("holes", level, says, found, _against_holes(config, numbers, betas))
 
 
 def pinsker(apart: float) -> float:
@@ -173,11 +173,11 @@ def marginal_kl(found: dict[str, float]) -> str:
         return "KL(q(z) || p(z)) is not measured for this posterior."
     rate, most = max(found["rate"], 0.0), max(found["divergence"], found["least"])  # noise leads below 0
     text = f"Of the rate of {rate:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and {most:.2g}"
-    saturated = found["information"] > SATURATED * math.log(found["examples"])
+    saturated = found["information"] > _SATURATED * math.log(found["examples"])
     return text + (f": {found['examples']:,} images are too few to say more." if saturated else ".")
 
 
-def against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> str | None:
+def _against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> str | None:
     """A posterior that is held near the prior, or a prior that learns where the codes are."""
     model = config.model
     if model.posterior == "point":
@@ -189,7 +189,7 @@ def against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> s
     return None
 
 
-def overfitting(config: Config, measured: dict[str, Any]) -> Finding | None:
+def overfitting(config: Config, measured: dict[str, Any]) -> _Finding | None:
     """How much better the model is on the images that it was trained on."""
     if "gap" not in measured:
         return None
@@ -197,17 +197,17 @@ def overfitting(config: Config, measured: dict[str, Any]) -> Finding | None:
     value, error, score = found["value"], found["stderr"], found["score"]
     sizes = f"{found['train_examples']:,} training and {found['examples']:,} {measured['split']} images"
     says = f"training images score {value:.3g} +- {error:.2g} nats better than others ({sizes})"
-    if not (value > GAP_ERRORS * error and value > GAP_SHARE * abs(score)):
+    if not (value > _GAP_ERRORS * error and value > _GAP_SHARE * abs(score)):
         return finding("overfitting", "fine", f"No overfitting: {says}.", found)
     remedy = None
     if config.train.patience is None:
         held = "" if config.data.validation else " " + line("data.validation", "0.1")
-        remedy = line("train.patience", str(PATIENCE)) + held
+        remedy = line("train.patience", str(_PATIENCE)) + held
     more = "Smaller networks, dropout or more images help, too." if remedy else "Smaller networks or dropout help."
     return finding("overfitting", "illness", f"The model overfits: {says}. {more}", found, remedy)
 
 
-def dead_codes(measured: dict[str, Any]) -> Finding | None:
+def _dead_codes(measured: dict[str, Any]) -> _Finding | None:
     """How much of a codebook is in use."""
     if "codebook" not in measured:
         return None
@@ -217,9 +217,9 @@ def dead_codes(measured: dict[str, Any]) -> Finding | None:
         f"{found['used']:,} of {found['codes']:,} codes were chosen for these images; "
         f"used equally often, {found['expected']:,.0f} would be"
     )
-    if share >= USED_NOTE:
+    if share >= _USED_NOTE:
         return finding("dead codes", "fine", f"The codebook is in use: {says}.", found)
-    level = "illness" if share < USED_ILLNESS else "note"
+    level = "illness" if share < _USED_ILLNESS else "note"
     says = f"Most of the codebook is dead: {says}. Its rate is paid for codes that nothing has."
     return finding("dead codes", level, says, found, line("model.posterior", "fsq(levels=(8, 5, 5, 5))"))
 

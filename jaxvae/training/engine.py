@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxvae._checks import UsageError
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
 from jaxvae.runtime.sharding import AXIS, Layout, copied
 from jaxvae.step import State
@@ -193,8 +194,8 @@ ENGINES: dict[str, Callable[..., Engine]] = {
     factory.__name__: factory for factory in (dispatch, scan, sharded, sharded_scan, shard_map, pmap)
 }
 ONE_DEVICE = ("dispatch", "scan")
-SCANNED = ("scan", "sharded_scan")
-REPLICATED = ("shard_map", "pmap")  # data-parallel alone: they hold the whole state on every device
+_SCANNED = ("scan", "sharded_scan")
+_REPLICATED = ("shard_map", "pmap")  # data-parallel alone: they hold the whole state on every device
 
 
 def choose_engine(
@@ -233,22 +234,22 @@ def refuse_engine(
     if spread and batch_size % shares:
         parts = f", and each share over train.accumulate={shares // devices} parts" if shares > devices else ""
         others = "." if processes > 1 else ", or train.engine='dispatch', which takes one device."
-        raise ValueError(
+        raise UsageError(
             f"train.engine={name!r} shares a batch equally over {devices} devices{parts}; "
             f"data.batch_size={batch_size} is no multiple of that. Choose data.batch_size={whole}{others}"
         )
-    if name in SCANNED and pipeline != "resident":
-        raise ValueError(
+    if name in _SCANNED and pipeline != "resident":
+        raise UsageError(
             f"train.engine={name!r} gathers its batches on the device: "
             "choose data.pipeline='resident' or train.engine='auto'."
         )
     if processes > 1 and name in (*ONE_DEVICE, "pmap"):
-        raise ValueError(
+        raise UsageError(
             f"train.engine={name!r} knows the devices of one process; these are {processes}. "
             "Choose train.engine='auto', 'sharded' or 'shard_map'."
         )
-    if fsdp and name in (*ONE_DEVICE, *REPLICATED):
-        raise ValueError(
+    if fsdp and name in (*ONE_DEVICE, *_REPLICATED):
+        raise UsageError(
             f"train.fsdp=True cuts the state over devices, but train.engine={name!r} holds it whole on each. "
             "Choose train.engine='auto' or 'sharded', or train.fsdp=False."
         )

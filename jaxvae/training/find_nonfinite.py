@@ -20,9 +20,9 @@ from jaxvae.data.pipeline import Streaming
 from jaxvae.step import State, make_forward
 from jaxvae.training.setup import Experiment
 
-INFERENCE, GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
-OWN = "the objective"
-PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": GENERATION, "log_px": GENERATION}
+_INFERENCE, _GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
+_OWN = "the objective"
+_PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": _GENERATION, "log_px": _GENERATION}
 
 
 class Finding(NamedTuple):
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     words: str
 
 
-class Watch:
+class _Watch:
     """An interceptor of Linen's methods: which layers came out finite, in their order, and the first that did not."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def replayed(experiment: Experiment, state: State) -> Finding:
 
 def look(forward: Callable, state: State, batch: Any) -> Finding | None:
     """What is first not finite of one step on this batch; None where all is finite."""
-    watch = Watch()
+    watch = _Watch()
     with nn.intercept_methods(watch):
         data, terms, variables, out = forward(state, state.params, batch)
     for name in ("x", "target", "condition"):
@@ -89,15 +89,15 @@ def look(forward: Callable, state: State, batch: Any) -> Finding | None:
             return Finding(name, None, f"{name}, as data.{maker} makes it")
     for term, value in named(terms):
         if not is_finite(value):
-            return after_layers(term, state, watch)
+            return _after_layers(term, state, watch)
     if not is_finite(out.value):
         return Finding("loss", None, "the loss, made by the objective of finite terms")
-    if (found := bad_gradient(forward, state, batch, watch)) is not None:
+    if (found := _bad_gradient(forward, state, batch, watch)) is not None:
         return found
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         if not is_finite(leaf):
-            layer, name = place_of(path)
-            return Finding("variables", layer, f"the new {name} of {layer or OWN}")
+            layer, name = _place_of(path)
+            return Finding("variables", layer, f"the new {name} of {layer or _OWN}")
     return None
 
 
@@ -112,40 +112,40 @@ def named(terms: Any) -> Iterator[tuple[str, Any]]:
     yield from terms.extra.items()
 
 
-def after_layers(term: str, state: State, watch: Watch) -> Finding:
+def _after_layers(term: str, state: State, watch: _Watch) -> Finding:
     """The finding of a term: in the first bad layer, or after the last of those that it comes from."""
     if watch.bad is not None:
-        broken = [name for name, leaf in of_layer(state.params["model"], watch.bad) if not is_finite(leaf)]
+        broken = [name for name, leaf in _of_layer(state.params["model"], watch.bad) if not is_finite(leaf)]
         whose = f", whose {broken[0]} is not finite itself" if broken else ""
         return Finding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
-    parts = PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, INFERENCE)
+    parts = _PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, _INFERENCE)
     before = [path for path in watch.finished if path.split("/")[0] in parts] or watch.finished
     layer = before[-1] if before else None
     return Finding(term, layer, f"{term}, after the layer {layer}")
 
 
-def bad_gradient(forward: Callable, state: State, batch: Any, watch: Watch) -> Finding | None:
+def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _Watch) -> Finding | None:
     """The gradient that is not finite and is computed first: of the layer that came last; or their norm."""
     gradient = jax.grad(lambda params: jnp.mean(forward(state, params, batch)[3].value))(state.params)
-    leaves = [(*place_of(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
+    leaves = [(*_place_of(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
     order = {path: place for place, path in enumerate(watch.finished)}
     bad = [(layer, name) for layer, name, leaf in leaves if not is_finite(leaf)]
     if bad:
         layer, name = max(bad, key=lambda each: order.get(each[0] or "", -1))
-        return Finding("gradient", layer, f"the gradient of {name} of {layer or OWN}, though the loss is finite")
+        return Finding("gradient", layer, f"the gradient of {name} of {layer or _OWN}, though the loss is finite")
     if not is_finite(optax.tree.norm(gradient)):
         layer, name, _ = max(leaves, key=lambda each: float(jnp.abs(each[2]).max()))
-        return Finding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or OWN}")
+        return Finding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or _OWN}")
     return None
 
 
-def place_of(path: Any) -> tuple[str | None, str]:
+def _place_of(path: Any) -> tuple[str | None, str]:
     """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
     names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
     return "/".join(names[1:-1]) or None, names[-1]
 
 
-def of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
+def _of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
     """(name, array) of the parameters that belong to this layer, or to one inside it."""
     for name in layer.split("/"):
         params = params.get(name, {}) if isinstance(params, dict) else {}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.data.pipeline import in_order
 from jaxvae.model import pca
 from jaxvae.rundir import checkpoint, event_log
@@ -30,7 +31,7 @@ def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> S
 
     Where a rollback led to that state, its updates have the scale that the rollback gave them.
     """
-    state = restored_or_first(experiment, folder, say)
+    state = _restored_or_first(experiment, folder, say)
     return with_scale(state, event_log.scale_at(folder.parent, int(state.step)))
 
 
@@ -43,7 +44,7 @@ def with_scale(state: State, scale: float | None) -> State:
     return state.replace(guard=dataclasses.replace(state.guard, scale=new))
 
 
-def restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
+def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
     """The state of the latest intact checkpoint, or a first one."""
     config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
@@ -59,7 +60,7 @@ def restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str],
     state = first_state(config, parts, *keys, places)
     if config.train.init_from == CLOSED_FORM:
         say("solving the linear model in closed form")
-        return start_from_closed_form(experiment, state)
+        return _start_from_closed_form(experiment, state)
     return start_from(config.train.init_from, state) if config.train.init_from else state
 
 
@@ -68,7 +69,7 @@ def require_agreement(step: int, folder: Path) -> None:
     found = multihost.all_of(step)
     if len(set(found.tolist())) > 1:
         steps = ", ".join("none" if each < 0 else f"step {each:,}" for each in found)
-        raise ValueError(
+        raise UsageError(
             f"the processes found different checkpoints in {folder}: {steps}. "
             "They must see one file system: put --workdir on a disk that all of them share."
         )
@@ -80,14 +81,14 @@ def start_from(workdir: str, state: State) -> State:
     given = {"model": variables.pop("params"), "objective": state.params["objective"]}
     kept = {"model": variables, "objective": state.variables["objective"]}
     if jax.tree.map(jnp.shape, (given, kept)) != jax.tree.map(jnp.shape, (state.params, state.variables)):
-        raise ValueError(
+        raise UsageError(
             f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
             "give it the same model.* fields."
         )
-    return with_params(state, given).replace(variables=kept)
+    return _with_params(state, given).replace(variables=kept)
 
 
-def start_from_closed_form(experiment: Experiment, state: State) -> State:
+def _start_from_closed_form(experiment: Experiment, state: State) -> State:
     """The fresh state with the weights of PCA (a point posterior) or probabilistic PCA (a diagonal one).
 
     Of the training images, prepared once; ValueError where the config's model is not the linear one that they solve.
@@ -96,29 +97,29 @@ def start_from_closed_form(experiment: Experiment, state: State) -> State:
     solve = {"point": pca.pca, "diagonal": pca.probabilistic_pca}.get(model.posterior)
     linear = (model.encoder, model.decoder, model.prior, model.condition) == ("linear", "linear", "standard", "none")
     if solve is None or not linear or not model.likelihood.startswith("gaussian"):
-        raise ValueError(
+        raise UsageError(
             f"train.init_from={CLOSED_FORM!r} solves the linear Gaussian model: model.encoder='linear', "
             "model.decoder='linear', model.prior='standard', model.condition='none', and either "
             "model.posterior='point' with a model.likelihood='gaussian(1.0)', or model.posterior='diagonal' with "
             f"model.likelihood=\"gaussian('learned')\"; got {model}."
         )
-    _, variables = solve(training_x(experiment), model.latent_dim)
+    _, variables = solve(_training_x(experiment), model.latent_dim)
     given = {"model": variables["params"], "objective": state.params["objective"]}
     if jax.tree.map(jnp.shape, given) != jax.tree.map(jnp.shape, state.params):
-        raise ValueError(
+        raise UsageError(
             f"train.init_from={CLOSED_FORM!r} with model.posterior={model.posterior!r} does not fit "
             f"model.likelihood={model.likelihood!r}: choose 'gaussian(1.0)' for 'point', \"gaussian('learned')\" for "
             "'diagonal'."
         )
-    return with_params(state, jax.tree.map(jnp.asarray, given))
+    return _with_params(state, jax.tree.map(jnp.asarray, given))
 
 
-def with_params(state: State, params: Any) -> State:
+def _with_params(state: State, params: Any) -> State:
     """The fresh state with these parameters, and their average where one is kept."""
     return state.replace(params=params, ema=jax.tree.map(jnp.copy, params) if state.ema else {})
 
 
-def training_x(experiment: Experiment) -> np.ndarray:
+def _training_x(experiment: Experiment) -> np.ndarray:
     """All training images as the model sees them, [N, *X], prepared once."""
     split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
     key = random.fold_in(random.clone(experiment.init_key), PREPARE)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config import schema as configs
 from jaxvae.data.dataset import DataSet
@@ -36,8 +37,8 @@ from jaxvae.training.setup import Experiment, make_engine, set_up
 from jaxvae.training.snapshots import EARLY_FRAMES, keep_frame
 from jaxvae.viz import figures, report
 
-STRETCH = 100  # the most steps between two looks at whether to stop,
-LOOK_EVERY = 2.0  # and about the most seconds
+_STRETCH = 100  # the most steps between two looks at whether to stop,
+_LOOK_EVERY = 2.0  # and about the most seconds
 
 
 def train(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> Run:
@@ -72,7 +73,7 @@ def train_and_evaluate(
         images = len(experiment.data.splits["train"])
         say(
             f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine"
-            + on_devices(experiment.layout)
+            + _on_devices(experiment.layout)
         )
         state = take_steps(experiment, engine, workdir, say)
         variables = variables_of(state)
@@ -81,7 +82,7 @@ def train_and_evaluate(
         return run
 
 
-def on_devices(layout: Layout) -> str:
+def _on_devices(layout: Layout) -> str:
     """On what it runs, in words, where there is more than one device."""
     if jax.device_count() == 1:
         return ""
@@ -110,7 +111,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
     known = (workdir / CONFIG).exists() or checkpoint.holds_some(workdir / CHECKPOINTS)
-    if known and is_trained(workdir):
+    if known and _is_trained(workdir):
         old, old_data = stored_config(workdir)
         differences = configs.differences(old, config)
         differences += [
@@ -119,7 +120,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             if old_data.get(name) != value
         ]
         if differences:
-            raise ValueError(
+            raise UsageError(
                 f"{workdir} holds a run of another config, which differs in\n  "
                 + "\n  ".join(differences)
                 + "\nGo on with the old config, or train this one elsewhere with --workdir."
@@ -127,7 +128,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if multihost.first():
-        if not is_trained(workdir) and not holds(workdir, config):
+        if not _is_trained(workdir) and not holds(workdir, config):
             (workdir / event_log.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     multihost.told_by_first(0)  # the others go on when the folder is there
@@ -141,7 +142,7 @@ def holds(workdir: Path, config: Config) -> bool:
         return False
 
 
-def is_trained(workdir: Path) -> bool:
+def _is_trained(workdir: Path) -> bool:
     """Whether the run, or a member of it, has a checkpoint."""
     folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
     return any(checkpoint.holds_some(folder) for folder in folders)
@@ -162,11 +163,11 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
                     last = max(checkpoint.steps(folder), default=0)
                     raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
                 go_back(experiment, workdir, stuck, say)
-    say_skipped(state, say)
+    _say_skipped(state, say)
     return best(experiment, folder, state) if experiment.config.train.patience else state
 
 
-def say_skipped(state: State, say: Callable[[str], None]) -> None:
+def _say_skipped(state: State, say: Callable[[str], None]) -> None:
     """Says how many of the run's steps were skipped, if any."""
     skipped, streak = int(state.guard.skipped), int(state.guard.streak)
     if skipped:
@@ -185,14 +186,14 @@ def session(
     if writes:
         event_log.cut(workdir, step)
         figures.forget_frames(workdir, step)
-    patience = Patience(config.train.patience, workdir, step)
+    patience = _Patience(config.train.patience, workdir, step)
     with (
         Logbook(workdir, step, checkpoint.lines_of(folder, step)) if writes else NoLogbook() as logbook,
         Saver(folder, read_json(workdir / CONFIG)) as saver,
         Progress(total, step, config.data.batch_size, show=writes) as bar,
     ):
         incidents = event_log.Incidents(workdir, step, bar.say) if writes else None
-        late = LateMetrics(config.train, line_writer(experiment, logbook, bar, incidents))
+        late = LateMetrics(config.train, _line_writer(experiment, logbook, bar, incidents))
         if step == 0:
             keep_frame(experiment, state, workdir, 0)
         state = engine.place(state)
@@ -238,13 +239,13 @@ def best(experiment: Experiment, folder: Path, state: State) -> State:
 
 def next_stop(step: int, config: Config, speed: float | None) -> int:
     """The next step at which something is due, or to look whether to stop; `speed` in steps/s, once it is known."""
-    stretch = 10 if speed is None else max(1, min(STRETCH, int(LOOK_EVERY * speed)))
+    stretch = 10 if speed is None else max(1, min(_STRETCH, int(_LOOK_EVERY * speed)))
     every = (config.train.log_every, config.train.validate_every, config.train.checkpoint_every)
     frames = [early for early in EARLY_FRAMES if early > step]
     return min([step + stretch, config.train.steps, *frames, *((step // n + 1) * n for n in every)])
 
 
-def line_writer(
+def _line_writer(
     experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress, incidents: event_log.Incidents | None
 ) -> Callable[[int, dict[str, Any], int], None]:
     """What writes a step's line, for LateMetrics; it raises Stuck where nothing is finite any more."""
@@ -295,7 +296,7 @@ def score_of(means: dict[str, Any]) -> float | None:
     return None if None in (means["rate"], means["distortion"]) else -(means["rate"] + means["distortion"])
 
 
-class Patience:
+class _Patience:
     """Counts validations without a better score, those of earlier sessions of the run up to `step` included."""
 
     def __init__(self, most: int | None, workdir: Path, step: int):
@@ -327,13 +328,13 @@ def conclude(experiment: Experiment, run: Run, variables: Any, workdir: Path, sa
     if multihost.told_by_first(finished):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
-        conclude_anew(experiment, run, variables, workdir, say)
+        _conclude_anew(experiment, run, variables, workdir, say)
     for line in results.lines(results.read(workdir)):
         say(line)
     say(f"report: {page}")
 
 
-def conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Path, say: Callable[[str], None]) -> None:
+def _conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Path, say: Callable[[str], None]) -> None:
     """Scores, draws and reports: all processes score, the first draws."""
     config, began = experiment.config, time.perf_counter()
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")

@@ -20,7 +20,7 @@ from jaxvae.training.find_nonfinite import Finding, diagnose
 from jaxvae.training.setup import Experiment
 
 MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
-NO_WAY = "nothing was learned before that, so smaller updates cannot help"
+_NO_WAY = "nothing was learned before that, so smaller updates cannot help"
 ADVICE = "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
 
 
@@ -52,13 +52,13 @@ def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[
     """
     found, most = about(experiment, stuck), experiment.config.train.rollbacks
     multihost.told_by_first(0)  # whose last manifest is written now
-    target = way_back(experiment, workdir / CHECKPOINTS, stuck.first)
+    target = _way_back(experiment, workdir / CHECKPOINTS, stuck.first)
     times = multihost.told_by_first(len(event_log.rollbacks(workdir, math.inf)))
     if target is None or times >= most:
-        why = NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
+        why = _NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if multihost.first():
             event_log.append(workdir, "stopped", stuck.step, **found)
-        raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {advice(found['term'])}")
+        raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {_advice(found['term'])}")
     scale = stuck.scale / 2
     if multihost.first():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
@@ -67,7 +67,7 @@ def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
 
-def way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
+def _way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
     """The step to go back to: of the last good checkpoint since which something was learned, 0 where there is none yet.
 
     None where that would not help: its own weights gave the bad numbers.
@@ -86,7 +86,7 @@ def way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None
 
 def about(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
     """What an event says of such a streak: its first step, the first term and layer that were not finite, and words."""
-    finding = first_bad(experiment, stuck)
+    finding = _first_bad(experiment, stuck)
     text = (
         f"steps {stuck.first:,} to {stuck.step:,} had no finite loss or gradient; "
         f"first bad at step {stuck.first:,}: {finding.words}"
@@ -94,7 +94,7 @@ def about(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
     return {"first_bad_step": stuck.first, "term": finding.term, "layer": finding.layer, "text": text}
 
 
-def first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
+def _first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     """What was first not finite in the first step that was skipped."""
     assert stuck.state is not None
     state = experiment.layout.here(stuck.state)
@@ -103,6 +103,6 @@ def first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     return diagnose(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))
 
 
-def advice(term: str | None) -> str:
+def _advice(term: str | None) -> str:
     """The next move."""
     return "Look at the images, at data.prepare and data.corrupt." if term in ("x", "target", "condition") else ADVICE

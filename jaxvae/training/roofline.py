@@ -23,8 +23,8 @@ from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
 from jaxvae.training.setup import Experiment
 
-PRODUCTS = ("dot_general", "conv_general_dilated")
-AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
+_PRODUCTS = ("dot_general", "conv_general_dilated")
+_AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
 Run = Callable[[int], None]  # takes so many steps, and waits for them
 
 
@@ -45,7 +45,7 @@ def interleaved(runs: dict[str, Run], seconds: float, windows: int) -> dict[str,
         began = time.perf_counter()
         run(2)
         each = max((time.perf_counter() - began) / 2, 1e-6)
-        counts[name] = max(1, math.ceil(AT_ONCE / each), round(seconds / len(runs) / windows / each))
+        counts[name] = max(1, math.ceil(_AT_ONCE / each), round(seconds / len(runs) / windows / each))
     wall: dict[str, list[float]] = {name: [] for name in runs}
     cpu: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(windows):
@@ -107,7 +107,7 @@ def products_of(experiment: Experiment) -> tuple[Run, float]:
     """The step's own matrix products and convolutions, alone in one program of random arrays; and their FLOPs."""
     config, parts = experiment.config, experiment.parts
     state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
-    found = list(products_in(jax.make_jaxpr(parts.train_step)(state, batch).jaxpr))
+    found = list(_products_in(jax.make_jaxpr(parts.train_step)(state, batch).jaxpr))
     keys = random.split(random.key(0), max(1, len(found)))
     operands = [
         [
@@ -125,14 +125,14 @@ def products_of(experiment: Experiment) -> tuple[Run, float]:
     return repeated(lambda: program(operands)), flops
 
 
-def products_in(jaxpr: Any) -> Iterator[Any]:
+def _products_in(jaxpr: Any) -> Iterator[Any]:
     """Every equation of a jaxpr, and of those inside it, that multiplies matrices or convolves; of a loop one turn."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name in PRODUCTS:
+        if equation.primitive.name in _PRODUCTS:
             yield equation
         for inner in jax.tree.leaves(tuple(equation.params.values()), is_leaf=lambda value: hasattr(value, "eqns")):
             if hasattr(inner, "eqns"):
-                yield from products_in(inner)
+                yield from _products_in(inner)
 
 
 def square_product() -> tuple[Run, float]:

@@ -12,8 +12,8 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import from_corrupted, summarize
 from jaxvae.training.setup import Experiment
 
-VERSION = 1
-NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
+_VERSION = 1
+_NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
     "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "
     "where a VAE's draws from a density",
     "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
@@ -21,7 +21,7 @@ NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
 }
 
 
-MEASURED = (
+_MEASURED = (
     ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
     "fixed by the seed, and against the clean image; all others from clean inputs"
 )
@@ -30,7 +30,7 @@ MEASURED = (
 def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
     """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
-    results: dict[str, Any] = {"version": VERSION, "protocol": {}, "step": step}
+    results: dict[str, Any] = {"version": _VERSION, "protocol": {}, "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     values = {}
     for name in config.evaluate.splits:
@@ -67,9 +67,9 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
         "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
-        **({"corruption": corrupted.corruption.protocol + MEASURED} if corrupted else {}),
+        **({"corruption": corrupted.corruption.protocol + _MEASURED} if corrupted else {}),
         "weights": average + chosen,
-        **(measured if bound else NO_BOUND),
+        **(measured if bound else _NO_BOUND),
         "units": "nats: summed over pixels and latents, mean over images; standard errors over images",
         "seed": str(config.train.seed),
     }

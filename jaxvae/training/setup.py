@@ -13,6 +13,7 @@ import jax
 from jax import Array, random
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.build import Parts, build, check_numbers
 from jaxvae.config.schema import several
@@ -75,8 +76,8 @@ def set_up(
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
     check_against(config, data)
-    layout = layout or layout_for(config)
-    keys, evaluate_key = keys_of(config.train.seed)
+    layout = layout or _layout_for(config)
+    keys, evaluate_key = _keys_of(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
     codes = make_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
@@ -88,13 +89,13 @@ def set_up_member(config: Config, other: Experiment) -> Experiment:
     """The experiment of another member: its own config and keys; data, model and compiled functions are shared."""
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
-    keys, evaluate_key = keys_of(config.train.seed)
+    keys, evaluate_key = _keys_of(config.train.seed)
     scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "codes")}
     scored = {name: each and partial(each, key=evaluate_key) for name, each in scored.items()}
     return dataclasses.replace(other, config=config, parts=parts, **keys, **scored)
 
 
-def keys_of(seed: int) -> tuple[dict[str, Any], Array]:
+def _keys_of(seed: int) -> tuple[dict[str, Any], Array]:
     """({init_key, data_key, train_key, figure_key}, the key of evaluations)."""
     init_key, data_key, train_key, evaluate_key = random.split(random.key(seed), 4)
     evaluate_key, figure_key = random.split(evaluate_key)
@@ -106,18 +107,18 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
     config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
     if several(config):
-        raise ValueError(
+        raise UsageError(
             f"train.seeds={config.train.seeds}, train.sweep={config.train.sweep!r} make several members: "
             "they are trained by the command line, or by jaxvae.train_members(config)."
         )
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
-    engine = engine_for(config, parts, name)
+    engine = _engine_for(config, parts, name)
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
 
 
-def layout_for(config: Config) -> Layout:
+def _layout_for(config: Config) -> Layout:
     """All devices, where the engine takes them and they divide the batch; else this process's first."""
     devices = jax.device_count()
     shares = devices * config.train.accumulate
@@ -129,33 +130,33 @@ def check_against(config: Config, data: DataSet) -> None:
     """Raises ValueError where the config asks of the data what they do not have."""
     size, n = config.data.batch_size, len(data.splits["train"])
     if size > n:
-        raise ValueError(
+        raise UsageError(
             f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}."
         )
     if config.train.init_from == "pca" and isinstance(data.splits["train"].image, Records):
-        raise ValueError(
+        raise UsageError(
             f"train.init_from='pca' needs all training images at once, but {data.name} is larger than "
             f"data.decoded_limit={config.data.decoded_limit:g} GB. Raise that if they fit into memory as float32."
         )
     for split in config.evaluate.splits:
         if split not in data.splits:
             see = "data.leave_out" if split == "left_out" else "data.validation"
-            raise ValueError(
+            raise UsageError(
                 f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see {see}."
             )
     if config.data.leave_out and config.model.condition == "label":
-        raise ValueError(
+        raise UsageError(
             f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class "
             "knows nothing of a class that it never was told. Choose model.condition='none'."
         )
     flags = os.environ.get("XLA_FLAGS", "")
     if config.train.deterministic and jax.default_backend() == "gpu" and "xla_gpu_deterministic_ops=true" not in flags:
-        raise ValueError(
+        raise UsageError(
             "train.deterministic=True needs a flag set before JAX starts: train by the command line, "
             "or set the environment variable XLA_FLAGS=--xla_gpu_deterministic_ops=true."
         )
     if config.train.patience and "validation" not in data.splits:
-        raise ValueError(
+        raise UsageError(
             f"train.patience={config.train.patience} needs validation images; "
             f"data.validation={config.data.validation:g} holds out none."
         )
@@ -168,7 +169,7 @@ def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None
     held = members * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     held //= layout.size if layout.fsdp else 1
     if held > most:
-        raise ValueError(
+        raise UsageError(
             f"parameters, their average and the optimizer's state take {held / 1e9:,.0f} GB, of which there are "
             f"{most / 1e9:,.0f}. Choose smaller networks: model.encoder, model.decoder, model.posterior, model.prior."
         )
@@ -176,7 +177,7 @@ def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None
     draws = config.train.samples * config.data.batch_size // (config.train.accumulate * layout.size)
     drawn = 4 * draws * features
     if drawn > most:
-        raise ValueError(
+        raise UsageError(
             f"data.batch_size={config.data.batch_size:,} images with train.samples={config.train.samples:,} draws each "
             f"decode to {drawn / 1e9:,.0f} GB, of which there are {most / 1e9:,.0f}. Choose fewer of either, or "
             f"a larger train.accumulate than {config.train.accumulate}."
@@ -189,7 +190,7 @@ def memory() -> int:
     return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def engine_for(config: Config, parts: Parts, pipeline: str) -> str:
+def _engine_for(config: Config, parts: Parts, pipeline: str) -> str:
     """The engine's name, by config, backend, devices and model."""
     # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
     looked_for = config.train.engine == "auto" and jax.default_backend() == "cpu"

@@ -17,10 +17,10 @@ from jaxvae.training.setup import Experiment
 from jaxvae.viz import figures
 
 EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
-FRAME = 16  # pictures of a moment of training
-KEPT_CODES = 1000  # images of which it is kept where their codes lie, at most, and
-KEPT_NUMBERS, READ = 2**16, 2**22  # numbers of a moment's codes, and values of the images read for them
-CODES_SEED = 3  # of which images they are
+_FRAME = 16  # pictures of a moment of training
+_KEPT_CODES = 1000  # images of which it is kept where their codes lie, at most, and
+_KEPT_NUMBERS, _READ = 2**16, 2**22  # numbers of a moment's codes, and values of the images read for them
+_CODES_SEED = 3  # of which images they are
 
 
 def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
@@ -28,26 +28,26 @@ def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -
 
     All processes look at the images, as they do to validate; the first keeps.
     """
-    keep_codes(experiment, variables_of(state), workdir, step)
+    _keep_codes(experiment, variables_of(state), workdir, step)
     variables = experiment.layout.here(variables_of(state))
     if not multihost.first():
         return
-    labels = figures.conditions(experiment.parts, experiment.data, FRAME)
-    keys = random.split(random.clone(experiment.figure_key), FRAME)
+    labels = figures.conditions(experiment.parts, experiment.data, _FRAME)
+    keys = random.split(random.clone(experiment.figure_key), _FRAME)
     _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
     figures.save_frame(workdir, step, figures.pictures(px.mean()))
 
 
-def keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
+def _keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
     """Keeps the posterior means of some images, of validation if there are any; of a model without means, none.
 
     By what scores them: that is compiled anyhow.
     """
     splits, config = experiment.data.splits, experiment.config
     split = splits.get("validation") or splits["train"]
-    most = min(KEPT_NUMBERS // config.model.latent_dim, READ // math.prod(experiment.data.shape))
-    count = min(len(split), KEPT_CODES, max(1, most))
-    few = drawn(split, count, CODES_SEED)[0]
+    most = min(_KEPT_NUMBERS // config.model.latent_dim, _READ // math.prod(experiment.data.shape))
+    count = min(len(split), _KEPT_CODES, max(1, most))
+    few = drawn(split, count, _CODES_SEED)[0]
     values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
     if "means" in values and multihost.first():
         classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None

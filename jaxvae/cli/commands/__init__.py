@@ -137,12 +137,12 @@ def data_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     show(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
         source = "" if name == "train" else f"; {data.source(name)}"
-        show(f"  {name}: {len(split):,} {kind}, {describe_labels(split.label)}{source}")
+        show(f"  {name}: {len(split):,} {kind}, {_describe_labels(split.label)}{source}")
     if data.class_names:
         show(f"  classes: {', '.join(data.class_names)}")
 
 
-def describe_labels(label: Any) -> str:
+def _describe_labels(label: Any) -> str:
     """What the labels of a split are, in words."""
     if label is None:
         return "no labels"

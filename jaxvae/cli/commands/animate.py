@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jaxvae._checks import UsageError
 from jaxvae.cli.commands.open_run import EXPLORED, opened, publish
 from jaxvae.viz import plots
 from jaxvae.viz.figures import animation
@@ -26,7 +27,7 @@ def animate(
     keeps too little for is left out, in words.
     """
     if not 1 <= seconds <= 60:
-        raise ValueError(f"--seconds {seconds:g}: expected 1 to 60, how long each film lasts.")
+        raise UsageError(f"--seconds {seconds:g}: expected 1 to 60, how long each film lasts.")
     if format == "mp4":
         plots.require_mp4()
     subject, folder = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust), out or run / EXPLORED

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.cli.commands.open_run import publish, reopened
 from jaxvae.viz.figures.comparison import draw_comparison
 from jaxvae.viz.figures.subject import Subject
@@ -15,7 +16,7 @@ from jaxvae.viz.plots.comparison import MOST
 from jaxvae.viz.plots.style import replacing
 from jaxvae.viz.report import comparison
 
-COMPARED = Path("compared")
+_COMPARED = Path("compared")
 
 
 def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: str | None, trust: bool) -> None:
@@ -25,12 +26,12 @@ def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: st
     """
     found = comparison.read_runs(runs)
     if len(found) < 2:
-        raise ValueError(f"compare takes two runs or more, and {len(found)} was given: name another run directory.")
+        raise UsageError(f"compare takes two runs or more, and {len(found)} was given: name another run directory.")
     if not mixed:
         comparison.require_one_protocol(found)
     table = comparison.compare_runs(found)
     print(comparison.as_text(table))
-    folder = out or COMPARED
+    folder = out or _COMPARED
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"table.md": comparison.as_markdown(table), "table.json": json.dumps(table, indent=1, allow_nan=False)}
     for name, text in texts.items():

@@ -6,17 +6,18 @@ import importlib
 import webbrowser
 from pathlib import Path
 
+from jaxvae._checks import UsageError
 from jaxvae.cli.commands.open_run import opened
 from jaxvae.runtime.console import show
 from jaxvae.viz.explorer.api import warm
 from jaxvae.viz.explorer.session import know
 
-EXTRA = ("starlette", "uvicorn")
+_EXTRA = ("starlette", "uvicorn")
 
 
 def explore(run: Path, *, trust: bool = False, data_dir: str | None = None, port: int = 0, no_browser: bool = False):
     """Serves the page on loopback until Ctrl-C, and opens it in a browser unless `no_browser`."""
-    require_extra()
+    _require_extra()
     from jaxvae.viz.explorer.routes import make_app
     from jaxvae.viz.explorer.server import listening, served, until_interrupted
 
@@ -32,10 +33,10 @@ def explore(run: Path, *, trust: bool = False, data_dir: str | None = None, port
     show("ended.")
 
 
-def require_extra() -> None:
+def _require_extra() -> None:
     """ValueError where the page's libraries are not installed."""
-    for name in EXTRA:
+    for name in _EXTRA:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise ValueError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error
+            raise UsageError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error

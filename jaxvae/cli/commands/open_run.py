@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.rundir.run import load
 from jaxvae.training.setup import Experiment, set_up
@@ -22,7 +23,7 @@ EXPLORED = "explored"  # the folder of a run directory in which the verbs write,
 def reopened(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a run's config, its data read again, from `data_dir` where one is given."""
     if config.data.name == "arrays":
-        raise ValueError(
+        raise UsageError(
             "this run was trained on arrays of a program, which it does not hold; "
             "score them with jaxvae.load(...).log_likelihood."
         )
@@ -36,7 +37,7 @@ def opened(workdir: Path, *, seed: int = 0, split: str | None = None, data_dir: 
     data = reopened(run.config, data_dir).data
     name = split or ("test" if "test" in data.splits else "train")
     if name not in data.splits:
-        raise ValueError(f"--split {name}: {data.name} has {', '.join(data.splits)}; choose one of them.")
+        raise UsageError(f"--split {name}: {data.name} has {', '.join(data.splits)}; choose one of them.")
     return Subject(run, data, name, random.key(seed))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.cli.commands.open_run import reopened
 from jaxvae.rundir import disk_space, results
 from jaxvae.rundir.lock import alone_in
@@ -49,12 +50,12 @@ def sample(workdir: Path, n: int, out: Path | None, *, seed: int, temperature: f
     """Writes n images of the model: means of p(x|z) as .png, or draws x ~ p(x|z) as .npy; classes in turn, if any."""
     run, out = load(workdir, trust=trust), out or workdir / "samples.png"
     if n < 1 or not temperature > 0 or out.suffix not in (".png", ".npy"):
-        raise ValueError(
+        raise UsageError(
             f"--n {n} --temperature {temperature} --out {out}: expected n from 1 on, a positive temperature, "
             "and a .png or .npy file."
         )
     if run.config.model.condition == "vector":
-        raise ValueError(
+        raise UsageError(
             "this model depends on a vector (model.condition='vector'), which a command line cannot give; "
             "use jaxvae.load(...).sample(key, n, condition=vectors)."
         )
@@ -73,7 +74,7 @@ def reconstruct(
     """Writes n test images above their reconstructions; of a model trained on corrupted inputs, with these between."""
     run, out = load(workdir, trust=trust), out or workdir / "reconstructions.png"
     if n < 1 or out.suffix != ".png":
-        raise ValueError(f"--n {n} --out {out}: expected n from 1 on and a .png file.")
+        raise UsageError(f"--n {n} --out {out}: expected n from 1 on and a .png file.")
     splits = reopened(run.config, data_dir).data.splits
     split = splits.get("test") or splits["train"]
     figures.draw_reconstructions(out, run, split, n, random.split(random.key(seed)))

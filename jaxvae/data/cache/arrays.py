@@ -13,9 +13,9 @@ from jaxvae.data.cache import checksums
 from jaxvae.data.cache.folders import cached
 
 META = "meta.json"
-RETRIES = 5
+_RETRIES = 5
 
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 Result = TypeVar("Result")
 
 
@@ -50,7 +50,7 @@ class Decoded:
 
 
 def open_or_build(
-    target: Path, build: Callable[[Path], dict[str, Any]], say: Say, checked: float = checksums.CHECKED
+    target: Path, build: Callable[[Path], dict[str, Any]], say: _Say, checked: float = checksums.CHECKED
 ) -> Decoded:
     """Map the decoded folder `target`, building it first where it is missing, interrupted or damaged.
 
@@ -73,11 +73,11 @@ def described(
     target: Path,
     build: Callable[[Path], dict[str, Any]],
     read: Callable[[Path, dict[str, Any]], Result],
-    say: Say,
+    say: _Say,
     checked: float = checksums.CHECKED,
 ) -> Result:
     """read(folder, what `build` returned and the files it wrote); else as `open_or_build`."""
-    for left in reversed(range(RETRIES)):
+    for left in reversed(range(_RETRIES)):
         folder = cached(
             target, lambda scratch: _built(scratch, build), say, lambda folder: checksums.damage(folder / META, checked)
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import UsageError
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 CHECKED = 1.0  # GB that are read whenever a folder is opened, in about a third of a second
@@ -36,9 +37,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         described = read_json(path, bare=False)
     except DamagedFile as reason:
-        raise ValueError(f"{path.name}: {reason}") from reason
+        raise UsageError(f"{path.name}: {reason}") from reason
     if described.get("format") != _FORMAT:
-        raise ValueError("another version of jaxvae wrote it")
+        raise UsageError("another version of jaxvae wrote it")
     return described
 
 

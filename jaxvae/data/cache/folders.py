@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxvae._checks import UsageError
 from jaxvae.runtime import files
 
 _SCRATCH = ".building-"
@@ -19,7 +20,7 @@ _MOST_BORROWED = 2e9  # bytes of a temporary folder, which may lie in memory
 _borrowed: dict[Path, Path] = {}  # what this process keeps elsewhere
 
 
-class Unwritable(ValueError):
+class _Unwritable(UsageError):
     """A folder cannot be made: the disk is full, or not ours to write."""
 
 
@@ -56,10 +57,10 @@ def cached(
         reason = damage(target) if target.exists() else None
         if reason:
             say(f"{target}: {reason}; it is built again")
-            discard(target)
+            _discard(target)
         build_once(target, build)
         return target
-    except Unwritable as error:
+    except _Unwritable as error:
         folder = _borrow(target, build, error)
         say(f"{error}\nUntil then it is kept in a temporary folder, for this process alone.")
         return folder
@@ -86,7 +87,7 @@ def build_once(target: Path, build: Callable[[Path], Path]) -> None:
             raise _unwritable(target, number) from error
 
 
-def discard(target: Path) -> None:
+def _discard(target: Path) -> None:
     """Take the folder `target` away in one stroke, if it is there, so that it can be built again."""
     with _scratch(target) as scratch:
         try:
@@ -103,18 +104,18 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     if cache_folder() not in folder.parents:
         free = min(free, int(_MOST_BORROWED))
     if needed > free:
-        raise Unwritable(
+        raise _Unwritable(
             f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. "
             "Make room, or set the environment variable JAXVAE_CACHE to a folder on a larger disk."
         )
 
 
-def _borrow(target: Path, build: Callable[[Path], Path], refused: Unwritable) -> Path:
+def _borrow(target: Path, build: Callable[[Path], Path], refused: _Unwritable) -> Path:
     try:
         scratch = Path(tempfile.mkdtemp(prefix="jaxvae-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         _borrowed[target] = build(scratch)
-    except (OSError, Unwritable):
+    except (OSError, _Unwritable):
         raise refused from None
     return _borrowed[target]
 
@@ -151,8 +152,8 @@ def _hold(path: Path, flags: int = 0) -> int | None:
     return None
 
 
-def _unwritable(target: Path, number: int | None) -> Unwritable:
-    return Unwritable(
+def _unwritable(target: Path, number: int | None) -> _Unwritable:
+    return _Unwritable(
         f"cannot write into {target.parent} ({os.strerror(number or 0)}); expected a folder for prepared data. "
         "Make room, or name one that you can write to: data.data_dir for data sets, the environment variable "
         "JAXVAE_CACHE for the cache."

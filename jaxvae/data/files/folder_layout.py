@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import UsageError
 from jaxvae.data.files.image_decoding import SUFFIXES
 
 MOST_NAMED = 5  # files or classes named in one message
@@ -40,7 +41,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """The files of each split in order, their labels or None, and the names of the classes."""
 
     splits: dict[str, list[Member]]
@@ -48,7 +49,7 @@ class Layout:
     class_names: tuple[str, ...]
 
 
-Placed = tuple[tuple[str, ...], Member]  # the folders from the top and the file's name
+_Placed = tuple[tuple[str, ...], Member]  # the folders from the top and the file's name
 
 
 def stamp(path: Path) -> tuple[int, ...]:
@@ -64,7 +65,7 @@ def folder_members(top: Path, say: Say) -> Iterator[Member]:
     def walk(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
         for path in sorted(folder.iterdir(), key=lambda path: path.name):
             real = os.path.realpath(path)
-            if is_junk(path.name) or real in above:
+            if _is_junk(path.name) or real in above:
                 continue
             if path.is_dir():
                 yield from walk(path, (*above, real))
@@ -75,7 +76,7 @@ def folder_members(top: Path, say: Say) -> Iterator[Member]:
                 other[path.suffix.lower()] += 1
 
     yield from walk(top, (os.path.realpath(top),))
-    say_left_out(other, top, say)
+    _say_left_out(other, top, say)
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
@@ -83,7 +84,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path} is no readable zip ({error}). Unpack it and name the folder instead.") from error
+        raise UsageError(f"{path} is no readable zip ({error}). Unpack it and name the folder instead.") from error
 
 
 def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Member]:
@@ -93,14 +94,14 @@ def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Memb
     for name, info in sorted(entries.items()):
         parts = name.split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0] or (info.external_attr >> 16) & 0o170000 == 0o120000:
-            raise ValueError(
+            raise UsageError(
                 f"{path} holds {name!r}, a name or link that leads out of the archive; nothing was read. "
                 "If you trust it, unpack it with a tool of yours and name the folder instead."
             )
-        if any(map(is_junk, parts)):
+        if any(map(_is_junk, parts)):
             continue
         if info.flag_bits & 1:
-            raise ValueError(
+            raise UsageError(
                 f"{path} is encrypted ({name!r}). Unpack it with its password and name the folder instead."
             )
         suffix = os.path.splitext(name)[1].lower()
@@ -109,49 +110,49 @@ def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Memb
             yield Member(name, (info.CRC,), info.file_size, partial(archive.open, info))
         else:
             other[suffix] += 1
-    say_left_out(other, path, say)
+    _say_left_out(other, path, say)
 
 
 def require_bounded(info: zipfile.ZipInfo, path: Path) -> None:
     """Raises ValueError for a member packed in a way that zipfile unpacks without a limit, by gigabytes a kilobyte."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(
+        raise UsageError(
             f"{path} holds {info.filename!r}, packed by method {info.compress_type}; expected stored or deflated. "
             "If you trust it, unpack it and pack it again."
         )
 
 
-def is_junk(name: str) -> bool:
+def _is_junk(name: str) -> bool:
     """Whether a file or folder is one that systems leave behind, or hidden."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def say_left_out(other: Counter[str], path: Path, say: Say) -> None:
+def _say_left_out(other: Counter[str], path: Path, say: Say) -> None:
     """Says how many files are none that picture.py reads."""
     if other:
         kinds = ", ".join(f"{suffix or 'no ending'} {count:,}" for suffix, count in other.most_common(MOST_NAMED))
         say(f"{path}: left out {other.total():,} files that are no images of a known kind ({kinds})")
 
 
-def arranged(members: Sequence[Member], path: Path) -> Layout:
+def arranged(members: Sequence[Member], path: Path) -> _Layout:
     """Which split and class each file belongs to, by the folders it lies in; ValueError where that is not clear."""
     if not members:
-        raise ValueError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")
-    splits = by_split(without_top(sorted((tuple(member.name.split("/")), member) for member in members)), path)
-    folders = {split: class_folders([parts for parts, _ in placed], path) for split, placed in splits.items()}
+        raise UsageError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+    splits = _by_split(_without_top(sorted((tuple(member.name.split("/")), member) for member in members)), path)
+    folders = {split: _class_folders([parts for parts, _ in placed], path) for split, placed in splits.items()}
     class_names = tuple(sorted({name for names in folders.values() for name in names or ()}))
     unknown = sorted(set(class_names) - set(folders["train"] or class_names))
     if unknown:
-        raise ValueError(f"{path}: the classes {unknown[:MOST_NAMED]} have no folder in train; name the folders alike.")
+        raise UsageError(f"{path}: the classes {unknown[:MOST_NAMED]} have no folder in train; name the folders alike.")
     number = {name: label for label, name in enumerate(class_names)}
-    return Layout(
+    return _Layout(
         {split: [member for _, member in placed] for split, placed in splits.items()},
         {split: None if names is None else [number[name] for name in names] for split, names in folders.items()},
         class_names,
     )
 
 
-def without_top(placed: list[Placed]) -> list[Placed]:
+def _without_top(placed: list[_Placed]) -> list[_Placed]:
     """The same files without folders that hold all of them, unless such a folder is a split's."""
     while len({parts[0] for parts, _ in placed}) == 1 and all(
         len(parts) > 1 and parts[0].lower() not in _SPLITS for parts, _ in placed
@@ -160,7 +161,7 @@ def without_top(placed: list[Placed]) -> list[Placed]:
     return placed
 
 
-def by_split(placed: list[Placed], path: Path) -> dict[str, list[Placed]]:
+def _by_split(placed: list[_Placed], path: Path) -> dict[str, list[_Placed]]:
     """The files by split; where the topmost folders are not those of splits, all of them are 'train'."""
     tops = {parts[0] if len(parts) > 1 else "" for parts, _ in placed}
     found = {top for top in tops if top.lower() in _SPLITS}
@@ -168,23 +169,23 @@ def by_split(placed: list[Placed], path: Path) -> dict[str, list[Placed]]:
         return {"train": placed}
     if found != tops or "train" not in {top.lower() for top in found}:
         beside = sorted(top or "loose images" for top in tops - found)[:MOST_NAMED]
-        raise ValueError(
+        raise UsageError(
             f"{path} has the folders {sorted(found)} of splits and beside them {beside or 'no train'}; "
             "expected 'train', and 'test' and 'validation' if you have them, and nothing else."
         )
-    splits: dict[str, list[Placed]] = {}
+    splits: dict[str, list[_Placed]] = {}
     for parts, member in placed:
         splits.setdefault(_SPLITS[parts[0].lower()], []).append((parts[1:], member))
     return splits
 
 
-def class_folders(rows: Sequence[tuple[str, ...]], path: Path) -> list[str] | None:
+def _class_folders(rows: Sequence[tuple[str, ...]], path: Path) -> list[str] | None:
     """The class folder of each file; None where no file lies in one."""
     loose = ["/".join(parts) for parts in rows if len(parts) == 1]
     if not loose:
         return [parts[0] for parts in rows]
     if len(loose) < len(rows):
-        raise ValueError(
+        raise UsageError(
             f"{path}: {len(loose)} images lie beside the class folders ({', '.join(loose[:MOST_NAMED])}). "
             "Move them into class folders, or all images into one folder, without classes."
         )

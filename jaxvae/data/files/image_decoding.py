@@ -16,6 +16,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from jaxvae._checks import UsageError
+
 # Pillow would open more, but of what strangers pack into a zip the fewer parsers see it the better: EPS runs a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset(
@@ -35,9 +37,9 @@ def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
     with PIL.Image.open(file, formats=FORMATS) as image:
         if size is not None:
             image.draft(None, (_FINER * size, _FINER * size))  # a JPEG then skips its detail
-        pixels = opaque(PIL.ImageOps.exif_transpose(image)).convert(mode)
+        pixels = _opaque(PIL.ImageOps.exif_transpose(image)).convert(mode)
     if size is not None:
-        pixels = pixels.resize((size, size), PIL.Image.Resampling.LANCZOS, central_square(pixels), _FINER)
+        pixels = pixels.resize((size, size), PIL.Image.Resampling.LANCZOS, _central_square(pixels), _FINER)
     return np.asarray(pixels).reshape(pixels.height, pixels.width, -1)
 
 
@@ -50,27 +52,27 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
         return image.size if turned else image.size[::-1]
 
 
-def opaque(image: PIL.Image.Image) -> PIL.Image.Image:
+def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
     """The image in 8 bits and over white."""
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
+        raise UsageError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        return PIL.Image.fromarray(eight_bits(np.asarray(image)))
+        return PIL.Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
         return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image
 
 
-def eight_bits(levels: np.ndarray) -> np.ndarray:
+def _eight_bits(levels: np.ndarray) -> np.ndarray:
     """Grey levels 0..65535 -> uint8, rounded."""
     if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError(
+        raise UsageError(
             f"its grey levels run from {levels.min()} to {levels.max()}, not from 0 to 65535; save it with 8 or 16 bits"
         )
     return ((levels.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def central_square(image: PIL.Image.Image) -> tuple[float, float, float, float]:
+def _central_square(image: PIL.Image.Image) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of the largest square in the image's middle."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

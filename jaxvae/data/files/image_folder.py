@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.cache.arrays import Decoded, map_array, open_or_build, write_header
 from jaxvae.data.cache.checksums import CHECKED
 from jaxvae.data.cache.folders import cache_folder, require_space
@@ -39,7 +40,7 @@ _MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
 
 
 @dataclass(frozen=True)
-class Broken:
+class _Broken:
     """A file that could not be read, and why."""
 
     name: str
@@ -60,11 +61,11 @@ def load_folder(
     versions of Pillow.
     """
     if size is not None and size < 1:
-        raise ValueError(f"data.size={size}: expected a positive whole number of pixels.")
+        raise UsageError(f"data.size={size}: expected a positive whole number of pixels.")
     if channels not in (None, 1, 3):
-        raise ValueError(f"data.channels={channels}: expected 1 (grey), 3 (colour), or None to take what is there.")
+        raise UsageError(f"data.channels={channels}: expected 1 (grey), 3 (colour), or None to take what is there.")
     if not path.exists():
-        raise ValueError(
+        raise UsageError(
             f"data.name={name!r}: there is no folder or zip {path.absolute()}. A relative path starts at "
             "data.data_dir, or where the program was started."
         )
@@ -97,11 +98,11 @@ def decode(
                 write_header(file, (len(chosen), height, width, depth))
                 for images, digests in chunks(pool, chosen, (height, width, depth), size, f"{path} {split}", say):
                     file.write(images.tobytes())
-                    coloured = coloured or has_colour(images)
+                    coloured = coloured or _has_colour(images)
                     digest.update(b"".join(digests))
     if channels is None and not coloured:
         for split in layout.splits:
-            keep_one_channel(folder / f"{split}.image.npy")
+            _keep_one_channel(folder / f"{split}.image.npy")
     for split, labels in layout.labels.items():
         digest.update(repr((split, len(layout.splits[split]), labels)).encode())
         if labels is not None:
@@ -114,12 +115,12 @@ def one_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) ->
     """The (height, width) of all images; ValueError says which sizes there are where they differ."""
     sizes: Counter[tuple[int, int]] = Counter()
     for start in range(0, len(members), _CHUNK):
-        for found in refuse_broken(pool.map(attempt(measure), members[start : start + _CHUNK]), path):
+        for found in _refuse_broken(pool.map(_attempt(measure), members[start : start + _CHUNK]), path):
             sizes[found] += 1
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
         others = ", and others" if len(sizes) > MOST_NAMED else ""
-        raise ValueError(
+        raise UsageError(
             f"{path} holds images of {len(sizes)} sizes, height x width: {most}{others}. "
             f"Set data.size, such as data.size={min(min(size) for size in sizes)}: "
             "the central square of each image is then resized to that."
@@ -136,11 +137,11 @@ def chunks(
     say: Say,
 ) -> Iterator[tuple[np.ndarray, list[bytes]]]:
     """(images uint8 [n, H, W, C], the sha256 of each file and its name), in order, decoded by threads."""
-    job = attempt(partial(pixels_and_digest, shape=shape, size=size))
+    job = _attempt(partial(_pixels_and_digest, shape=shape, size=size))
     for turn, start in enumerate(range(0, len(members), _CHUNK)):
         if turn % _CHUNKS_PER_LINE == 0:
             say(f"decoding {title}: {start:,} of {len(members):,}")
-        some = list(refuse_broken(pool.map(job, members[start : start + _CHUNK]), title))
+        some = list(_refuse_broken(pool.map(job, members[start : start + _CHUNK]), title))
         yield np.stack([pixels for pixels, _ in some]), [digest for _, digest in some]
     say(f"decoding {title}: {len(members):,} of {len(members):,}")
 
@@ -151,53 +152,53 @@ def measure(member: Member) -> tuple[int, int]:
         return picture_size(file)
 
 
-def pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
+def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
     """The image of a file, uint8 of this shape, and the sha256 of its content."""
     if member.bytes > _MOST_BYTES:
-        raise ValueError(f"the file has {member.bytes / 1e9:,.1f} GB")
+        raise UsageError(f"the file has {member.bytes / 1e9:,.1f} GB")
     with member.open() as file:
         content = file.read()
     pixels = read_picture(io.BytesIO(content), "L" if shape[2] == 1 else "RGB", size)
     if pixels.shape != shape:
-        raise ValueError(f"it decodes to {pixels.shape[:2]}, not to {shape[:2]} as its head says")
+        raise UsageError(f"it decodes to {pixels.shape[:2]}, not to {shape[:2]} as its head says")
     return pixels, hashlib.sha256(content).digest()
 
 
-def attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
+def _attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
     """The job with its errors as results: one broken file among thousands shall not hide the others."""
 
     def tried(member: Member) -> Any:
         try:
             return job(member)
         except Exception as error:  # of a hostile or damaged file Pillow and zipfile raise nearly any kind
-            return Broken(member.name, f"{error}" or type(error).__name__)
+            return _Broken(member.name, f"{error}" or type(error).__name__)
 
     return tried
 
 
-def refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
+def _refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
     """The results; ValueError names the files that could not be read, once some were found among a chunk's."""
     broken = []
     for result in results:
-        if isinstance(result, Broken):
+        if isinstance(result, _Broken):
             broken.append(result)
         else:
             yield result
     if broken:
         named = "\n".join(f"  {one.name!r}: {one.reason}" for one in broken[:MOST_NAMED])
         more = f"\n  and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
-        raise ValueError(
+        raise UsageError(
             f"{where}: {len(broken)} image files cannot be read, and there may be others after them:\n{named}{more}\n"
             "Repair them, or take them out; nothing is skipped silently."
         )
 
 
-def has_colour(images: np.ndarray) -> bool:
+def _has_colour(images: np.ndarray) -> bool:
     """Whether any pixel of images [n, H, W, 3] is not grey."""
     return bool(images.shape[-1] == 3 and (images != images[..., :1]).any())
 
 
-def keep_one_channel(path: Path) -> None:
+def _keep_one_channel(path: Path) -> None:
     """Rewrites the .npy file of grey images [N, H, W, 3] as [N, H, W, 1]."""
     images = map_array(path)
     with open(path.with_suffix(".one"), "wb") as file:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.cache.arrays import Decoded, Images, map_array, open_or_build, write_header
 from jaxvae.data.cache.checksums import CHECKED
 from jaxvae.data.cache.folders import cache_folder, require_space
@@ -34,18 +35,18 @@ _SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", 
 _PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"), ("images_{}", "labels_{}"))
 _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_test', 'y_test'; 'train_images', ..."
 
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 
 
-def load_npy(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
+def load_npy(name: str, path: Path, say: _Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the images or sequences of a .npy file where they lie; only their fingerprint is kept in the cache."""
     _require_file(name, path)
     try:
         with open(path, "rb") as file:
-            check_head(*read_head(file), str(path))
+            _check_head(*read_head(file), str(path))
         images = with_channels(mapped(path))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") if str(path) not in str(error) else error from None
+        raise UsageError(f"{path}: {error}") if str(path) not in str(error) else error from None
 
     def build(folder: Path) -> dict[str, Any]:
         say(f"reading {path} once, for its fingerprint")
@@ -56,7 +57,7 @@ def load_npy(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decod
     return dataclasses.replace(decoded, splits={"train": Images(images, None)})
 
 
-def load_npz(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decoded:
+def load_npz(name: str, path: Path, say: _Say, checked: float = CHECKED) -> Decoded:
     """Memory-map the arrays of a .npz file, copied into the cache first where that has not been done."""
     _require_file(name, path)
 
@@ -65,8 +66,8 @@ def load_npz(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decod
             with zipfile.ZipFile(path) as archive:
                 splits = copy_arrays(folder, archive, path, say)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
-        stored = {split: stored_arrays(folder, split) for split in splits}
+            raise UsageError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
+        stored = {split: _stored_arrays(folder, split) for split in splits}
         check_agreement(stored, str(path))
         sizes = {split: len(image) for split, (image, _) in stored.items()}
         found = fingerprint(stored)
@@ -79,10 +80,10 @@ def load_npz(name: str, path: Path, say: Say, checked: float = CHECKED) -> Decod
     return dataclasses.replace(decoded, splits=splits)
 
 
-def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -> list[str]:
+def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: _Say) -> list[str]:
     """Writes each split's images, streamed, and its labels into `folder`; returns the splits' names."""
     keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    chosen = choose_keys(keys, path)
+    chosen = _choose_keys(keys, path)
     left = sorted(set(keys) - {key for pair in chosen.values() for key in pair})
     if left:
         say(f"{path}: left out the arrays {', '.join(left)}")
@@ -90,14 +91,14 @@ def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) ->
         require_bounded(archive.getinfo(f"{key}.npy"), path)
     for split, (images, labels) in chosen.items():
         say(f"reading {path} {images}")
-        count = copy_images(folder / f"{split}.image.npy", archive, images, path)
+        count = _copy_images(folder / f"{split}.image.npy", archive, images, path)
         if labels is not None:
-            checked = checked_labels(read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
+            checked = checked_labels(_read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
             np.save(folder / f"{split}.label.npy", checked)
     return list(chosen)
 
 
-def choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
+def _choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
     """{split: (key of its images, key of its labels or None)}; ValueError lists the keys where none fit."""
     known = {key.lower(): key for key in keys}
     chosen: dict[str, tuple[str, str | None]] = {}
@@ -109,16 +110,16 @@ def choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | N
     if not chosen and single:
         return {"train": (single[0], next((known[name] for name in _LABELS if name in known), None))}
     if "train" not in chosen:
-        raise ValueError(f"{path} holds the arrays {sorted(known.values())}; expected {_EXPECTED}; or a single array.")
+        raise UsageError(f"{path} holds the arrays {sorted(known.values())}; expected {_EXPECTED}; or a single array.")
     return chosen
 
 
-def copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -> int:
+def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -> int:
     """Streams an array of images from the archive into a .npy file; returns how many there are."""
     name = f"{path} {key!r}"
     with archive.open(f"{key}.npy") as source, open(target, "wb") as file:
         shape, fortran, dtype = read_head(source)
-        check_head(shape, fortran, dtype, name)
+        _check_head(shape, fortran, dtype, name)
         check_size(archive, key, shape, dtype, path)
         require_space(target.parent, math.prod(shape), name)
         write_header(file, shape)
@@ -126,16 +127,16 @@ def copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) ->
     return shape[0]
 
 
-def read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> np.ndarray:
+def _read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> np.ndarray:
     """An array of `count` labels or vectors of the archive."""
     with archive.open(f"{key}.npy") as source:
         shape, fortran, dtype = read_head(source)
         if dtype.hasobject:
-            raise ValueError(_pickled(f"{path} {key!r}"))
+            raise UsageError(_pickled(f"{path} {key!r}"))
         check_size(archive, key, shape, dtype, path)
         size = math.prod(shape) * dtype.itemsize
         if shape[:1] != (count,) or size > _MOST_LABELS:
-            raise ValueError(
+            raise UsageError(
                 f"{path} {key!r}: {count} images but labels shaped {list(shape)}; expected one label per image, "
                 f"of at most {_MOST_LABELS / 1e9:.1f} GB together."
             )
@@ -150,7 +151,7 @@ def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype
         head = source.tell()
     # zipfile reads no more than this, however much was packed
     if archive.getinfo(f"{key}.npy").file_size != head + math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+        raise UsageError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
 
 
 def mapped(path: Path) -> np.ndarray:
@@ -158,9 +159,9 @@ def mapped(path: Path) -> np.ndarray:
     with open(path, "rb") as file:
         shape, _, dtype = read_head(file)
         if dtype.hasobject:
-            raise ValueError(_pickled(str(path)))
+            raise UsageError(_pickled(str(path)))
         if file.tell() + math.prod(shape) * dtype.itemsize > path.stat().st_size:
-            raise ValueError(f"{path} is damaged: its head says {list(shape)}, its size differs. Save it again.")
+            raise UsageError(f"{path} is damaged: its head says {list(shape)}, its size differs. Save it again.")
     return map_array(path)
 
 
@@ -169,28 +170,28 @@ def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(source)
     if version not in readers:
-        raise ValueError(
+        raise UsageError(
             f"it has the .npy format {version}, which plain arrays do not need; save it again with np.save."
         )
     try:
         shape, fortran, dtype = readers[version](source)
     except Exception as error:  # what a head of nonsense makes Python's parser raise
-        raise ValueError(f"its head is none of a .npy file ({error}). Save it again with np.save.") from error
+        raise UsageError(f"its head is none of a .npy file ({error}). Save it again with np.save.") from error
     if min(shape, default=0) < 0:
-        raise ValueError(f"its head says {list(shape)}, which no array has. Save it again with np.save.")
+        raise UsageError(f"its head says {list(shape)}, which no array has. Save it again with np.save.")
     return shape, fortran, dtype
 
 
-def check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
+def _check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
     """Raises ValueError, in words, unless the array can be read as images or sequences."""
     if dtype.hasobject:
-        raise ValueError(_pickled(name))
+        raise UsageError(_pickled(name))
     check_kind(dtype, shape, name)
     if fortran:
-        raise ValueError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
+        raise UsageError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
 
 
-def stored_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _stored_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     """(image, label or None) of a split in the cache."""
     label = folder / f"{split}.label.npy"
     return with_channels(map_array(folder / f"{split}.image.npy")), map_array(label) if label.exists() else None
@@ -202,7 +203,7 @@ def _pickled(name: str) -> str:
 
 def _require_file(name: str, path: Path) -> None:
     if not path.is_file():
-        raise ValueError(
+        raise UsageError(
             f"data.name={name!r}: there is no file {path.absolute()}. A relative path starts at data.data_dir, "
             "or where the program was started."
         )

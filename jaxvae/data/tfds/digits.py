@@ -8,7 +8,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-TRAIN_EXAMPLES = 1437  # four of five; 360 are left for the test split
+_TRAIN_EXAMPLES = 1437  # four of five; 360 are left for the test split
 
 _DESCRIPTION = """\
 Handwritten digits of 43 people, written on forms, scanned and reduced to 8x8 pixels: the test part of UCI's "Optical
@@ -44,11 +44,11 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        image, label = digits_arrays()
+        image, label = _digits_arrays()
         order = np.random.RandomState(0).permutation(len(image))  # a stream that NumPy froze for ever
         return {
-            "train": self._generate_examples(image, label, order[:TRAIN_EXAMPLES]),
-            "test": self._generate_examples(image, label, order[TRAIN_EXAMPLES:]),
+            "train": self._generate_examples(image, label, order[:_TRAIN_EXAMPLES]),
+            "test": self._generate_examples(image, label, order[_TRAIN_EXAMPLES:]),
         }
 
     def _generate_examples(self, image: np.ndarray, label: np.ndarray, indices: np.ndarray) -> Iterator:
@@ -56,7 +56,7 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             yield int(index), {"image": _png(image[index, :, :, 0]), "label": int(label[index])}
 
 
-def digits_arrays() -> tuple[np.ndarray, np.ndarray]:
+def _digits_arrays() -> tuple[np.ndarray, np.ndarray]:
     """Give scikit-learn's digits in its own order: image uint8 [1797,8,8,1] in 0..255, label int64 [1797]."""
     bunch = load_digits()
     return np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None], bunch.target

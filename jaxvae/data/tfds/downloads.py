@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.cache.folders import build_once
 
 IDX = {
@@ -27,9 +28,9 @@ IDX = {
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 CIFAR = "cifar-10-binary.tar.gz"
-CIFAR_FOLDER = "cifar-10-batches-bin"
-CIFAR_NAMES = "batches.meta.txt"
-CIFAR_BATCHES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
+_CIFAR_FOLDER = "cifar-10-batches-bin"
+_CIFAR_NAMES = "batches.meta.txt"
+_CIFAR_BATCHES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
 VERSIONS = {"mnist": "3.0.1", "fashion_mnist": "3.0.1", "kmnist": "3.0.1", "cifar10": "3.0.2"}  # known without TFDS
 FILES = {name: (*IDX["train"], *IDX["test"]) for name in ("mnist", "fashion_mnist", "kmnist")} | {"cifar10": (CIFAR,)}
 EXAMPLES = {name: {"train": 60_000, "test": 10_000} for name in FILES} | {"cifar10": {"train": 50_000, "test": 10_000}}
@@ -38,7 +39,7 @@ SHAPES = {name: (28, 28, 1) for name in FILES} | {"cifar10": (32, 32, 3)}
 _MOST_BYTES = 2**28  # of one unpacked file: five times the largest of them
 _SECONDS = 10.0  # to wait for a server before all downloads are given up
 
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (uint8 [N, H, W, C], labels [N])
 
 
@@ -51,7 +52,7 @@ class Registered:
     sha256: str
 
 
-def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
+def prepare(name: str, root: Path, manual_dir: Path | None, say: _Say) -> Path:
     """Prepare the stock set in <root>/<name>/<version> unless it is there, from `manual_dir` or by download.
 
     ValueError, in words, for files that are missing, wrong, or cannot be downloaded.
@@ -86,7 +87,7 @@ def registered(builder_class: Any, name: str) -> dict[str, Registered]:
     }
 
 
-def download(name: str, known: Mapping[str, Registered], root: Path, say: Say) -> dict[str, Path]:
+def download(name: str, known: Mapping[str, Registered], root: Path, say: _Say) -> dict[str, Path]:
     """{file name: path} of the original files in <root>/downloads, where TFDS fetches and verifies what is missing."""
     folder = root / "downloads"
     there = {file: path for file, info in known.items() if (path := downloaded(info, folder))}
@@ -98,13 +99,13 @@ def download(name: str, known: Mapping[str, Registered], root: Path, say: Say) -
         fetched = fetch(name, missing, folder) if missing else {}
     except Exception as error:  # TFDS, requests and sockets have no base of their own in common
         urls = "\n".join(f"  {info.url}" for info in missing.values())
-        raise ValueError(
+        raise UsageError(
             f"cannot download {name}: {type(error).__name__}: {error}\nThe files are\n{urls}\n"
             "Fetch them elsewhere, put them into a folder, and name that as data.manual_dir (--manual_dir of "
             f"`jaxvae data {name}`); the set is then prepared from them in {root / name}."
         ) from error
     for file, path in fetched.items():
-        check_sum(path, file, known[file], name)
+        _check_sum(path, file, known[file], name)
     return there | fetched
 
 
@@ -125,28 +126,28 @@ def fetch(name: str, missing: Mapping[str, Registered], folder: Path) -> dict[st
     return {file: Path(path) for file, path in paths.items()}
 
 
-def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: Say) -> Path:
+def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: _Say) -> Path:
     """The original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must fit) or unpacked."""
-    names = spellings(file)
+    names = _spellings(file)
     places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
     path = next((path for path in places if path.exists()), None)
     if path is None:
-        raise ValueError(
+        raise UsageError(
             f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}."
             f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {known.url} ({known.size:,} bytes)."
         )
     if path.suffix != ".gz":
         say(f"{path} is unpacked, so that no sha256 is known of it: its form and numbers are checked alone")
     else:
-        check_sum(path, file, known, name)
+        _check_sum(path, file, known, name)
     return path
 
 
-def check_sum(path: Path, file: str, known: Registered, name: str) -> None:
+def _check_sum(path: Path, file: str, known: Registered, name: str) -> None:
     """Raises ValueError unless the file's sha256 is the registered one."""
     found = sha256(path)
     if found != known.sha256:
-        raise ValueError(
+        raise UsageError(
             f"{path} is not the {file} of {name}: expected sha256 {known.sha256} ({known.size:,} bytes), "
             f"found {found} ({path.stat().st_size:,} bytes). Download it again from {known.url}."
         )
@@ -158,10 +159,10 @@ _PYTHON_CIFAR = (
 )
 
 
-def spellings(file: str) -> list[str]:
+def _spellings(file: str) -> list[str]:
     """The names under which an original file may lie in a folder: packed and unpacked."""
     if file == CIFAR:
-        return [CIFAR, CIFAR_FOLDER]
+        return [CIFAR, _CIFAR_FOLDER]
     plain = file.removesuffix(".gz")
     return [file, file.replace("-idx", ".idx"), plain, plain.replace("-idx", ".idx")]
 
@@ -185,31 +186,31 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(_MOST_BYTES)
     except (gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Download it again.") from error
+        raise UsageError(f"{path} is damaged ({error}). Download it again.") from error
     rank = content[3] if content[:3] == b"\0\0\x08" else 0
     head = 4 + 4 * rank
     lengths = tuple(np.frombuffer(content[4:head], ">u4").tolist()) if rank in (1, 3) and len(content) >= head else ()
     if not lengths or len(content) != head + math.prod(lengths):
-        raise ValueError(f"{path} is no idx file of bytes, or not a whole one. Download it again.")
+        raise UsageError(f"{path} is no idx file of bytes, or not a whole one. Download it again.")
     return np.frombuffer(content, np.uint8, offset=head).reshape(lengths)
 
 
 def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
     """(the splits, the names of the classes) of CIFAR-10's binary version, a tar or the folder in it."""
-    read = (lambda name: (path / name).read_bytes()) if path.is_dir() else tar_reader(path)
+    read = (lambda name: (path / name).read_bytes()) if path.is_dir() else _tar_reader(path)
     arrays = {}
-    for split, batches in CIFAR_BATCHES.items():
+    for split, batches in _CIFAR_BATCHES.items():
         content = b"".join(read(batch) for batch in batches)
         if len(content) % 3073:
-            raise ValueError(f"{path} is damaged: its {split} batches are no whole number of records of 3,073 bytes.")
+            raise UsageError(f"{path} is damaged: its {split} batches are no whole number of records of 3,073 bytes.")
         rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         arrays[split] = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
-    return arrays, tuple(read(CIFAR_NAMES).decode("ascii").split())
+    return arrays, tuple(read(_CIFAR_NAMES).decode("ascii").split())
 
 
-def tar_reader(path: Path) -> Callable[[str], bytes]:
+def _tar_reader(path: Path) -> Callable[[str], bytes]:
     """Reads members of the tar by their known names: nothing is extracted to the disk."""
-    wanted = {f"{CIFAR_FOLDER}/{name}" for name in (*CIFAR_BATCHES["train"], *CIFAR_BATCHES["test"], CIFAR_NAMES)}
+    wanted = {f"{_CIFAR_FOLDER}/{name}" for name in (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)}
     try:
         with tarfile.open(path) as tar:
             content = {
@@ -218,12 +219,12 @@ def tar_reader(path: Path) -> Callable[[str], bytes]:
                 if member.name in wanted and member.isfile() and (file := tar.extractfile(member)) is not None
             }
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Download it again.") from error
+        raise UsageError(f"{path} is damaged ({error}). Download it again.") from error
 
     def read(name: str) -> bytes:
-        if f"{CIFAR_FOLDER}/{name}" not in content:
-            raise ValueError(f"{path} holds no {CIFAR_FOLDER}/{name}. Download it again.")
-        return content[f"{CIFAR_FOLDER}/{name}"]
+        if f"{_CIFAR_FOLDER}/{name}" not in content:
+            raise UsageError(f"{path} holds no {_CIFAR_FOLDER}/{name}. Download it again.")
+        return content[f"{_CIFAR_FOLDER}/{name}"]
 
     return read
 
@@ -233,7 +234,7 @@ def check_arrays(name: str, arrays: Arrays) -> None:
     for split, (images, labels) in arrays.items():
         count = EXAMPLES[name][split]
         if images.shape != (count, *SHAPES[name]) or labels.shape != (count,) or labels.max(initial=0) > 9:
-            raise ValueError(
+            raise UsageError(
                 f"{name} {split}: expected images {[count, *SHAPES[name]]} and as many labels from 0 to 9, got "
                 f"{list(images.shape)} and {list(labels.shape)} up to {labels.max(initial=0)}. Take the original files."
             )

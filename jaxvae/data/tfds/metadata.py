@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MOST_EXAMPLES = 2**31 - 1  # their indices are int32
+from jaxvae._checks import UsageError
+
+_MOST_EXAMPLES = 2**31 - 1  # their indices are int32
 
 _CLASSES = {"pythonClassName", "python_class_name", "type"}
 _CLASS = re.compile(r"tensorflow_datasets(\.core)?\.features\.(\w+\.)*[A-Za-z]\w*", re.ASCII)
@@ -21,19 +23,19 @@ def check(folder: Path) -> dict[str, Any]:
     """What dataset_info.json says; ValueError, before TFDS sees the folder, where it or features.json is hostile."""
     for key, value in pairs(read(folder / "features.json")):
         if key in _CLASSES and isinstance(value, str) and not _CLASS.fullmatch(value):
-            raise ValueError(
+            raise UsageError(
                 f"{folder / 'features.json'} names the class {value!r}, whose module would be imported; expected "
                 "tensorflow_datasets' own features alone. If you trust it, read it yourself and pass arrays."
             )
     info, examples = read(folder / "dataset_info.json"), 0
     for key, value in pairs(info):
         if key in _TEMPLATES and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
-            raise ValueError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
+            raise UsageError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
         if key in _LENGTHS and isinstance(value, list):
             examples += sum(abs(int(length)) for length in value if str(length).lstrip("-").isdigit())
-    if examples > MOST_EXAMPLES:
-        raise ValueError(
-            f"{folder / 'dataset_info.json'} promises {examples:,} examples; expected at most {MOST_EXAMPLES:,}."
+    if examples > _MOST_EXAMPLES:
+        raise UsageError(
+            f"{folder / 'dataset_info.json'} promises {examples:,} examples; expected at most {_MOST_EXAMPLES:,}."
         )
     return info
 
@@ -43,11 +45,11 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(
+        raise UsageError(
             f"{path} cannot be read ({error}): the prepared folder is damaged. Delete it and prepare it again."
         ) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
+        raise UsageError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
     return content
 
 

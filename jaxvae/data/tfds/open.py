@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxvae._checks import UsageError
 from jaxvae.data.cache import checksums
 from jaxvae.data.cache.folders import cache_folder, cached
 from jaxvae.data.tfds import downloads, metadata
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
-MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
+_MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
-EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
+_EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
 _SEAL = ".seal.json"  # hidden, and so no part of the fingerprint
@@ -53,7 +54,7 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder_from_directory(folder)
     except Exception as error:  # its parsers have many kinds
-        raise ValueError(
+        raise UsageError(
             f"TFDS cannot open {folder} ({type(error).__name__}: {error}). Delete it and prepare it again."
         ) from error
 
@@ -66,14 +67,14 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = 
     """
     name = split.partition("[")[0]
     if name not in builder.info.splits:
-        raise ValueError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
+        raise UsageError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
     known = dict(builder.info.features.items())
-    wanted = {id(known.get("image")): Picture() if images else Left(), id(known.get("label")): None}
-    decoders = [wanted.get(id(feature), Left()) for feature in builder.info.features.flat_features]
+    wanted = {id(known.get("image")): _Picture() if images else _Left(), id(known.get("label")): None}
+    decoders = [wanted.get(id(feature), _Left()) for feature in builder.info.features.flat_features]
     return builder.as_data_source(split=split, decoders=builder.info.features._nest(decoders))
 
 
-class Picture:
+class _Picture:
     """Decodes an image as TFDS does, unless Pillow would take it for what it hands to another program, as EPS."""
 
     def setup(self, feature: tfds.features.Image) -> None:
@@ -81,11 +82,11 @@ class Picture:
 
     def decode_example_np(self, example: bytes) -> np.ndarray:
         if not (example or b"").startswith(_PICTURES):
-            raise ValueError("it is no PNG, JPEG, BMP or GIF")
+            raise UsageError("it is no PNG, JPEG, BMP or GIF")
         return self.feature.decode_example_np(example)
 
 
-class Left:
+class _Left:
     """Leaves a feature that nobody asked for as it is stored: decoding some of them runs other programs."""
 
     def setup(self, feature: tfds.features.FeatureConnector) -> None: ...
@@ -134,7 +135,7 @@ def _worth_saying(record: logging.LogRecord) -> bool:
 
 def _digits_folder(version: str | None, log: Callable[[str], None]) -> Path:
     if version not in (None, DIGITS_VERSION):
-        raise ValueError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
+        raise UsageError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
     target = cache_folder() / "tfds" / "digits" / DIGITS_VERSION
     return cached(target, _prepare_digits, log, _digits_damage)
 
@@ -162,7 +163,7 @@ def _prepare_digits(scratch: Path) -> Path:
 def _data_folder(data_dir: str | os.PathLike | None) -> Path:
     chosen = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if "://" in chosen:
-        raise ValueError(f"data_dir={chosen!r} is remote; expected a local folder. Copy or mount the data set first.")
+        raise UsageError(f"data_dir={chosen!r} is remote; expected a local folder. Copy or mount the data set first.")
     return Path(chosen).expanduser()
 
 
@@ -175,7 +176,7 @@ def _check_format(dataset: str, root: Path, folder: Path) -> None:
     info = metadata.read(folder / "dataset_info.json")
     found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
     if "array_record" not in found:
-        raise ValueError(
+        raise UsageError(
             f"{folder} is prepared as {', '.join(sorted(found))}; expected array_record, which alone can be read "
             "without TensorFlow. A folder holds one format: prepare it again in another one, and pass that as "
             f"data_dir:\n{_recipe(dataset, root / 'array_record')}"
@@ -187,19 +188,21 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
 
     image = dict(features.items()).get("image")
     if not isinstance(image, tfds.features.Image):
-        raise ValueError(
+        raise UsageError(
             f"{name} has no image feature named 'image'; its features are {sorted(features)}. "
-            f"Choose a data set of images, such as {', '.join(EXAMPLES_OF_NAMES)}, or pass arrays of your own."
+            f"Choose a data set of images, such as {', '.join(_EXAMPLES_OF_NAMES)}, or pass arrays of your own."
         )
     if image.np_dtype != "uint8":
-        raise ValueError(f"{name} has images of type {image.np_dtype}; expected uint8. Pass arrays instead.")
+        raise UsageError(f"{name} has images of type {image.np_dtype}; expected uint8. Pass arrays instead.")
     if None in image.shape:
-        raise ValueError(
+        raise UsageError(
             f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
             "Resize them first, and pass them as arrays or as a TFDS data set of your own."
         )
-    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > MOST_PIXELS:
-        raise ValueError(f"{name} has images of shape {image.shape}; expected [H,W,C], at most {MOST_PIXELS:,} values.")
+    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
+        raise UsageError(
+            f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
+        )
 
 
 def _unknown(name: str) -> ValueError:
@@ -210,7 +213,7 @@ def _unknown(name: str) -> ValueError:
     guess = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     return ValueError(
         f"unknown data set {name!r}.{guess} Expected a TFDS name, with a version or not, such as "
-        f"{', '.join(EXAMPLES_OF_NAMES)}, mnist:3.0.1; one of your own, prepared in data_dir; or 'folder:PATH' "
+        f"{', '.join(_EXAMPLES_OF_NAMES)}, mnist:3.0.1; one of your own, prepared in data_dir; or 'folder:PATH' "
         "(images in class folders, or a zip of them), 'npz:PATH' or 'npy:PATH'."
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.tfds.open import open_folder, read_split
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
         row = next((row for row in rows if not readable(source, row)), None)
         if row is None:
             raise
-        raise ValueError(
+        raise UsageError(
             f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in "
-            f"{file_of(source, row)}: {error}. "
+            f"{_file_of(source, row)}: {error}. "
             f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
         ) from error
 
@@ -71,7 +72,7 @@ def filled(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
     """The records in these rows; of a file that was cut short array_record gives some without any content."""
     records = source.__getitems__(list(rows))
     if any(record[name] is None for record in records for name in ("image", "label") if name in record):
-        raise ValueError("the record is empty")
+        raise UsageError("the record is empty")
     return records
 
 
@@ -83,7 +84,7 @@ def readable(source: BaseDataSource, row: int) -> bool:
     return True
 
 
-def file_of(source: BaseDataSource, row: int) -> str:
+def _file_of(source: BaseDataSource, row: int) -> str:
     """The file that holds this row."""
     files = source.dataset_info.splits[source.split].file_instructions
     ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
@@ -94,7 +95,7 @@ def fill(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSou
     """Copies the records' images into out, uint8 [n, H, W, C]; ValueError for one of another shape."""
     for image, record in zip(out, records, strict=True):
         if record["image"].shape != image.shape:
-            raise ValueError(
+            raise UsageError(
                 f"{source.dataset_info.name} holds an image of shape {record['image'].shape} where its features "
                 f"promise {image.shape}; prepare it again."
             )

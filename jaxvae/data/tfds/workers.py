@@ -128,7 +128,7 @@ def end(workers: list[Worker]) -> None:
     workers.clear()
 
 
-def serve(folder: Path) -> None:
+def _serve(folder: Path) -> None:
     """Answers questions on stdin with images on stdout, until stdin ends."""
     for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a whole job, they ask the program to save, which then ends
         signal.signal(signum, signal.SIG_IGN)
@@ -155,4 +155,4 @@ def serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]))

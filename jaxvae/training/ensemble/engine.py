@@ -25,7 +25,7 @@ from jaxvae.training.engine import has_convolutions
 from jaxvae.training.ensemble.members import Member
 from jaxvae.training.setup import Experiment
 
-CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
+_CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
 
 
 class Engine(NamedTuple):
@@ -71,7 +71,7 @@ def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> 
         return "vmapped scan"
     if convolutions:
         return "dispatch in turn"
-    return "vmapped scan" if parameters <= CACHED else "scan in turn"
+    return "vmapped scan" if parameters <= _CACHED else "scan in turn"
 
 
 def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> Callable:
@@ -101,18 +101,18 @@ def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> C
 
 def at_once(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
     """(advance, place, collect) of all members' steps in one vmapped program."""
-    run = drive(jax.vmap(on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
+    run = drive(jax.vmap(_on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
     numbers = jnp.arange(len(keys))
 
     def stretch(states: State, permutations, position: int, count: int):
         return run(states, permutations, numbers, pipeline.data, position, count)
 
-    return by_epoch(stretch, pipeline, keys), place, collect
+    return _by_epoch(stretch, pipeline, keys), place, collect
 
 
-def in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
     """(advance, place, collect) of a stretch of one member's steps after another's, by one program for all."""
-    run, together = drive(on_own_batch(step, pipeline)), jax.jit(stacked)
+    run, together = drive(_on_own_batch(step, pipeline)), jax.jit(_stacked)
 
     def stretch(states: list[State], permutations, position: int, count: int):
         ends = [
@@ -121,7 +121,7 @@ def in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[
         ]
         return [state for state, _ in ends], together([metrics for _, metrics in ends])
 
-    return by_epoch(stretch, pipeline, keys), copied, copied
+    return _by_epoch(stretch, pipeline, keys), copied, copied
 
 
 def scan(one: Callable) -> Callable:
@@ -161,13 +161,13 @@ ENGINES: dict[str, Callable[..., Engine]] = {
     for name, members, drive in (
         ("vmapped scan", at_once, scan),
         ("vmapped dispatch", at_once, dispatch),
-        ("scan in turn", in_turn, scan),
-        ("dispatch in turn", in_turn, dispatch),
+        ("scan in turn", _in_turn, scan),
+        ("dispatch in turn", _in_turn, dispatch),
     )
 }
 
 
-def on_own_batch(step: Callable, pipeline: Resident) -> Callable:
+def _on_own_batch(step: Callable, pipeline: Resident) -> Callable:
     """The step of one member on the batch that its permutation has at a position."""
 
     def one(state: State, permutation, member, data, position):
@@ -176,7 +176,7 @@ def on_own_batch(step: Callable, pipeline: Resident) -> Callable:
     return one
 
 
-def by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:
+def _by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:
     """An `advance` that takes the steps epoch by epoch, each with every member's permutation, [members, N]."""
     permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([order(key, epoch, pipeline.n) for key in keys]))
 
@@ -192,7 +192,7 @@ def by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Ca
     return advance
 
 
-def stacked(trees: list[Any]) -> Any:
+def _stacked(trees: list[Any]) -> Any:
     """One tree whose leaves lead with the axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
@@ -201,7 +201,7 @@ def stacked(trees: list[Any]) -> Any:
 @jax.jit
 def place(states: list[State]) -> State:
     """The members' states as one, whose leaves lead with the axis of members."""
-    return stacked([state.replace(key=random.clone(state.key)) for state in states])
+    return _stacked([state.replace(key=random.clone(state.key)) for state in states])
 
 
 @jax.jit

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
 from jaxvae.rundir import checkpoint, disk_space, event_log
@@ -84,11 +85,11 @@ def train_and_evaluate_members(
         claim(workdir, config, data, say)
         for seat in seats:
             claim(seat.workdir, seat.member.config, data, silent)
-        record_environments(seats, workdir, engine, command, say)
+        _record_environments(seats, workdir, engine, command, say)
         images, names = len(data.splits["train"]), ", ".join(seat.member.name for seat in seats)
         say(f"{data.name}: {images:,} training images, {len(seats)} members ({names}), {engine.name} engine")
         states = take_steps(seats, engine, say)
-        return conclude_members(seats, states, workdir, say)
+        return _conclude_members(seats, states, workdir, say)
 
 
 def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Callable[[str], None]) -> list[Seat]:
@@ -97,12 +98,12 @@ def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Calla
     config = first.config
     pipeline = choose_pipeline(config.data.pipeline, first.data.splits["train"], free_bytes=free_memory())
     if pipeline != "resident":
-        raise ValueError(
+        raise UsageError(
             f"several members gather their batches on the device, but {first.data.name} does not fit into its memory. "
             "Train them one by one: train.seeds=1."
         )
     if jax.process_count() > 1:
-        raise ValueError(
+        raise UsageError(
             f"several members train in one process, and there are {jax.process_count()}: "
             "give each process a train.seed of its own, with train.seeds=1."
         )
@@ -112,7 +113,7 @@ def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Calla
     return [Seat(each, one, workdir / each.name) for each, one in zip(members, experiments, strict=True)]
 
 
-def record_environments(
+def _record_environments(
     seats: Sequence[Seat], workdir: Path, engine: Engine, command: str, say: Callable[[str], None]
 ) -> None:
     """Writes environment.json of all members and of the parent; says once what has changed."""
@@ -140,7 +141,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
         if step == 0:
             keep_frames(seats, states, 0)
         now = engine.place(states)
-        late = LateMetrics(config.train, LinesOfMembers(seats, logbooks, bar, step, lambda: engine.collect(now)))
+        late = LateMetrics(config.train, _LinesOfMembers(seats, logbooks, bar, step, lambda: engine.collect(now)))
         while step < total and not caught:
             target = next_stop(step, config, bar.speed)
             now, metrics = engine.advance(now, step, target - step)
@@ -208,7 +209,7 @@ def common_step(folders: Sequence[Path], total: int) -> int | None:
             return step
     names = [folder.parent.name for folder in folders]
     held = "; ".join(f"{name}: {', '.join(map(str, steps))}" for name, steps in zip(names, found, strict=True))
-    raise ValueError(
+    raise UsageError(
         f"the members cannot go on together: they have no intact checkpoint of one step to go on from ({held}), "
         f"or one of them went beyond train.steps={total:,}. Nothing was overwritten. "
         "Train each on alone, by its own config.json, or train anew in another --workdir."
@@ -255,7 +256,7 @@ def save(
         saver.save(step, state, score, lines=written, regular=regular)
 
 
-class LinesOfMembers:
+class _LinesOfMembers:
     """What writes a step's lines, one to each member's logbook, for LateMetrics, whose values are [members] each.
 
     `states()` gives copies of the members' states as they are when it is called.
@@ -272,7 +273,7 @@ class LinesOfMembers:
         self.seats, self.logbooks, self.bar, self.states = seats, logbooks, bar, states
         self.incidents = [event_log.Incidents(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
         self.stuck = {
-            seat.member.name: stuck_before(seat, step)
+            seat.member.name: _stuck_before(seat, step)
             for seat, its in zip(seats, self.incidents, strict=True)
             if its.before.get("streak", 0) >= rollback.MOST_SKIPS
         }
@@ -319,13 +320,13 @@ class LinesOfMembers:
         return about["text"]
 
 
-def stuck_before(seat: Seat, step: int) -> str:
+def _stuck_before(seat: Seat, step: int) -> str:
     """Why a member stands still that did so before this step."""
     texts = [event["text"] for event in event_log.read(seat.workdir, step) if event["event"] == "stopped"]
     return texts[-1] if texts else "its steps are skipped"
 
 
-def conclude_members(
+def _conclude_members(
     seats: Sequence[Seat], states: Sequence[State], workdir: Path, say: Callable[[str], None]
 ) -> list[Run]:
     """Scores, draws and reports every member that did not fail; writes and says what they have in common."""

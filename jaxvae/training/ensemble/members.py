@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.build import read, with_number
 from jaxvae.config.compatibility import MOST_MEMBERS, check_numbers
 from jaxvae.config.sweep import Sweep
 from jaxvae.training.initial_state import CLOSED_FORM
 
-ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
+_ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 
 
 class Member(NamedTuple):
@@ -27,32 +28,32 @@ def members_of(config: Config) -> list[Member]:
     check_numbers(config)
     seeds = config.train.seeds
     if config.train.seed + seeds > 2**32:
-        raise ValueError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
-    refuse_unfit(config)
-    values = [{}] if config.train.sweep == "none" else values_of(read("sweep", config.train.sweep, {}))
+        raise UsageError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
+    _refuse_unfit(config)
+    values = [{}] if config.train.sweep == "none" else _values_of(read("sweep", config.train.sweep, {}))
     if len(values) * seeds > MOST_MEMBERS:
-        raise ValueError(
+        raise UsageError(
             f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
             f"expected at most {MOST_MEMBERS:,}."
         )
     return [
-        Member(name_of(value, seed), member_config(config, value, seed), value)
+        Member(_name_of(value, seed), _member_config(config, value, seed), value)
         for value in values
         for seed in range(config.train.seed, config.train.seed + seeds)
     ]
 
 
-def values_of(sweep: Sweep) -> list[dict[str, float]]:
+def _values_of(sweep: Sweep) -> list[dict[str, float]]:
     """[{'beta': 0.5}, {'beta': 1.0}]."""
     return [{sweep.name: value} for value in sweep.values]
 
 
-def name_of(value: dict[str, float], seed: int) -> str:
+def _name_of(value: dict[str, float], seed: int) -> str:
     """'seed-0', or 'beta-0.5-seed-0'."""
     return "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
 
 
-def member_config(config: Config, value: dict[str, float], seed: int) -> Config:
+def _member_config(config: Config, value: dict[str, float], seed: int) -> Config:
     """The config that trains this member alone."""
     train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
     objective, optimizer = config.objective, config.optimizer
@@ -63,16 +64,16 @@ def member_config(config: Config, value: dict[str, float], seed: int) -> Config:
     return dataclasses.replace(config, objective=objective, optimizer=optimizer, train=train)
 
 
-def refuse_unfit(config: Config) -> None:
+def _refuse_unfit(config: Config) -> None:
     """Raises ValueError for a choice that several members in one program do not have."""
     train = config.train
     both = f"train.seeds={train.seeds} and train.sweep={train.sweep!r} train several members in one program"
 
     def refuse(field: str, value: Any, why: str) -> None:
-        raise ValueError(f"{both}; {field}={value!r} {why}.")
+        raise UsageError(f"{both}; {field}={value!r} {why}.")
 
-    if train.engine not in ENGINES:
-        refuse("train.engine", train.engine, f"is not for them: choose one of {', '.join(ENGINES)}")
+    if train.engine not in _ENGINES:
+        refuse("train.engine", train.engine, f"is not for them: choose one of {', '.join(_ENGINES)}")
     if config.data.pipeline == "streaming":
         refuse("data.pipeline", "streaming", "cannot feed them, as each gathers its own batches on the device: 'auto'")
     if train.patience is not None:

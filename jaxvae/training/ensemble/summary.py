@@ -11,9 +11,9 @@ from jaxvae.rundir import results
 from jaxvae.runtime.files import read_json, write_json
 from jaxvae.training.ensemble.members import Member
 
-VERSION = 1
+_VERSION = 1
 SUMMARY = "summary.json"
-KEEP = ("samples", "of")  # what a number says of its protocol
+_KEEP = ("samples", "of")  # what a number says of its protocol
 
 
 def summarize(workdir: Path, members: Sequence[Member], failed: Sequence[str]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def summarize(workdir: Path, members: Sequence[Member], failed: Sequence[str]) -
     groups = [[each.name for each in members if each.value == value and each.name in found] for value in values]
     protocol = next(iter(found.values()), {}).get("protocol", {})
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "step": max((one["step"] for one in found.values()), default=None),
         "members": [
             {"name": each.name, "seed": each.config.train.seed, **each.value, "failed": each.name in failed}
@@ -35,19 +35,19 @@ def summarize(workdir: Path, members: Sequence[Member], failed: Sequence[str]) -
         ],
         "protocol": {name: text for name, text in protocol.items() if name != "seed"},
         "groups": [
-            {"value": value, "members": names, **over_members([found[name] for name in names])}
+            {"value": value, "members": names, **_over_members([found[name] for name in names])}
             for value, names in zip(values, groups, strict=True)
         ],
     }
 
 
-def over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """{split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
-    splits = [name for name, numbers in each[0].items() if is_split(numbers)] if each else []
+    splits = [name for name, numbers in each[0].items() if _is_split(numbers)] if each else []
     return {split: spread([one[split] for one in each if split in one]) for split in splits}
 
 
-def is_split(numbers: Any) -> bool:
+def _is_split(numbers: Any) -> bool:
     return isinstance(numbers, dict) and "examples" in numbers
 
 
@@ -62,7 +62,7 @@ def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "mean": statistics.fmean(values),
             "std": statistics.stdev(values) if len(values) > 1 else None,
             "n": len(values),
-            **{key: number[key] for key in KEEP if key in number},
+            **{key: number[key] for key in _KEEP if key in number},
         }
     return summary
 
@@ -84,7 +84,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
     for group in summary["groups"]:
         value = ", ".join(f"{name} {number:g}" for name, number in group["value"].items())
         for split, numbers in group.items():
-            if not is_split(numbers):
+            if not _is_split(numbers):
                 continue
             head = f"{value}; {split}" if value else split
             width = max(16, *(2 + len(name) for name in numbers))

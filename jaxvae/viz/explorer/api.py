@@ -36,10 +36,10 @@ from jaxvae.viz.figures.images import pictures
 
 THUMBNAILS = 24  # test images shown at once
 SAMPLES = 16
-DOTS = 3000  # codes drawn on the plane
+_DOTS = 3000  # codes drawn on the plane
 FINE = 101  # places of the slider between two images
-FILM = 11
-HOTTEST = 3.0
+_FILM = 11
+_HOTTEST = 3.0
 
 
 def describe(known: Known) -> Answer:
@@ -52,10 +52,10 @@ def describe(known: Known) -> Answer:
         "images": len(subject.split),
         "shape": list(run.shape),
         "condition": {"kind": run.config.model.condition, "size": run.parts.condition_size},
-        "classes": classes_of(known),
+        "classes": _classes_of(known),
         "refused": known.refused,
         "corrupted": run.parts.corrupted is not None,
-        "steps": {"fine": FINE, "hottest": HOTTEST},
+        "steps": {"fine": FINE, "hottest": _HOTTEST},
         "model": {name: getattr(run.config.model, name) for name in ("encoder", "posterior", "prior", "decoder")},
         "flat": None,
     }
@@ -76,7 +76,7 @@ def describe(known: Known) -> Answer:
     return found
 
 
-def classes_of(known: Known) -> list[str] | None:
+def _classes_of(known: Known) -> list[str] | None:
     """The names of the classes; None where the labels are no classes."""
     subject = known.subject
     if subject.classes is None:
@@ -119,7 +119,7 @@ def dots(known: Known, asked: Fields) -> Answer:
     fields.only(asked, ("dimensions",))
     of = flat(known)
     two, low, high = window(of, asked)
-    chosen = known.shuffled[:DOTS]
+    chosen = known.shuffled[:_DOTS]
     places = of.codes[chosen][:, two].astype("<f4")
     classes = known.subject.classes
     labels = np.zeros(len(chosen), int) if classes is None else classes[chosen]
@@ -136,7 +136,7 @@ def images(known: Known, asked: Fields) -> Answer:
     """{label, page} -> THUMBNAILS images, of one class where label is not -1; pages go round."""
     fields.only(asked, ("label", "page"))
     classes, among = known.subject.classes, known.shuffled
-    label = fields.whole(asked, "label", -1, len(classes_of(known) or ()) - 1)
+    label = fields.whole(asked, "label", -1, len(_classes_of(known) or ()) - 1)
     if label >= 0 and classes is not None:
         among = among[classes[among] == label]
     start = THUMBNAILS * fields.whole(asked, "page", 0, 10**6)
@@ -172,15 +172,15 @@ def between(known: Known, asked: Fields) -> Answer:
 def film(known: Known, asked: Fields) -> Answer:
     """{a, b, path, strengths, condition} -> FILM pictures between two images' codes, both ends included."""
     fields.only(asked, ("a", "b", "path", "strengths", "condition"))
-    walk = walked(known, asked, FILM)
-    return {"picture": packed(decode(known, moved(known, walk, asked), given(known, asked, FILM)))}
+    walk = walked(known, asked, _FILM)
+    return {"picture": packed(decode(known, moved(known, walk, asked), given(known, asked, _FILM)))}
 
 
 def samples(known: Known, asked: Fields) -> Answer:
     """{seed, temperature, condition} -> SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
     fields.only(asked, ("seed", "temperature", "condition"))
     seed = fields.whole(asked, "seed", 0, 2**31 - 1)
-    temperature = fields.number(asked, "temperature", 0.0, HOTTEST)
+    temperature = fields.number(asked, "temperature", 0.0, _HOTTEST)
     keys = random.split(random.key(seed), SAMPLES)
     z, means = known.functions.generate(known.subject.run.variables, keys, temperature, given(known, asked, SAMPLES))
     codes = None if known.flat is None else [plain(each) for each in np.asarray(z)]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-SPREAD = 3.0  # deviations about the middle that are shown, at least
-OUTSIDE = 0.002  # the share of the codes that may lie beyond what is shown, at either end
+_SPREAD = 3.0  # deviations about the middle that are shown, at least
+_OUTSIDE = 0.002  # the share of the codes that may lie beyond what is shown, at either end
 
 
 def reach(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(lowest [Z], highest [Z]) that a slider shows: three deviations, `spread` [Z], about the `middle` [Z], and nearly
     all codes [N, Z], to a tenth outwards.
     """
-    low, high = np.quantile(codes.astype(np.float64), [OUTSIDE, 1 - OUTSIDE], axis=0)
-    low, high = np.minimum(low, middle - SPREAD * spread), np.maximum(high, middle + SPREAD * spread)
+    low, high = np.quantile(codes.astype(np.float64), [_OUTSIDE, 1 - _OUTSIDE], axis=0)
+    low, high = np.minimum(low, middle - _SPREAD * spread), np.maximum(high, middle + _SPREAD * spread)
     return np.floor(np.round(10 * low, 3)) / 10, np.ceil(np.round(10 * high, 3)) / 10
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jax import Array
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.explorer import requests as fields
 from jaxvae.viz.explorer.latent_ranges import nearest
 from jaxvae.viz.explorer.session import Flat, Known, score_keys
@@ -16,20 +17,20 @@ from jaxvae.viz.figures.images import pictures
 
 Fields = Mapping[str, Any]
 Answer = dict[str, Any]
-NEIGHBOURS = 6
-PLANE = 640  # pixels that the decoded plane has at most along each side
+_NEIGHBOURS = 6
+_PLANE = 640  # pixels that the decoded plane has at most along each side
 
 
 def flat(known: Known) -> Flat:
     """What is known of the codes; ValueError for a model whose z is no vector."""
     if known.flat is None:
-        raise ValueError(known.refused)
+        raise UsageError(known.refused)
     return known.flat
 
 
 def side_of(size: tuple[int, ...]) -> int:
     """How many pictures (height, width) the decoded plane has each way: fewer of large ones, and of tiny ones."""
-    return 14 if max(size) < 16 else int(np.clip(PLANE // max(size), 5, 20))
+    return 14 if max(size) < 16 else int(np.clip(_PLANE // max(size), 5, 20))
 
 
 def shown(known: Known, z: np.ndarray, asked: Fields) -> Answer:
@@ -98,7 +99,7 @@ def reading(known: Known, x: Array, condition: Array | None, without: int | None
     }
     if known.flat is not None:
         z = np.asarray(found["z"][0])
-        positions, distances = nearest(known.flat.codes, z, NEIGHBOURS, without=without)
+        positions, distances = nearest(known.flat.codes, z, _NEIGHBOURS, without=without)
         answer |= {"z": plain(z), "neighbours": thumbnails(known, positions) | {"distances": plain(distances)}}
     return answer
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from jaxvae import _checks
+from jaxvae._checks import UsageError
 
-FAR = 1e6  # a code's coordinate beyond this is no place to look at
+_FAR = 1e6  # a code's coordinate beyond this is no place to look at
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -21,16 +22,16 @@ def read(body: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the question is no JSON ({error}).") from error
+        raise UsageError(f"the question is no JSON ({error}).") from error
     if not isinstance(asked, dict):
-        raise ValueError(f"the question is {_checks.shown(asked)}; expected a JSON object.")
+        raise UsageError(f"the question is {_checks.shown(asked)}; expected a JSON object.")
     return asked
 
 
 def only(asked: Mapping[str, Any], names: Collection[str]) -> None:
     """ValueError unless the question has these fields and no others."""
     if set(asked) != set(names):
-        raise ValueError(f"the question has the fields {sorted(asked)!r:.200}; expected {sorted(names)}.")
+        raise UsageError(f"the question has the fields {sorted(asked)!r:.200}; expected {sorted(names)}.")
 
 
 def whole(asked: Mapping[str, Any], name: str, least: int, most: int) -> int:
@@ -42,7 +43,7 @@ def number(asked: Mapping[str, Any], name: str, least: float, most: float) -> fl
     """A number from `least` to `most`."""
     value = _checks.finite(name, asked[name])
     if not least <= value <= most:
-        raise ValueError(f"{name}={value:g}: expected a number from {least:g} to {most:g}.")
+        raise UsageError(f"{name}={value:g}: expected a number from {least:g} to {most:g}.")
     return value
 
 
@@ -50,7 +51,7 @@ def choice(asked: Mapping[str, Any], name: str, known: Collection[str]) -> str:
     """One of the known words."""
     value = asked[name]
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}={_checks.shown(value)}: expected one of {', '.join(known)}.")
+        raise UsageError(f"{name}={_checks.shown(value)}: expected one of {', '.join(known)}.")
     return value
 
 
@@ -59,7 +60,7 @@ def numbers(asked: Mapping[str, Any], name: str, count: int) -> np.ndarray:
     values = asked[name]
     if not isinstance(values, list) or len(values) != count:
         found = f"{len(values)} of them" if isinstance(values, list) else type(values).__name__
-        raise ValueError(f"{name}: expected {count} numbers, got {found}.")
+        raise UsageError(f"{name}: expected {count} numbers, got {found}.")
     return np.array([_near(name, value) for value in values], np.float32)
 
 
@@ -67,7 +68,7 @@ def pair(asked: Mapping[str, Any], name: str, count: int) -> tuple[int, int]:
     """Two different whole numbers below `count`."""
     values = asked[name]
     if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
-        raise ValueError(f"{name}={_checks.shown(values)}: expected two different numbers.")
+        raise UsageError(f"{name}={_checks.shown(values)}: expected two different numbers.")
     first, second = (_checks.whole(name, value, 0, count - 1) for value in values)
     return first, second
 
@@ -76,7 +77,7 @@ def strengths(asked: Mapping[str, Any], known: Collection[str]) -> dict[str, flo
     """{a known attribute: how much of it}."""
     given = asked["strengths"]
     if not isinstance(given, dict) or not set(given) <= set(known):
-        raise ValueError(
+        raise UsageError(
             f"strengths={_checks.shown(given)}: expected numbers by name, of {', '.join(known) or 'none'}."
         )
     return {name: _near(f"strengths.{name}", value) for name, value in given.items()}
@@ -88,18 +89,18 @@ def pixels(asked: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.ndar
     try:
         found = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except binascii.Error as error:
-        raise ValueError(f"{name} is no base64 ({error}).") from error
+        raise UsageError(f"{name} is no base64 ({error}).") from error
     if len(found) != count:
-        raise ValueError(f"{name}: expected {count:,} bytes, {' x '.join(map(str, shape))}, got {len(found):,}.")
+        raise UsageError(f"{name}: expected {count:,} bytes, {' x '.join(map(str, shape))}, got {len(found):,}.")
     return np.frombuffer(found, np.uint8).reshape(shape)
 
 
 def _near(name: str, value: Any) -> float:
     number = _checks.finite(name, value)
-    if abs(number) > FAR:
-        raise ValueError(f"{name}={number:g}: expected a number from {-FAR:g} to {FAR:g}.")
+    if abs(number) > _FAR:
+        raise UsageError(f"{name}={number:g}: expected a number from {-_FAR:g} to {_FAR:g}.")
     return number
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise UsageError(f"{constant} is no number of JSON")

@@ -20,7 +20,7 @@ from jaxvae.viz.explorer.payloads import Answer, Fields
 from jaxvae.viz.explorer.security import App, guarded
 from jaxvae.viz.explorer.session import Known
 
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HOME = "index.html"
 log = logging.getLogger("jaxvae")
 
@@ -35,10 +35,10 @@ def make_app(known: Known, name: str) -> App:
     ]
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # no address is made of what a request says
-    return guarded(app, longest(known))
+    return guarded(app, _longest(known))
 
 
-def longest(known: Known) -> int:
+def _longest(known: Known) -> int:
     """The bytes of the longest question: a drawing in base64, or a code in digits, and some words."""
     run = known.subject.run
     return 2**14 + 2 * math.prod(run.shape) + 32 * math.prod(run.latent_shape) + 200 * len(ANSWERS)
@@ -47,8 +47,8 @@ def longest(known: Known) -> int:
 def pages() -> dict[str, Callable]:
     """{file name: what answers with it}, of the files of explorer/static: no path is taken from a request."""
     folder = files("jaxvae.viz.explorer") / "static"
-    found = {each.name: each.read_bytes() for each in folder.iterdir() if each.name[each.name.rfind(".") :] in KINDS}
-    return {name: partial(static, content, KINDS[name[name.rfind(".") :]]) for name, content in found.items()}
+    found = {each.name: each.read_bytes() for each in folder.iterdir() if each.name[each.name.rfind(".") :] in _KINDS}
+    return {name: partial(static, content, _KINDS[name[name.rfind(".") :]]) for name, content in found.items()}
 
 
 async def static(content: bytes, kind: str, request: Request) -> Response:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from jaxvae._checks import UsageError
 from jaxvae.runtime.signals import interruptible, noticed
 from jaxvae.viz.explorer.security import App
 
-LOOPBACK = "127.0.0.1"
-GOODBYE = 1  # seconds that answers under way are given at the end
+_LOOPBACK = "127.0.0.1"
+_GOODBYE = 1  # seconds that answers under way are given at the end
 
 
 def listening(port: int) -> socket.socket:
@@ -24,12 +25,12 @@ def listening(port: int) -> socket.socket:
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free; one in use is not
     try:
-        found.bind((LOOPBACK, port))
+        found.bind((_LOOPBACK, port))
         found.listen()  # now: until then another server may bind the same port, and is told only later
     except OSError as error:
         found.close()
         why = {errno.EADDRINUSE: "another program listens there", errno.EACCES: "it takes a right that you lack"}
-        raise ValueError(
+        raise UsageError(
             f"--port {port}: {why.get(error.errno or 0, error.strerror)}. Choose another, or leave --port out."
         ) from error
     return found
@@ -48,7 +49,7 @@ def served(app: App, sock: socket.socket) -> Iterator[str]:
         log_level="error",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GOODBYE,
+        timeout_graceful_shutdown=_GOODBYE,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="server", daemon=True)
@@ -59,7 +60,7 @@ def served(app: App, sock: socket.socket) -> Iterator[str]:
         yield "http://{}:{}/".format(*sock.getsockname())
     finally:
         server.should_exit = True
-        thread.join(2 * GOODBYE)
+        thread.join(2 * _GOODBYE)
         sock.close()
 
 

@@ -21,9 +21,9 @@ from jaxvae.viz.figures.labelled_codes import known as measured
 from jaxvae.viz.figures.subject import Subject
 
 MOST = 10_000  # images of the split that are encoded, shown and searched
-CHOICE = 3  # the seed by which they are chosen
-SCORED = 16  # draws z ~ q(z|x) over which the distortion of one image is averaged
-SCORE = 10  # a purpose folded into the subject's key
+_CHOICE = 3  # the seed by which they are chosen
+_SCORED = 16  # draws z ~ q(z|x) over which the distortion of one image is averaged
+_SCORE = 10  # a purpose folded into the subject's key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def know(subject: Subject) -> Known:
     functions = compiled(subject.run.model)
     shape = list(subject.run.latent_shape)
     if len(shape) == 1:
-        return Known(subject, functions, flat_of(subject), "")
+        return Known(subject, functions, _flat_of(subject), "")
     refused = (
         f"This model's z is shaped {shape}, of discrete parts: no slider moves between them, and no line leads from "
         "one to another. What can be shown is shown: images and their reconstructions, drawings and samples."
@@ -77,12 +77,12 @@ def know(subject: Subject) -> Known:
 
 def shortened(subject: Subject) -> Subject:
     """The subject with at most MOST images of its split, drawn by a fixed seed where there are more."""
-    split, _ = drawn(subject.split, min(MOST, len(subject.split)), CHOICE)
+    split, _ = drawn(subject.split, min(MOST, len(subject.split)), _CHOICE)
     data = dataclasses.replace(subject.data, splits={**subject.data.splits, subject.name: split})
     return dataclasses.replace(subject, data=data)
 
 
-def flat_of(subject: Subject) -> Flat:
+def _flat_of(subject: Subject) -> Flat:
     """What the codes of all the subject's images say."""
     codes, run = subject.means, subject.run
     low, high = reach(codes, subject.middle, subject.spread)
@@ -113,4 +113,4 @@ def attributes(subject: Subject) -> Mapping[str, np.ndarray]:
 
 def score_keys(subject: Subject) -> Array:
     """The keys [SCORED, 1] of the draws by which one image is scored, the same for every image."""
-    return example_keys(subject.key_of(SCORE), jnp.zeros(1, jnp.int32), SCORED)
+    return example_keys(subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORED)

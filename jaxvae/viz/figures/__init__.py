@@ -29,9 +29,9 @@ from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.report import captions
 
 FIGURES = "figures"
-RECONSTRUCTED, SAMPLED = 24, 64
-MANIFOLD = 20  # pictures along each side
-EXPLORED = 1000  # purpose folded into the key of the figures
+_RECONSTRUCTED, _SAMPLED = 24, 64
+_MANIFOLD = 20  # pictures along each side
+_EXPLORED = 1000  # purpose folded into the key of the figures
 
 __all__ = [
     "FIGURES",
@@ -72,37 +72,37 @@ def draw_figures(
     """
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
-    forget_figures(folder)
+    _forget_figures(folder)
     if which == "none":
         return
     name = "test" if "test" in scored else next(iter(scored))
     subject, values = Subject(run, data, name, random.clone(key)), scored[name]
-    draw_few(folder, subject, values, workdir, key)
+    _draw_few(folder, subject, values, workdir, key)
     if which == "few":
         return
     if "means" in values:
-        draw_latent_space(folder, subject, values["means"])
+        _draw_latent_space(folder, subject, values["means"])
     draw_training(folder / "training.gif", workdir)
     draw_unfolding(folder / "plane.gif", workdir, circles="elbo" in values)
-    draw_explored(folder, dataclasses.replace(subject, key=subject.key_of(EXPLORED)), means="means" in values)
+    draw_explored(folder, dataclasses.replace(subject, key=subject.key_of(_EXPLORED)), means="means" in values)
 
 
-def forget_figures(folder: Path) -> None:
+def _forget_figures(folder: Path) -> None:
     """Removes the figures that `draw_figures` writes; others in the folder are somebody's own."""
     for name in captions.FIGURES:
         for suffix in (".png", ".svg", ".gif", ".npz"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
 
-def draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], workdir: Path, key: Array) -> None:
+def _draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], workdir: Path, key: Array) -> None:
     """Images and reconstructions, samples, where the codes lie, how training went."""
     from jaxvae.viz import (
         plots,  # not atop: matplotlib takes a third of a second, and the first step waits for all above
     )
 
     keys = random.split(key, 3)
-    draw_reconstructions(folder / "reconstructions.png", subject.run, subject.split, RECONSTRUCTED, keys[:2])
-    draw_samples(folder, subject.run, subject.data, keys[2], SAMPLED)
+    draw_reconstructions(folder / "reconstructions.png", subject.run, subject.split, _RECONSTRUCTED, keys[:2])
+    draw_samples(folder, subject.run, subject.data, keys[2], _SAMPLED)
     if records := read_metrics(workdir):
         plots.curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
@@ -115,7 +115,7 @@ def draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], work
         plots.training(folder / "training.png", np.array(list(frames)), np.stack(list(frames.values())))
 
 
-def draw_latent_space(folder: Path, subject: Subject, means: np.ndarray) -> None:
+def _draw_latent_space(folder: Path, subject: Subject, means: np.ndarray) -> None:
     """A map of more than two dimensions; walks between images, along dimensions, over the plane of two."""
     if means.shape[1] > 2:
         draw_map(folder / "latent_map.png", subject, means)

@@ -18,10 +18,10 @@ from jaxvae.viz.figures.latent_plane import view_of
 from jaxvae.viz.figures.subject import Subject
 
 RADIUS = 1.2  # of the walk round a plane: about the middle of a standard normal's radius there, sqrt(2 log 2)
-STOPS = 6  # images that a walk passes
+_STOPS = 6  # images that a walk passes
 SIDE = 20  # pictures along each side of the plane that the walk is shown on
-BACKGROUND = 1500  # images that a walk is shown among
-RATE = 12  # points of a walk, a second
+_BACKGROUND = 1500  # images that a walk is shown among
+_RATE = 12  # points of a walk, a second
 Arrays = dict[str, np.ndarray]
 
 
@@ -60,16 +60,16 @@ def draw_walk(path: Path, subject: Subject, *, seconds: float = 6.0, still: Path
     """A closed walk: round the plane of a standard normal prior of two dimensions, else from image to image."""
     from jaxvae.viz import plots
 
-    count = max(2 * STOPS, round(seconds * RATE))
+    count = max(2 * _STOPS, round(seconds * _RATE))
     if subject.run.latent_shape == (2,) and subject.run.config.model.prior == "standard" and draws(subject):
-        walk = round_the_plane(subject, count)
+        walk = _round_the_plane(subject, count)
     else:
-        walk = from_image_to_image(subject, count)
+        walk = _from_image_to_image(subject, count)
     plots.walk_film(path, seconds=seconds, still=still, **{name: a for name, a in walk.items() if name != "z"})
     return {name: np.asarray(array) for name, array in walk.items() if array is not None}
 
 
-def round_the_plane(subject: Subject, count: int) -> dict:
+def _round_the_plane(subject: Subject, count: int) -> dict:
     """A circle about the middle of the plane, and the plane decoded; a conditional model is given one condition."""
     z = np.asarray(latent.circle(RADIUS, count))
     first = conditions(subject.run.parts, subject.data, 1)
@@ -82,14 +82,14 @@ def round_the_plane(subject: Subject, count: int) -> dict:
     return {"z": z, "track": track, "images": seen[:count], "told": told, "manifold": manifold, "axes": axes}
 
 
-def from_image_to_image(subject: Subject, count: int) -> dict:
+def _from_image_to_image(subject: Subject, count: int) -> dict:
     """A tour of the codes of STOPS images, seen on the principal plane of all; of a conditional model, of one class."""
-    positions, means, classes = stops_of(subject), subject.means, subject.classes
+    positions, means, classes = _stops_of(subject), subject.means, subject.classes
     way = latent.great_circle if draws(subject) and means.shape[1] > 2 else latent.line
     each = max(2, count // len(positions))
     z = np.asarray(latent.tour(jnp.asarray(means[positions]), each, way))
     middle, basis, axes = view_of(means)
-    shown = np.unique(np.linspace(0, len(means) - 1, BACKGROUND).astype(int))
+    shown = np.unique(np.linspace(0, len(means) - 1, _BACKGROUND).astype(int))
     shown = shown[np.isfinite(means[shown]).all(1)]
     names = [f"image {p}" + ("" if classes is None else f" ({classes[p]})") for p in positions]
     told = [f"{a} → {b}" for a, b in zip(names, [*names[1:], names[0]], strict=True) for _ in range(each)]
@@ -105,16 +105,16 @@ def from_image_to_image(subject: Subject, count: int) -> dict:
     }
 
 
-def stops_of(subject: Subject) -> np.ndarray:
+def _stops_of(subject: Subject) -> np.ndarray:
     """Positions of STOPS images: the first of so many classes; of a conditional model's, the first of one class."""
     classes, count = subject.classes, len(subject.split)
     if classes is None:
-        return np.unique(np.linspace(0, count - 1, min(STOPS, count)).astype(int))
+        return np.unique(np.linspace(0, count - 1, min(_STOPS, count)).astype(int))
     if subject.run.conditional:
-        return np.flatnonzero(classes == classes[0])[:STOPS]
-    firsts = np.sort(np.unique(classes, return_index=True)[1])[:STOPS]
-    others = np.setdiff1d(np.arange(min(count, STOPS)), firsts)  # where there are few classes
-    return np.concatenate([firsts, others])[: min(STOPS, count)]
+        return np.flatnonzero(classes == classes[0])[:_STOPS]
+    firsts = np.sort(np.unique(classes, return_index=True)[1])[:_STOPS]
+    others = np.setdiff1d(np.arange(min(count, _STOPS)), firsts)  # where there are few classes
+    return np.concatenate([firsts, others])[: min(_STOPS, count)]
 
 
 def decoded(subject: Subject, z: np.ndarray, condition: np.ndarray | None) -> np.ndarray:

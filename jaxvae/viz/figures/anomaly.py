@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
 
-SCORE = 20  # purpose folded into the subject's key
-SHOWN = 10  # images in a row
+_SCORE = 20  # purpose folded into the subject's key
+_SHOWN = 10  # images in a row
 
 
-class Roc(NamedTuple):
+class _Roc(NamedTuple):
     """A receiver operating characteristic: shares of the known and of the novel above every threshold."""
 
     false_positives: np.ndarray  # [T], ascending from 0 to 1
@@ -26,7 +27,7 @@ class Roc(NamedTuple):
     error: float  # the area's standard error
 
 
-def roc(known: np.ndarray, novel: np.ndarray) -> Roc:
+def roc(known: np.ndarray, novel: np.ndarray) -> _Roc:
     """How well a score tells novel examples [M] from known ones [N], large scores being novel.
 
     The standard error is Hanley & McNeil's (1982, Radiology 143(1), eq. 1), whose chances that two of a kind both rank
@@ -38,7 +39,7 @@ def roc(known: np.ndarray, novel: np.ndarray) -> Roc:
     area = float(roc_auc_score(truth, scores))
     two_novel, two_known = area / (2 - area), 2 * area**2 / (1 + area)
     spread = area * (1 - area) + (len(novel) - 1) * (two_novel - area**2) + (len(known) - 1) * (two_known - area**2)
-    return Roc(false_positives, true_positives, area, math.sqrt(max(spread, 0.0) / (len(novel) * len(known))))
+    return _Roc(false_positives, true_positives, area, math.sqrt(max(spread, 0.0) / (len(novel) * len(known))))
 
 
 def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int = 2000) -> dict[str, np.ndarray]:
@@ -50,7 +51,7 @@ def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int =
     from jaxvae.viz import plots
 
     if "left_out" not in subject.data.splits:
-        raise ValueError("this run was trained on all classes; train one with data.leave_out=(4,), say.")
+        raise UsageError("this run was trained on all classes; train one with data.leave_out=(4,), say.")
     kinds = {"known": dataclasses.replace(subject, name="test"), "novel": dataclasses.replace(subject, name="left_out")}
     scores = {kind: scored(each, samples, most) for kind, each in kinds.items()}
     curves = {
@@ -59,7 +60,7 @@ def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int =
         if np.ptp(np.concatenate([scores[kind][name] for kind in kinds])) > 0  # not the rate of a point, which is 0
     }
     best = next(iter(curves))
-    rows = {kind: extremes(each, scores[kind][best], most) for kind, each in kinds.items()}
+    rows = {kind: _extremes(each, scores[kind][best], most) for kind, each in kinds.items()}
     classes = np.unique(subject.data.splits["left_out"].labels(np.arange(len(subject.data.splits["left_out"]))))
     plots.anomaly(path, curves, {kind: scores[kind][best] for kind in kinds}, rows, classes.tolist())
     arrays = {f"{kind}_{name}": values for kind in kinds for name, values in scores[kind].items()}
@@ -74,15 +75,15 @@ def scored(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
     for first in range(0, len(chosen), BATCH):
         positions = chosen[first : first + BATCH]
         shown = subject.examples(positions)
-        key = subject.key_of(SCORE)
+        key = subject.key_of(_SCORE)
         found.append(
             subject.run.anomaly(key, shown.x, samples=samples, condition=shown.condition, index=index[positions])
         )
     return {name: np.concatenate([np.asarray(each[name]) for each in found]) for name in found[0]}
 
 
-def extremes(subject: Subject, scores: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(subject: Subject, scores: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of the images with the smallest scores, ascending, and with the largest, descending."""
     order = spaced(len(subject.split), most)[np.argsort(scores, kind="stable")]
-    least, strangest = (subject.examples(chosen).x for chosen in (order[:SHOWN], order[::-1][:SHOWN]))
+    least, strangest = (subject.examples(chosen).x for chosen in (order[:_SHOWN], order[::-1][:_SHOWN]))
     return pictures(least), pictures(strangest)

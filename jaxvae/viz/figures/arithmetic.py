@@ -9,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.data.image_attributes import measures, unit
 from jaxvae.viz.figures.attributes import HELD, at, some, taught
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import FEWEST, Known, decoded, default_attribute, learned_and_held, spelled
 from jaxvae.viz.figures.subject import Subject
 
-NEAREST = 6  # images shown beside each term, and beside the result
+_NEAREST = 6  # images shown beside each term, and beside the result
 NOT = "not:"
 
 
-class Term(NamedTuple):
+class _Term(NamedTuple):
     """What stands in the sum: its code [Z], the condition it is decoded on, or None, images beside it, and words."""
 
     code: np.ndarray
@@ -50,19 +51,19 @@ def draw_arithmetic(
     given = [text for text in (a, b, c) if text is not None]
     if len(given) not in (0, 3):
         missing = [f"--{name}" for name, text in (("a", a), ("b", b), ("c", c)) if text is None]
-        raise ValueError(
+        raise UsageError(
             f"{' and '.join(missing)} missing: a - b + c has three terms; give all three, or none of them."
         )
     learned, held = learned_and_held(subject, own, examples, HELD)
     terms = [term(learned, subject, text) for text in given or default_terms(learned, held)]
     code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))
     near = nearest(learned.codes, code)
-    labels = nearest_classes(learned, near)
-    terms.append(Term(code, terms[2].condition, learned.images[near], "the result", f"nearest real images{labels}"))
-    seen = np.concatenate([picture_of(learned, each) for each in terms])
+    labels = _nearest_classes(learned, near)
+    terms.append(_Term(code, terms[2].condition, learned.images[near], "the result", f"nearest real images{labels}"))
+    seen = np.concatenate([_picture_of(learned, each) for each in terms])
     judge = taught(learned, held)
     own_measures = measures(subject.data.shape)
-    told = measured_of(terms, seen, subject.data.shape)
+    told = _measured_of(terms, seen, subject.data.shape)
     names, beside, notes = ([getattr(each, key) for each in terms] for key in ("name", "beside", "note"))
     plots.arithmetic(path, seen, names, told, beside, notes)
     return {
@@ -102,7 +103,7 @@ def default_terms(learned: Known, held: Known) -> tuple[str, str, str]:
     return f"{first},{name}", f"{first},{NOT}{name}", f"{second},{NOT}{name}"
 
 
-def measured_of(terms: list[Term], seen: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+def _measured_of(terms: list[_Term], seen: np.ndarray, shape: tuple[int, ...]) -> list[str]:
     """What can be measured, of what the terms name, on each of the pictures, in words; nothing where they name none."""
     words = {part.removeprefix(NOT) for each in terms for part in each.name.replace("\n", "").split(",")}
     told: list[list[str]] = [[] for _ in terms]
@@ -113,20 +114,20 @@ def measured_of(terms: list[Term], seen: np.ndarray, shape: tuple[int, ...]) -> 
     return ["\n".join(lines) for lines in told]
 
 
-def term(learned: Known, subject: Subject, text: str) -> Term:
+def term(learned: Known, subject: Subject, text: str) -> _Term:
     """What the text stands for; ValueError, in words, for what it cannot."""
     if text.isdecimal():
         one = at(subject, [int(text)])
         given = None if one.condition is None else one.condition[0]
         real = pictures(unit(subject.split.take(one.positions)[0]))
-        return Term(one.codes[0], given, real, f"image {text}", f"the {subject.name} image itself")
+        return _Term(one.codes[0], given, real, f"image {text}", f"the {subject.name} image itself")
     has = np.ones(len(learned.positions), bool)
     for part in text.split(","):
         (name,) = spelled(subject, [part.removeprefix(NOT)])
         groups = learned.groups(name)
         has &= groups.lacks if part.startswith(NOT) else groups.has
     if has.sum() < FEWEST:
-        raise ValueError(
+        raise UsageError(
             f"{text!r}: {has.sum()} of {len(has):,} {learned.subject.name} images have it all; expected at least "
             f"{FEWEST}. Name fewer attributes, or more --examples."
         )
@@ -134,16 +135,16 @@ def term(learned: Known, subject: Subject, text: str) -> Term:
     middle = codes.mean(0)
     typical = nearest(codes, middle)
     given = None if learned.condition is None else learned.condition[has][typical[0]]
-    shown = learned.images[has][:NEAREST]
-    return Term(middle, given, shown, text.replace(",", ",\n"), f"{len(shown)} of {has.sum():,} averaged")
+    shown = learned.images[has][:_NEAREST]
+    return _Term(middle, given, shown, text.replace(",", ",\n"), f"{len(shown)} of {has.sum():,} averaged")
 
 
 def nearest(codes: np.ndarray, code: np.ndarray) -> np.ndarray:
     """The positions of the NEAREST of the codes [N, Z] to a code [Z], by Euclidean distance, nearest first."""
-    return np.argsort(((codes - code) ** 2).sum(1), kind="stable")[:NEAREST]
+    return np.argsort(((codes - code) ** 2).sum(1), kind="stable")[:_NEAREST]
 
 
-def nearest_classes(learned: Known, near: np.ndarray) -> str:
+def _nearest_classes(learned: Known, near: np.ndarray) -> str:
     """The classes of these images, in words; nothing without labels."""
     labels = [key for key in learned.columns if key.startswith("label=")]
     if not labels:
@@ -152,7 +153,7 @@ def nearest_classes(learned: Known, near: np.ndarray) -> str:
     return ": " + ", ".join(labels[i].removeprefix("label=") for i in found)
 
 
-def picture_of(learned: Known, each: Term) -> np.ndarray:
+def _picture_of(learned: Known, each: _Term) -> np.ndarray:
     """[1, H, W, C]: what is seen at a term's code."""
     first = some(learned, np.arange(1))
     given = None if each.condition is None else np.asarray(each.condition)[None]

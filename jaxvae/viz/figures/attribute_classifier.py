@@ -13,9 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-HIDDEN, PASSES, PATIENCE = 128, 25, 5  # units; times that the images are seen, at most, and without gain
+_HIDDEN, _PASSES, _PATIENCE = 128, 25, 5  # units; times that the images are seen, at most, and without gain
 SIDE = 16  # of more than twice as many pixels, squares are averaged: a classifier of so small a set gains nothing
-ONE_SIDED = 1.96  # deviations of a normal on each side of its mean that hold 95%
+_ONE_SIDED = 1.96  # deviations of a normal on each side of its mean that hold 95%
 
 
 class Judge(NamedTuple):
@@ -52,12 +52,12 @@ def train_judge(
     better.
     """
     network = MLPClassifier(
-        (HIDDEN,),
+        (_HIDDEN,),
         batch_size=min(128, max(16, len(images) // 50), len(images)),
         alpha=0.5,
         early_stopping=len(images) >= 200,
-        n_iter_no_change=PATIENCE,
-        max_iter=PASSES,
+        n_iter_no_change=_PATIENCE,
+        max_iter=_PASSES,
         random_state=seed,
     )
     inputs, target = seen(images), np.stack(list(has.values()), axis=1)
@@ -84,7 +84,7 @@ def seen(images: np.ndarray) -> np.ndarray:
 
 def band(count: np.ndarray, of: int) -> tuple[np.ndarray, np.ndarray]:
     """The 95% interval of a share, `count` out of `of`: Wilson (1927, JASA 22), which holds at 0 and 1, too."""
-    share, z = np.asarray(count) / of, ONE_SIDED
+    share, z = np.asarray(count) / of, _ONE_SIDED
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     reach = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2)) / (1 + z**2 / of)
     return np.clip(middle - reach, 0, 1), np.clip(middle + reach, 0, 1)

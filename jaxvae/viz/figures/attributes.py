@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.data.image_attributes import measures, unit
 from jaxvae.viz.figures.attribute_classifier import Judge, band, shift, train_judge
 from jaxvae.viz.figures.images import pictures
@@ -18,12 +19,12 @@ from jaxvae.viz.figures.subject import Subject
 
 # An example's share of the probe's penalty. With next to none a probe of many dimensions leans on those that hardly
 # vary, which tell a little and of which the decoder makes nothing: its direction is short, and moves no picture.
-PENALTY = 0.01
+_PENALTY = 0.01
 JUDGED = 500  # held-out images that are moved and judged
 HELD = 2000  # held-out images that the judge itself is scored on
 TAUGHT = 6000  # images that the judge is trained on, at most
-MOST, FARTHEST = 20, 100  # strengths, and how large one may be
-STRENGTHS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+MOST, _FARTHEST = 20, 100  # strengths, and how large one may be
+_STRENGTHS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 def draw_attribute(
@@ -46,7 +47,7 @@ def draw_attribute(
     """
     from jaxvae.viz import plots
 
-    steps = require_strengths(STRENGTHS if strengths is None else strengths)
+    steps = _require_strengths(_STRENGTHS if strengths is None else strengths)
     learned, held = learned_and_held(subject, own, examples, HELD)
     name, *kept = spelled(subject, [attribute or default_attribute(learned), *keep])
     direction = np.asarray(direction_of(learned, name, method, kept))
@@ -71,13 +72,13 @@ def draw_attribute(
     return arrays
 
 
-def require_strengths(strengths: Sequence[float]) -> np.ndarray:
+def _require_strengths(strengths: Sequence[float]) -> np.ndarray:
     """[T]: the strengths, ascending, and 0 among them; ValueError for others than at most MOST numbers."""
     given = np.array(strengths, float)
-    if not 0 < len(given) <= MOST or not (np.abs(given) <= FARTHEST).all():
-        raise ValueError(
-            f"--strengths {' '.join(map(str, strengths))}: expected at most {MOST} numbers between -{FARTHEST} and "
-            f"{FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
+    if not 0 < len(given) <= MOST or not (np.abs(given) <= _FARTHEST).all():
+        raise UsageError(
+            f"--strengths {' '.join(map(str, strengths))}: expected at most {MOST} numbers between -{_FARTHEST} and "
+            f"{_FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
         )
     return np.unique(np.append(given, 0.0)).astype(np.float32)
 
@@ -86,22 +87,22 @@ def direction_of(learned: Known, name: str, method: str, keep: Sequence[str] = (
     """[Z]: the attribute's direction, without what a probe of any of `keep` would notice."""
     codes, has = parted(learned, name)
     probed = method == "probe"
-    direction = latent.probe(codes, has, PENALTY * len(codes)) if probed else latent.mean_difference(codes, has)
+    direction = latent.probe(codes, has, _PENALTY * len(codes)) if probed else latent.mean_difference(codes, has)
     if not keep:
         return direction
     if len(keep) >= codes.shape[1]:
-        raise ValueError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
-    others = jnp.stack([weights_of(learned, other) for other in keep])
+        raise UsageError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
+    others = jnp.stack([_weights_of(learned, other) for other in keep])
     kept = latent.keeping(direction, others)
     if float(jnp.linalg.norm(kept)) < 1e-3 * float(jnp.linalg.norm(direction)):
-        raise ValueError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
+        raise UsageError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
     return kept
 
 
-def weights_of(learned: Known, name: str) -> Any:
+def _weights_of(learned: Known, name: str) -> Any:
     """[Z]: the weights of a probe of the attribute."""
     codes, has = parted(learned, name)
-    return latent.logistic_regression(codes, has, PENALTY * len(codes))[0]
+    return latent.logistic_regression(codes, has, _PENALTY * len(codes))[0]
 
 
 def parted(learned: Known, name: str) -> tuple[Any, Any]:
@@ -211,7 +212,7 @@ def at(subject: Subject, positions: Sequence[int]) -> Known:
     """The images at these positions, without columns."""
     where = np.asarray(positions)
     if where.min() < 0 or where.max() >= len(subject.split):
-        raise ValueError(
+        raise UsageError(
             f"image {' '.join(map(str, positions))}: the {subject.name} images are numbered from 0 to "
             f"{len(subject.split) - 1}."
         )

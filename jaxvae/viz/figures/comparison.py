@@ -13,7 +13,7 @@ from jaxvae import latent
 from jaxvae.viz.figures.images import dream, pictures
 from jaxvae.viz.figures.subject import DRAW, Subject
 
-CODES, SAMPLES, RECONSTRUCTED = 1000, 36, 6  # how many of each a panel shows
+_CODES, SAMPLES, _RECONSTRUCTED = 1000, 36, 6  # how many of each a panel shows
 DREAMT = 7  # folded into the subject's key, for what is drawn of the prior
 
 
@@ -26,22 +26,22 @@ def draw_comparison(
     """
     from jaxvae.viz import plots
 
-    panels = {name: panel(subject) for name, subject in subjects.items()}
+    panels = {name: _panel(subject) for name, subject in subjects.items()}
     plots.comparison(path, panels, {name: rate_and_distortion(scores[name]) for name in panels})
     return {
         f"{name}.{what}": array for name, each in panels.items() for what, array in each.items() if array is not None
     }
 
 
-def panel(subject: Subject) -> dict[str, Any]:
+def _panel(subject: Subject) -> dict[str, Any]:
     """What one run is compared by: `codes` [N, 2] and `drawn` [N, 2] on the plane of the codes (None where z is none),
     their `labels`, `samples`, `originals` and `reconstructions` as pictures.
     """
     positions = np.random.RandomState(0).permutation(len(subject.split))
-    few = subject.examples(positions[:RECONSTRUCTED])
+    few = subject.examples(positions[:_RECONSTRUCTED])
     again = subject.run.reconstruct(subject.key_of(DRAW), few.x, few.condition)
     return {
-        **(plane_of(subject, positions[:CODES]) or {"codes": None, "drawn": None, "labels": None}),
+        **(plane_of(subject, positions[:_CODES]) or {"codes": None, "drawn": None, "labels": None}),
         "samples": dream(subject.run, subject.data, subject.key_of(DREAMT), SAMPLES),
         "originals": pictures(few.x),
         "reconstructions": pictures(again),
@@ -58,12 +58,12 @@ def plane_of(subject: Subject, positions: np.ndarray) -> dict[str, Any] | None:
     drawn = np.asarray(
         subject.run.generate(random.split(subject.key_of(DREAMT), len(codes)), condition=shown.condition)[0]
     )
-    codes, drawn = on_a_plane([codes, drawn])
+    codes, drawn = _on_a_plane([codes, drawn])
     labels = subject.classes
     return {"codes": codes, "drawn": drawn, "labels": None if labels is None else labels[positions]}
 
 
-def on_a_plane(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _on_a_plane(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Each [N, Z] as [N, 2]: as they are, beside zeros, or on the principal plane of the first."""
     dimensions = sets[0].shape[1]
     if dimensions == 1:

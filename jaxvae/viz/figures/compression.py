@@ -13,18 +13,23 @@ import numpy as np
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from jaxvae._checks import UsageError
 from jaxvae.latent import compression
 from jaxvae.model.posterior import PointPosterior
 from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject, run_once, spaced
 
-COMPRESS = 30  # purpose folded into the subject's key
-COMPONENTS, STEPS, POINTS = 512, 24, 24  # of the transform coder: at most so many components, step sizes, points drawn
-QUALITIES = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 95)
+_COMPRESS = 30  # purpose folded into the subject's key
+_COMPONENTS, _STEPS, _POINTS = (
+    512,
+    24,
+    24,
+)  # of the transform coder: at most so many components, step sizes, points drawn
+_QUALITIES = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 95)
 
 
-class Curve(NamedTuple):
+class _Curve(NamedTuple):
     """Points of one coder, by ascending bits."""
 
     bits: np.ndarray  # [P], per image
@@ -46,17 +51,17 @@ def draw_compression(
 
     run = subject.run
     if not costs_bits(run):
-        raise ValueError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
+        raise UsageError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
     positions = spaced(len(subject.split), most)
     shown = subject.examples(positions)
     x, chosen = np.asarray(shown.x), spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     through = run_once(run, partial(compression.ideally, run.model))
     vae = jax.device_get(
-        through(run.variables, subject.key_of(COMPRESS), shown.x, subject.split.index[positions], condition)
+        through(run.variables, subject.key_of(_COMPRESS), shown.x, subject.split.index[positions], condition)
     )
     bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
-    curves = {"pca": principal_curve(training_images(subject, training), x, chosen, bits.mean())}
+    curves = {"pca": _principal_curve(_training_images(subject, training), x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())
     rows = {"vae": (pictures(np.asarray(vae.x)[chosen]), bits.mean())}
@@ -74,21 +79,21 @@ def costs_bits(run: Run) -> bool:
     return not isinstance(run.model.posterior, PointPosterior)
 
 
-def training_images(subject: Subject, most: int) -> np.ndarray:
+def _training_images(subject: Subject, most: int) -> np.ndarray:
     """At most so many training images, prepared, [N, *X]."""
     training = dataclasses.replace(subject, name="train")
     return np.asarray(training.examples(spaced(len(training.split), most)).x)
 
 
-def principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> Curve:
+def _principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> _Curve:
     """The best that quantized principal components do, over their number and the step size."""
     principal = fitted(training)
     widest = float(principal.coordinates.std(0).max())
-    steps = np.geomspace(4 * widest, 0.02 * widest, STEPS)
+    steps = np.geomspace(4 * widest, 0.02 * widest, _STEPS)
     found, errors = compression.transform_coding(principal, x, steps)
     best = compression.frontier(found, errors)
     below = best[found.ravel()[best] <= bits][-1]
-    spread = np.geomspace(1, max(2, found.ravel()[best].max()), POINTS)
+    spread = np.geomspace(1, max(2, found.ravel()[best].max()), _POINTS)
     drawn = best[np.unique([0, *np.searchsorted(found.ravel()[best], spread).clip(0, len(best) - 1)])]
     across = found.shape[1]
 
@@ -97,26 +102,26 @@ def principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bit
 
     exact = np.array([np.square(decoded(x, point) - x).mean() for point in drawn])
     kept = compression.frontier(found.ravel()[drawn], exact)
-    return Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
+    return _Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
 
 
 def fitted(training: np.ndarray) -> compression.Principal:
     """The principal components of training images [N, *X], those of no variance left out."""
     flat = training.reshape(len(training), -1)
-    found = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
+    found = PCA(min(_COMPONENTS, *flat.shape), random_state=0).fit(flat)
     kept = found.explained_variance_ > 1e-6 * found.explained_variance_[0]
     directions = found.components_[kept].T
     return compression.Principal(found.mean_, directions, (flat - found.mean_) @ directions)
 
 
-def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> Curve:
+def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> _Curve:
     """JPEG at several qualities, of a mosaic of all images x [M, H, W, C], so that its header is shared."""
-    points = [jpeg(x, quality) for quality in QUALITIES]
+    points = [jpeg(x, quality) for quality in _QUALITIES]
     order = np.argsort([cost for cost, _ in points], kind="stable")
     costs = np.array([points[i][0] for i in order])
     errors = np.array([np.square(points[i][1] - x).mean() for i in order])
     below = order[max(int((costs <= bits).sum()) - 1, 0)]  # the fewest it can where that is more than the model's
-    return Curve(costs, errors, points[below][1][chosen], points[below][0])
+    return _Curve(costs, errors, points[below][1][chosen], points[below][0])
 
 
 def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
-DRAW = 50  # purpose folded into the subject's key
+_DRAW = 50  # purpose folded into the subject's key
 
 
 def draw_conditional(path: Path, subject: Subject, *, n: int = 8, most: int = 12) -> dict[str, np.ndarray]:
@@ -24,11 +25,11 @@ def draw_conditional(path: Path, subject: Subject, *, n: int = 8, most: int = 12
 
     run = subject.run
     if run.config.model.condition != "label":
-        raise ValueError(
+        raise UsageError(
             f"model.condition={run.config.model.condition!r}: a grid of classes is for a model that is told the label."
         )
     classes = np.arange(min(most, run.parts.condition_size or 0))
-    keys = jnp.repeat(random.split(subject.key_of(DRAW), n), len(classes))
+    keys = jnp.repeat(random.split(subject.key_of(_DRAW), n), len(classes))
     z, px = run.generate(keys, condition=np.tile(classes, n))
     means = px.mean()
     names = subject.data.class_names or tuple(map(str, classes))

@@ -10,7 +10,7 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
 
 CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
-CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
+_CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
 
 
 def dream(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
@@ -35,10 +35,10 @@ def pictures(means: Array | np.ndarray) -> np.ndarray:
     shown = np.asarray(means)
     if shown.ndim == 3:
         return curves_of(shown)
-    return np.clip(in_colour(shown), 0.0, 1.0)
+    return np.clip(_in_colour(shown), 0.0, 1.0)
 
 
-def in_colour(images: np.ndarray) -> np.ndarray:
+def _in_colour(images: np.ndarray) -> np.ndarray:
     """The channels of images [N, H, W, C] that are shown: all of 1 or 3, else the first."""
     return images if images.shape[-1] in (1, 3) else images[..., :1]
 
@@ -50,11 +50,11 @@ def residuals(x: Array, means: Array) -> np.ndarray:
     """
     difference = np.asarray(x, np.float32) - np.asarray(means, np.float32)
     if difference.ndim == 3:
-        return bars_of(difference[..., 0])
-    return in_colour(difference).mean(-1, keepdims=True)
+        return _bars_of(difference[..., 0])
+    return _in_colour(difference).mean(-1, keepdims=True)
 
 
-def bars_of(values: np.ndarray) -> np.ndarray:
+def _bars_of(values: np.ndarray) -> np.ndarray:
     """Pictures [N, H, W, 1] of signed values [N, L]: bars from the middle to each value, +-1 the edges, holding it."""
     bounded = np.clip(np.nan_to_num(values), -1.0, 1.0).repeat(max(1, -(-CURVE // values.shape[1])), axis=1)
     height = (CURVE - 1) / 2 - np.arange(CURVE)  # of each row above the middle, in pixels
@@ -79,5 +79,5 @@ def curves_of(sequences: np.ndarray) -> np.ndarray:
     lit = ((rows >= low[:, None]) & (rows <= high[:, None])).astype(float)  # [N, H, W, C]
     if lit.shape[-1] == 1:
         return lit
-    colours = np.array(CHANNELS[: lit.shape[-1]])
+    colours = np.array(_CHANNELS[: lit.shape[-1]])
     return np.clip(np.einsum("nhwc,ck->nhwk", lit, colours), 0.0, 1.0)

@@ -14,8 +14,8 @@ from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Looked, Subject, run_once, spaced
 
-COMPLETE, DISTURB, DENOISE = 11, 12, 13  # purposes folded into the subject's key
-SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
+_COMPLETE, _DISTURB, _DENOISE = 11, 12, 13  # purposes folded into the subject's key
+_SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
 
 
 def draw_inpainting(
@@ -30,7 +30,7 @@ def draw_inpainting(
     from jaxvae.viz import plots
 
     shown = subject.examples(spaced(len(subject.split), n))
-    known = ~hidden_pixels(shown.x.shape)
+    known = ~_hidden_pixels(shown.x.shape)
     done = complete(subject, shown, known, completions, steps)
     given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
     drawn = np.asarray(subject.run.decode(done.z.reshape(-1, *done.z.shape[2:]), given).mean())
@@ -55,15 +55,15 @@ def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: in
     again = np.tile(np.arange(count), completions)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
     chains = run_once(run, partial(latent.inpaint, run.model), static_argnums=4)
-    done = chains(run.variables, subject.key_of(COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
+    done = chains(run.variables, subject.key_of(_COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
     return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
 
 
-def hidden_pixels(shape: tuple[int, ...]) -> np.ndarray:
+def _hidden_pixels(shape: tuple[int, ...]) -> np.ndarray:
     """Which pixels are hidden, all channels of each, bool [B, *X]: the lower half, or scattered, alike in every run."""
     count, length = shape[0], shape[1]
     lower = np.arange(length).reshape(1, -1, *(1,) * (len(shape) - 2)) >= length - length // 2
-    scattered = np.random.RandomState(0).uniform(size=(*shape[:-1], 1)) < SCATTERED
+    scattered = np.random.RandomState(0).uniform(size=(*shape[:-1], 1)) < _SCATTERED
     which = np.arange(count).reshape(-1, *(1,) * (len(shape) - 1)) < -(-count // 2)
     return np.broadcast_to(np.where(which, lower, scattered), shape)
 
@@ -86,17 +86,17 @@ def draw_denoising(path: Path, subject: Subject, *, n: int = 10, draws: int = 64
     from jaxvae.viz import plots
 
     run, shown = subject.run, subject.examples(spaced(len(subject.split), n))
-    noisy, words = disturbed(subject, shown.x)
+    noisy, words = _disturbed(subject, shown.x)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     average = run_once(run, partial(latent.denoise, run.model), static_argnums=3)
-    means = average(run.variables, subject.key_of(DENOISE), noisy, draws, condition)
+    means = average(run.variables, subject.key_of(_DENOISE), noisy, draws, condition)
     plots.denoising(path, pictures(shown.x), pictures(noisy), pictures(means), words)
     return {"images": np.asarray(shown.x), "noisy": np.asarray(noisy), "means": np.asarray(means)}
 
 
-def disturbed(subject: Subject, x: Array) -> tuple[Array, str]:
+def _disturbed(subject: Subject, x: Array) -> tuple[Array, str]:
     """x [B, *X] with noise, and the noise in words."""
-    run, key = subject.run, subject.key_of(DISTURB)
+    run, key = subject.run, subject.key_of(_DISTURB)
     if run.parts.corrupted:
         return run.corrupt(key, x), "corrupted as in training"
     binary = run.parts.prepare.support == "binary"

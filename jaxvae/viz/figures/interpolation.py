@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
-PATHS = {"line": latent.line, "great_circle": latent.great_circle}
-ROWS = 10  # dimensions that a traversal shows unless it is told which
+_PATHS = {"line": latent.line, "great_circle": latent.great_circle}
+_ROWS = 10  # dimensions that a traversal shows unless it is told which
 
 
 def draw_interpolation(
@@ -27,7 +28,7 @@ def draw_interpolation(
 
     starts, ends = (subject.examples([pair[end] for pair in pairs]) for end in (0, 1))
     a, b = (subject.means[[pair[end] for pair in pairs]] for end in (0, 1))
-    z = np.stack([PATHS[way](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
+    z = np.stack([_PATHS[way](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
     given = starts.condition
     seen = subject.decoded(z, None if given is None else np.repeat(given[:, None], steps, axis=1))
     plots.interpolation(
@@ -48,7 +49,7 @@ def default_pairs(subject: Subject, count: int = 8) -> list[tuple[int, int]]:
         free.remove(second)
         pairs.append((first, second))
     if not pairs:
-        raise ValueError(f"the {subject.name} split has {len(subject.split)} image; a walk needs two.")
+        raise UsageError(f"the {subject.name} split has {len(subject.split)} image; a walk needs two.")
     return pairs
 
 
@@ -67,13 +68,13 @@ def draw_traversal(
     """
     from jaxvae.viz import plots
 
-    chosen = most_telling(subject, ROWS) if dimensions is None else list(dimensions)
-    z, given = start_of(subject, image)
+    chosen = most_telling(subject, _ROWS) if dimensions is None else list(dimensions)
+    z, given = _start_of(subject, image)
     rows = [
         np.asarray(latent.traversal(jnp.asarray(z), d, jnp.asarray(places(subject, d, steps, reach)))) for d in chosen
     ]
     walks = np.stack(rows)
-    seen = subject.decoded(walks, everywhere(given, walks))
+    seen = subject.decoded(walks, _everywhere(given, walks))
     offsets = np.linspace(-reach, reach, steps)
     where = f"from image {image}" if image is not None else f"from the middle of {whose(subject)}"
     plots.traversal(
@@ -91,11 +92,11 @@ def draw_manifold(
     """
     from jaxvae.viz import plots
 
-    first, second = chosen = two_of(subject, dimensions)
-    z, given = start_of(subject, None)
+    first, second = chosen = _two_of(subject, dimensions)
+    z, given = _start_of(subject, None)
     unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.quantiles(side))))
     grid = z + subject.spread * unit_plane
-    seen = subject.decoded(grid, everywhere(given, grid))
+    seen = subject.decoded(grid, _everywhere(given, grid))
     normal = "the prior" if subject.at_the_prior else "a normal about the codes"
     plots.manifold(path, seen, names=(f"z{first + 1}", f"z{second + 1}"), of=len(z), whose=normal, given=told(subject))
     return {"dimensions": np.array([first, second]), "z": grid, "images": seen}
@@ -113,13 +114,13 @@ def draw_plane_about(
     """The plane of two dimensions about an image's mean, or the middle, in even steps from -`reach` to `reach`."""
     from jaxvae.viz import plots
 
-    chosen = two_of(subject, dimensions)
-    z, given = start_of(subject, image)
+    chosen = _two_of(subject, dimensions)
+    z, given = _start_of(subject, image)
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
     steps_of = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
     kept = np.where(np.isin(np.arange(len(z)), chosen), subject.middle, z)
     grid = kept + subject.spread * steps_of
-    seen = subject.decoded(grid, everywhere(given, grid))
+    seen = subject.decoded(grid, _everywhere(given, grid))
     about = f"image {image}'s code" if image is not None else f"the middle of {whose(subject)}"
     plots.plane(path, seen, offsets, chosen, about=about, unit=unit(subject), given=told(subject))
     return {"dimensions": np.array(chosen), "z": grid, "images": seen}
@@ -131,25 +132,25 @@ def most_telling(subject: Subject, count: int) -> list[int]:
     return list(range(z)) if z <= count <= 2 else [int(d) for d in np.argsort(-subject.said, kind="stable")[:count]]
 
 
-def two_of(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
+def _two_of(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
     """The two dimensions of a plane: those given, or those that say most."""
     chosen = most_telling(subject, 2) if dimensions is None else list(dimensions)
     if len(chosen) != 2:
-        raise ValueError(
+        raise UsageError(
             f"a plane has two dimensions; {len(chosen)} of this model's {subject.means.shape[1]} were given. "
             "Name two, or look at one with `jaxvae traverse`."
         )
     return chosen[0], chosen[1]
 
 
-def start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarray | None]:
     """(z [Z], the condition) of an image, or of the middle, with the condition of the first image."""
     given = subject.examples([image or 0]).condition
     z = subject.middle if image is None else subject.means[image]
     return z, None if given is None else np.asarray(given[0])
 
 
-def everywhere(given: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
+def _everywhere(given: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
     """One condition, at every place of z [..., Z]: [...] or [..., C]."""
     return None if given is None else np.broadcast_to(given, (*z.shape[:-1], *given.shape))
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.data import attribute_columns, image_attributes
 from jaxvae.data.attribute_columns import Columns, Groups, OwnColumns
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
-CHOOSE = 20  # the purpose of the key by which images are chosen
+_CHOOSE = 20  # the purpose of the key by which images are chosen
 FEWEST = 10  # images with an attribute, and without, that a direction needs
 
 
@@ -35,15 +36,15 @@ class Known(NamedTuple):
     def groups(self, name: str) -> Groups:
         """Who has the attribute; ValueError for an unknown one, and where too few have it, or have not."""
         if name in self.words:
-            raise ValueError(f"the column {name!r} holds words, no numbers; write it as numbers, such as 0 and 1.")
+            raise UsageError(f"the column {name!r} holds words, no numbers; write it as numbers, such as 0 and 1.")
         if name not in self.columns:
-            raise ValueError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
+            raise UsageError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
         try:
             found = attribute_columns.groups(self.columns[name])
         except ValueError as error:
-            raise ValueError(f"attribute {name!r}: {error}") from error
+            raise UsageError(f"attribute {name!r}: {error}") from error
         if min(found.has.sum(), found.lacks.sum()) < FEWEST:
-            raise ValueError(
+            raise UsageError(
                 f"attribute {name!r}: of {len(self.positions):,} {self.subject.name} images {found.has.sum()} have it "
                 f"and {found.lacks.sum()} have not; expected at least {FEWEST} of each. See --examples."
             )
@@ -65,7 +66,7 @@ def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Kn
     )
     if own is not None:
         if taken := found.keys() & own.columns.keys():
-            raise ValueError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
+            raise UsageError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
         found = own.of(index) | found
     given, words = label if subject.run.conditional else None, () if own is None else own.words
     return Known(subject, positions, shown, subject.means_of(positions), found, given, words)
@@ -77,7 +78,7 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
     Where a user's columns are of the subject's split alone, both are of it, half of it each at most.
     """
     if len(subject.data.shape) != 3 and own is None and subject.classes is None:
-        raise ValueError(
+        raise UsageError(
             "these are sequences without labels, of which no attribute is computed; bring your own: --columns FILE.csv."
         )
     read = None if own is None else attribute_columns.read_columns(own, subject.data.splits, subject.name)
@@ -92,7 +93,7 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
 
 def chosen(subject: Subject) -> np.ndarray:
     """The positions of the subject's split in an order of chance, the same for a seed."""
-    return np.asarray(random.permutation(subject.key_of(CHOOSE), len(subject.split)))
+    return np.asarray(random.permutation(subject.key_of(_CHOOSE), len(subject.split)))
 
 
 def default_attribute(found: Known) -> str:

@@ -11,9 +11,9 @@ from jaxvae import latent
 from jaxvae.viz.figures.subject import Subject
 
 MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
-COVERED = 0.8  # and how much of it they may cover together, each alone
-MAPPED, LEAST_MAPPED = 1000, 50  # images on a map, at most and at least
-PERPLEXITY = 30  # neighbours that t-SNE keeps near each image
+_COVERED = 0.8  # and how much of it they may cover together, each alone
+_MAPPED, _LEAST_MAPPED = 1000, 50  # images on a map, at most and at least
+_PERPLEXITY = 30  # neighbours that t-SNE keeps near each image
 
 
 def draw_plane(path: Path, subject: Subject, means: np.ndarray, *, circles: bool) -> dict[str, np.ndarray]:
@@ -25,7 +25,7 @@ def draw_plane(path: Path, subject: Subject, means: np.ndarray, *, circles: bool
 
     middle, basis, names = view_of(means)
     points, classes = (means - middle) @ basis, subject.classes
-    shadows = shadows_of(subject, middle, basis)
+    shadows = _shadows_of(subject, middle, basis)
     ellipses = None if shadows is None else plots.Ellipses(**shadows)
     plots.latent_plane(path, points, classes, axes=names, circles=circles, ellipses=ellipses)
     shown = {"points": points, "labels": classes} | {f"ellipses_{name}": a for name, a in (shadows or {}).items()}
@@ -45,7 +45,7 @@ def view_of(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]
     return middle, basis, (first, second)
 
 
-def shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict[str, Any] | None:
+def _shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict[str, Any] | None:
     """The fields of plots.Ellipses for some images, evenly spread over the split; None where q is no Gaussian, or z has
     one dimension, where an ellipse is a line that hides the dots.
     """
@@ -69,16 +69,16 @@ def readable(centres: np.ndarray, half_axes: np.ndarray) -> int:
         return LEAST_ELLIPSES
     plane = np.prod(np.ptp(centres[finite], axis=0))
     each = np.pi * np.prod(half_axes[finite], axis=1).mean()
-    return int(np.clip(COVERED * plane / max(each, 1e-12), LEAST_ELLIPSES, MOST_ELLIPSES))
+    return int(np.clip(_COVERED * plane / max(each, 1e-12), LEAST_ELLIPSES, MOST_ELLIPSES))
 
 
 def draw_map(path: Path, subject: Subject, means: np.ndarray) -> dict[str, np.ndarray]:
     """A map of at most MAPPED posterior means [N, Z], by t-SNE; {} where fewer than LEAST_MAPPED of them are finite."""
     from jaxvae.viz import plots
 
-    positions = np.unique(np.linspace(0, len(means) - 1, MAPPED).astype(int))
+    positions = np.unique(np.linspace(0, len(means) - 1, _MAPPED).astype(int))
     positions = positions[np.isfinite(means[positions]).all(1)]
-    if len(positions) < LEAST_MAPPED:
+    if len(positions) < _LEAST_MAPPED:
         return {}
     points = mapped(means[positions])
     classes = None if subject.classes is None else subject.classes[positions]
@@ -95,7 +95,7 @@ def mapped(means: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    perplexity = min(PERPLEXITY, (len(means) - 1) / 3)
+    perplexity = min(_PERPLEXITY, (len(means) - 1) / 3)
     with threadpool_limits(1):
         tsne = TSNE(2, init="pca", random_state=0, max_iter=500, perplexity=perplexity)
         return np.asarray(tsne.fit_transform(means.astype(np.float32)))

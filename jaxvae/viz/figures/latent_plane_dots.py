@@ -16,8 +16,8 @@ from jaxvae.viz.plots.style import replacing
 
 MOST = 1500  # dots
 SIDE = 64  # pixels of an image, at most
-PIXELS = 2**21  # bytes of all images together, and as many of all reconstructions
-BATCH = 500  # images decoded at once
+_PIXELS = 2**21  # bytes of all images together, and as many of all reconstructions
+_BATCH = 500  # images decoded at once
 
 
 def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool) -> None:
@@ -30,10 +30,10 @@ def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool)
     """
     split = subject.split
     first = _small(pictures(unit(jnp.asarray(split.take(np.arange(1))[0]))))
-    count = max(1, min(len(split), MOST, PIXELS // first.size))
+    count = max(1, min(len(split), MOST, _PIXELS // first.size))
     position = np.linspace(0, len(split) - 1, count).round().astype(np.int32)
     middle, basis, axes = view_of(means)
-    parts = [position[start : start + BATCH] for start in range(0, count, BATCH)]
+    parts = [position[start : start + _BATCH] for start in range(0, count, _BATCH)]
     images, again = zip(*(_pair(subject, part, means[part]) for part in parts), strict=True)
     arrays = {
         **{"xy": ((means[position] - middle) @ basis).astype(np.float32), "axes": np.array(axes)},

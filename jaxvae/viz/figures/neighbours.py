@@ -9,12 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.latent.neighbours import nearest, vote
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
 
-VOTERS = 5  # neighbours that name a class together
-SPACES = ("pixels", "codes")
+_VOTERS = 5  # neighbours that name a class together
+_SPACES = ("pixels", "codes")
 
 
 def draw_neighbours(
@@ -29,14 +30,14 @@ def draw_neighbours(
     from jaxvae.viz import plots
 
     training = dataclasses.replace(subject, name="train")
-    places, queries = placed(training, among), placed(subject, most)
+    places, queries = _placed(training, among), _placed(subject, most)
     asked, there = spaced(len(subject.split), most), spaced(len(training.split), among)
     drawn, count = spaced(len(asked), n), min(count, len(there))
-    voters = min(max(VOTERS, count), len(there))
+    voters = min(max(_VOTERS, count), len(there))
     classes, of_places = subject.classes, training.classes
     arrays: dict[str, np.ndarray] = {"images": np.asarray(subject.examples(asked[drawn]).x)}
     rows, same = {}, {}
-    for space in SPACES:
+    for space in _SPACES:
         found = jax.device_get(nearest(queries[space], places[space], voters))
         shown = there[found.place[drawn, :count]]
         arrays[f"{space}_index"], arrays[f"{space}_distance"] = shown, found.distance[drawn, :count]
@@ -45,22 +46,22 @@ def draw_neighbours(
         rows[space] = np.stack([pictures(row) for row in arrays[f"{space}_nearest"]])
         if classes is not None and of_places is not None:
             same[space] = of_places[shown] == classes[asked[drawn]][:, None]
-            right = vote(of_places[there[found.place[:, :VOTERS]]]) == classes[asked]
+            right = vote(of_places[there[found.place[:, :_VOTERS]]]) == classes[asked]
             arrays[f"{space}_accuracy"] = np.asarray(right.mean())
     accuracy = {space: float(arrays[f"{space}_accuracy"]) for space in same}
     plots.neighbours(path, pictures(arrays["images"]), rows, same, accuracy)
     return arrays
 
 
-def placed(subject: Subject, most: int) -> dict[str, np.ndarray]:
+def _placed(subject: Subject, most: int) -> dict[str, np.ndarray]:
     """Where at most so many images of the split lie: {"pixels": [N, D], "codes": [N, Z]}."""
     chosen = spaced(len(subject.split), most)
-    found: dict[str, list[np.ndarray]] = {space: [] for space in SPACES}
+    found: dict[str, list[np.ndarray]] = {space: [] for space in _SPACES}
     for first in range(0, len(chosen), BATCH):
         shown = subject.examples(chosen[first : first + BATCH])
         q: Any = subject.run.encode(shown.x, shown.condition)
         if not hasattr(q, "mean"):
-            raise ValueError("this model's q(z|x) has no mean, so that images have no place among codes.")
-        for space, places in zip(SPACES, (shown.x, q.mean()), strict=True):
+            raise UsageError("this model's q(z|x) has no mean, so that images have no place among codes.")
+        for space, places in zip(_SPACES, (shown.x, q.mean()), strict=True):
             found[space].append(np.asarray(places).reshape(len(shown.x), -1))
     return {space: np.concatenate(parts) for space, parts in found.items()}

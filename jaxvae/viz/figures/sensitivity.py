@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.distributions import draw_each
 from jaxvae.latent.sensitivity import displacement, spread, stretch
 from jaxvae.rundir.run import Run
@@ -18,9 +19,9 @@ from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject, run_once, spaced
 
-CHANGE = 40  # purpose folded into the subject's key
-FLIPS, SCALES = (0.01, 0.02, 0.05, 0.1, 0.2), (0.01, 0.02, 0.05, 0.1, 0.2)  # of pixels; of Gaussian noise
-DRAWS = 16  # of z, by which a posterior's spread is measured
+_CHANGE = 40  # purpose folded into the subject's key
+_FLIPS, _SCALES = (0.01, 0.02, 0.05, 0.1, 0.2), (0.01, 0.02, 0.05, 0.1, 0.2)  # of pixels; of Gaussian noise
+_DRAWS = 16  # of z, by which a posterior's spread is measured
 
 
 def draw_sensitivity(
@@ -36,13 +37,13 @@ def draw_sensitivity(
 
     run = subject.run
     if not walkable(run):
-        raise ValueError("small steps from a code are for a z that is a flat vector of real numbers.")
+        raise UsageError("small steps from a code are for a z that is a flat vector of real numbers.")
     shown = subject.examples(spaced(len(subject.split), most))
     binary, given = run.parts.prepare.support == "binary", run.parts.prepare.conditions
     condition = None if shown.condition is None else given(shown.condition)
-    sizes, amounts = np.linspace(-reach, reach, steps), np.array(FLIPS if binary else SCALES)
-    look = run_once(run, partial(small_changes, run.model, n, sizes, amounts, binary))
-    keys = example_keys(subject.key_of(CHANGE), jnp.arange(len(shown.x)), 1 + DRAWS)
+    sizes, amounts = np.linspace(-reach, reach, steps), np.array(_FLIPS if binary else _SCALES)
+    look = run_once(run, partial(_small_changes, run.model, n, sizes, amounts, binary))
+    keys = example_keys(subject.key_of(_CHANGE), jnp.arange(len(shown.x)), 1 + _DRAWS)
     seen = jax.device_get(look(run.variables, keys, shown.x, condition))
     tiles = pictures(seen["pictures"].reshape(-1, *run.shape))
     drawn = tiles.reshape(*seen["pictures"].shape[:3], *tiles.shape[1:])
@@ -51,7 +52,7 @@ def draw_sensitivity(
     return seen | {"sizes": amounts}
 
 
-def small_changes(model, n, sizes, amounts, binary, variables, keys, x, condition) -> dict[str, Array]:
+def _small_changes(model, n, sizes, amounts, binary, variables, keys, x, condition) -> dict[str, Array]:
     """All that the figure shows, by one program, of examples x [N, *X] with keys [1 + S, N]."""
     z = latent.encode(model, variables, x, condition).mean()[:n]
     first = None if condition is None else condition[:n]

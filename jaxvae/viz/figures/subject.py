@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
+from jaxvae._checks import UsageError
 from jaxvae.data.dataset import DataSet, Split
 from jaxvae.data.prepare import Prepare
 from jaxvae.distributions import has_kl_each, kl_each
@@ -21,8 +22,8 @@ from jaxvae.viz.figures.images import pictures
 
 PREPARE, DRAW = 0, 1  # purposes folded into the subject's key
 BATCH = 500  # images encoded or decoded at once
-KL_OF = 1000
-QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # see `run_once`
+_KL_OF = 1000
+_QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # see `run_once`
 
 
 class Looked(NamedTuple):
@@ -80,7 +81,7 @@ class Subject:
     def means_of(self, positions: np.ndarray) -> np.ndarray:
         """The means of q(z|x) of the images at these positions, [N, *Z]; ValueError as `means`."""
         if len(self.run.latent_shape) != 1:
-            raise ValueError(
+            raise UsageError(
                 f"z is shaped {list(self.run.latent_shape)} here: walks, directions and maps are for a flat z [Z], "
                 "as model.posterior='diagonal' has."
             )
@@ -91,7 +92,7 @@ class Subject:
         """What each dimension says of an image, [Z]: its KL, nats, mean over at most KL_OF images; where that does not
         part by dimension, the variance of the means.
         """
-        shown = self.examples(np.arange(min(KL_OF, len(self.split))))
+        shown = self.examples(np.arange(min(_KL_OF, len(self.split))))
         q, p = self._densities(self.run.variables, shown.x, self.run.condition(shown.condition, len(shown.x)))
         return np.asarray(kl_each(q, p)[0].mean(0)) if has_kl_each(q, p) else self.means.var(0)
 
@@ -136,11 +137,11 @@ class Subject:
         shown = self.examples(positions)
         q: Any = self.run.encode(shown.x, shown.condition)
         if not hasattr(q, "mean"):
-            raise ValueError("this model's q(z|x) has no mean to start from; look at one whose posterior has.")
+            raise UsageError("this model's q(z|x) has no mean to start from; look at one whose posterior has.")
         return np.asarray(jax.device_get(q.mean()))
 
 
-@partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+@partial(jax.jit, static_argnums=0, compiler_options=_QUICK)
 def prepared(prepare: Prepare, key: Array, image: Array, index: Array) -> Array:
     """x [B, *X] of stored images, each by the key of its index."""
     return prepare.image(example_keys(key, index)[0], image, index)
@@ -152,7 +153,7 @@ def run_once(run: Run, f: Callable, **options: Any) -> Any:
     Not of a model with convolutions (kernels of more than two axes): unoptimised, a CPU's take minutes.
     """
     convolutions = any(leaf.ndim > 2 for leaf in jax.tree.leaves(run.variables["params"]))
-    return jax.jit(f, compiler_options=None if convolutions else QUICK, **options)
+    return jax.jit(f, compiler_options=None if convolutions else _QUICK, **options)
 
 
 def filled(array: np.ndarray) -> np.ndarray:

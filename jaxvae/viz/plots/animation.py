@@ -8,16 +8,17 @@ import itertools
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, bounded, checked_images, enlarged, mosaic
 from jaxvae.viz.plots.scatter import class_colours, class_indices, list_classes, name_classes, prior_circles, reach_of
 from jaxvae.viz.plots.style import GREY, INK, VERMILION, write_title
 from jaxvae.viz.plots.video import DPI, RATE, stage, write_film
 
 SIDE = 400  # pixels that a film's picture takes, if a whole enlargement allows
-MARGIN, TOP, BOTTOM = 20, 62, 40  # pixels around it
-LEAST_WIDTH = 360  # pixels that a title takes
-MOMENTS = 14  # that the plane passes through, at most: more could not be followed
-REST = 0.25  # of a film of training's time, in which its end is seen
+_MARGIN, _TOP, _BOTTOM = 20, 62, 40  # pixels around it
+_LEAST_WIDTH = 360  # pixels that a title takes
+_MOMENTS = 14  # that the plane passes through, at most: more could not be followed
+_REST = 0.25  # of a film of training's time, in which its end is seen
 
 
 def training_film(path, steps, frames, *, seconds=6.0, still=None):
@@ -33,9 +34,9 @@ def training_film(path, steps, frames, *, seconds=6.0, still=None):
     pictures = [_rgb(mosaic(enlarged(moment, factor), pad=GAP)) for moment in frames]
     order = [len(pictures) - 1, *range(len(pictures))]
     height, width = pictures[0].shape[:2]
-    size = 2 * MARGIN + max(width, LEAST_WIDTH), TOP + height + BOTTOM
+    size = 2 * _MARGIN + max(width, _LEAST_WIDTH), _TOP + height + _BOTTOM
     with stage(size[0] / DPI, size[1] / DPI) as (figure, shoot):
-        screen = _screen(figure, MARGIN, BOTTOM, pictures[0])
+        screen = _screen(figure, _MARGIN, _BOTTOM, pictures[0])
         write_title(screen.axes, "Samples as training goes on", "each tile is one fixed z, decoded")
         said = _said(screen.axes)
         shots = []
@@ -54,15 +55,15 @@ def plane_film(path, steps, points, labels, *, axes=("z1", "z2"), circles=True, 
     """
     points = np.asarray(points, float)
     if points.ndim != 3 or points.shape[2] != 2 or (labels is not None and len(labels) != points.shape[1]):
-        raise ValueError(
+        raise UsageError(
             f"points have shape {points.shape} and there are {None if labels is None else len(labels)} labels; "
             "expected [T,N,2] and N, or None."
         )
     _require_as_many("steps", steps, "points", points)
     classes, indices = class_indices(labels, points.shape[1])
     colours = class_colours(len(classes))
-    chosen = np.unique(np.linspace(0, len(points) - 1, min(MOMENTS, len(points))).round().astype(int))
-    track, told = _between(points[chosen], np.asarray(steps)[chosen], round(seconds * (1 - REST) * RATE))
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(_MOMENTS, len(points))).round().astype(int))
+    track, told = _between(points[chosen], np.asarray(steps)[chosen], round(seconds * (1 - _REST) * RATE))
     with stage(4.9 + 0.75 * -(-len(classes) // 20), 5.2) as (figure, shoot):
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
@@ -110,9 +111,9 @@ def walk_film(
     pictures = [_rgb(enlarged(image, _factor(image.shape))) for image in images]
     height, width = pictures[0].shape[:2]
     tall = max(height, SIDE)
-    size = 4 * MARGIN + 60 + SIDE + max(width, LEAST_WIDTH - 60), TOP + tall + BOTTOM + 20
+    size = 4 * _MARGIN + 60 + SIDE + max(width, _LEAST_WIDTH - 60), _TOP + tall + _BOTTOM + 20
     with stage(size[0] / DPI, size[1] / DPI) as (figure, shoot):
-        place = (60 + MARGIN) / size[0], (BOTTOM + 20) / size[1], SIDE / size[0], SIDE / size[1]
+        place = (60 + _MARGIN) / size[0], (_BOTTOM + 20) / size[1], SIDE / size[0], SIDE / size[1]
         chart = figure.add_axes(place)
         _draw_map(chart, manifold, points, labels)
         chart.set(xlabel=axes[0], ylabel=axes[1])
@@ -121,7 +122,7 @@ def walk_film(
         chart.scatter(*track[list(stops)].T, s=22, c=INK, zorder=3)
         write_title(chart, "A walk through the latent space", "left: where z is; right: the mean of p(x|z) there")
         dot = chart.scatter(*track[:1].T, s=90, c=VERMILION, edgecolors="white", lw=1.5, zorder=4, animated=True)
-        screen = _screen(figure, 3 * MARGIN + 60 + SIDE, BOTTOM + 20 + tall - height, pictures[0])
+        screen = _screen(figure, 3 * _MARGIN + 60 + SIDE, _BOTTOM + 20 + tall - height, pictures[0])
         said = _said(screen.axes, weight="normal")
         shots = []
         for where, picture, text in zip(track, pictures, told, strict=True):
@@ -136,7 +137,7 @@ def walk_film(
 def _require_as_many(name, some, other, arrays):
     """ValueError unless there is one of `some` for each of `arrays`."""
     if len(some) != len(arrays):
-        raise ValueError(f"{len(some)} {name} for {len(arrays)} {other}; expected one each.")
+        raise UsageError(f"{len(some)} {name} for {len(arrays)} {other}; expected one each.")
 
 
 def _factor(shape):
@@ -166,8 +167,8 @@ def _said(axes, weight="bold"):
 
 def _rested(count, seconds):
     """Return how long each of `count` frames is shown: the first and the last, which are one, for REST of the time."""
-    between = seconds * (1 - REST) / max(count - 2, 1)
-    return [seconds * REST / 2, *[between] * (count - 2), seconds * REST / 2]
+    between = seconds * (1 - _REST) / max(count - 2, 1)
+    return [seconds * _REST / 2, *[between] * (count - 2), seconds * _REST / 2]
 
 
 def _between(points, steps, frames):

@@ -5,9 +5,9 @@ import numpy as np
 from jaxvae.viz.plots.image_grid import GAP, bounded, checked_images, mosaic
 from jaxvae.viz.plots.style import BLUE, GREY, INK, PALE, VERMILION, new_figure, write_title
 
-NAMES = {"negative_log_likelihood": "−log p(x)", "negative_elbo": "−ELBO", "rate": "rate", "distortion": "distortion"}
+_NAMES = {"negative_log_likelihood": "−log p(x)", "negative_elbo": "−ELBO", "rate": "rate", "distortion": "distortion"}
 LINES = ((BLUE, "-"), (VERMILION, "--"), (INK, ":"), (GREY, "-."))  # told apart without colour, too
-ROWS = {
+_ROWS = {
     ("known", 0): "known,\nleast strange",
     ("known", 1): "known,\nmost strange",
     ("novel", 0): "left out,\nleast strange",
@@ -32,7 +32,7 @@ def anomaly(path, curves, scores, rows, classes):
 
 def _curves(axes, curves):
     for (name, curve), (colour, dashes) in zip(curves.items(), LINES, strict=False):
-        label = f"{NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
+        label = f"{_NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
         axes.plot(curve.false_positives, curve.true_positives, color=colour, ls=dashes, lw=2, label=label)
     axes.plot([0, 1], [0, 1], color=PALE, lw=1)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="share of the known above the threshold")
@@ -51,14 +51,14 @@ def _histograms(axes, scores, name):
         weights = np.full(len(scores[kind]), 1 / len(scores[kind]))
         style = {"histtype": "stepfilled", "facecolor": colour + "40", "edgecolor": colour, "hatch": hatch}
         axes.hist(scores[kind], bins, weights=weights, lw=1.5, label=f"{label} ({len(scores[kind]):,})", **style)
-    axes.set(xlabel=f"{NAMES.get(name, name)}, nats", ylabel="share of the images")
+    axes.set(xlabel=f"{_NAMES.get(name, name)}, nats", ylabel="share of the images")
     axes.legend(loc="upper right")
     write_title(axes, "The first score", "of test images that training never saw")
 
 
 def _images(axes, rows, title):
     """Four rows of images, named at their left."""
-    stacked = [checked_images(label, rows[kind][which], "NHWC") for (kind, which), label in ROWS.items()]
+    stacked = [checked_images(label, rows[kind][which], "NHWC") for (kind, which), label in _ROWS.items()]
     columns = max(map(len, stacked))
     height, width = stacked[0].shape[1:3]
     factor = max(1, 48 // max(height, width))
@@ -67,7 +67,7 @@ def _images(axes, rows, title):
     picture = bounded(mosaic(np.concatenate(full), columns, GAP))
     axes.imshow(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1), interpolation="nearest")
     step = height * factor + GAP
-    axes.set_yticks([step * row + step / 2 for row in range(4)], list(ROWS.values()), fontsize=9)
+    axes.set_yticks([step * row + step / 2 for row in range(4)], list(_ROWS.values()), fontsize=9)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.grid(False)

@@ -8,17 +8,18 @@ import textwrap
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, checked_images, enlarged, fitted, gallery, mosaic, stacked
 from jaxvae.viz.plots.style import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION
 
-ONE_SIDED = 1.96  # standard errors on each side that hold 95%
-MOST_BARS = 14  # attributes whose change is drawn, the largest ones
-BARS = 0.21  # inches a bar
-METHODS = {"means": "the difference of means", "probe": "a linear probe's"}
-PANELS = 1.3  # inches that the panels are high, beside their bars
-TERM, SIGN, WORDS = 240, 76, 28  # pixels: a term of a sum, a sign beside it, a line of words below it
-NOTE = 30  # characters of a line below the small images
-SEAM = 8  # pixels between an image and its moved codes
+_ONE_SIDED = 1.96  # standard errors on each side that hold 95%
+_MOST_BARS = 14  # attributes whose change is drawn, the largest ones
+_BARS = 0.21  # inches a bar
+_METHODS = {"means": "the difference of means", "probe": "a linear probe's"}
+_PANELS = 1.3  # inches that the panels are high, beside their bars
+TERM, _SIGN, _WORDS = 240, 76, 28  # pixels: a term of a sum, a sign beside it, a line of words below it
+_NOTE = 30  # characters of a line below the small images
+_SEAM = 8  # pixels between an image and its moved codes
 
 
 def attribute(path, shown):
@@ -31,18 +32,18 @@ def attribute(path, shown):
     images, strengths = checked_images("images", shown["images"], "NTHWC"), np.asarray(shown["strengths"])
     originals = checked_images("originals", shown["originals"], "NHWC")
     if images.shape[1] != len(strengths) or originals.shape != images[:, 0].shape:
-        raise ValueError(
+        raise UsageError(
             f"images have shape {images.shape} for {len(strengths)} strengths and originals {originals.shape}; "
             "expected [N,T,H,W,C], [T], and [N,H,W,C]."
         )
     rows = [_row(*each) for each in zip(originals, images, strict=True)]
     picture, _ = stacked(rows, [GAP] * len(rows))
     wide = fitted(images[0], 1 + len(strengths)).shape[2]
-    starts = np.concatenate([[0], wide + SEAM + (wide + GAP) * np.arange(len(strengths))])
+    starts = np.concatenate([[0], wide + _SEAM + (wide + GAP) * np.arange(len(strengths))])
     kept = f", keeping {', '.join(map(str, shown['keep']))}" if len(shown["keep"]) else ""
-    how = f"({METHODS[str(shown['method'])]}{kept})"
+    how = f"({_METHODS[str(shown['method'])]}{kept})"
     subtitle = f"an image, and its code moved by so many times the direction {how}, decoded; framed: unmoved"
-    high = PANELS + BARS * min(MOST_BARS, len(shown["judged_names"]))
+    high = _PANELS + _BARS * min(_MOST_BARS, len(shown["judged_names"]))
     title = f"Adding {str(shown['attribute'])!r}"
     with gallery(path, picture, title, subtitle, left=0.35, bottom=high + 0.65) as axes:
         axes.set_xticks(starts + (wide - 1) / 2, ["image", *map(strength, strengths)])
@@ -57,7 +58,7 @@ def attribute(path, shown):
 def _row(original, moved):
     """Lay an image and its moved codes, decoded, side by side, a seam between."""
     images = fitted(np.concatenate([original[None], moved]), 1 + len(moved))
-    seam = np.ones((images.shape[1], SEAM, images.shape[3]))
+    seam = np.ones((images.shape[1], _SEAM, images.shape[3]))
     return np.concatenate([images[0], seam, mosaic(images[1:], len(moved), GAP)], axis=1)
 
 
@@ -70,7 +71,7 @@ def _panels(figure, shown, high):
     """Add the charts of the judgement to the lowest `high` inches."""
     name, at = str(shown["attribute"]), strength(float(shown["judged_at"]))
     figure.set_layout_engine("constrained", rect=(0.01, 0, 0.98, high / figure.get_figheight()))
-    measured, judged = len(shown["measured_names"]), min(MOST_BARS, len(shown["judged_names"]))
+    measured, judged = len(shown["measured_names"]), min(_MOST_BARS, len(shown["judged_names"]))
     grid = figure.add_gridspec(1, 3 if measured else 2)
     _appearance(figure.add_subplot(grid[0]), shown, name)
     if measured:
@@ -110,11 +111,11 @@ def _short(name):
 def _bars(axes, names, shift, name):
     """Draw what changed, [2, L] with standard errors, the attribute itself first, then the largest, as bars."""
     names, (change, error) = [str(each) for each in names], np.asarray(shift, float)
-    order = sorted(range(len(names)), key=lambda i: (names[i] != name, -abs(change[i])))[:MOST_BARS]
+    order = sorted(range(len(names)), key=lambda i: (names[i] != name, -abs(change[i])))[:_MOST_BARS]
     places = np.arange(len(order))
     colours = [VERMILION if names[i] == name else BLUE for i in order]
     style = {"ecolor": INK, "elinewidth": 1, "capsize": 2}
-    axes.barh(places, change[order], 0.7, color=colours, xerr=ONE_SIDED * error[order], error_kw=style)
+    axes.barh(places, change[order], 0.7, color=colours, xerr=_ONE_SIDED * error[order], error_kw=style)
     axes.axvline(0, color=PALE, lw=1)
     axes.set_yticks(places, [_short(names[i]) for i in order], fontsize=8)
     axes.set_ylim(len(order) - 0.4, -0.6)
@@ -129,7 +130,7 @@ def arithmetic(path, pictures, names, values, beside, notes):
     """
     pictures = checked_images("pictures", pictures, "NHWC")
     if not len(pictures) == len(names) == len(values) == len(beside) == len(notes) == 4:
-        raise ValueError(f"{len(pictures)} pictures, {len(names)} names, {len(beside)} rows; expected 4 each.")
+        raise UsageError(f"{len(pictures)} pictures, {len(names)} names, {len(beside)} rows; expected 4 each.")
     height, width, channels = pictures.shape[1:]
     factor = max(1, TERM // max(height, width))
     large = enlarged(pictures, factor)
@@ -137,22 +138,22 @@ def arithmetic(path, pictures, names, values, beside, notes):
     size, six = large.shape[1], below[0].shape[0]
     wide = max(large.shape[2], below[0].shape[1], TERM)
     words = [name.count("\n") + 1 + len(value.splitlines()) for name, value in zip(names, values, strict=True)]
-    top = size + WORDS * max(words) + WORDS // 2  # where the small ones start
-    canvas = np.ones((top + six, 4 * wide + 3 * SIGN, channels))
-    lefts = [k * (wide + SIGN) for k in range(4)]
+    top = size + _WORDS * max(words) + _WORDS // 2  # where the small ones start
+    canvas = np.ones((top + six, 4 * wide + 3 * _SIGN, channels))
+    lefts = [k * (wide + _SIGN) for k in range(4)]
     for left, image, small in zip(lefts, large, below, strict=True):
         canvas[:size, left : left + image.shape[1]] = image
         canvas[top:, left : left + small.shape[1]] = small
     subtitle = "large: the mean of p(x|z) at a code; small: real images"
-    notes = ["\n".join(textwrap.wrap(note, NOTE)) for note in notes]
+    notes = ["\n".join(textwrap.wrap(note, _NOTE)) for note in notes]
     lines = 1 + max(note.count("\n") for note in notes)
     with gallery(path, canvas, "Arithmetic with codes", subtitle, bottom=0.2 + 0.14 * lines) as axes:
         for left, name, value, note in zip(lefts, names, values, notes, strict=True):
             axes.text(left, size + 12, name, va="top", fontsize=9, weight="bold", linespacing=1.3)
-            axes.text(left, size + 12 + WORDS * (1 + name.count("\n")), value, va="top", fontsize=9, linespacing=1.3)
+            axes.text(left, size + 12 + _WORDS * (1 + name.count("\n")), value, va="top", fontsize=9, linespacing=1.3)
             axes.text(left, top + six + 8, note, va="top", fontsize=8, color=GREY, linespacing=1.2)
         for left, sign in zip(lefts, "−+=", strict=False):
-            axes.text(left + wide + SIGN / 2, size / 2, sign, fontsize=26, ha="center", va="center")
+            axes.text(left + wide + _SIGN / 2, size / 2, sign, fontsize=26, ha="center", va="center")
 
 
 def _six(images, factor, shape):

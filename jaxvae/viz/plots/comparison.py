@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, bounded, enlarged, mosaic
 from jaxvae.viz.plots.scatter import CLASSES
 from jaxvae.viz.plots.style import BLUE, GREY, PALE, VERMILION, new_figure, write_haloed
 
-COLUMN = 3.0  # inches
+_COLUMN = 3.0  # inches
 MOST = 6  # runs side by side; more would be too small to see
 
 
@@ -17,11 +18,11 @@ def comparison(path, panels, places):
     [N,H,W,C]; places {name: (rate, distortion) in nats, or None}.
     """
     if not 1 <= len(panels) <= MOST:
-        raise ValueError(f"{len(panels)} runs to draw side by side; expected 1 to {MOST}: draw them in parts.")
+        raise UsageError(f"{len(panels)} runs to draw side by side; expected 1 to {MOST}: draw them in parts.")
     known = {name: place for name, place in places.items() if place is not None}
     charted = len(known) > 1
-    heights = [COLUMN, COLUMN, COLUMN / 3] + [3.4] * charted
-    with new_figure(path, max(6.5, COLUMN * len(panels) + 0.9), sum(heights) + 1.6) as figure:
+    heights = [_COLUMN, _COLUMN, _COLUMN / 3] + [3.4] * charted
+    with new_figure(path, max(6.5, _COLUMN * len(panels) + 0.9), sum(heights) + 1.6) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(len(heights), len(panels), height_ratios=heights)
         for column, (name, panel) in enumerate(panels.items()):

@@ -5,9 +5,9 @@ import numpy as np
 from jaxvae.viz.plots.image_grid import GAP, bounded, checked_images, mosaic
 from jaxvae.viz.plots.style import BLUE, GREY, INK, VERMILION, new_figure, write_title
 
-NAMES = {"vae": "VAE", "pca": "PCA", "jpeg": "JPEG"}
-TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}
-LOOKS = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color": GREY, "marker": "s", "ls": "--"}}
+_NAMES = {"vae": "VAE", "pca": "PCA", "jpeg": "JPEG"}
+_TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}
+_LOOKS = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color": GREY, "marker": "s", "ls": "--"}}
 
 
 def compression(path, originals, rows, point, curves, *, binary):
@@ -19,7 +19,7 @@ def compression(path, originals, rows, point, curves, *, binary):
         grid = figure.add_gridspec(2, 1, height_ratios=[1.35, 1])
         axes = figure.add_subplot(grid[0])
         for name, curve in curves.items():
-            axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=TITLES[name], **LOOKS[name])
+            axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=_TITLES[name], **_LOOKS[name])
         _model(axes, *point)
         axes.set_xscale("symlog", linthresh=8, linscale=0.5)
         most = max(curve.bits.max() for curve in curves.values())
@@ -51,7 +51,7 @@ def _images(axes, originals, rows):
         checked_images("originals", originals, "NHWC"),
         *(checked_images(name, each, "NHWC") for name, (each, _) in rows.items()),
     ]
-    labels = ["original", *(f"{NAMES[name]}, {bits:,.0f} bits" for name, (_, bits) in rows.items())]
+    labels = ["original", *(f"{_NAMES[name]}, {bits:,.0f} bits" for name, (_, bits) in rows.items())]
     height, columns = originals.shape[1], len(originals)
     factor = max(1, 64 // max(originals.shape[1:3]))
     large = np.concatenate(shown).repeat(factor, axis=1).repeat(factor, axis=2)

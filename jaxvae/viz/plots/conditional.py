@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, checked_images, fitted, gallery, mosaic
 
 
@@ -9,7 +10,7 @@ def conditional(path, grid, names):
     """Draw a grid [N,K,H,W,C]: a row each of N codes, a column each of K classes, of these names."""
     grid = checked_images("grid", grid, "NKHWC")
     if len(names) != grid.shape[1]:
-        raise ValueError(f"{len(names)} names for {grid.shape[1]} columns; expected one for each class.")
+        raise UsageError(f"{len(names)} names for {grid.shape[1]} columns; expected one for each class.")
     columns = grid.shape[1]
     tiles = fitted(grid.reshape(-1, *grid.shape[2:]), columns)
     picture = mosaic(tiles, columns, GAP)

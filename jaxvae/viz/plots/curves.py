@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Patch
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import BLUE, GREY, LIGHT_BLUE, VERMILION, new_figure, write_haloed, write_title
 
-ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
-INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
+_ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
+_INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
 
 
 def _series(records, split, name):
@@ -68,7 +69,7 @@ def curves(path, records):
     records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
     """
     if not records:
-        raise ValueError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
+        raise UsageError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
     small = {
         "perplexity": "Codes in use (perplexity)",
         "learning_rate": "Learning rate",
@@ -102,12 +103,12 @@ def kl_per_dimension(path, kl, active):
     """Draw kl [Z], nats, largest first, telling active [Z] (bool) dimensions from inactive ones by colour and hatch."""
     kl, active = np.asarray(kl, float), np.asarray(active, bool)
     if kl.ndim != 1 or not len(kl) or kl.shape != active.shape:
-        raise ValueError(f"kl has shape {kl.shape} and active {active.shape}; expected both [Z], Z at least 1.")
+        raise UsageError(f"kl has shape {kl.shape} and active {active.shape}; expected both [Z], Z at least 1.")
     order, ranks = np.argsort(-kl), np.arange(1, len(kl) + 1)
     with new_figure(path, 8, 4.2) as figure:
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot()
-        for kind, look in ((active, ACTIVE), (~active, INACTIVE)):
+        for kind, look in ((active, _ACTIVE), (~active, _INACTIVE)):
             axes.bar(ranks[kind[order]], kl[order][kind[order]], 0.8, **look)
         # More names than this would overlap; then the rank alone is readable.
         if len(kl) <= 40:
@@ -116,7 +117,7 @@ def kl_per_dimension(path, kl, active):
         axes.set(xlim=(middle - reach, middle + reach), ylabel="KL, nats")
         axes.set_xlabel("latent dimension" if len(kl) <= 40 else "rank of the latent dimension")
         axes.grid(False, axis="x")
-        looks = {"active": ACTIVE, "inactive": INACTIVE}
+        looks = {"active": _ACTIVE, "inactive": _INACTIVE}
         axes.legend(handles=[Patch(label=name, **look) for name, look in looks.items()], loc="upper right")
         write_title(
             axes, f"KL per latent dimension: {kl.sum():.2f} nats in total", f"{active.sum()} of {len(kl)} active"

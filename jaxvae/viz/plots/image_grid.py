@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
-CELL = 168  # pixels above which one image of a gallery is not enlarged further
+_CELL = 168  # pixels above which one image of a gallery is not enlarged further
 GAP = 2  # pixels between neighbouring images
 
 
@@ -21,9 +22,9 @@ def checked_images(name, images, shape):
     images = np.asarray(images, dtype=float)
     expected = f"[{','.join(shape)}]"
     if images.ndim != len(shape) or 0 in images.shape:
-        raise ValueError(f"{name} has shape {images.shape}; expected {expected}, none of them 0: reshape it first.")
+        raise UsageError(f"{name} has shape {images.shape}; expected {expected}, none of them 0: reshape it first.")
     if images.shape[-1] not in (1, 3):
-        raise ValueError(
+        raise UsageError(
             f"{name} has {images.shape[-1]} channels (shape {images.shape}); expected 1 (grey) or 3 (colour), last in "
             f"{expected}: move the channels to the end, or choose the ones to draw."
         )
@@ -68,7 +69,7 @@ def save_image(path, image, *, cell=None):
 def fitted(images, columns, gap=GAP):
     """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
     height, width = images.shape[-3:-1]
-    return enlarged(images, max(1, min((PICTURE // columns - gap) // width, CELL // max(height, width))))
+    return enlarged(images, max(1, min((PICTURE // columns - gap) // width, _CELL // max(height, width))))
 
 
 @contextmanager

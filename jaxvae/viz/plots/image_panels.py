@@ -7,6 +7,7 @@ T moments of training.
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, checked_images, fitted, gallery, label_rows, mosaic, stacked
 from jaxvae.viz.plots.style import BLUE, GREY, VERMILION
 
@@ -34,7 +35,7 @@ def reconstructions(path, originals, reconstructions, *, corrupted=None, residua
     originals = shown["originals"]
     for name, images in shown.items():
         if images.shape != originals.shape:
-            raise ValueError(
+            raise UsageError(
                 f"originals have shape {originals.shape} and {name} {images.shape}; expected one shape: "
                 f"give the {name} of all originals, in the same order."
             )
@@ -91,7 +92,7 @@ def temperatures(path, values, means):
     """Draw means [T,N,H,W,C] of p(x|z) for the same N draws z at T temperatures `values`: a row a temperature."""
     means = checked_images("means", means, "TNHWC")
     if len(values) != len(means):
-        raise ValueError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
+        raise UsageError(f"{len(values)} temperatures for {len(means)} rows of images; expected one each.")
     columns = means.shape[1]
     rows = [mosaic(fitted(row, columns), columns, GAP) for row in means]
     picture, centres = stacked(rows, [3 * GAP] * len(rows))
@@ -107,7 +108,7 @@ def training(path, steps, frames):
     """
     frames = checked_images("frames", frames, "TNHWC")[:, :16]
     if len(steps) != len(frames):
-        raise ValueError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
+        raise UsageError(f"{len(steps)} steps for {len(frames)} frames; expected one step a frame: drop the others.")
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), 8)).round().astype(int)
     columns = frames.shape[1]
     rows = [mosaic(fitted(frames[index], columns), columns, GAP) for index in chosen]
@@ -126,7 +127,7 @@ def manifold(path, grid, *, quantiles=None, names=("z1", "z2"), of=2, whose="the
     grid = checked_images("grid", grid, "RRHWC")
     side = len(grid)
     if grid.shape[1] != side:
-        raise ValueError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
+        raise UsageError(f"grid has {side} rows and {grid.shape[1]} columns; expected a square: decode R x R points.")
     gap = GAP if max(grid.shape[2:4]) < 16 else 0  # tiny pictures fill their frames: without a seam they run together
     picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
     middles = (np.arange(side) + 0.5) / side

@@ -5,12 +5,13 @@ Axis letters as in galleries: N images, H height, W width, C channels; D complet
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, checked_images, fitted, gallery, label_rows, mosaic, stacked
 from jaxvae.viz.plots.style import LIGHT_BLUE
 
-HOLE = np.array([int(LIGHT_BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255  # no digit's colour, and flat in any photo
+_HOLE = np.array([int(LIGHT_BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255  # no digit's colour, and flat in any photo
 
-FEW = 0.01  # of a chain's proposals: what it draws so rarely tells of where it began
+_FEW = 0.01  # of a chain's proposals: what it draws so rarely tells of where it began
 
 
 def inpainting(path, originals, hidden, completions, means, *, accepted=None):
@@ -20,11 +21,11 @@ def inpainting(path, originals, hidden, completions, means, *, accepted=None):
     originals, means = (_coloured(name, each) for name, each in (("originals", originals), ("means", means)))
     completions = [_coloured("completions", each) for each in completions]
     if any(each.shape != originals.shape for each in (*completions, means)) or len(hidden) != len(originals):
-        raise ValueError(f"originals have shape {originals.shape}; expected completions and means of the same shape.")
-    shown = [originals, np.where(hidden, HOLE, originals), *completions, means]
+        raise UsageError(f"originals have shape {originals.shape}; expected completions and means of the same shape.")
+    shown = [originals, np.where(hidden, _HOLE, originals), *completions, means]
     labels = ["original", "given", *("a completion" for _ in completions), "their mean"]
     told = "" if accepted is None else f"; {accepted:.1%} of the chain's proposals were taken"
-    told += ", too few to trust it" if accepted is not None and accepted < FEW else ""
+    told += ", too few to trust it" if accepted is not None and accepted < _FEW else ""
     _rows(path, "Missing pixels, filled in", f"blue was hidden from the model{told}", shown, labels)
 
 
@@ -32,7 +33,7 @@ def denoising(path, originals, noisy, means, noise):
     """Draw originals above noisy ones above what the model makes of these, [N,H,W,C]; `noise` says which, in words."""
     shown = [_coloured(name, each) for name, each in (("originals", originals), ("noisy", noisy), ("means", means))]
     if len({each.shape for each in shown}) > 1:
-        raise ValueError(f"images have shapes {[each.shape for each in shown]}; expected one.")
+        raise UsageError(f"images have shapes {[each.shape for each in shown]}; expected one.")
     _rows(path, "Noise, averaged away", noise, shown, ["original", "noisy", "denoised"])
 
 

@@ -6,9 +6,9 @@ from matplotlib.patches import Rectangle
 from jaxvae.viz.plots.image_grid import GAP, PICTURE, checked_images, enlarged, gallery, mosaic
 from jaxvae.viz.plots.style import BLUE, GREY, VERMILION
 
-NAMES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
-SEAM = 8  # pixels between neighbouring images, in which their frames stand
-BETWEEN = 40  # pixels between an image and its neighbours
+_NAMES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
+_SEAM = 8  # pixels between neighbouring images, in which their frames stand
+_BETWEEN = 40  # pixels between an image and its neighbours
 
 
 def neighbours(path, queries, rows, same, accuracy):
@@ -20,20 +20,23 @@ def neighbours(path, queries, rows, same, accuracy):
     queries = checked_images("queries", queries, "NHWC")
     blocks = {space: checked_images(space, each, "NKHWC") for space, each in rows.items()}
     columns = 1 + sum(each.shape[1] for each in blocks.values())
-    factor = max(1, ((PICTURE - 2 * BETWEEN) // columns - SEAM) // queries.shape[2])
-    tall, wide = queries.shape[1] * factor + SEAM, queries.shape[2] * factor + SEAM
+    factor = max(1, ((PICTURE - 2 * _BETWEEN) // columns - _SEAM) // queries.shape[2])
+    tall, wide = queries.shape[1] * factor + _SEAM, queries.shape[2] * factor + _SEAM
     parts, starts, left = [], {}, 0
     for name, each in {"": queries[:, None], **blocks}.items():
         large = enlarged(each.reshape(-1, *each.shape[2:]), factor)
-        parts += [mosaic(large, each.shape[1], SEAM), np.ones((len(queries) * tall - SEAM, BETWEEN, queries.shape[-1]))]
-        starts[name], left = left, left + each.shape[1] * wide - SEAM + BETWEEN
+        parts += [
+            mosaic(large, each.shape[1], _SEAM),
+            np.ones((len(queries) * tall - _SEAM, _BETWEEN, queries.shape[-1])),
+        ]
+        starts[name], left = left, left + each.shape[1] * wide - _SEAM + _BETWEEN
     told = "a whole frame: of the image's class; a broken one: of another" if same else "by Euclidean distance"
     with gallery(path, np.concatenate(parts[:-1], 1), "Who is near", told, left=0.3, bottom=0.75) as axes:
         for space, kinds in same.items():
             for (row, column), alike in np.ndenumerate(kinds):
-                _frame(axes, starts[space] + column * wide, row * tall, wide - SEAM, tall - SEAM, alike)
+                _frame(axes, starts[space] + column * wide, row * tall, wide - _SEAM, tall - _SEAM, alike)
         for space, each in blocks.items():
-            middle = starts[space] + (each.shape[1] * wide - SEAM) / 2
+            middle = starts[space] + (each.shape[1] * wide - _SEAM) / 2
             share = f"\n5 nearest name the class: {accuracy[space]:.1%} right" if space in accuracy else ""
             style = {
                 "textcoords": "offset points",
@@ -42,7 +45,7 @@ def neighbours(path, queries, rows, same, accuracy):
                 "color": GREY,
                 "annotation_clip": False,
             }
-            axes.annotate(NAMES[space] + share, (middle, len(queries) * tall - SEAM), (0, -8), **style)
+            axes.annotate(_NAMES[space] + share, (middle, len(queries) * tall - _SEAM), (0, -8), **style)
 
 
 def _frame(axes, left, top, width, height, alike):

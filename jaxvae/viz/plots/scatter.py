@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import BLUE, GREY, INK, PALE, new_figure, write_haloed, write_title
 
 # Petroff's ten colours (arXiv:2107.02270), chosen so that every pair stays apart under each kind of colour blindness.
@@ -42,7 +43,7 @@ def class_colours(count):
     return np.array(some or [BLUE])
 
 
-def scatter_classes(axes, points, labels):
+def _scatter_classes(axes, points, labels):
     """Draw finite points [N,2] in the colours of their classes and name these; returns {class: its colour}."""
     classes, indices = class_indices(labels, len(points))
     colours = class_colours(len(classes))
@@ -75,7 +76,7 @@ def list_classes(axes, classes, colours):
     axes.legend(handles, names, title="label", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
 
 
-def width_beside_legend(labels):
+def _width_beside_legend(labels):
     """Return the inches that a square plane with its legend of these labels is wide."""
     return 6.7 + 0.9 * -(-len(class_indices(labels, 0)[0]) // 20)
 
@@ -87,14 +88,14 @@ def latent_plane(path, means, labels, *, axes=("z1", "z2"), circles=True, ellips
     some posteriors. Without circles the dots set the scale: for a model that holds its means near no prior. Means that
     are not finite are left out.
     """
-    means, labels = finite_points("means", means, labels)
+    means, labels = _finite_points("means", means, labels)
     told = ["dots: means of q(z|x)" if circles or ellipses else "one dot an image"]
     told += ["ellipses: some at one deviation"] if ellipses else []
     told += ["dashed: the prior"] if circles else []
-    with new_figure(path, width_beside_legend(labels), 6.8) as figure:
+    with new_figure(path, _width_beside_legend(labels), 6.8) as figure:
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
-        colours = scatter_classes(plane, means, labels)
+        colours = _scatter_classes(plane, means, labels)
         if circles:
             prior_circles(plane)
         if ellipses:
@@ -109,11 +110,11 @@ def reach_of(points, circles):
     return 1.05 * max(2.2 if circles else 0.01, np.abs(points).max(initial=0.0))
 
 
-def finite_points(name, points, labels):
+def _finite_points(name, points, labels):
     """Return the finite ones of `points` [N,2], and their labels, refusing other shapes."""
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or (labels is not None and len(labels) != len(points)):
-        raise ValueError(
+        raise UsageError(
             f"{name} have shape {points.shape} and there are {None if labels is None else len(labels)} labels; "
             "expected [N,2] and N, or None: choose two dimensions, or project on two."
         )
@@ -151,11 +152,11 @@ def _draw_ellipses(axes, ellipses, colours):
 
 def latent_map(path, points, labels):
     """Draw the map [N,2] that t-SNE made of posterior means, coloured by labels [N], or None."""
-    points, labels = finite_points("points", points, labels)
-    with new_figure(path, width_beside_legend(labels), 6.8) as figure:
+    points, labels = _finite_points("points", points, labels)
+    with new_figure(path, _width_beside_legend(labels), 6.8) as figure:
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
-        scatter_classes(plane, points, labels)
+        _scatter_classes(plane, points, labels)
         reach = 1.05 * max(np.abs(points).max(initial=0.0), 1e-3)
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
         plane.set(xlabel="no axis has a unit: only who is near whom counts")

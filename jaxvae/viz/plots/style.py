@@ -41,7 +41,7 @@ STYLE = {
 }
 
 DPI = 150
-CHARACTER, LINE = 0.075, 0.19  # inches that a subtitle's letters are wide, mostly, and its lines high
+_CHARACTER, LINE = 0.075, 0.19  # inches that a subtitle's letters are wide, mostly, and its lines high
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def new_figure(path, width, height, dpi=DPI):
 
 def lines_of(subtitle, inches):
     """The subtitle in lines that are no wider."""
-    return textwrap.wrap(subtitle, max(20, int(inches / CHARACTER)))
+    return textwrap.wrap(subtitle, max(20, int(inches / _CHARACTER)))
 
 
 def write_title(axes, title, subtitle, inches=None):

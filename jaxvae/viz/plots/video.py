@@ -15,14 +15,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import INK, STYLE, VERMILION, replacing
 
-FORMATS = (".gif", ".mp4")
+_FORMATS = (".gif", ".mp4")
 DPI = 100  # of films, which are looked at on a screen
 RATE = 12  # frames a second of what moves
-COLOURS, GREYS = 160, 48  # of a GIF's one palette, where pictures are in colour and where they are grey
-UNSEEN = (1, 254, 1)  # the palette's entry of what stays as it was
-WATCHED = 12  # frames that the palette is chosen by
+_COLOURS, _GREYS = 160, 48  # of a GIF's one palette, where pictures are in colour and where they are grey
+_UNSEEN = (1, 254, 1)  # the palette's entry of what stays as it was
+_WATCHED = 12  # frames that the palette is chosen by
 MP4_RATE = 24  # frames a second; what lasts longer is repeated
 
 
@@ -55,14 +56,14 @@ def write_film(path, frames, seconds, *, greys=False, still=None):
 
     `greys`: whether the frames' pictures are grey, so that a GIF needs fewer colours. `still`: a .png for the first.
     """
-    if path.suffix not in FORMATS or len(frames) != len(seconds):
-        raise ValueError(
-            f"{path} with {len(frames)} frames and {len(seconds)} durations: expected a file {' or '.join(FORMATS)}, "
+    if path.suffix not in _FORMATS or len(frames) != len(seconds):
+        raise UsageError(
+            f"{path} with {len(frames)} frames and {len(seconds)} durations: expected a file {' or '.join(_FORMATS)}, "
             "and a duration for each frame."
         )
     with replacing(path) as temporary:
         if path.suffix == ".gif":
-            _write_gif(temporary, frames, seconds, GREYS if greys else COLOURS)
+            _write_gif(temporary, frames, seconds, _GREYS if greys else _COLOURS)
         else:
             _write_mp4(temporary, frames, seconds)
     if still is not None:
@@ -78,7 +79,7 @@ def _write_gif(path, frames, seconds, colours):
     changed = [np.where(now == before, len(palette), now) for before, now in itertools.pairwise(indices)]
     images = [Image.fromarray(each.astype(np.uint8), mode="P") for each in (indices[0], *changed)]
     for image in images:
-        image.putpalette(np.append(palette, UNSEEN).astype(np.uint8).tobytes())
+        image.putpalette(np.append(palette, _UNSEEN).astype(np.uint8).tobytes())
     durations = [max(20, 10 * round(100 * each)) for each in seconds]  # in hundredths; browsers slow down what is less
     rest = {"append_images": images[1:], "duration": durations, "loop": 0, "optimize": False, "disposal": 1}
     images[0].save(path, format="gif", save_all=True, transparency=len(palette), **rest)
@@ -86,7 +87,7 @@ def _write_gif(path, frames, seconds, colours):
 
 def _palette(frames, colours):
     """Return the colours [P,3] that suit the frames best, and those of the style that few pixels have."""
-    some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, WATCHED).astype(int))]
+    some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, _WATCHED).astype(int))]
     every = np.concatenate([frame[::2, ::2] for frame in some])  # every other pixel says the same
     found = Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT).getpalette() or []
     style = [np.round(255 * np.array(to_rgb(name))).astype(np.uint8) for name in ("white", "black", INK, VERMILION)]
@@ -111,7 +112,7 @@ def require_mp4():
     try:
         importlib.import_module("av")
     except ImportError as error:
-        raise ValueError(
+        raise UsageError(
             f"an MP4 is encoded by PyAV, which cannot be imported ({error}). Install it: pip install 'jaxvae[video]'; "
             "or choose --format gif."
         ) from error

@@ -8,12 +8,13 @@ import os
 from html import escape
 from pathlib import Path
 
+from jaxvae._checks import UsageError
 from jaxvae.runtime.files import DamagedFile, read_json
 from jaxvae.viz.report import captions, html, image_embedding, interactive_data, results_tables
 
 REPORT = "report.html"
 WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case
-TOUCHED = ("curves", "latent_plane")  # figures in whose place the script puts something that can be touched
+_TOUCHED = ("curves", "latent_plane")  # figures in whose place the script puts something that can be touched
 
 
 def _read(path):
@@ -23,14 +24,14 @@ def _read(path):
     try:
         return read_json(path)  # without the file's own digest, which is no number of the run
     except DamagedFile as error:
-        raise ValueError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
+        raise UsageError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
 
 
 def _object(text):
     """Return the JSON object that the text is; ValueError for other JSON."""
     content = json.loads(text)
     if not isinstance(content, dict):
-        raise ValueError(f"a {type(content).__name__}, where an object was expected")
+        raise UsageError(f"a {type(content).__name__}, where an object was expected")
     return content
 
 
@@ -53,7 +54,7 @@ def _read_records(path):
             records.append(_object(line))
         except (ValueError, RecursionError) as error:
             if number < len(lines):
-                raise ValueError(f"Line {number} of {path} is no JSON ({error}); restore it, or remove it.") from error
+                raise UsageError(f"Line {number} of {path} is no JSON ({error}); restore it, or remove it.") from error
     return records
 
 
@@ -87,7 +88,7 @@ def _figure(stem, folder, pictures, known):
             f"{_image(moving, pictures[moving], f'{alternative} It moves.', 'moving')}</details>"
         )
     remark = f" <em>(Shown {escape(remark)}.)</em>" if remark else ""
-    still = f" id='still-{stem}'" if stem in TOUCHED else ""
+    still = f" id='still-{stem}'" if stem in _TOUCHED else ""
     return f"<figure{still}><h3>{escape(title)}</h3>{image}<figcaption>{escape(caption)}{remark}</figcaption></figure>"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import UsageError
 from jaxvae.config import schema as configs
 from jaxvae.config.schema import several
 from jaxvae.rundir.checkpoint import RESULTS
@@ -14,11 +15,11 @@ from jaxvae.rundir.run import CONFIG, stored_config
 from jaxvae.viz.report.html import measured, number
 from jaxvae.viz.report.markdown import plain, table
 
-VERSION = 1
-SHARED = ("data", "split", "binarization", "units")  # of a protocol: what numbers must have in common to be compared
-HIGHER = {"elbo", "log_likelihood"}  # is better; of the others that are judged, lower
+_VERSION = 1
+_SHARED = ("data", "split", "binarization", "units")  # of a protocol: what numbers must have in common to be compared
+_HIGHER = {"elbo", "log_likelihood"}  # is better; of the others that are judged, lower
 JUDGED = ("elbo", "log_likelihood", "bits_per_dim", "distortion")
-TITLES = {
+_TITLES = {
     "elbo": "ELBO",
     "log_likelihood": "log p(x)",
     "rate": "rate",
@@ -34,7 +35,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Finished]:
     found = [read(folder) for workdir in workdirs for folder in members(workdir)]
     names = [one.name for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two runs are called {twice[0]}: a table's rows have their runs' names; rename one folder.")
+        raise UsageError(f"two runs are called {twice[0]}: a table's rows have their runs' names; rename one folder.")
     return found
 
 
@@ -45,9 +46,9 @@ def members(workdir: Path) -> list[Path]:
     return [workdir]
 
 
-def disagreements(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
+def _disagreements(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
     """{what numbers must share: {how it is: the runs' names}}, of all in which these runs differ."""
-    answers = {name: [one.protocol.get(name, "not said") for one in found] for name in SHARED}
+    answers = {name: [one.protocol.get(name, "not said") for one in found] for name in _SHARED}
     if any(not one.run.parts.bits for one in found):  # densities: nats of one likelihood are none of another
         answers["likelihood"] = [one.run.config.model.likelihood for one in found]
     return {
@@ -59,9 +60,9 @@ def disagreements(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
 
 def require_one_protocol(found: Sequence[Finished]) -> None:
     """Raises ValueError where the runs' numbers were not measured alike."""
-    for name, texts in disagreements(found).items():
+    for name, texts in _disagreements(found).items():
         listed = "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
-        raise ValueError(
+        raise UsageError(
             f"these runs differ in {name}, so that their numbers do not compare. {listed}. Leave out those that do not "
             "belong, score them alike with `jaxvae evaluate`, or say --mixed to have them in one table that says so."
         )
@@ -78,7 +79,7 @@ def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
         {
             "name": one.name,
             "config": {name: each.get(name) for name in own},
-            "test": dict(numbers_of(one)),
+            "test": dict(_numbers_of(one)),
             "parameters": one.parameters,
             "seconds": round(one.seconds, 1),
             "skipped_steps": one.skipped,
@@ -87,7 +88,7 @@ def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
     ]
     protocols = [one.protocol for one in found]
     shared = {name: text for name, text in protocols[0].items() if all(each.get(name) == text for each in protocols)}
-    return {"version": VERSION, "protocol": shared, "differs": disagreements(found), "runs": runs}
+    return {"version": _VERSION, "protocol": shared, "differs": _disagreements(found), "runs": runs}
 
 
 def told(name: str, may_change: bool) -> bool:
@@ -95,7 +96,7 @@ def told(name: str, may_change: bool) -> bool:
     return name == "train.steps" or not (may_change or name in ("train.seed", "train.seeds", "train.sweep"))
 
 
-def numbers_of(one: Finished) -> dict[str, dict[str, Any]]:
+def _numbers_of(one: Finished) -> dict[str, dict[str, Any]]:
     """The numbers of the test split, and how far draws of the prior and codes are told apart."""
     results = content(one.run.workdir / RESULTS) if one.run.workdir else {}
     test, numbers = results.get("test", {}), dict(one.test)
@@ -111,7 +112,7 @@ def numbers_of(one: Finished) -> dict[str, dict[str, Any]]:
 def columns(table: dict[str, Any]) -> list[tuple[str, str, int | None]]:
     """(title, quantity, K) of the columns that any run has; a likelihood of another K is another column."""
     found: dict[tuple[str, int | None], str] = {}
-    for name, title in TITLES.items():
+    for name, title in _TITLES.items():
         for run in table["runs"]:
             if name in run["test"]:
                 count = run["test"][name].get("samples")
@@ -130,7 +131,7 @@ def best(table: dict[str, Any], name: str, count: int | None) -> float | None:
     values = [each["value"] for run in table["runs"] if (each := entry(run, name, count)) is not None]
     if name not in JUDGED or table["differs"] or len(set(values)) < 2:
         return None
-    return max(values) if name in HIGHER else min(values)
+    return max(values) if name in _HIGHER else min(values)
 
 
 def rows(table: dict[str, Any], bold: Callable[[str], str]) -> list[list[str]]:
@@ -158,7 +159,7 @@ def notes(table: dict[str, Any]) -> list[str]:
         f"NOT COMPARABLE in {name}: " + "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
         for name, texts in table["differs"].items()
     ]
-    said += [f"{name}: {text}" for name, text in table["protocol"].items() if name in (*SHARED, "log_likelihood")]
+    said += [f"{name}: {text}" for name, text in table["protocol"].items() if name in (*_SHARED, "log_likelihood")]
     said.append("± is the standard error over images; all runs saw the same, so they differ more surely than it says.")
     if any("told_apart" in run["test"] for run in table["runs"]):
         said.append(

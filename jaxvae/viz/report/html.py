@@ -13,12 +13,12 @@ from importlib import resources
 
 # No source of anything but the page itself: its one script and its one style are named by their digests, so that no
 # text of a run can become either, and pictures are data within it.
-POLICY = (
+_POLICY = (
     "default-src 'none'; connect-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
     "script-src '{script}'; style-src '{style}'"
 )
 
-PAGE = """<!DOCTYPE html>
+_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -47,8 +47,8 @@ def digest(text):
 
 def whole(title, body, style, script):
     """Return a page of an escaped title and body, with the one style and the one script that it lets act."""
-    policy = POLICY.format(script=digest(script), style=digest(style))
-    return PAGE.format(title=title, body=body, style=style, script=script, policy=policy)
+    policy = _POLICY.format(script=digest(script), style=digest(style))
+    return _PAGE.format(title=title, body=body, style=style, script=script, policy=policy)
 
 
 def data(name, content):

@@ -8,17 +8,18 @@ import zlib
 
 import numpy as np
 
+from jaxvae._checks import UsageError
 from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.viz.report import captions, html
 from jaxvae.viz.report.image_embedding import Picture
 
-FIRST = ("elbo", "loss", "rate", "distortion")  # shown before a reader chooses; the loss where there is no bound
-POINTS = 480  # of one curve
+_FIRST = ("elbo", "loss", "rate", "distortion")  # shown before a reader chooses; the loss where there is no bound
+_POINTS = 480  # of one curve
 NUMBERS = 60_000  # of all curves together
 UNPACKED = 2**26  # bytes of the dots' file
 SPRITE = 1_000_000  # characters of the dots' images in the page
-ARRAYS = {"xy": 2, "position": 1, "image": 4, "axes": 1, "total": 0}  # of the dots' file -> their number of axes
+_ARRAYS = {"xy": 2, "position": 1, "image": 4, "axes": 1, "total": 0}  # of the dots' file -> their number of axes
 
 
 def curves(records):
@@ -31,7 +32,7 @@ def curves(records):
         return None
     order = list(captions.CURVES)
     names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-    most = max(40, min(POINTS, NUMBERS // sum(len(splits) for splits in found.values())))
+    most = max(40, min(_POINTS, NUMBERS // sum(len(splits) for splits in found.values())))
     quantities = [_quantity(name, found[name], most) for name in names]
     bound = "elbo" if "elbo" in found else "loss"
     shown = [name for name in names if name in (bound, "rate", "distortion")] or names[:1]
@@ -101,7 +102,7 @@ def dots(path):
         arrays = _read(path)
         _check(arrays)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(
+        raise UsageError(
             f"{path} does not hold the latent plane's dots ({error}); draw it again with jaxvae report, or remove it."
         ) from error
     keep = np.isfinite(arrays["xy"]).all(1)
@@ -122,12 +123,12 @@ def _read(path):
             require_bounded(info, path)
             size += info.file_size
             if size > UNPACKED:
-                raise ValueError(f"more than {UNPACKED // 2**20} MiB")
+                raise UsageError(f"more than {UNPACKED // 2**20} MiB")
             key = info.filename.removesuffix(".npy")
             with archive.open(info) as source:
                 shape, fortran, dtype = read_head(source)
                 if dtype.hasobject or fortran:
-                    raise ValueError(f"{key!r} is no plain array")
+                    raise UsageError(f"{key!r} is no plain array")
                 check_size(archive, key, shape, dtype, path)
                 arrays[key] = np.frombuffer(source.read(), dtype).reshape(shape)
     return arrays
@@ -135,21 +136,21 @@ def _read(path):
 
 def _check(arrays):
     """Raise ValueError unless the arrays are the dots'."""
-    for name, rank in ARRAYS.items():
+    for name, rank in _ARRAYS.items():
         if arrays[name].ndim != rank:
-            raise ValueError(f"{name} is shaped {list(arrays[name].shape)}")
+            raise UsageError(f"{name} is shaped {list(arrays[name].shape)}")
     count = len(arrays["xy"])
     rows = [arrays[name] for name in ("position", "image", "reconstruction", "label") if name in arrays]
     pictures = [arrays[name] for name in ("image", "reconstruction") if name in arrays]
     alike = all(each.shape == arrays["image"].shape and each.dtype == np.uint8 for each in pictures)
     if any(len(each) != count for each in rows) or arrays["xy"].shape != (count, 2) or not alike:
-        raise ValueError("their shapes differ")
+        raise UsageError("their shapes differ")
     kinds = {"xy": "f", "position": "iu", "label": "iu", "axes": "U", "names": "U", "total": "iu"}
     for name, kind in kinds.items():
         if name in arrays and arrays[name].dtype.kind not in kind:
-            raise ValueError(f"{name} is {arrays[name].dtype}")
+            raise UsageError(f"{name} is {arrays[name].dtype}")
     if min(arrays["image"].shape) < 1 or arrays["image"].shape[-1] not in (1, 3) or len(arrays["axes"]) != 2:
-        raise ValueError(f"image is shaped {list(arrays['image'].shape)}")
+        raise UsageError(f"image is shaped {list(arrays['image'].shape)}")
 
 
 def _sprite(arrays, rows):

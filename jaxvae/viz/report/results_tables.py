@@ -5,8 +5,8 @@ from html import escape
 from jaxvae.viz.report import captions, html
 
 LEVELS = ("fine", "note", "illness")  # of a finding about the model's health
-CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
-SCORES = ("elbo", "log_likelihood")  # on one axis: the second is the tighter bound on the same
+_CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
+_SCORES = ("elbo", "log_likelihood")  # on one axis: the second is the tighter bound on the same
 
 
 def summary(config, results, records):
@@ -72,7 +72,7 @@ def _titled(name, entry):
 def _cards(split, entries):
     """Show the few numbers of a split that are looked at first, large, each with its standard error."""
     cards = []
-    for name in CARDS:
+    for name in _CARDS:
         entry = html.tree(entries, name)
         if entry and not isinstance(entry.get("value"), list | dict):
             title, unit, _ = _titled(name, entry)
@@ -135,7 +135,7 @@ def _drawn(splits):
     rows = [
         (f"{captions.QUANTITIES[name][0]}, {split}", entry["value"], entry["stderr"])
         for split, entries in splits.items()
-        for name in SCORES
+        for name in _SCORES
         if _drawable(entry := html.tree(entries, name))
     ]
     figures = [_intervals(rows)] if len(rows) > 1 else []
