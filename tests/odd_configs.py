@@ -13,7 +13,7 @@ from jaxvae._checks import UsageError
 from jaxvae.config.build import TABLES, build
 from jaxvae.config.schema import field_kinds, several
 from jaxvae.data.prepare import Examples
-from jaxvae.evaluate.bounds import bounds, coordinates, log_weight_sum, rate_and_distortion
+from jaxvae.evaluate.bounds import coordinates, elbo_parts, log_weight_sum, rate_and_distortion
 from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
 from jaxvae.training import loop
@@ -314,7 +314,7 @@ def score(parts, variables, batch):
     data = parts.prepare(keys, Examples(batch.image, batch.label, batch.index))
     model = parts.model
     terms = model.apply(variables, example_keys(random.key(1), data.index), data.x, data.condition, target=data.target)
-    values = (bounds(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
+    values = (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
     if terms.bound:
         inferred = model.apply(variables, data.x, data.condition, method="infer")
         values["weight"] = log_weight_sum(

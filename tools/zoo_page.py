@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jax import random
 
+from jaxvae._checks import UsageError
 from jaxvae.cli import guarded
 from jaxvae.cli.arguments import named, require_out
 from jaxvae.cli.commands import prepare_jax
@@ -74,7 +75,7 @@ def write(workdirs: Sequence[Path], out: Path) -> None:
     found = [read(workdir) for workdir in workdirs]
     for name, count in Counter(each.name for each in found).items():
         if count > 1:
-            raise ValueError(f"{count} of the runs are named {name}; rename one: a page's files have its runs' names.")
+            raise UsageError(f"{count} of the runs are named {name}; rename one: a page's files have its runs' names.")
     for each in found:
         require_config(each)
     for each in found:
@@ -93,7 +94,7 @@ def require_config(one: Finished) -> None:
     if now.train.steps != one.run.config.train.steps:
         changes.append(f"train.steps: {one.run.config.train.steps} -> {now.train.steps}")
     if changes:
-        raise ValueError(
+        raise UsageError(
             f"{one.run.workdir} was not trained as {path} now says ({'; '.join(changes)}). "
             "Train it anew, or give its directory another name."
         )

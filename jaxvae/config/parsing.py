@@ -183,7 +183,7 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
     try:
         return value(tree)
     except ValueError as error:
-        raise error if str(error).startswith(where) else ValueError(f"{where}: {error}") from None
+        raise error if str(error).startswith(where) else UsageError(f"{where}: {error}") from None
 
 
 def _is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:

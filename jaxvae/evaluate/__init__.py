@@ -8,8 +8,8 @@ from jaxvae.evaluate.aggregate_posterior import make_codes
 from jaxvae.evaluate.bounds import (
     active,
     bits_per_dim,
-    bounds,
     coordinates,
+    elbo_parts,
     infer,
     log_weight_sum,
     make_evaluate,
@@ -24,7 +24,7 @@ from jaxvae.evaluate.bounds import (
 __all__ = [
     "active",
     "bits_per_dim",
-    "bounds",
+    "elbo_parts",
     "coordinates",
     "infer",
     "log_weight_sum",

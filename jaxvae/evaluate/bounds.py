@@ -25,8 +25,8 @@ _ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than 
 CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
 
 
-def bounds(terms: Terms) -> dict[str, Array]:
-    """The elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
+def elbo_parts(terms: Terms) -> dict[str, Array]:
+    """Returns the elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
     require_bound(terms)
     values = rate_and_distortion(terms)
     return {"elbo": -(values["rate"] + values["distortion"]), **values}
@@ -125,7 +125,7 @@ def make_evaluate(
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        return data, (bounds(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
+        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
 
     log_likelihood = make_log_likelihood(model, chunk)
 

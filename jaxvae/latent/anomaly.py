@@ -17,7 +17,7 @@ from functools import partial
 import jax
 from jax import Array, random
 
-from jaxvae.evaluate.bounds import bounds, make_log_likelihood, rate_and_distortion
+from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood, rate_and_distortion
 from jaxvae.terms import example_keys
 
 _DRAWS = 16  # of z for each example, that its rate and distortion are averaged over
@@ -49,4 +49,4 @@ def _pieces_of_bound(
 ) -> dict[str, Array]:
     """The elbo, where there is one, rate and distortion of x [B, *X], [B], nats, averaged over DRAWS draws of z."""
     terms = model.apply(variables, example_keys(key, index, _DRAWS), x, condition)
-    return bounds(terms) if terms.bound else rate_and_distortion(terms)
+    return elbo_parts(terms) if terms.bound else rate_and_distortion(terms)

@@ -309,7 +309,7 @@ def failing(capsys, action, code):
 )
 def test_what_nobody_foresaw_is_called_a_bug_and_not_a_mistake_of_the_caller(wrong, capsys):
     text = failing(capsys, wrong, 1)
-    for words in ("this is a bug of jaxvae", "jaxvae/layers.py, line ", "--debug", f"jax {jax.__version__}"):
+    for words in ("this is a bug of jaxvae", "jaxvae/model/layers.py, line ", "--debug", f"jax {jax.__version__}"):
         assert words in text
     assert guarded(wrong, debug=True)[0] == 1
     assert "Traceback" in capsys.readouterr().err

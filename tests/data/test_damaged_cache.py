@@ -251,7 +251,7 @@ FULL = """
 import os, subprocess, sys
 from pathlib import Path
 import numpy as np
-from jaxvae.data import store
+from jaxvae.data.cache import folders as store
 from jaxvae.data.dataset import open_data
 cache, sources = Path(sys.argv[1]), sys.argv[2]
 os.environ["JAXVAE_CACHE"] = str(cache)

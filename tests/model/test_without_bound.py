@@ -17,7 +17,7 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.bounds import bounds, coordinates, make_evaluate, make_log_likelihood, summarize
+from jaxvae.evaluate.bounds import coordinates, elbo_parts, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct
 from jaxvae.model.codebook import fsq, vq
 from jaxvae.objective import reconstruction
@@ -118,7 +118,7 @@ def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest
         make_log_likelihood(parts.model)(variables, random.key(0), ones_and_zeros(2), np.arange(2), samples=3)
     terms = jax.eval_shape(parts.model.apply, variables, example_keys(random.key(0), np.arange(2)), ones_and_zeros(2))
     with pytest.raises(ValueError, match=words):
-        bounds(terms)
+        elbo_parts(terms)
 
 
 @pytest.mark.parametrize("posterior", [VQ, "fsq((4, 3, 2))"])  # a point's training: see test_baselines.py

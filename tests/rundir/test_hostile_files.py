@@ -87,7 +87,7 @@ def trouble(tree):
 
 def test_no_file_of_the_package_unpickles_or_evaluates():
     found = {path.name: list(trouble(ast.parse(path.read_text()))) for path in PACKAGE.rglob("*.py")}
-    run = found.pop("userfile.py")  # a user's own config, or parts that he trusts
+    run = found.pop("user_file.py")  # a user's own config, or parts that he trusts
     assert len(run) == 2  # exec, of compile
     assert {name: what for name, what in found.items() if what} == {}
 
@@ -112,7 +112,7 @@ def test_the_walk_sees_what_it_looks_for(line):
 def test_a_users_file_is_run_from_two_places_alone():
     """The command line's --config, and a part of one's own, behind `trust`."""
     found = {path.name for path in PACKAGE.rglob("*.py") if "executed(" in path.read_text()}
-    assert found == {"userfile.py", "configfile.py", "calls.py"}
+    assert found == {"user_file.py", "command_line.py", "parsing.py"}
     assert not any("spec_from_file_location" in path.read_text() for path in PACKAGE.rglob("*.py"))
 
 

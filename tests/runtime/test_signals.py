@@ -12,7 +12,7 @@ from jaxvae.runtime.signals import interruptible, stoppable
 
 STUCK = """
 import ctypes, os, signal, sys, threading
-from jaxvae import interrupt
+from jaxvae.runtime import signals as interrupt
 interrupt.LATEST = 0.3
 with interrupt.stoppable(), interrupt.interruptible():
     threading.Timer(0.2, os.kill, (os.getpid(), int(sys.argv[1]))).start()
@@ -21,7 +21,7 @@ with interrupt.stoppable(), interrupt.interruptible():
 """
 NOTICED = """
 import os, signal, sys, time
-from jaxvae import interrupt
+from jaxvae.runtime import signals as interrupt
 interrupt.LATEST = 0.3
 with interrupt.stoppable(), interrupt.interruptible() as caught:
     os.kill(os.getpid(), int(sys.argv[1]))
@@ -32,7 +32,7 @@ with interrupt.stoppable(), interrupt.interruptible() as caught:
 OUTSIDE = """
 import os, sys
 from pathlib import Path
-from jaxvae import interrupt
+from jaxvae.runtime import signals as interrupt
 from jaxvae.rundir.lock import alone_in
 with interrupt.stoppable(), alone_in(Path(sys.argv[2]), print):
     print("begun")
@@ -40,7 +40,7 @@ with interrupt.stoppable(), alone_in(Path(sys.argv[2]), print):
 """
 TWICE = """
 import os, sys
-from jaxvae import interrupt
+from jaxvae.runtime import signals as interrupt
 with interrupt.stoppable(), interrupt.interruptible() as caught:
     os.kill(os.getpid(), int(sys.argv[1]))
     print(caught)

@@ -107,11 +107,11 @@ def go(made, workdir, said=None, **train):
             "rollback.MOST_SKIPS": SKIPS,
             "rollback.diagnose": diagnosed,
             "loop.validate": lambda *args: None,
-            "start.first_state": lambda *args: first,
-            "start.abstract_state": lambda *args: made.abstract,
+            "initial_state.first_state": lambda *args: first,
+            "initial_state.abstract_state": lambda *args: made.abstract,
             "rollback.abstract_state": lambda *args: made.abstract,
         }.items():
-            patched.enter_context(mock.patch(f"jaxvae.{name}", value))
+            patched.enter_context(mock.patch(f"jaxvae.training.{name}", value))
         experiment = dataclasses.replace(made.experiment, config=config)
         return take_steps(experiment, made.engine, workdir, ([] if said is None else said).append)
 
@@ -181,9 +181,9 @@ def killed(at):
         remove(path)
 
     patches = {
-        "before": ("events.append", before),
-        "after": ("events.append", after),
-        "amid": ("checkpoint.remove", amid),
+        "before": ("rundir.event_log.append", before),
+        "after": ("rundir.event_log.append", after),
+        "amid": ("rundir.checkpoint.remove", amid),
     }
     name, function = patches[at]
     return mock.patch(f"jaxvae.{name}", function)

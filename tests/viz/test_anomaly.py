@@ -12,7 +12,7 @@ from small import grey_images
 from jaxvae import latent
 from jaxvae.config import Config
 from jaxvae.data.dataset import open_data
-from jaxvae.rundir.results import protocol
+from jaxvae.training.scoring import protocol
 from jaxvae.training.setup import set_up
 from jaxvae.viz.figures.anomaly import draw_anomaly, roc
 

@@ -383,7 +383,7 @@ def test_a_fault_of_ours_is_told_and_logged(app, caplog):
 
 
 def test_the_page_is_whole_and_asks_nobody_else(app):
-    folder = files("jaxvae") / "pages" / "explore"
+    folder = files("jaxvae.viz.explorer") / "static"
     for each in folder.iterdir():
         path = "/" if each.name == "index.html" else f"/{each.name}"
         status, headers, content = call(app, path)
@@ -411,8 +411,8 @@ def luminance(colour):
 
 
 def test_the_page_has_the_report_s_colours_and_enough_contrast():
-    folder = files("jaxvae") / "pages"
-    ours, theirs = colours(folder / "explore" / "explore.css"), colours(folder / "report.css")
+    folder = files("jaxvae.viz")
+    ours, theirs = colours(folder / "explorer/static/explore.css"), colours(folder / "report/static/report.css")
     assert len(ours) == len(theirs) == 2
     for here, there in zip(ours, theirs, strict=True):
         assert here == {name: there[name] for name in here}

@@ -186,19 +186,19 @@ def test_limits_leave_out_the_first_steps_and_nothing_of_a_ramp():
 def test_limits_keep_a_validation_that_turns_down(tmp_path, drawn):
     records = [record(step, -80.0 + step % 7 / 10) for step in range(1, 1000)]
     records += [record(step, -80.0 - step / 20, "validation") for step in range(100, 1000, 100)]
-    plots.curves(tmp_path / "a.png", records)
+    plots.training_curves(tmp_path / "a.png", records)
     assert drawn[0].axes[0].get_ylim()[0] < -125
 
 
 def test_curves_say_what_they_leave_out(tmp_path, drawn):
     records = [record(step, -90.0 - step % 2) for step in range(2, 60)]
-    plots.curves(tmp_path / "a.png", [record(0, -1e6), *records, record(60, float("nan")), record(61, None)])
+    plots.training_curves(tmp_path / "a.png", [record(0, -1e6), *records, record(60, float("nan")), record(61, None)])
     assert drawn[0].axes[0].texts[0].get_text() == "not shown: 1 below, 2 not a number"
 
 
 def test_curves_draw_training_thin_and_validation_bold_in_the_order_of_steps(tmp_path, drawn):
     records = [record(3, -70.0), record(1, -90.0), record(2, -80.0), record(3, -75.0), record(2, -85.0, "validation")]
-    plots.curves(tmp_path / "a.png", records)
+    plots.training_curves(tmp_path / "a.png", records)
     train, validation = drawn[0].axes[0].lines
     np.testing.assert_array_equal(train.get_xydata(), [[1, -90], [2, -80], [3, -75]])
     assert train.get_linewidth() < validation.get_linewidth()
@@ -215,7 +215,7 @@ def test_curves_draw_training_thin_and_validation_bold_in_the_order_of_steps(tmp
     ],
 )
 def test_curves_survive(tmp_path, drawn, records, panels):
-    plots.curves(tmp_path / "a.png", records)
+    plots.training_curves(tmp_path / "a.png", records)
     assert len(drawn[0].axes) == panels
     assert pixels(tmp_path / "a.png").shape[1] == 1350
 
@@ -272,7 +272,7 @@ def test_latent_plane_takes_any_number_of_classes(tmp_path, drawn, classes):
         ),
         (lambda path: plots.training(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 steps for 2 frames"),
         (lambda path: plots.manifold(path, np.zeros((2, 3, 8, 8, 1))), "2 rows and 3 columns"),
-        (lambda path: plots.curves(path, []), "records is empty"),
+        (lambda path: plots.training_curves(path, []), "records is empty"),
         (lambda path: plots.kl_per_dimension(path, [1.0], [True, False]), r"expected both \[Z\]"),
         (lambda path: plots.latent_plane(path, np.zeros((4, 3)), None), r"shape \(4, 3\) .* project on two"),
         (lambda path: plots.latent_plane(path, np.zeros((4, 2)), [1]), "1 labels"),

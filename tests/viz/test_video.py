@@ -47,7 +47,7 @@ def moving_squares(count=5):
 
 def test_a_gif_shows_its_frames_as_long_as_it_is_told(tmp_path):
     shots = moving_squares()
-    plots.films.write_film(tmp_path / "a.gif", shots, [0.5, 0.1, 0.1, 0.1, 1.0], still=tmp_path / "a.png")
+    video.write_film(tmp_path / "a.gif", shots, [0.5, 0.1, 0.1, 0.1, 1.0], still=tmp_path / "a.png")
     found, seconds = read(tmp_path / "a.gif")
     assert np.abs(found.astype(int) - np.stack(shots)).max() <= 8  # five bits of each colour
     assert seconds == [0.5, 0.1, 0.1, 0.1, 1.0]
@@ -64,11 +64,11 @@ def test_the_colours_of_the_style_are_there_however_few_pixels_have_them():
 
 def test_what_stays_takes_no_room(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
-    plots.films.write_film(tmp_path / "one.gif", [noise], [0.1])
+    video.write_film(tmp_path / "one.gif", [noise], [0.1])
     several = [noise.copy() for _ in range(10)]
     for index, shot in enumerate(several):
         shot[[0, -1], index] = 0  # in opposite corners, so that no smaller frame holds them
-    plots.films.write_film(tmp_path / "ten.gif", several, [0.1] * 10)
+    video.write_film(tmp_path / "ten.gif", several, [0.1] * 10)
     assert (tmp_path / "ten.gif").stat().st_size < 1.5 * (tmp_path / "one.gif").stat().st_size
 
 

@@ -211,7 +211,7 @@ def _unknown(name: str) -> ValueError:
     known = ["digits", *tfds.list_builders(with_community_datasets=False)]
     nearest = difflib.get_close_matches(name.lower(), known, n=3)
     guess = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-    return ValueError(
+    return UsageError(
         f"unknown data set {name!r}.{guess} Expected a TFDS name, with a version or not, such as "
         f"{', '.join(_EXAMPLES_OF_NAMES)}, mnist:3.0.1; one of your own, prepared in data_dir; or 'folder:PATH' "
         "(images in class folders, or a zip of them), 'npz:PATH' or 'npy:PATH'."
@@ -226,7 +226,7 @@ def _not_prepared(name: str, dataset: str, root: Path) -> ValueError:
     if not there and base not in tfds.list_builders(with_community_datasets=False):
         return _unknown(name)
     found = f" Prepared there: {', '.join(there)}." if there else ""
-    return ValueError(
+    return UsageError(
         f"{name} is not prepared in {root} (looked for {root / dataset}/<version>/dataset_info.json).{found} "
         f"Name its folder as data_dir, or prepare it once:\n{_recipe(name, root)}"
     )

@@ -104,7 +104,7 @@ def _draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], wor
     draw_reconstructions(folder / "reconstructions.png", subject.run, subject.split, _RECONSTRUCTED, keys[:2])
     draw_samples(folder, subject.run, subject.data, keys[2], _SAMPLED)
     if records := read_metrics(workdir):
-        plots.curves(folder / "curves.png", records)
+        plots.training_curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
         kl, units = values["kl_per_dimension"].mean(0), active(values["means"])
         plots.kl_per_dimension(folder / "kl_per_dimension.png", kl, units)

@@ -6,7 +6,7 @@ from jaxvae.viz.plots.attributes import arithmetic, attribute
 from jaxvae.viz.plots.comparison import comparison
 from jaxvae.viz.plots.compression import compression
 from jaxvae.viz.plots.conditional import conditional
-from jaxvae.viz.plots.curves import curves, kl_per_dimension
+from jaxvae.viz.plots.curves import kl_per_dimension, training_curves
 from jaxvae.viz.plots.image_grid import mosaic, save_image
 from jaxvae.viz.plots.image_panels import manifold, reconstructions, samples, temperatures, training
 from jaxvae.viz.plots.missing import denoising, inpainting
@@ -24,7 +24,7 @@ __all__ = [
     "comparison",
     "compression",
     "conditional",
-    "curves",
+    "training_curves",
     "denoising",
     "inpainting",
     "interpolation",

@@ -63,7 +63,7 @@ def _say_outside(axes, values, low, high):
     write_haloed(axes, 0.99, height, f"not shown: {text}" if text else "", **style)
 
 
-def curves(path, records):
+def training_curves(path, records):
     """Draw ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
 
     records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
