@@ -24,8 +24,8 @@ from jaxvae.evaluate.bounds import (
 __all__ = [
     "active",
     "bits_per_dim",
-    "elbo_parts",
     "coordinates",
+    "elbo_parts",
     "infer",
     "log_weight_sum",
     "make_codes",
