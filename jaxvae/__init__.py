@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxvae.config.build import register
+    from jaxvae.config.registry import register
     from jaxvae.config.schema import Config
     from jaxvae.rundir.run import load
     from jaxvae.training.ensemble.loop import train_members
@@ -25,7 +25,7 @@ __all__ = ["Config", "load", "register", "train", "train_members"]
 _HOMES = {
     "Config": "jaxvae.config.schema",
     "load": "jaxvae.rundir.run",
-    "register": "jaxvae.config.build",
+    "register": "jaxvae.config.registry",
     "train": "jaxvae.training.loop",
     "train_members": "jaxvae.training.ensemble.loop",
 }

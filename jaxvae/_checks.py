@@ -1,13 +1,19 @@
-"""What a field or an argument may hold, by its annotation: judged, said in words, and read from text."""
+"""Checks of arguments and fields: type, range, choice, array and key. Errors name the argument and what it may be.
+
+Importing this module must not import JAX, so that the command line starts fast.
+"""
 
 from __future__ import annotations
 
 import ast
 import math
+import operator
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+import numpy as np
 
 
 class UsageError(ValueError):
@@ -17,46 +23,42 @@ class UsageError(ValueError):
 _LONGEST_TEXT = 10_000  # characters: what is longer is no name, no path and no call
 _SEVERAL = {int: "whole numbers", float: "numbers"}
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
-MOST = 2**31 - 1  # what int32 holds: steps and indices are such
-_LEAST_FLOAT, MOST_FLOAT = 1.2e-38, 3.4e38  # what float32 holds
+INT32_MAX = 2**31 - 1  # steps and indices are int32
+_FLOAT32_LEAST, FLOAT32_MAX = 1.2e-38, 3.4e38
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _kinds_of(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, or the annotation alone."""
+    """Returns the members of a union, or the annotation alone."""
     union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
     return typing.get_args(annotation) if union else (annotation,)
 
 
-def fits(value: Any, annotation: Any) -> bool:
-    """Whether the value is what the annotation says, as far as that is one of `_WORDS`, or several of it."""
+def is_instance(value: Any, annotation: Any) -> bool:
+    """Returns whether the value fits the annotation: one of `_WORDS`, a tuple of one, or a union of these."""
     return any(_is_a(value, kind) for kind in _kinds_of(annotation))
 
 
 def _is_a(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) in (tuple, list, Sequence):
-        return isinstance(value, tuple | list) and all(fits(each, typing.get_args(kind)[0]) for each in value)
+        return isinstance(value, tuple | list) and all(is_instance(each, typing.get_args(kind)[0]) for each in value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and _small_enough(value)
+    if kind is float:  # a whole number, too, where it can become a float
+        whole = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 1024
+        return isinstance(value, float) or whole
     if kind is str:
-        return isinstance(value, str) and _legible(value)
+        return isinstance(value, str) and len(value) <= _LONGEST_TEXT and _is_storable(value)
     return isinstance(value, kind) if kind in _WORDS else True
 
 
-def _small_enough(number: int | float) -> bool:
-    """Whether a whole number can become a float."""
-    return isinstance(number, float) or number.bit_length() < 1024
+def _is_storable(text: str) -> bool:
+    """Returns whether a file, and a file's name, can hold the text."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
-def _legible(text: str) -> bool:
-    """Whether text is short, and nothing that no file's name and no file can hold is in it."""
-    return len(text) <= _LONGEST_TEXT and not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
-
-
-def in_words(annotation: Any) -> str:
-    """What fits the annotation: 'a whole number or None'."""
+def describe_type(annotation: Any) -> str:
+    """Returns the annotation in words: 'a whole number or None'."""
     words = []
     for kind in _kinds_of(annotation):
         several = typing.get_origin(kind) in (tuple, list, Sequence)
@@ -65,57 +67,8 @@ def in_words(annotation: Any) -> str:
     return " or ".join(words)
 
 
-def require(name: str, value: Any, annotation: Any) -> None:
-    """ValueError unless the value fits the annotation."""
-    if not fits(value, annotation):
-        raise UsageError(f"{name}={shown(value)}: expected {in_words(annotation)}{_why_not(value)}.")
-
-
-def whole(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
-    """The value, where it is a whole number from `least` to `most`; ValueError otherwise."""
-    if not _is_a(value, int) or not least <= value <= most:
-        above = _is_a(value, int) and value > most
-        raise UsageError(
-            f"{name}={shown(value)}: expected a whole number from {least} {f'to {most:,}' if above else 'on'}."
-        )
-    return value
-
-
-def positive(name: str, value: Any) -> float:
-    """The value, where it is a positive number that float32 holds; ValueError otherwise."""
-    if not _is_a(value, float) or not _LEAST_FLOAT <= value <= MOST_FLOAT:
-        close = _is_a(value, float) and value > 0
-        bounds = f" from {_LEAST_FLOAT:g} to {MOST_FLOAT:g}, as float32 holds" if close else ""
-        raise UsageError(f"{name}={shown(value)}: expected a positive number{bounds}.")
-    return float(value)
-
-
-def finite(name: str, value: Any, least: float = -MOST_FLOAT) -> float:
-    """The value, where it is a number from `least` on that float32 holds; ValueError otherwise."""
-    if not _is_a(value, float) or not least <= value <= MOST_FLOAT:
-        bound = "" if least == -MOST_FLOAT else f" from {least:g} on"
-        raise UsageError(f"{name}={shown(value)}: expected a finite number{bound}.")
-    return float(value)
-
-
-def share(name: str, value: Any) -> float:
-    """The value, where it is a number in [0, 1); ValueError otherwise."""
-    if not _is_a(value, float) or not 0 <= value < 1:
-        raise UsageError(f"{name}={shown(value)}: expected a number in [0, 1).")
-    return float(value)
-
-
-def _why_not(value: Any) -> str:
-    """What is odd about a value whose type alone does not say it."""
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        return f" of at most {_LONGEST_TEXT:,} characters, got {len(value):,}"
-    if isinstance(value, str) and not _legible(value):
-        return " of characters that a file can hold"
-    return f", got {type(value).__name__}"
-
-
-def shown(value: Any) -> str:
-    """repr(value), its middle left out where it is long, and of a number that has too many digits its size."""
+def short_repr(value: Any) -> str:
+    """Returns repr(value), its middle left out if it is long; of a number of too many digits, their count."""
     if isinstance(value, int) and value.bit_length() > 1024:
         return f"a number of about {int(value.bit_length() * math.log10(2)):,} digits"
     try:
@@ -125,10 +78,126 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:60]} ... {text[-20:]}"
 
 
-def from_text(text: str, annotation: Any) -> Any:
-    """The value that a command line's text stands for, such as '5', '1e-3', 'none', 'true', "('a', 'b')" or 'a, b'.
+def require_type(name: str, value: Any, annotation: Any) -> None:
+    """Raises UsageError unless the value fits the annotation."""
+    if is_instance(value, annotation):
+        return
+    why = f", got {type(value).__name__}"
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        why = f" of at most {_LONGEST_TEXT:,} characters, got {len(value):,}"
+    elif isinstance(value, str) and not _is_storable(value):
+        why = " of characters that a file can hold"
+    raise UsageError(f"{name}={short_repr(value)}: expected {describe_type(annotation)}{why}.")
 
-    ValueError, whose words are those of `in_words`, where it is none of the annotation.
+
+def require_whole(name: str, value: Any, least: int = 1, most: int = INT32_MAX) -> int:
+    """Returns the value as an int; raises UsageError unless it is a whole number from `least` to `most`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        bound = "on" if number is None or number < least else f"to {most:,}"
+        raise UsageError(f"{name}={short_repr(value)}: expected a whole number from {least} {bound}.")
+    return number
+
+
+def require_positive(name: str, value: Any) -> float:
+    """Returns the value as a float; raises UsageError unless it is a positive number that float32 holds."""
+    if not _is_a(value, float) or not _FLOAT32_LEAST <= value <= FLOAT32_MAX:
+        close = _is_a(value, float) and value > 0
+        bounds = f" from {_FLOAT32_LEAST:g} to {FLOAT32_MAX:g}, as float32 holds" if close else ""
+        raise UsageError(f"{name}={short_repr(value)}: expected a positive number{bounds}.")
+    return float(value)
+
+
+def require_number(name: str, value: Any, least: float = -FLOAT32_MAX, most: float = FLOAT32_MAX) -> float:
+    """Returns the value as a float; raises UsageError unless it is a number from `least` to `most`."""
+    if not _is_a(value, float) or not least <= value <= most:
+        bound = "" if least == -FLOAT32_MAX else f" from {least:g} {'on' if most == FLOAT32_MAX else f'to {most:g}'}"
+        raise UsageError(f"{name}={short_repr(value)}: expected a finite number{bound}.")
+    return float(value)
+
+
+def require_fraction(name: str, value: Any) -> float:
+    """Returns the value as a float; raises UsageError unless it is a number in [0, 1)."""
+    if not _is_a(value, float) or not 0 <= value < 1:
+        raise UsageError(f"{name}={short_repr(value)}: expected a number in [0, 1).")
+    return float(value)
+
+
+def require_choice(name: str, value: Any, known: Collection[str]) -> str:
+    """Returns the value; raises UsageError unless it is one of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise UsageError(f"{name}={short_repr(value)}: expected one of {', '.join(map(repr, known))}.")
+    return value
+
+
+def require_choices(name: str, values: Any, known: Collection[str]) -> None:
+    """Raises UsageError unless the values are a tuple of one or more of the known names."""
+    require_type(name, values, tuple[str, ...])
+    odd = [each for each in values if each not in known]
+    if odd or not values:
+        which = f"{short_repr(odd[0])} is none of" if odd else "expected at least one of"
+        raise UsageError(f"{name}={short_repr(values)}: {which} {', '.join(map(repr, known))}.")
+
+
+def _is_traced(value: Any) -> bool:
+    """Returns whether the value is a tracer of JAX: inside jit only shapes and types can be checked."""
+    import jax
+
+    return isinstance(value, jax.core.Tracer)
+
+
+def require_array(name: str, value: Any, expected: str) -> Any:
+    """Returns the value as an array of numbers or truth values, on the host or device that it was on."""
+    import jax
+    import jax.numpy as jnp
+
+    if not isinstance(value, jax.Array):
+        try:
+            value = np.asarray(value)
+        except Exception as error:  # rows of several lengths, or an object's own conversion that raises
+            raise UsageError(f"{name} is no array ({error}); expected {expected}.") from error
+    if not any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer, np.bool_)):
+        raise UsageError(f"{name} holds {value.dtype}; expected {expected}.")
+    return value
+
+
+def require_finite(name: str, value: Any) -> None:
+    """Raises UsageError if an array, not traced, holds values that are not finite in float32."""
+    if _is_traced(value):
+        return
+    with np.errstate(over="ignore"):
+        bad = int((~np.isfinite(np.asarray(value).astype(np.float32))).sum())
+    if bad:
+        raise UsageError(f"{name} holds {bad} values that are NaN, infinite or beyond float32; expected finite ones.")
+
+
+def require_scalar(name: str, value: Any) -> Any:
+    """Returns the value; raises UsageError unless it is one finite number from 0 on, traced or not."""
+    given = require_array(name, value, "a number from 0 on")
+    if given.shape != () or (not _is_traced(given) and not 0 <= float(given) < math.inf):
+        raise UsageError(f"{name}={value!r}: expected a finite number from 0 on.")
+    return value
+
+
+def require_key(name: str, value: Any, *, many: bool = False) -> Any:
+    """Returns the value; raises UsageError unless it is a key of jax.random, or with `many` a row of them."""
+    import jax
+
+    typed = isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if not typed or value.ndim != int(many) or 0 in value.shape:
+        found = f"{value.dtype} {list(value.shape)}" if isinstance(value, jax.Array) else type(value).__name__
+        wanted = "keys [N], such as jax.random.split(key, N)" if many else "one key, such as jax.random.key(0)"
+        raise UsageError(f"{name} is {found}; expected {wanted}.")
+    return value
+
+
+def parse_text(text: str, annotation: Any) -> Any:
+    """Returns the value of a command line's text, such as '5', '1e-3', 'none', 'true', "('a', 'b')" or 'a, b'.
+
+    Raises UsageError, in the words of `describe_type`, if the text fits no kind of the annotation.
     """
     for kind in _kinds_of(annotation):
         try:
@@ -137,7 +206,7 @@ def from_text(text: str, annotation: Any) -> Any:
             continue
         if _is_a(value, kind):
             return None if type(None) in _kinds_of(annotation) and text.strip().lower() == "none" else value
-    raise UsageError(f"expected {in_words(annotation)}")
+    raise UsageError(f"expected {describe_type(annotation)}")
 
 
 def _converted(text: str, kind: Any) -> Any:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from jax import random
 
 from jaxvae._checks import UsageError
-from jaxvae.config.build import TABLES, build
-from jaxvae.config.schema import field_kinds, several
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
+from jaxvae.config.schema import field_types, is_ensemble
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import coordinates, elbo_parts, log_weight_sum, rate_and_distortion
 from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
@@ -21,7 +22,7 @@ from jaxvae.training.ensemble.members import members_of
 from jaxvae.viz import figures
 from tools.parts_page import EXAMPLES, config_of
 
-NAMES = list(field_kinds())
+NAMES = list(field_types())
 COUNT = 24  # examples to train on
 SHAPES = [(1, 1, 1), (3, 5, 1), (8, 8, 1), (8, 8, 3), (1, 6, 1), (9, 1)]
 SMALL = {  # a valid string of parts that are large or need arguments
@@ -223,7 +224,7 @@ def sums(draw):
 def odd_values(name):
     """What somebody could write into this field, right or wrong."""
     kinds = {int: int, float: float, str: str, bool: bool}
-    annotation = field_kinds()[name]
+    annotation = field_types()[name]
     plain = next((kind for kind in kinds if kind in (annotation, *getattr(annotation, "__args__", ()))), tuple)
     plain = tuple if name == "evaluate.splits" else plain
     odd = st.sampled_from([*ODD[plain], *GOOD.get(name, ())])
@@ -278,7 +279,7 @@ def changed(config, name, value):
 def verdict(config, shape, condition):
     """(the parts, None), or (None, the sentence that refuses the config); AssertionError where that is no such."""
     try:
-        alone = [member.config for member in members_of(config)] if several(config) else [config]
+        alone = [member.config for member in members_of(config)] if is_ensemble(config) else [config]
         built = [(each, build(each, shape, condition=condition, examples=COUNT, trust=False)) for each in alone[:3]]
     except ValueError as error:
         require_refusal(error)
@@ -332,7 +333,7 @@ def train(config, shape, workdir, condition):
         labels = rng.normal(size=(COUNT, condition or 1)).astype(np.float32)
     arrays = images if condition is None else (images, labels)
     try:
-        if several(config):
+        if is_ensemble(config):
             from jaxvae.training.ensemble.loop import train_members
 
             train_members(config, workdir, arrays=arrays)

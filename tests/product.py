@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
 from jaxvae.config.compatibility import offers
+from jaxvae.config.registry import TABLES
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
 from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.config import schema as configs
 from jaxvae.config.build import build
+from jaxvae.config.serialization import load_config
 from jaxvae.rundir import checkpoint
 from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT
@@ -312,7 +312,7 @@ def file_names(run: Path) -> set[str]:
 
 def final_state(run: Path) -> dict[str, np.ndarray]:
     """{path: array} of the run's last state, and of the best one that patience goes back to."""
-    config, data = configs.load(run / CONFIG)
+    config, data = load_config(run / CONFIG)
     parts = build(config, tuple(data["shape"]), condition=data.get("condition_size"))
     folder, abstract = run / CHECKPOINTS, abstract_state(config, parts)
     states = {"": checkpoint.restore(folder, abstract)}

@@ -23,7 +23,8 @@ from small import SHAPE, grey_images, init, make_examples, make_split, make_vae,
 
 from jaxvae import latent
 from jaxvae.config import Config, Data, Model, Optimizer
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from jaxvae.data.pipeline import Resident, in_order
 from jaxvae.data.prepare import Prepare
 from jaxvae.evaluate.bounds import make_evaluate, make_log_likelihood, summarize

@@ -1,6 +1,8 @@
 """The order of the packages: a package imports only from those above it in ORDER, and no files import in a circle."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -95,3 +97,8 @@ def test_every_package_is_an_attribute_of_jaxvae():
             assert getattr(jaxvae, name).__name__.endswith(name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = jaxvae.nothing
+
+
+def test_the_command_line_starts_without_jax():
+    code = "import sys, jaxvae.cli; print(sorted({'jax', 'flax', 'optax'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -11,7 +11,8 @@ import pytest
 
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from tools.parts_page import catalogue
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxvae.config import Config, Data, Model, Train
-from jaxvae.config.build import TABLES, arguments_of, build, read
-from jaxvae.config.compatibility import CHOICES, USUAL
+from jaxvae.config.build import build
+from jaxvae.config.compatibility import USUAL
+from jaxvae.config.parsing import arguments_of
+from jaxvae.config.ranges import CONDITIONS
+from jaxvae.config.registry import TABLES, build_part
 
 SHAPE = (8, 8, 1)
 NUMBER = 1000  # of training examples, for objectives that depend on it
@@ -63,7 +66,7 @@ def example(kind: str, text: str) -> str:
 
 def part(kind: str, text: str) -> Any:
     """The part alone, built as in `config_of`."""
-    return read(kind, example(kind, text), {"latent_dim": 2, "data_shape": SHAPE})
+    return build_part(kind, example(kind, text), {"latent_dim": 2, "data_shape": SHAPE})
 
 
 def config_of(
@@ -126,7 +129,7 @@ def catalogue() -> str:
         "`--config.model.posterior='iaf(steps=4)'`. What a part does not go with is refused before anything is made,",
         "by a sentence that names both fields and the next move. Your own parts: see the README.",
         "",
-        f"Conditions (`model.condition`): {', '.join(CHOICES['model.condition'])}.",
+        f"Conditions (`model.condition`): {', '.join(CONDITIONS)}.",
     ]
     for kind, title in WHAT.items():
         lines += ["", f"## {title}", ""]

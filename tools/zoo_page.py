@@ -25,8 +25,9 @@ from jaxvae.cli import guarded
 from jaxvae.cli.arguments import named, require_out
 from jaxvae.cli.commands import prepare_jax
 from jaxvae.config import Config
-from jaxvae.config import schema as configs
 from jaxvae.config.command_line import read_config
+from jaxvae.config.schema import flatten
+from jaxvae.config.serialization import differences
 from jaxvae.rundir.finished_run import Finished, read
 from jaxvae.runtime.console import show
 from jaxvae.runtime.files import write_whole
@@ -90,7 +91,7 @@ def require_config(one: Finished) -> None:
     if not path.exists():
         return
     now = read_config(str(path), [])
-    changes = configs.differences(one.run.config, now)
+    changes = differences(one.run.config, now)
     if now.train.steps != one.run.config.train.steps:
         changes.append(f"train.steps: {one.run.config.train.steps} -> {now.train.steps}")
     if changes:
@@ -241,8 +242,8 @@ def row(one: Finished, out: Path) -> tuple[str, ...]:
 
 def besides(one: Finished) -> str:
     """What else of a model differs from the default, and skipped steps, if any."""
-    usual = configs.flatten(Config())
-    chosen = {name: value for name, (value, _) in configs.flatten(one.run.config).items() if name in BESIDES}
+    usual = flatten(Config())
+    chosen = {name: value for name, (value, _) in flatten(one.run.config).items() if name in BESIDES}
     texts = [code(f"{name}={value!r}") for name, value in chosen.items() if value != usual[name][0]]
     return ", ".join(texts + [f"{one.skipped:,} steps skipped"] * bool(one.skipped)) or "-"
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxvae._checks import UsageError, positive, require, shown, whole
+from jaxvae._checks import UsageError, require_positive, require_type, require_whole, short_repr
 from jaxvae.cli.commands import (
     LOOKING,
     benchmark_verb,
@@ -20,7 +20,7 @@ from jaxvae.cli.commands import (
     sample_verb,
     train_verb,
 )
-from jaxvae.config.schema import SPLITS
+from jaxvae.config.ranges import SPLITS
 
 _RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
 _RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
@@ -44,9 +44,9 @@ def check_options(options: argparse.Namespace) -> None:
         if isinstance(value, Path):
             _require_place(f"--{name}", value)
     for name in given.keys() & _RANGES:
-        whole(f"--{name}", given[name], *_RANGES[name])
+        require_whole(f"--{name}", given[name], *_RANGES[name])
     for name in given.keys() & {"temperature", "seconds", "reach"}:
-        positive(f"--{name}", given[name])
+        require_positive(f"--{name}", given[name])
     for split in given.get("splits", ()):
         if split not in SPLITS:
             raise UsageError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
@@ -71,7 +71,7 @@ def _require_run(run: Path) -> None:
 
 def _require_text(name: str, text: str) -> None:
     """ValueError for text that is empty, too long, or holds what no file's name can."""
-    require(name, text, str)
+    require_type(name, text, str)
     if not text:
         raise UsageError(f"{name} is empty; leave it out, or give it a value.")
 
@@ -81,7 +81,7 @@ def _require_place(name: str, path: Path) -> None:
     try:
         path.exists()
     except OSError as error:
-        raise UsageError(f"{name} {shown(str(path))}: {error.strerror}; choose another place.") from error
+        raise UsageError(f"{name} {short_repr(str(path))}: {error.strerror}; choose another place.") from error
 
 
 def _require_room(name: str, folder: Path) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import UsageError, from_text, shown
+from jaxvae._checks import UsageError, parse_text, short_repr
 from jaxvae.config import Config
-from jaxvae.config.schema import field_kinds, require_types
+from jaxvae.config.schema import field_types, require_types
 from jaxvae.config.user_file import executed, of_file
 
 PREFIX = "--config."
@@ -78,7 +78,7 @@ def _require_callable(get_config: Callable, argument: list[str], where: str, fil
 
 def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """('train.steps', 100) of every '--config.train.steps=100'; ValueError names what is no field, or not its type."""
-    kinds = field_kinds()
+    kinds = field_types()
     for override in overrides:
         name, equals, text = override.removeprefix(PREFIX).partition("=")
         if name not in kinds:
@@ -86,9 +86,9 @@ def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
         if not equals and kinds[name] is not bool:
             raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
         try:
-            yield name, from_text(text if equals else "true", kinds[name])
+            yield name, parse_text(text if equals else "true", kinds[name])
         except ValueError as error:
-            raise UsageError(f"{PREFIX}{name}={shown(text)[1:-1]}: {error}.") from None
+            raise UsageError(f"{PREFIX}{name}={short_repr(text)[1:-1]}: {error}.") from None
 
 
 def unknown(name: str, known: list[str]) -> str:

@@ -6,27 +6,19 @@ so that a new part is judged by what it says, and a refusal names both fields an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
-from jaxvae._checks import MOST, UsageError, fits, positive, shown, whole
+from jaxvae._checks import INT32_MAX, UsageError
 from jaxvae.config import Config
-from jaxvae.config.schema import FIGURES, SPLITS, require_sections, require_types
+from jaxvae.config.schema import check_fields
 from jaxvae.data.prepare import Prepare
 from jaxvae.model.support import LIES_IN
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
 
-ENGINES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
-_MOST_EXAMPLES = 2**24  # of a batch
-_MOST_AT_ONCE = 2**20  # of a batch that is scored, and filled up to that size
-_MOST_LATENTS = 2**16
-_MOST_SAMPLES = 10**6
-_MOST_PARTS = 256  # of a batch: on a CPU each is traced and compiled on its own
-MOST_MEMBERS = 1000
-_MOST_WORKERS = 1024
-_MOST_SIDE = 2**14  # pixels
+__all__ = ["USUAL", "check_config", "refuse_impossible"]
+
 _OF_OTHERS = {
     "batch",
     "critic",
@@ -37,15 +29,7 @@ _OF_OTHERS = {
     "kl_each",
     "images",
 }  # needs of others than the posterior
-_MAY_BE_NONE = ("train.patience", "data.workers", "data.size", "data.channels")
 
-CHOICES = {
-    "data.pipeline": ("auto", "resident", "streaming"),
-    "model.precision": ("float32", "bfloat16"),
-    "model.condition": ("none", "label", "vector"),
-    "train.engine": ("auto", *ENGINES),
-    "evaluate.figures": FIGURES,
-}
 _OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",
     "coded": "keep the coded values (data.prepare='grey')",
@@ -108,8 +92,8 @@ def _data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterato
         "unit": "is a density of values from 0 to 1",
     }[wanted]
     yield (
-        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {_GIVES[given]}. "
-        f"Either {_OTHER_DATA[wanted]}, or choose model.likelihood={_OTHER_LIKELIHOODS[given]}."
+        f"model.likelihood={config.model.likelihood!r} {why}, but data.prepare={config.data.prepare!r} {_GIVES[given]}"
+        f". Either {_OTHER_DATA[wanted]}, or choose model.likelihood={_OTHER_LIKELIHOODS[given]}."
     )
 
 
@@ -244,79 +228,17 @@ def _in_words(needs: frozenset[str]) -> str:
     return " and ".join(words.get(need, need) for need in sorted(needs))
 
 
-def multiple(number: int, of: int) -> int:
-    """The largest multiple up to the number; where there is none, the smallest."""
-    return max(number // of, 1) * of
-
-
-def check_numbers(config: Config) -> None:
-    """Raises ValueError for the first number or choice outside its range, naming the field."""
-    if not isinstance(config, Config):
-        raise UsageError(f"config={shown(config)}: expected a jaxvae.Config.")
-    require_sections(config)
-    train, data, optimizer, evaluate = config.train, config.data, config.optimizer, config.evaluate
-    counts = {  # field -> its value, the least and the most that it may be
-        "data.batch_size": (data.batch_size, 1, _MOST_EXAMPLES),
-        "model.latent_dim": (config.model.latent_dim, 1, _MOST_LATENTS),
-        "train.samples": (train.samples, 1, _MOST_SAMPLES),
-        "train.accumulate": (train.accumulate, 1, _MOST_PARTS),
-        "train.log_every": (train.log_every, 1, MOST),
-        "train.validate_every": (train.validate_every, 1, MOST),
-        "train.checkpoint_every": (train.checkpoint_every, 1, MOST),
-        "evaluate.samples": (evaluate.samples, 1, _MOST_SAMPLES),
-        "evaluate.batch_size": (evaluate.batch_size, 1, _MOST_AT_ONCE),
-        "train.patience": (train.patience, 1, MOST),
-        "train.steps": (train.steps, 0 if train.init_from else 1, MOST),
-        "train.seeds": (train.seeds, 1, MOST_MEMBERS),
-        "data.workers": (data.workers, 0, _MOST_WORKERS),
-        "data.size": (data.size, 1, _MOST_SIDE),
-        "data.channels": (data.channels, 1, 3),
-    }
-    for name, (number, least, most) in counts.items():
-        if number is not None or name not in _MAY_BE_NONE:
-            whole(name, number, least, most)
-    positive("optimizer.learning_rate", optimizer.learning_rate)
-    positive("optimizer.critic_learning_rate", optimizer.critic_learning_rate)
-    if optimizer.clip is not None:
-        positive("optimizer.clip", optimizer.clip)
-    if not fits(data.decoded_limit, float) or not 0 <= data.decoded_limit < math.inf:
-        raise UsageError(f"data.decoded_limit={shown(data.decoded_limit)}: expected GB, from 0 on, such as 1e6.")
-    if not fits(data.validation, float) or not 0 <= data.validation < math.inf:
+def check_config(config: Config) -> None:
+    """Raises UsageError for the first field outside its range or choices, or two numbers that do not go together."""
+    check_fields(config)
+    parts, rows, samples = config.train.accumulate, config.data.batch_size, config.train.samples
+    if rows % parts:
         raise UsageError(
-            f"data.validation={shown(data.validation)}: expected a share in [0, 1), or a number of images."
+            f"train.accumulate={parts} cuts a batch into equal parts, but data.batch_size={rows} is no multiple of it. "
+            f"Choose data.batch_size={max(rows // parts, 1) * parts}."
         )
-    if not fits(optimizer.ema, float) or not 0 <= optimizer.ema < 1:
+    if samples * rows > INT32_MAX:
         raise UsageError(
-            f"optimizer.ema={shown(optimizer.ema)}: expected a decay in [0, 1), such as 0.999; 0 turns it off."
+            f"train.samples={samples:,} draws for each of data.batch_size={rows:,} images are {samples * rows:,} a "
+            f"step; choose fewer of either, so that they are at most {INT32_MAX:,}."
         )
-    if not fits(train.seed, int) or not 0 <= train.seed < 2**32:
-        raise UsageError(f"train.seed={shown(train.seed)}: expected a whole number in [0, 2**32).")
-    require_types(config)
-    _check_choices(config)
-    if data.batch_size % train.accumulate:
-        raise UsageError(
-            f"train.accumulate={train.accumulate} cuts a batch into equal parts, but data.batch_size={data.batch_size} "
-            f"is no multiple of it. Choose data.batch_size={multiple(data.batch_size, train.accumulate)}."
-        )
-    if train.samples * data.batch_size > MOST:
-        raise UsageError(
-            f"train.samples={train.samples:,} draws for each of data.batch_size={data.batch_size:,} images are "
-            f"{train.samples * data.batch_size:,} a step; choose fewer of either, so that they are at most {MOST:,}."
-        )
-
-
-def _check_choices(config: Config) -> None:
-    """Raises ValueError for the first choice that is not known."""
-    for name, known in CHOICES.items():
-        section, attribute = name.split(".")
-        value = getattr(getattr(config, section), attribute)
-        if value not in known:
-            raise UsageError(f"{name}={shown(value)} is not known; choose one of {', '.join(known)}.")
-    if not config.data.name:
-        raise UsageError("data.name='': expected 'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'.")
-    splits = config.evaluate.splits
-    for split in splits:
-        if split not in SPLITS:
-            raise UsageError(f"evaluate.splits={shown(splits)}: {shown(split)} is none of {', '.join(SPLITS)}.")
-    if not splits:
-        raise UsageError(f"evaluate.splits={splits}: expected at least one of {', '.join(SPLITS)}, such as ('test',).")

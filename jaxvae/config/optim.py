@@ -1,4 +1,4 @@
-"""Optimizers: from the gradient to the step, as optax has them; and one for what an objective trains itself."""
+"""Optimizers of optax, schedules of the learning rate, and schedules of weights of an objective."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvae._checks import UsageError, finite, positive, share, whole
+from jaxvae._checks import UsageError, require_fraction, require_number, require_positive, require_whole
 
 
 def adam(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """Steps m / (sqrt(v) + eps), m and v running means of the gradient and its square (arXiv 1412.6980, alg. 1)."""
-    return optax.adam(schedule, share("b1", b1), share("b2", b2), positive("eps", eps))
+    return optax.adam(schedule, require_fraction("b1", b1), require_fraction("b2", b2), require_positive("eps", eps))
 
 
 def adamw(
     weight_decay: float = 1e-4, b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """Adam, and all parameters shrunk by the learning rate times `weight_decay` (arXiv 1711.05101, alg. 2)."""
-    decay = finite("weight_decay", weight_decay, 0)
-    return optax.adamw(schedule, share("b1", b1), share("b2", b2), weight_decay=decay)
+    decay = require_number("weight_decay", weight_decay, 0)
+    return optax.adamw(schedule, require_fraction("b1", b1), require_fraction("b2", b2), weight_decay=decay)
 
 
 def adamax(b1: float = 0.9, b2: float = 0.999, *, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Adam with the largest recent gradient in place of sqrt(v) (arXiv 1412.6980, alg. 2)."""
-    return optax.adamax(schedule, share("b1", b1), share("b2", b2))
+    return optax.adamax(schedule, require_fraction("b1", b1), require_fraction("b2", b2))
 
 
 def sgd(momentum: float = 0.0, *, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Steps along the gradient, or along its running sum with `momentum`."""
-    return optax.sgd(schedule, share("momentum", momentum) or None)
+    return optax.sgd(schedule, require_fraction("momentum", momentum) or None)
 
 
 def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -> optax.GradientTransformation:
@@ -43,12 +43,11 @@ def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -
     return optax.partition({"model": optimizer, "objective": of_critic}, {"model": "model", "objective": "objective"})
 
 
-# MERGED
-
-
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
     """From start to end over so many steps, then end."""
-    return optax.linear_schedule(finite("start", start, 0), finite("end", end, 0), whole("steps", steps))
+    return optax.linear_schedule(
+        require_number("start", start, 0), require_number("end", end, 0), require_whole("steps", steps)
+    )
 
 
 def cyclical(start: float, end: float, *, steps: int, cycles: int = 4, rising: float = 0.5) -> optax.Schedule:
@@ -56,8 +55,12 @@ def cyclical(start: float, end: float, *, steps: int, cycles: int = 4, rising: f
 
     Each cycle climbs linearly for its share `rising`, then stays (Fu et al. 2019, arXiv 1903.10145, section 3.2).
     """
-    start, end, rising = finite("start", start, 0), finite("end", end, 0), share("rising", rising)
-    length = whole("steps", steps) / whole("cycles", cycles)
+    start, end, rising = (
+        require_number("start", start, 0),
+        require_number("end", end, 0),
+        require_fraction("rising", rising),
+    )
+    length = require_whole("steps", steps) / require_whole("cycles", cycles)
 
     def schedule(step):
         along = jnp.where(step < steps, (step % length) / length, 1.0)
@@ -72,8 +75,8 @@ def sigmoid(start: float, end: float, *, steps: int, steepness: float = 12.0) ->
     Bowman et al. 2015 (arXiv 1511.06349, section 3.1). The curve is cut at logits of +-steepness / 2 and stretched to
     begin and end at its two values.
     """
-    start, end = finite("start", start, 0), finite("end", end, 0)
-    steps, half = whole("steps", steps), finite("steepness", steepness, 0.1) / 2
+    start, end = require_number("start", start, 0), require_number("end", end, 0)
+    steps, half = require_whole("steps", steps), require_number("steepness", steepness, 0.1) / 2
 
     def schedule(step):
         along = jnp.minimum(step / steps, 1.0)
@@ -90,13 +93,17 @@ def constant(*, learning_rate: float) -> optax.Schedule:
 
 def warmup(steps: int, *, learning_rate: float) -> optax.Schedule:
     """Linearly from 0 to the learning rate over so many steps, then constant."""
-    return optax.linear_schedule(0.0, learning_rate, whole("steps", steps))
+    return optax.linear_schedule(0.0, learning_rate, require_whole("steps", steps))
 
 
 def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: int) -> optax.Schedule:
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
-    if whole("warmup", warmup, 0) >= steps:
+    if require_whole("warmup", warmup, 0) >= steps:
         raise UsageError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
     return optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else learning_rate, learning_rate, warmup, steps, finite("final", final, 0) * learning_rate
+        0.0 if warmup else learning_rate,
+        learning_rate,
+        warmup,
+        steps,
+        require_number("final", final, 0) * learning_rate,
     )

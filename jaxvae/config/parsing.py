@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jaxvae._checks import UsageError, fits, in_words, shown
+from jaxvae._checks import UsageError, describe_type, is_instance, short_repr
 from jaxvae.config.user_file import executed, of_file
 from jaxvae.objective import Objective, scaled, total
 
@@ -49,7 +49,7 @@ def construct(
     kind: str,
     table: dict[str, Callable],
     weights: dict[str, Callable],
-    known: dict[str, Any],
+    known: Mapping[str, Any],
     where: str,
     instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
@@ -87,12 +87,12 @@ def _literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: st
         return ast.literal_eval(node)
     except (TypeError, ValueError, MemoryError):
         raise UsageError(
-            f"{where}: {shown(ast.unparse(node))} is not a literal (a number, a string, a tuple of them)."
+            f"{where}: {short_repr(ast.unparse(node))} is not a literal (a number, a string, a tuple of them)."
         ) from None
 
 
 def _call_factory(
-    factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: dict[str, Any], where: str
+    factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: Mapping[str, Any], where: str
 ) -> Any:
     """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
     signature, _ = _known_of(factory)
@@ -126,9 +126,9 @@ def _refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str
         kind = kinds.get(name, Any)
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for each in value if several else (value,):
-            if not fits(each, kind):
+            if not is_instance(each, kind):
                 raise UsageError(
-                    f"{where}{name}={shown(each)}, where {in_words(kind)} is expected; write {takes}."
+                    f"{where}{name}={short_repr(each)}, where {describe_type(kind)} is expected; write {takes}."
                 ) from None
 
 
@@ -158,9 +158,6 @@ def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
     return {name: value for name, value in vars(executed(path, where)).items() if callable(value)}
 
 
-# MERGED
-
-
 def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[str, Callable], where: str) -> Objective:
     """The sum of what `of` makes of its terms, each times the numbers and schedules (of `weights`) in front of it.
 
@@ -175,7 +172,7 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
         weight, rest = (node.left, node.right) if _is_weight(node.left, weights) else (node.right, node.left)
         if not isinstance(node.op, ast.Mult) or not _is_weight(weight, weights):
             raise UsageError(
-                f"{where}: {shown(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
+                f"{where}: {short_repr(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
                 f"({', '.join(weights)}), in front; write it like 'elbo() + 0.1 * mmd()'."
             )
         return scaled(_literal_or_schedule(weight, weights, where), value(rest))

@@ -63,7 +63,7 @@ def none() -> Corruption:
 
 def noise(scale: float) -> Corruption:
     """Gaussian noise of standard deviation `scale`, added to every value (Vincent et al. 2010, JMLR 11, sec. 3.3)."""
-    scale = _checks.positive("scale", scale)
+    scale = _checks.require_positive("scale", scale)
 
     def change(keys: Array, x: Array) -> Array:
         return x + scale * draw_each(random.normal, keys, x.shape, x.ndim - 1)
@@ -75,7 +75,7 @@ def mask(share: float) -> Corruption:
     """Each pixel, all of its channels, set to 0 with probability `share` (Vincent et al. 2008, ICML, sec. 2.3, where it
     is a fixed number of them).
     """
-    share = _checks.share("share", share)
+    share = _checks.require_fraction("share", share)
 
     def change(keys: Array, x: Array) -> Array:
         return jnp.where(words(keys, x) < threshold(share), 0.0, x)
@@ -87,7 +87,7 @@ def salt_and_pepper(share: float) -> Corruption:
     """Each pixel, all of its channels, set with probability `share`, to 0 or 1 as a coin falls (Vincent et al. 2010,
     JMLR 11, sec. 3.3).
     """
-    share = _checks.share("share", share)
+    share = _checks.require_fraction("share", share)
 
     def change(keys: Array, x: Array) -> Array:
         drawn = words(keys, x)
@@ -102,7 +102,7 @@ def blur(scale: float) -> Corruption:
     The window ends at 4 standard deviations; beyond the edges lies the image's reflection, its outermost pixels twice:
     scipy.ndimage.gaussian_filter's defaults.
     """
-    scale = _checks.positive("scale", scale)
+    scale = _checks.require_positive("scale", scale)
     if scale > _MOST_BLUR:
         raise UsageError(f"scale={scale:g}: expected at most {_MOST_BLUR:g} pixels.")
     weights = _gaussian_window(scale)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import positive
+from jaxvae._checks import require_positive
 from jaxvae.model.encoder import require_attention, require_rate, require_sizes, require_widths
 from jaxvae.model.layers import (
     ConvTranspose,
@@ -243,7 +243,7 @@ def conv(
 
 def bounded(network: Any, spectral: float | None) -> Any:
     """The network, held to that largest singular value where there is one."""
-    return network if spectral is None else SpectralDecoder(network, positive("spectral", spectral))
+    return network if spectral is None else SpectralDecoder(network, require_positive("spectral", spectral))
 
 
 def conv1d(

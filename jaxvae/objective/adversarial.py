@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import finite, whole
+from jaxvae._checks import require_number, require_whole
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate_posterior import flat, own_rows, prior_draws
 from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
@@ -29,7 +29,7 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
     so many units. All examples of the batch are used for both: none is set apart for the permutation.
     """
     require_weight("gamma", gamma)
-    network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
+    network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = _draws_of(terms)
@@ -51,7 +51,7 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
     units. At its optimum E_p[logit] - E_q[logit] is the symmetric KL of q(z) and p(z).
     """
     require_weight("weight", weight)
-    network = critic((whole("width", width),) * whole("layers", layers, 1, 20))
+    network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = _draws_of(terms)
@@ -76,8 +76,8 @@ def gan(
     binarized or dequantized images any smooth pixel would tell: for data.prepare='grey'.
     """
     require_weight("weight", weight)
-    perceptual = finite("perceptual", perceptual, 0)
-    network = image_critic(tuple(whole("channels", each) for each in channels))
+    perceptual = require_number("perceptual", perceptual, 0)
+    network = image_critic(tuple(require_whole("channels", each) for each in channels))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         require_asked(terms.dreams is not None, "dreams")

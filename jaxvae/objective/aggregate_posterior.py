@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import UsageError, finite, positive, whole
+from jaxvae._checks import UsageError, require_number, require_positive, require_whole
 from jaxvae.objective.base import (
     Loss,
     Objective,
@@ -42,12 +42,12 @@ def tc(
     constant without gradient. Both estimates of log q(z) lie below it (Jensen), the less the larger B is.
     """
     require_weight("beta", beta)
-    alpha, gamma = finite("alpha", alpha, 0), finite("gamma", gamma, 0)
+    alpha, gamma = require_number("alpha", alpha, 0), require_number("gamma", gamma, 0)
     require_choice("weights", weights, ("stratified", "weighted"))
     if examples is None:
         raise UsageError("tc needs the number of training examples: tc(..., examples=N), or build(..., examples=N).")
     log_weights = LOG_WEIGHTS[weights]
-    whole("examples", examples)
+    require_whole("examples", examples)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         information, correlation, marginal = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
@@ -126,7 +126,7 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
     from a tenth to ten. It is no number of nats: at most 2, and about 0 where q(z) is p(z).
     """
     require_choice("kernel", kernel, tuple(_KERNELS))
-    scale = positive("scale", scale)
+    scale = require_positive("scale", scale)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.zeros(())
@@ -208,7 +208,7 @@ def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
 
 def _covariance_held(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
     """The term that holds of(q, the covariance of q's means) at the identity; q [1, B of all devices, Z]."""
-    off_diagonal, diagonal = finite("off_diagonal", off_diagonal, 0), finite("diagonal", diagonal, 0)
+    off_diagonal, diagonal = require_number("off_diagonal", off_diagonal, 0), require_number("diagonal", diagonal, 0)
 
     def penalty(q: Any) -> Array:
         means = q.mean().reshape(q.mean().shape[1], -1)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae._checks import MOST_FLOAT, UsageError, fits, shown
+from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, short_repr
 from jaxvae.terms import Terms
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
@@ -142,9 +142,11 @@ def require_weight(name: str, weight: Any) -> None:
         return
     if isinstance(weight, Array):
         return
-    if not fits(weight, float):
-        raise UsageError(f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {shown(weight)}.")
-    if not 0 <= weight <= MOST_FLOAT:
+    if not is_instance(weight, float):
+        raise UsageError(
+            f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {short_repr(weight)}."
+        )
+    if not 0 <= weight <= FLOAT32_MAX:
         why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
         raise UsageError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
 
@@ -152,4 +154,4 @@ def require_weight(name: str, weight: Any) -> None:
 def require_choice(name: str, choice: Any, known: tuple[str, ...]) -> None:
     """ValueError unless the choice is one of those."""
     if choice not in known:
-        raise UsageError(f"{name}={shown(choice)}: expected one of {', '.join(map(repr, known))}.")
+        raise UsageError(f"{name}={short_repr(choice)}: expected one of {', '.join(map(repr, known))}.")

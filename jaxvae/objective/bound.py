@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import UsageError, finite, positive
+from jaxvae._checks import UsageError, require_number, require_positive
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.objective.base import (
     Loss,
@@ -35,7 +35,7 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
     2016, arXiv 1606.04934, appendix C.8), not each example's. Dimensions need a posterior and a prior that factorise.
     """
     require_weight("beta", beta)
-    free = finite("free_nats", free_nats, 0)
+    free = require_number("free_nats", free_nats, 0)
     require_choice("per", per, ("level", "dimension"))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
@@ -100,7 +100,7 @@ def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
     Burgess et al. 2018 (arXiv 1804.03599, section 5): `nats=linear(0, 25, steps=5000)` lets information in by and by.
     """
     require_weight("nats", nats)
-    gamma = positive("gamma", gamma)
+    gamma = require_positive("gamma", gamma)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         wanted = weight_at(nats, step)
@@ -119,7 +119,7 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
     (Rezende & Viola 2018, arXiv 1810.00597, algorithm 1): log m moves by `speed` a step, and by less within a nat of
     the constraint. At the optimum m is 1 / beta of the beta-VAE that has this distortion.
     """
-    wanted, speed = finite("distortion", distortion), positive("speed", speed)
+    wanted, speed = require_number("distortion", distortion), require_positive("speed", speed)
 
     def init(key: Array, terms: Terms) -> tuple[dict, dict]:
         return {}, {name: jnp.zeros((), jnp.float32) for name in ("log_multiplier", "constraint", "weight")}
@@ -150,7 +150,7 @@ def reconstruction(commitment: float = 0.25) -> Objective:
     Where the posterior is a codebook, `commitment` times the squared distance of the encoder's output to its code is
     added (van den Oord et al. 2017, arXiv 1711.00937, eq. 3).
     """
-    commitment = finite("commitment", commitment, 0)
+    commitment = require_number("commitment", commitment, 0)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         metrics = parts_of_the_bound(terms)
@@ -168,7 +168,7 @@ def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Obje
     Jacobian of the decoded mean (RAE-GP), estimated without bias by one random projection; 'none', where the decoder is
     held otherwise, by its own `spectral` bound (RAE-SN). z is a point: for model.posterior='point'.
     """
-    code, weight = finite("code", code, 0), finite("weight", weight, 0)
+    code, weight = require_number("code", code, 0), require_number("weight", weight, 0)
     require_choice("decoder", decoder, ("norm", "slope", "none"))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:

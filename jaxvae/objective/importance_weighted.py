@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import UsageError, finite, whole
+from jaxvae._checks import UsageError, require_number, require_whole
 from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound, require_choice
 from jaxvae.terms import Level, Terms, steer
 
@@ -56,7 +56,7 @@ def ciwae(share: float = 0.5) -> Objective:
 
     CIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6).
     """
-    if not 0 <= finite("share", share) <= 1:
+    if not 0 <= require_number("share", share) <= 1:
         raise UsageError(f"share={share!r}: expected a number from 0 (iwae) to 1 (elbo).")
 
     def value(terms: Terms) -> Array:
@@ -96,7 +96,7 @@ def renyi(alpha: float = 0.5) -> Objective:
     Li & Turner 2016 (arXiv 1602.02311). alpha = 0 is iwae, alpha = 1 the elbo; it falls with alpha: above 1 it lies
     below the elbo, and below 0 it is no lower bound on log p(x) any more.
     """
-    power = 1 - finite("alpha", alpha)
+    power = 1 - require_number("alpha", alpha)
     if 0 < abs(power) < _NEAR_ONE:
         raise UsageError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
 
@@ -131,7 +131,7 @@ def _grouped(log_w: Array, groups: int) -> Array:
 
 def _require_groups(name: str, groups: int, samples: int | None) -> None:
     """ValueError unless `groups` is a whole number that divides the draws, where their number is known."""
-    whole("groups", groups)
+    require_whole("groups", groups)
     if samples is not None and samples % groups:
         raise UsageError(f"{name}: {refusal('groups', groups, samples)}")
 

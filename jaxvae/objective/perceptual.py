@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxvae._checks import positive, whole
+from jaxvae._checks import require_positive, require_whole
 from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound
 from jaxvae.terms import Terms
 
@@ -25,7 +25,7 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
     to 1. For images [H, W, C] with values in [0, 1]; 1 is the same picture. Not in nats: `weight` sets what it costs
     beside the rate. It looks at the mean of p(x|z) alone: a scale that the likelihood learns needs elbo() in the sum.
     """
-    weight, scales = positive("weight", weight), whole("scales", scales, 1, len(SHARES))
+    weight, scales = require_positive("weight", weight), require_whole("scales", scales, 1, len(SHARES))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         alike = similarity(terms.x, terms.px.mean(), scales).mean(0)

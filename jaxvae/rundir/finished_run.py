@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import UsageError, fits, shown
-from jaxvae.config import schema as configs
+from jaxvae._checks import UsageError, is_instance, short_repr
+from jaxvae.config.serialization import load_config
 from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.rundir.metrics_log import METRICS, TIMING
 from jaxvae.rundir.run import CONFIG, Run, load
@@ -47,11 +47,15 @@ def read(workdir: Path) -> Finished:
         )
     if not (workdir / CONFIG).exists():
         raise UsageError(f"{workdir} is no run directory: it has no {CONFIG}. Name what `jaxvae train` made.")
-    configs.load(workdir / CONFIG)  # `load` would make do with the copy in the checkpoints
+    load_config(workdir / CONFIG)  # `load` would make do with the copy in the checkpoints
     run, results = load(workdir), content(workdir / RESULTS)
     _require_last_step(run, results, workdir)
     parameters, protocol = results.get("parameters", 0), results.get("protocol", {})
-    if not fits(parameters, int) or not isinstance(protocol, dict) or not all(fits(t, str) for t in protocol.values()):
+    if (
+        not is_instance(parameters, int)
+        or not isinstance(protocol, dict)
+        or not all(is_instance(t, str) for t in protocol.values())
+    ):
         raise UsageError(f"{workdir / RESULTS} is damaged: expected its parameters and its protocol. {_AGAIN}")
     return Finished(
         *(name, run, _test_numbers(results, workdir / RESULTS), parameters, protocol, content(workdir / ENVIRONMENT)),
@@ -76,7 +80,7 @@ def _require_last_step(run: Run, results: dict[str, Any], workdir: Path) -> None
     """ValueError unless the numbers are of the weights that are there, and those of the training's end."""
     if results.get("step") != run.step:
         raise UsageError(
-            f"{workdir}: its numbers are of step {shown(results.get('step'))}, its last intact weights of step "
+            f"{workdir}: its numbers are of step {short_repr(results.get('step'))}, its last intact weights of step "
             f"{run.step:,}. Go on with it by the command that trained it."
         )
     steps = run.config.train.steps
@@ -94,10 +98,14 @@ def _test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, An
     found = {name: test[name] for name in _NUMBERS if name in test}
     for name, number in found.items():
         fields = number if isinstance(number, dict) else {}
-        whole = all(fits(fields.get(field), int | None) for field in ("samples", "of"))
-        if not whole or not fits(fields.get("value"), float) or not fits(fields.get("stderr"), float | None):
+        whole = all(is_instance(fields.get(field), int | None) for field in ("samples", "of"))
+        if (
+            not whole
+            or not is_instance(fields.get("value"), float)
+            or not is_instance(fields.get("stderr"), float | None)
+        ):
             raise UsageError(
-                f"{path} is damaged: test.{name}={shown(number)}: expected a value and its error. {_AGAIN}"
+                f"{path} is damaged: test.{name}={short_repr(number)}: expected a value and its error. {_AGAIN}"
             )
     return found
 
@@ -110,7 +118,7 @@ def _seconds_of(workdir: Path, step: int) -> float:
     if step == 0:
         return 0.0
     timed = list(_lines_of(workdir / TIMING))
-    if not timed or timed[-1]["step"] < step or not all(fits(line.get("seconds"), float) for line in timed):
+    if not timed or timed[-1]["step"] < step or not all(is_instance(line.get("seconds"), float) for line in timed):
         raise UsageError(f"{workdir / TIMING} is damaged: expected the seconds of all {step:,} steps. {_AGAIN}")
     return float(sum(line["seconds"] for line in timed))
 
@@ -118,7 +126,7 @@ def _seconds_of(workdir: Path, step: int) -> float:
 def _skipped_of(workdir: Path) -> int:
     """How many steps were skipped, because a loss or gradient was not finite."""
     counts = [line.get("skipped", 0) for line in _lines_of(workdir / METRICS) if line.get("split") == "train"]
-    if not all(fits(count, float) for count in counts):
+    if not all(is_instance(count, float) for count in counts):
         raise UsageError(f"{workdir / METRICS} is damaged: expected numbers of skipped steps. {_AGAIN}")
     return int(max(counts, default=0))
 
@@ -130,6 +138,6 @@ def _lines_of(path: Path) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{path} is damaged: line {number} is no JSON ({error}). {_AGAIN}") from error
-        if not isinstance(line, dict) or not fits(line.get("step"), int):
+        if not isinstance(line, dict) or not is_instance(line.get("step"), int):
             raise UsageError(f"{path} is damaged: line {number} is of no step. {_AGAIN}")
         yield line

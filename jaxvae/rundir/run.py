@@ -14,11 +14,20 @@ import numpy as np
 from jax import Array, random
 from jax.typing import ArrayLike
 
-from jaxvae import _checks_arrays, latent
-from jaxvae._checks import UsageError
+from jaxvae import latent
+from jaxvae._checks import (
+    INT32_MAX,
+    UsageError,
+    require_array,
+    require_finite,
+    require_key,
+    require_scalar,
+    require_whole,
+)
 from jaxvae.config import Config
-from jaxvae.config import schema as configs
 from jaxvae.config.build import Parts, build
+from jaxvae.config.schema import is_ensemble
+from jaxvae.config.serialization import config_from_json, load_config
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
@@ -64,13 +73,13 @@ class Run:
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
         """
-        images = _checks_arrays.array(images, "images", "uint8 images [B, *X]")
+        images = require_array("images", images, "uint8 images [B, *X]")
         if images.dtype != np.uint8:
             raise UsageError(
                 f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
-        return self._prepare(_checks_arrays.keys(key, "key"), images, self._index(index, len(images)))
+        return self._prepare(require_key("key", key), images, self._index(index, len(images)))
 
     def corrupt(self, key: Array, x: ArrayLike) -> Array:
         """x [B, *X], prepared, -> [B, *X] as the encoder was shown it in training; `reconstruct` restores it.
@@ -83,7 +92,7 @@ class Run:
                 "Train one with data.corrupt='mask(0.5)', or change x yourself."
             )
         x = self._checked(x)
-        return self._corrupt(_checks_arrays.keys(key, "key"), x)
+        return self._corrupt(require_key("key", key), x)
 
     def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
@@ -97,9 +106,9 @@ class Run:
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
         """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
-        z = _checks_arrays.array(z, "z", "real numbers [B, *Z]")
+        z = require_array("z", z, "real numbers [B, *Z]")
         if not isinstance(z, jax.Array):  # of a device's array the values are not fetched
-            _checks_arrays.finite(z, "z")
+            require_finite("z", z)
         z = jnp.asarray(z)
         if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
@@ -108,21 +117,21 @@ class Run:
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
         """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
-        n, temperature = _checks_arrays.whole(n, "n", "at least one draw"), _checks_arrays.temperature(temperature)
+        n, temperature = require_whole("n", n), require_scalar("temperature", temperature)
         condition = self.condition(condition, n)
-        return self._sample(self.variables, _checks_arrays.keys(key, "key"), n, condition, temperature=temperature)
+        return self._sample(self.variables, require_key("key", key), n, condition, temperature=temperature)
 
     def generate(
         self, keys: Array, *, temperature: float = 1.0, condition: ArrayLike | None = None
     ) -> tuple[Array, Any]:
         """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
-        keys, temperature = _checks_arrays.keys(keys, "keys", many=True), _checks_arrays.temperature(temperature)
+        keys, temperature = require_key("keys", keys, many=True), require_scalar("temperature", temperature)
         return self._generate(self.variables, keys, self.condition(condition, len(keys)), temperature=temperature)
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
         """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
         x = self._checked(x, shown=True)
-        return self._reconstruct(self.variables, _checks_arrays.keys(key, "key"), x, self.condition(condition, len(x)))
+        return self._reconstruct(self.variables, require_key("key", key), x, self.condition(condition, len(x)))
 
     def inpaint(
         self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
@@ -132,9 +141,9 @@ class Run:
         What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.
         """
         given, which, steps = (
-            _checks_arrays.array(x, "x", "real numbers [B, *X]"),
+            require_array("x", x, "real numbers [B, *X]"),
             self._known(known),
-            _checks_arrays.steps(steps),
+            require_whole("steps", steps, 2),
         )
         self._check_shape(given.shape, "x")
         count = len(given)
@@ -143,7 +152,7 @@ class Run:
         if not isinstance(given, jax.core.Tracer) and not isinstance(which, jax.core.Tracer):
             blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
             given = np.where(which, given, blank)
-        condition, key = self.condition(condition, count), _checks_arrays.keys(key, "key")
+        condition, key = self.condition(condition, count), require_key("key", key)
         return self._inpaint(self.variables, key, self._checked(given), which, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
@@ -151,19 +160,19 @@ class Run:
 
         x may be any finite numbers: noise has no need to lie where the likelihood is a density.
         """
-        given = _checks_arrays.array(x, "x", "real numbers [B, *X]")
+        given = require_array("x", x, "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if given.dtype == np.uint8:
             raise UsageError(
                 "x holds uint8 images; expected them prepared, noise and all: pass them through prepare first."
             )
-        _checks_arrays.finite(given, "x")
+        require_finite("x", given)
         condition, draws = (
             self.condition(condition, len(given)),
-            _checks_arrays.whole(draws, "draws", "at least one draw"),
+            require_whole("draws", draws),
         )
         noisy = jnp.asarray(given, jnp.float32)
-        return self._denoise(self.variables, _checks_arrays.keys(key, "key"), noisy, draws, condition)
+        return self._denoise(self.variables, require_key("key", key), noisy, draws, condition)
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
@@ -175,9 +184,9 @@ class Run:
         x = self._checked(x)
         condition, samples = (
             self.condition(condition, len(x)),
-            _checks_arrays.whole(samples, "samples", "at least one sample"),
+            require_whole("samples", samples),
         )
-        key = _checks_arrays.keys(key, "key")
+        key = require_key("key", key)
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
     def anomaly(
@@ -194,27 +203,27 @@ class Run:
         Of an autoencoder, rate and distortion alone. See `jaxvae.latent.anomaly`.
         """
         x = self._checked(x)
-        samples = _checks_arrays.whole(samples, "samples", "at least one sample")
+        samples = require_whole("samples", samples)
         condition, key, index = (
             self.condition(condition, len(x)),
-            _checks_arrays.keys(key, "key"),
+            require_key("key", key),
             self._index(index, len(x)),
         )
         return self._anomaly(self.variables, key, x, index, condition, samples=samples)
 
     def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:
         """x as an array of the model's; `shown` to the encoder alone, and not scored, it may be corrupted."""
-        given = _checks_arrays.array(x, "x", "real numbers [B, *X]")
+        given = require_array("x", x, "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
         if not isinstance(given, jax.core.Tracer):  # values are looked at on the host alone
             if not (shown and self._corrupt):
                 check_support(self.model.likelihood.support, np.asarray(given), "x")
-            _checks_arrays.finite(given, "x")
+            require_finite("x", given)
         return jnp.asarray(given, jnp.float32)
 
     def _known(self, known: ArrayLike) -> Any:
         """`known` as an array, where it says yes or no of every value of one example, or of each in a batch."""
-        given = _checks_arrays.array(known, "known", "truth values [*X] or [B, *X]")
+        given = require_array("known", known, "truth values [*X] or [B, *X]")
         if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
             expected = ", ".join(map(str, self.shape))
             raise UsageError(
@@ -230,13 +239,10 @@ class Run:
 
     def _index(self, index: ArrayLike | None, count: int) -> Any:
         expected = f"whole numbers [{count}] from 0 on, one for each image"
-        given = np.arange(count) if index is None else _checks_arrays.array(index, "index", expected)
+        given = np.arange(count) if index is None else require_array("index", index, expected)
         if given.shape != (count,) or not jnp.issubdtype(given.dtype, np.integer):
             raise UsageError(f"index is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
-        if (
-            not isinstance(given, jax.core.Tracer)
-            and not 0 <= int(given.min()) <= int(given.max()) <= _checks_arrays.MOST
-        ):
+        if not isinstance(given, jax.core.Tracer) and not 0 <= int(given.min()) <= int(given.max()) <= INT32_MAX:
             raise UsageError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
         return given
 
@@ -258,7 +264,7 @@ class Run:
             expected = f"vectors shaped [{count}, {size}]"
         if condition is None:
             raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
-        given = _checks_arrays.array(condition, "condition", expected)
+        given = require_array("condition", condition, expected)
         fits = (
             given.shape == (count, size)
             if kind == "vector"
@@ -268,7 +274,7 @@ class Run:
         )
         if not fits:
             raise UsageError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
-        _checks_arrays.finite(given, "condition")
+        require_finite("condition", given)
         return self.parts.prepare.conditions(given)
 
 
@@ -289,7 +295,7 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
     """
     folder = Path(workdir)
     config, data = stored_config(folder)
-    if configs.several(config):
+    if is_ensemble(config):
         found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
         raise UsageError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
     parts = build(
@@ -320,7 +326,7 @@ def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:
     """(config, data) of the run; where config.json is gone or damaged, with a warning, as its checkpoints keep it."""
     path, kept = workdir / CONFIG, checkpoint.kept_config(workdir / CHECKPOINTS)
     try:
-        return configs.load(path)
+        return load_config(path)
     except FileNotFoundError as error:
         if not kept:
             raise UsageError(
@@ -333,7 +339,7 @@ def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:
             raise
         reason = str(error)
     log.warning("%s: %s. The copy in the checkpoints is used.", path, reason)
-    return configs.read(kept, f"the copy of {path} in its checkpoints")
+    return config_from_json(kept, f"the copy of {path} in its checkpoints")
 
 
 def variables_of(state: State) -> Any:

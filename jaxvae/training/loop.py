@@ -14,7 +14,7 @@ import jax
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config import schema as configs
+from jaxvae.config.serialization import differences, load_config, save_config
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
 from jaxvae.rundir import checkpoint, disk_space, event_log, results
@@ -113,16 +113,16 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     known = (workdir / CONFIG).exists() or checkpoint.holds_some(workdir / CHECKPOINTS)
     if known and _is_trained(workdir):
         old, old_data = stored_config(workdir)
-        differences = configs.differences(old, config)
-        differences += [
+        changed = differences(old, config)
+        changed += [
             f"{name} of the data: {old_data.get(name)} -> {value}"
             for name, value in identity.items()
             if old_data.get(name) != value
         ]
-        if differences:
+        if changed:
             raise UsageError(
                 f"{workdir} holds a run of another config, which differs in\n  "
-                + "\n  ".join(differences)
+                + "\n  ".join(changed)
                 + "\nGo on with the old config, or train this one elsewhere with --workdir."
             )
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
@@ -130,14 +130,14 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     if multihost.first():
         if not _is_trained(workdir) and not holds(workdir, config):
             (workdir / event_log.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
-        configs.save(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
+        save_config(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     multihost.told_by_first(0)  # the others go on when the folder is there
 
 
 def holds(workdir: Path, config: Config) -> bool:
     """Whether a run of this config began here."""
     try:
-        return not configs.differences(configs.load(workdir / CONFIG)[0], config)
+        return not differences(load_config(workdir / CONFIG)[0], config)
     except (OSError, ValueError):
         return False
 

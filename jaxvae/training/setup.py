@@ -15,8 +15,9 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.build import Parts, build, check_numbers
-from jaxvae.config.schema import several
+from jaxvae.config.build import Parts, build
+from jaxvae.config.compatibility import check_config
+from jaxvae.config.schema import is_ensemble
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.tfds.records import Records
@@ -58,7 +59,7 @@ def set_up(
 
     `layout`: the devices to use, where it is not the config that says.
     """
-    check_numbers(config)
+    check_config(config)
     wanted = config.data
     data = open_data(
         wanted.name,
@@ -106,7 +107,7 @@ def _keys_of(seed: int) -> tuple[dict[str, Any], Array]:
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
     config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
-    if several(config):
+    if is_ensemble(config):
         raise UsageError(
             f"train.seeds={config.train.seeds}, train.sweep={config.train.sweep!r} make several members: "
             "they are trained by the command line, or by jaxvae.train_members(config)."

@@ -17,7 +17,7 @@ from jaxvae.cli import commands, errors, guarded, main
 from jaxvae.cli.commands import score_sample_report
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
-from jaxvae.config.schema import field_kinds
+from jaxvae.config.schema import field_types
 from jaxvae.data import dataset
 from jaxvae.model import layers
 from jaxvae.rundir.run import abstract_state
@@ -163,8 +163,8 @@ def test_a_config_changed_within_its_second_is_read_anew(here, monkeypatch):
         ("train.deterministic=maybe", "expected True or False"),
         ("evaluate.splits=(1, 2)", "expected a tuple of text"),
         ("evaluate.splits=(", "expected a tuple of text"),
-        ("evaluate.splits=", "expected at least one of train, validation, test"),
-        ("evaluate.splits=dev", "'dev' is none of train, validation, test"),
+        ("evaluate.splits=", "expected at least one of 'train', 'validation', 'test'"),
+        ("evaluate.splits=dev", "'dev' is none of 'train', 'validation', 'test'"),
         ("data.name=", "data.name='': expected 'digits'"),
         ("model.encoder=" + "x" * 20_000, "expected text"),
         ("train=3", "The fields there are: train.steps, train.samples"),
@@ -263,7 +263,7 @@ OPTIONS = st.one_of(
     st.sampled_from(["--images", "--image", "--dimensions", "--steps", "--reach", "--side", "--port", "--format"]),
     st.sampled_from(["--attribute", "--strengths", "--columns", "--method", "--keep", "--a", "--mixed", "--split"]),
 )
-FIELDS = st.sampled_from([*field_kinds(), "train", "modle.encoder", "", "train.step", "a.b.c"])
+FIELDS = st.sampled_from([*field_types(), "train", "modle.encoder", "", "train.step", "a.b.c"])
 WORDS = st.one_of(
     st.tuples(OPTIONS, TYPED).map(list),
     st.tuples(OPTIONS, TYPED).map(lambda both: ["=".join(both)]),

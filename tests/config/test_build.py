@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from small import make_examples, make_vae
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
-from jaxvae.config import build as builder
-from jaxvae.config.build import build, read, register
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES, build_part, register
 from jaxvae.model import decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import ConvEncoder, MLPEncoder
@@ -23,7 +23,8 @@ SHAPE = (4, 4, 1)
 @pytest.fixture(autouse=True)
 def own_tables(monkeypatch):
     """What a test registers is gone after it."""
-    monkeypatch.setattr(builder, "TABLES", {kind: dict(table) for kind, table in builder.TABLES.items()})
+    for kind, table in TABLES.items():
+        monkeypatch.setitem(TABLES, kind, dict(table))
 
 
 def small_config(**changes):
@@ -63,7 +64,7 @@ def refused(words, **changes):
     ],
 )
 def test_a_string_becomes_the_part_it_names(kind, text, known, expected):
-    assert read(kind, text, known) == expected
+    assert build_part(kind, text, known) == expected
 
 
 def test_a_config_becomes_its_parts():
@@ -311,16 +312,16 @@ def test_a_wrong_string_is_refused_with_its_field_and_the_next_move(field, value
             ("optimizer__ema", value, r"optimizer.ema=.*: expected a decay in \[0, 1\)")
             for value in (1, 1.5, -0.1, float("nan"), None)
         ),
-        *(("train__seed", value, "train.seed=.*: expected a whole number in") for value in (-1, 2**32, 1.5, "3")),
+        *(("train__seed", value, "train.seed=.*: expected a whole number from 0") for value in (-1, 2**32, 1.5, "3")),
         (
             "train__engine",
             "fast",
-            "train.engine='fast' is not known; choose one of auto, dispatch, scan, sharded, sharded_scan",
+            "train.engine='fast': expected one of 'auto', 'dispatch', 'scan', 'sharded', 'sharded_scan'",
         ),
-        ("data__pipeline", "fast", "data.pipeline='fast' is not known; choose one of auto, resident, streaming"),
-        ("model__condition", "labels", "model.condition='labels' is not known; choose one of none, label, vector"),
+        ("data__pipeline", "fast", "data.pipeline='fast': expected one of 'auto', 'resident', 'streaming'"),
+        ("model__condition", "labels", "model.condition='labels': expected one of 'none', 'label', 'vector'"),
         ("model__condition", "label", "model.condition='label' needs labels, but data.name='digits' has none that fit"),
-        ("evaluate__splits", ("test", "dev"), "evaluate.splits=.*: 'dev' is none of train, validation, test"),
+        ("evaluate__splits", ("test", "dev"), "evaluate.splits=.*: 'dev' is none of 'train', 'validation', 'test'"),
     ],
 )
 def test_a_number_or_a_choice_out_of_range_is_refused_with_its_field(field, value, words):
@@ -377,7 +378,7 @@ def test_no_code_of_a_string_runs(tmp_path, monkeypatch):
 def test_any_string_at_all_is_built_or_refused_in_words(text):
     def outcome():
         try:
-            return read("encoder", text, {})
+            return build_part("encoder", text, {})
         except ValueError as error:
             return str(error)
 
@@ -411,7 +412,7 @@ def test_a_registered_part_is_built_with_what_build_knows():
 @pytest.mark.parametrize(
     ("kind", "factory", "words"),
     [
-        ("network", encoder.mlp, r"register\(kind='network'\): kind is one of prepare, corrupt, encoder"),
+        ("network", encoder.mlp, r"kind='network': expected one of 'prepare', 'corrupt', 'encoder'"),
         ("encoder", 3, "expected a function that builds the part, got int"),
     ],
 )
@@ -470,7 +471,7 @@ def test_a_file_of_ones_own_shadows_no_module(tmp_path):
     (tmp_path / "json.py").write_text(
         "from jaxvae.model.encoder import mlp\ndef mine(x):\n    return mlp(8, activation=x)"
     )
-    assert read("encoder", f"{tmp_path}/json.py:mine('tanh')", {}) == encoder.mlp(8, activation="tanh")
+    assert build_part("encoder", f"{tmp_path}/json.py:mine('tanh')", {}) == encoder.mlp(8, activation="tanh")
     assert sys.modules["json"] is before
 
 
@@ -479,7 +480,7 @@ def test_a_file_of_ones_own_shadows_no_module(tmp_path):
 def test_a_registered_part_that_returns_nonsense_is_refused(kind, name, made):
     register(kind, name, lambda: made)
     with pytest.raises(ValueError, match=f"{kind}='{name}'.*{type(made).__name__}"):
-        read(kind, name, {})
+        build_part(kind, name, {})
 
 
 def test_what_is_refused_is_refused_before_any_array_exists(monkeypatch):

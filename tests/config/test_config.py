@@ -8,9 +8,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxvae.config import Config, Data, Evaluate, Train
-from jaxvae.config import schema as configs
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
+from jaxvae.config.serialization import differences, load_config, save_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,8 +19,8 @@ def test_a_config_comes_back_as_it_was_saved(tmp_path):
     config = Config(
         data=Data(name="mnist", data_dir="somewhere"), train=Train(patience=3), evaluate=Evaluate(splits=("test",))
     )
-    configs.save(tmp_path / "config.json", config, {"shape": [28, 28, 1]})
-    assert configs.load(tmp_path / "config.json") == (config, {"shape": [28, 28, 1]})
+    save_config(tmp_path / "config.json", config, {"shape": [28, 28, 1]})
+    assert load_config(tmp_path / "config.json") == (config, {"shape": [28, 28, 1]})
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -67,7 +67,7 @@ def stored(version="1", data='{"shape": [8, 8, 1]}', objective='"elbo"', **secti
 def test_a_file_that_is_none_of_ours_is_refused_in_words(text, words, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=words):
-        configs.load(tmp_path / "config.json")
+        load_config(tmp_path / "config.json")
 
 
 def test_only_marked_fields_may_change_when_a_run_goes_on():
@@ -76,10 +76,10 @@ def test_only_marked_fields_may_change_when_a_run_goes_on():
         old, train=dataclasses.replace(old.train, steps=9, log_every=1), evaluate=Evaluate(samples=7)
     )
     new.data = dataclasses.replace(old.data, data_dir="elsewhere")
-    assert configs.differences(old, new) == []
+    assert differences(old, new) == []
     new.objective = "elbo(beta=4.0)"
     new.model = dataclasses.replace(old.model, latent_dim=3)
-    assert configs.differences(old, new) == [
+    assert differences(old, new) == [
         "model.latent_dim: 2 -> 3",
         "objective: 'elbo(beta=1.0)' -> 'elbo(beta=4.0)'",
     ]

@@ -22,7 +22,7 @@ from product import (
     verdict,
 )
 
-from jaxvae.config.build import TABLES
+from jaxvae.config.registry import TABLES
 
 LIGHT = ("linear", "mlp", "conv1d", "conv", "resnet", "attention")  # encoders, the fastest to compile first
 CHOICES, WITH_AIMS = product(), product_of_aims()

@@ -17,7 +17,8 @@ from small import SHAPE, grey_images, make_examples, make_split
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_and_pepper, threshold
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static

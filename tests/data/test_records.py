@@ -15,7 +15,7 @@ from jax import random
 from made_sets import noise, png, prepare_own
 
 from jaxvae.config import Config, Data, Train
-from jaxvae.config.compatibility import check_numbers
+from jaxvae.config.compatibility import check_config
 from jaxvae.data import pipeline
 from jaxvae.data.dataset import open_data
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
@@ -132,7 +132,7 @@ def test_what_needs_all_images_at_once_is_refused(streamed):
 @pytest.mark.parametrize(("limit", "count"), [(-1.0, None), (float("nan"), None), (16.0, -1), (16.0, 1.5)])
 def test_a_limit_or_number_of_workers_that_is_none_is_refused(limit, count):
     with pytest.raises(ValueError, match=r"data\.(decoded_limit|workers)=.*: expected"):
-        check_numbers(Config(data=Data(decoded_limit=limit, workers=count)))
+        check_config(Config(data=Data(decoded_limit=limit, workers=count)))
 
 
 def test_processes_decode_their_shares_alone_and_together_the_batch(cached):

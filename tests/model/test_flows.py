@@ -9,7 +9,7 @@ import scipy.stats
 from jax import random
 from small import make_vae, ones_and_zeros
 
-from jaxvae.config.build import read
+from jaxvae.config.registry import build_part
 from jaxvae.distributions import Flow, Normal
 from jaxvae.latent import without_samples
 from jaxvae.model import posterior, prior
@@ -355,7 +355,7 @@ def test_a_flow_of_one_coordinate_and_sizes_that_are_none_are_refused_in_words(f
 
 
 def test_a_configs_string_names_the_flows():
-    assert read("posterior", "iaf(steps=2, hidden=6)", {"latent_dim": 3}) == HEADS["iaf"].clone(
+    assert build_part("posterior", "iaf(steps=2, hidden=6)", {"latent_dim": 3}) == HEADS["iaf"].clone(
         flow=HEADS["iaf"].flow.clone(layers=1)
     )
-    assert read("prior", "realnvp(2, 6, 1)", {"latent_dim": 3, "data_shape": (4, 4, 1)}) == HEADS["realnvp"]
+    assert build_part("prior", "realnvp(2, 6, 1)", {"latent_dim": 3, "data_shape": (4, 4, 1)}) == HEADS["realnvp"]

@@ -11,7 +11,8 @@ from jax import random
 from small import init, make_vae
 from test_build import refused, small_config
 
-from jaxvae.config.build import TABLES, build, read
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES, build_part
 from jaxvae.latent import without_samples
 from jaxvae.model import likelihood
 from jaxvae.model.support import LIES_IN, SUPPORTS, check_support
@@ -37,7 +38,7 @@ ENDS = {"open": (2.0**-24, 1 - 2.0**-24)}  # what data.prepare='dequantize' make
 
 
 def head(text):
-    return read("likelihood", text, {})
+    return build_part("likelihood", text, {})
 
 
 def scored(px, shape=SHAPE):

@@ -13,7 +13,8 @@ from jax import random
 from small import make_vae, ones_and_zeros
 
 from jaxvae.config import Config, Data, Model
-from jaxvae.config.build import TABLES, build, read
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES, build_part
 from jaxvae.model import decoder, encoder, layers
 from jaxvae.terms import example_keys
 from jaxvae.training.engine import has_convolutions
@@ -273,7 +274,7 @@ def test_a_network_says_what_it_takes_and_its_convolutions_are_seen(name, takes,
 )
 def test_a_wrong_argument_is_refused_in_words(kind, text, words):
     with pytest.raises(ValueError, match=words):
-        read(kind, text, {"shape": (4, 4, 1), "dtype": "float32", "remat": False})
+        build_part(kind, text, {"shape": (4, 4, 1), "dtype": "float32", "remat": False})
 
 
 @pytest.mark.parametrize(

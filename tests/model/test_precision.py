@@ -10,7 +10,8 @@ from jax import random
 from small import ones_and_zeros
 
 from jaxvae.config import Config, Data, Model
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.layers import GroupNorm
 from jaxvae.rundir.run import abstract_batch, abstract_state

@@ -282,9 +282,9 @@ def test_what_is_right_is_taken(runs):
         (lambda run: run.encode(np.full((1, 4, 4, 1), np.nan)), "the values 0 and 1 only"),
         (lambda run: run.decode("z"), r"z holds <U1; expected real numbers"),
         (lambda run: run.decode(np.full((1, 2), np.nan)), "z holds 2 values that are NaN, infinite or beyond float32"),
-        (lambda run: run.sample(random.key(0), True), "n=True: expected at least one draw, a whole number"),
+        (lambda run: run.sample(random.key(0), True), "n=True: expected a whole number from 1 on"),
         (lambda run: run.sample(0, 3), r"key is int; expected one key, such as jax\.random\.key\(0\)"),
-        (lambda run: run.sample(random.key(0), 2.5), "n=2.5: expected at least one draw, a whole number"),
+        (lambda run: run.sample(random.key(0), 2.5), "n=2.5: expected a whole number from 1 on"),
         (
             lambda run: run.sample(random.key(0), 3, temperature=-1),
             "temperature=-1: expected a finite number from 0 on",

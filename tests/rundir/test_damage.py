@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config
-from jaxvae.config import schema as configs
+from jaxvae.config.serialization import save_config
 from jaxvae.rundir import checkpoint, results
 from jaxvae.rundir.checkpoint import MANIFEST, Saver
 from jaxvae.rundir.metrics_log import METRICS, Logbook, read_metrics
@@ -57,7 +57,7 @@ def state(step):
 def saved(tmp_path_factory):
     """A run directory with checkpoints of the steps 10 and 20, a config and metrics."""
     workdir = tmp_path_factory.mktemp("saved")
-    configs.save(workdir / CONFIG, Config(), {"shape": [8, 8, 1]})
+    save_config(workdir / CONFIG, Config(), {"shape": [8, 8, 1]})
     with Logbook(workdir, 0) as book, Saver(workdir / CHECKPOINTS, read_json(workdir / CONFIG)) as saver:
         for step in (10, 20):
             book.write(step, "train", {"elbo": -step / 3, "loss": 1.0})

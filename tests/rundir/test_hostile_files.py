@@ -20,7 +20,7 @@ from photo_folders import write
 
 import jaxvae
 from jaxvae.config import Config
-from jaxvae.config import schema as configs
+from jaxvae.config.schema import flatten
 from jaxvae.data.tfds import metadata
 from jaxvae.data.tfds.decode import load
 from jaxvae.viz import figures
@@ -137,7 +137,7 @@ def run(tmp_path):
     return written
 
 
-STRINGS = [name for name, (value, _) in configs.flatten(Config()).items() if isinstance(value, str)]
+STRINGS = [name for name, (value, _) in flatten(Config()).items() if isinstance(value, str)]
 
 
 @pytest.mark.parametrize("name", STRINGS)
@@ -213,7 +213,7 @@ from jaxvae.rundir.run import first_state
 
 top, mark = Path(sys.argv[1]), sys.argv[2]
 config = Config(model=Model(encoder="mlp(8)", decoder="mlp(8)"))
-configs.save(top / "config.json", config, {"name": "digits", "version": "1.0.0", "shape": [8, 8, 1], "images": {}})
+save_config(top / "config.json", config, {"name": "digits", "version": "1.0.0", "shape": [8, 8, 1], "images": {}})
 with checkpoint.Saver(top / "checkpoints") as saver:
     saver.save(3, first_state(config, build(config, (8, 8, 1)), random.key(0), random.key(1)))
 

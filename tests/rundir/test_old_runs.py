@@ -12,7 +12,7 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae.config import schema as configs
+from jaxvae.config.serialization import load_config
 from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
 from jaxvae.rundir.run import CHECKPOINTS
@@ -51,7 +51,7 @@ def test_it_loads_and_gives_the_same_codes_and_likelihoods(old):
 
 
 def test_it_goes_on_from_its_step_and_scores_as_it_did(old):
-    config, _ = configs.load(old / "config.json")
+    config, _ = load_config(old / "config.json")
     before, lines = results.read(old), (old / "metrics.jsonl").read_bytes()
     (old / "results.json").unlink()
     with mock.patch("jaxvae.viz.figures.draw_figures"):

@@ -27,7 +27,8 @@ from stopped_runs import Variant, break_run, differences, finish, spans, start
 
 import jaxvae
 from jaxvae.cli import main
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.rundir.run import first_state, variables_of
 from tools.parts_page import config_of, refusal

@@ -11,7 +11,7 @@ import pytest
 from jaxvae.cli.arguments import make_parser
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
-from jaxvae.config.schema import several
+from jaxvae.config.schema import is_ensemble
 from jaxvae.training.ensemble.members import members_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,7 +35,7 @@ def configured(command, monkeypatch):
 def judge(config):
     """The verdict on the config, and on each of its members."""
     shape, examples = SHAPES[config.data.name]
-    for each in [member.config for member in members_of(config)] if several(config) else [config]:
+    for each in [member.config for member in members_of(config)] if is_ensemble(config) else [config]:
         build(each, shape, examples=examples)
 
 

@@ -14,7 +14,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from small import make_examples
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
-from jaxvae.config.build import TABLES, build
+from jaxvae.config.build import build
+from jaxvae.config.registry import TABLES
 from jaxvae.objective import elbo
 from jaxvae.rundir.run import first_state
 from jaxvae.step import make_train_step

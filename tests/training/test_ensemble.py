@@ -17,7 +17,7 @@ from small import grey_images
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.config import schema as configs
+from jaxvae.config.serialization import load_config, save_config
 from jaxvae.data.pipeline import Resident
 from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.metrics_log import read_metrics
@@ -210,7 +210,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
     for seat in seats:
         seat.workdir.mkdir()
-        configs.save(seat.workdir / "config.json", seat.member.config, {"shape": [8, 8, 1]})
+        save_config(seat.workdir / "config.json", seat.member.config, {"shape": [8, 8, 1]})
     engine = members_engine.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     with (
         mock.patch("jaxvae.training.rollback.MOST_SKIPS", 6),
@@ -258,7 +258,7 @@ def test_the_fastest_engine_of_members_is_chosen(name, convolutions, parameters,
 def test_a_members_directory_is_that_of_the_run_alone(ensemble, tmp_path):
     workdir, runs = ensemble
     solo = go(tiny(seed=4), tmp_path / "solo", train_and_evaluate)
-    assert configs.load(workdir / "seed-4" / "config.json")[0] == solo.config
+    assert load_config(workdir / "seed-4" / "config.json")[0] == solo.config
     assert {path.name for path in (tmp_path / "solo").iterdir()} == {
         path.name for path in (workdir / "seed-4").iterdir()
     }
@@ -279,7 +279,7 @@ def test_a_members_directory_is_that_of_the_run_alone(ensemble, tmp_path):
 
 def test_a_member_goes_on_alone(ensemble, tmp_path):
     shutil.copytree(ensemble[0] / "seed-3", tmp_path / "run")
-    config, _ = configs.load(tmp_path / "run" / "config.json")
+    config, _ = load_config(tmp_path / "run" / "config.json")
     config.train.steps = 33
     assert go(config, tmp_path / "run", train_and_evaluate).step == 33
     assert [line["step"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"][-2:] == [30, 33]

@@ -16,7 +16,7 @@ from small import grey_images
 
 from jaxvae import objective as objectives
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
-from jaxvae.config import schema as configs
+from jaxvae.config.serialization import save_config
 from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.checkpoint import MANIFEST, Saver
 from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state, first_state
@@ -101,7 +101,7 @@ def go(made, workdir, said=None, **train):
     memory = made.first.variables["objective"] | {name: jnp.float32(value) for name, value in BAD.items()}
     first = made.first.replace(variables=made.first.variables | {"objective": memory})
     workdir.mkdir(exist_ok=True)
-    configs.save(workdir / CONFIG, config, {"shape": [8, 8, 1]})
+    save_config(workdir / CONFIG, config, {"shape": [8, 8, 1]})
     with ExitStack() as patched:
         for name, value in {
             "rollback.MOST_SKIPS": SKIPS,

@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxvae.config import Config
 from jaxvae.config.command_line import config_file, read_config
-from jaxvae.config.schema import several
+from jaxvae.config.schema import is_ensemble
 from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, heard_again
 
@@ -79,7 +79,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def train_as_told(config: Config, workdir: Path, command: str) -> None:
     """Trains one run, or the members of train.seeds and train.sweep."""
-    if several(config):
+    if is_ensemble(config):
         from jaxvae.training.ensemble.loop import train_and_evaluate_members
 
         train_and_evaluate_members(config, workdir, command=command)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.build import read, with_number
-from jaxvae.config.compatibility import MOST_MEMBERS, check_numbers
+from jaxvae.config.compatibility import check_config
+from jaxvae.config.ranges import MOST_MEMBERS
+from jaxvae.config.registry import build_part, set_argument
 from jaxvae.config.sweep import Sweep
 from jaxvae.training.initial_state import CLOSED_FORM
 
@@ -25,12 +26,12 @@ class Member(NamedTuple):
 
 def members_of(config: Config) -> list[Member]:
     """The members, swept values first, then seeds; ValueError where the config cannot be trained so."""
-    check_numbers(config)
+    check_config(config)
     seeds = config.train.seeds
     if config.train.seed + seeds > 2**32:
         raise UsageError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
     _refuse_unfit(config)
-    values = [{}] if config.train.sweep == "none" else _values_of(read("sweep", config.train.sweep, {}))
+    values = [{}] if config.train.sweep == "none" else _values_of(build_part("sweep", config.train.sweep))
     if len(values) * seeds > MOST_MEMBERS:
         raise UsageError(
             f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
@@ -58,7 +59,7 @@ def _member_config(config: Config, value: dict[str, float], seed: int) -> Config
     train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
     objective, optimizer = config.objective, config.optimizer
     if "beta" in value:
-        objective = with_number("objective", objective, "beta", value["beta"])
+        objective = set_argument("objective", objective, "beta", value["beta"])
     if "learning_rate" in value:
         optimizer = dataclasses.replace(optimizer, learning_rate=value["learning_rate"])
     return dataclasses.replace(config, objective=objective, optimizer=optimizer, train=train)

@@ -24,7 +24,7 @@ def read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the question is no JSON ({error}).") from error
     if not isinstance(asked, dict):
-        raise UsageError(f"the question is {_checks.shown(asked)}; expected a JSON object.")
+        raise UsageError(f"the question is {_checks.short_repr(asked)}; expected a JSON object.")
     return asked
 
 
@@ -36,12 +36,12 @@ def only(asked: Mapping[str, Any], names: Collection[str]) -> None:
 
 def whole(asked: Mapping[str, Any], name: str, least: int, most: int) -> int:
     """A whole number from `least` to `most`."""
-    return _checks.whole(name, asked[name], least, most)
+    return _checks.require_whole(name, asked[name], least, most)
 
 
 def number(asked: Mapping[str, Any], name: str, least: float, most: float) -> float:
     """A number from `least` to `most`."""
-    value = _checks.finite(name, asked[name])
+    value = _checks.require_number(name, asked[name])
     if not least <= value <= most:
         raise UsageError(f"{name}={value:g}: expected a number from {least:g} to {most:g}.")
     return value
@@ -51,7 +51,7 @@ def choice(asked: Mapping[str, Any], name: str, known: Collection[str]) -> str:
     """One of the known words."""
     value = asked[name]
     if not isinstance(value, str) or value not in known:
-        raise UsageError(f"{name}={_checks.shown(value)}: expected one of {', '.join(known)}.")
+        raise UsageError(f"{name}={_checks.short_repr(value)}: expected one of {', '.join(known)}.")
     return value
 
 
@@ -68,8 +68,8 @@ def pair(asked: Mapping[str, Any], name: str, count: int) -> tuple[int, int]:
     """Two different whole numbers below `count`."""
     values = asked[name]
     if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
-        raise UsageError(f"{name}={_checks.shown(values)}: expected two different numbers.")
-    first, second = (_checks.whole(name, value, 0, count - 1) for value in values)
+        raise UsageError(f"{name}={_checks.short_repr(values)}: expected two different numbers.")
+    first, second = (_checks.require_whole(name, value, 0, count - 1) for value in values)
     return first, second
 
 
@@ -78,7 +78,7 @@ def strengths(asked: Mapping[str, Any], known: Collection[str]) -> dict[str, flo
     given = asked["strengths"]
     if not isinstance(given, dict) or not set(given) <= set(known):
         raise UsageError(
-            f"strengths={_checks.shown(given)}: expected numbers by name, of {', '.join(known) or 'none'}."
+            f"strengths={_checks.short_repr(given)}: expected numbers by name, of {', '.join(known) or 'none'}."
         )
     return {name: _near(f"strengths.{name}", value) for name, value in given.items()}
 
@@ -96,7 +96,7 @@ def pixels(asked: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.ndar
 
 
 def _near(name: str, value: Any) -> float:
-    number = _checks.finite(name, value)
+    number = _checks.require_number(name, value)
     if abs(number) > _FAR:
         raise UsageError(f"{name}={number:g}: expected a number from {-_FAR:g} to {_FAR:g}.")
     return number

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import UsageError
-from jaxvae.config import schema as configs
-from jaxvae.config.schema import several
+from jaxvae.config.schema import flatten, is_ensemble
 from jaxvae.rundir.checkpoint import RESULTS
 from jaxvae.rundir.finished_run import Finished, content, read
 from jaxvae.rundir.run import CONFIG, stored_config
@@ -41,7 +40,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Finished]:
 
 def members(workdir: Path) -> list[Path]:
     """The run directories of train.seeds or train.sweep in this one; or this one."""
-    if (workdir / CONFIG).exists() and several(stored_config(workdir)[0]):
+    if (workdir / CONFIG).exists() and is_ensemble(stored_config(workdir)[0]):
         return sorted(path.parent for path in workdir.glob(f"*/{CONFIG}"))
     return [workdir]
 
@@ -71,7 +70,7 @@ def require_one_protocol(found: Sequence[Finished]) -> None:
 def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
     """The content of a table: each run's numbers of the test split and its own choices, what is shared, what is not."""
     fields = [
-        {name: value for name, (value, may_change) in configs.flatten(one.run.config).items() if told(name, may_change)}
+        {name: value for name, (value, may_change) in flatten(one.run.config).items() if told(name, may_change)}
         for one in found
     ]
     own = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
