@@ -134,7 +134,10 @@ X = ones_and_zeros(2)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda run, known: run.inpaint(random.key(0), X, known, steps=1), "steps=1: expected two or more"),
+        (
+            lambda run, known: run.inpaint(random.key(0), X, known, steps=1),
+            "steps=1: expected a whole number from 2 on",
+        ),
         (lambda run, known: run.denoise(random.key(0), np.uint8(X)), "pass them through prepare first"),
         (lambda run, known: run.inpaint(random.key(0), X, known[..., 0]), r"known is bool shaped \[4, 4\]; expected"),
         (
@@ -148,7 +151,7 @@ X = ones_and_zeros(2)
         (lambda run, known: run.inpaint(random.key(0), X[0], known), r"takes batches \[B, 4, 4, 1\]. One image is x"),
         (lambda run, known: run.inpaint(random.key(0), X / 2, known), "the values 0 and 1 only"),
         (lambda run, known: run.denoise(random.key(0), X + np.nan), "x holds 32 values that are NaN"),
-        (lambda run, known: run.denoise(random.key(0), X, draws=0), "draws=0: expected at least one draw"),
+        (lambda run, known: run.denoise(random.key(0), X, draws=0), "draws=0: expected a whole number from 1 on"),
     ],
 )
 def test_the_words_of_a_run(call, words, run):

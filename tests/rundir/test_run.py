@@ -425,7 +425,10 @@ def test_the_functions_of_a_loaded_model(whole):
         (lambda vae: vae.encode(np.zeros((8, 8, 1))), r"One image is x\[None\]"),
         (lambda vae: vae.encode(np.full((1, 8, 8, 1), 0.5)), "the values 0 and 1 only"),
         (lambda vae: vae.decode(np.zeros((1, 3))), r"expected \[B, 2\]"),
-        (lambda vae: vae.log_likelihood(random.key(0), np.zeros((1, 8, 8, 1)), samples=0), "at least one sample"),
+        (
+            lambda vae: vae.log_likelihood(random.key(0), np.zeros((1, 8, 8, 1)), samples=0),
+            "samples=0: expected a whole number from 1 on",
+        ),
     ],
 )
 def test_wrong_input_is_refused_in_words(whole, call, words):
