@@ -14,8 +14,9 @@ from jaxvae.cli import main
 from jaxvae.latent import principal_axes
 from jaxvae.rundir.finished_run import read
 from jaxvae.rundir.run import CONFIG
-from jaxvae.viz.figures.comparison import DREAMT, plane_of
+from jaxvae.viz.figures.comparison import DREAMT, codes_and_draws
 from jaxvae.viz.figures.subject import DRAW
+from jaxvae.viz.plots.comparison import Panel
 from jaxvae.viz.plots.comparison import comparison as draw
 from jaxvae.viz.report import comparison
 
@@ -42,8 +43,8 @@ def test_runs_measured_otherwise_are_refused_and_mixed_with_a_warning(one, name)
     with pytest.raises(ValueError, match=rf"differ in {name}.* b: otherwise\. .*--mixed"):
         comparison.require_one_protocol(found)
     table = comparison.compare_runs(found)
-    assert table["differs"][name]["otherwise"] == ["b"]
-    assert name not in table["protocol"]
+    assert table.differs[name]["otherwise"] == ["b"]
+    assert name not in table.protocol
     for text in (comparison.as_text(table), comparison.as_markdown(table)):
         assert f"NOT COMPARABLE in {name}: digits, c: " in text
 
@@ -61,14 +62,14 @@ def test_densities_under_another_likelihood_are_refused(one):
 def test_the_best_is_marked_where_numbers_compare_and_a_likelihood_of_another_k_is_another_column(one):
     found = [like(one, "a", elbo=-80.0, samples=10), like(one, "b", elbo=-90.5, samples=10), like(one, "c", elbo=-95.0)]
     table = comparison.compare_runs(found)
-    head, first, second, third = comparison.rows(table, lambda text: f"[{text}]")
+    head, first, second, third = table.cells(str, "[{}]".format)
     assert [title for title in head if title.startswith("log p(x)")] == ["log p(x), K = 10", "log p(x), K = 1"]
     elbo, ten, single = (head.index(title) for title in ("ELBO", "log p(x), K = 10", "log p(x), K = 1"))
     assert (first[elbo], second[elbo]) == ("[−80.00 ± 0.20]", "−90.50 ± 0.20")
     assert (first[ten], third[ten], third[single]) == ("[−79.00 ± 0.20]", "–", "−94.00 ± 0.20")  # alone: not the best
     assert first[head.index("distortion")] == second[head.index("distortion")]  # equal: none is the best
     mixed = comparison.compare_runs([*found, like(one, "d", elbo=-1.0, data="other")])
-    assert not any("[" in cell for line in comparison.rows(mixed, lambda text: f"[{text}]") for cell in line)
+    assert not any("[" in cell for line in mixed.cells(str, "[{}]".format) for cell in line)
 
 
 def test_a_table_lists_what_the_configs_differ_in_and_nothing_else(one):
@@ -81,7 +82,7 @@ def test_a_table_lists_what_the_configs_differ_in_and_nothing_else(one):
     )
     other = like(one, "b", config=changed)
     table = comparison.compare_runs([one, other])
-    assert [run["config"] for run in table["runs"]] == [{"objective": config.objective}, {"objective": "elbo(beta=4|)"}]
+    assert [row.config for row in table.runs] == [{"objective": config.objective}, {"objective": "elbo(beta=4|)"}]
     assert "elbo(beta=4\\|)" in comparison.as_markdown(table)
 
 
@@ -117,14 +118,14 @@ def test_what_is_no_comparison_is_refused(argv, words, digits_run, capsys):
 
 def test_codes_and_draws_of_the_prior_lie_on_the_codes_own_plane():
     subject, positions = make_subject(latent_dim=3), np.arange(20)
-    got, looked = plane_of(subject, positions), subject.examples(positions)
+    (codes, drawn, labels), looked = codes_and_draws(subject, positions), subject.examples(positions)
     z = np.asarray(subject.run.encode(looked.x).sample(random.split(subject.key_of(DRAW), 20)))
     middle, axes, _ = principal_axes(z)
-    np.testing.assert_allclose(got["codes"], (z - middle) @ axes, atol=1e-5)
-    np.testing.assert_allclose(got["codes"].mean(0), 0, atol=1e-5)
-    drawn = np.asarray(subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0])
-    np.testing.assert_allclose(got["drawn"], (drawn - middle) @ axes, atol=1e-5)
-    np.testing.assert_array_equal(got["labels"], subject.classes[positions])
+    np.testing.assert_allclose(codes, (z - middle) @ axes, atol=1e-5)
+    np.testing.assert_allclose(codes.mean(0), 0, atol=1e-5)
+    z = np.asarray(subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0])
+    np.testing.assert_allclose(drawn, (z - middle) @ axes, atol=1e-5)
+    np.testing.assert_array_equal(labels, subject.classes[positions])
 
 
 def test_the_members_of_a_sweep_are_compared_each(one, digits_run, tmp_path):
@@ -139,8 +140,7 @@ def test_the_members_of_a_sweep_are_compared_each(one, digits_run, tmp_path):
 
 def test_a_run_without_a_vector_for_a_latent_has_its_place_in_the_figure(tmp_path):
     pictures = np.zeros((4, 6, 6, 3))
-    panel = {"codes": None, "drawn": None, "labels": None, "samples": pictures, "originals": pictures}
-    panel["reconstructions"] = pictures
+    panel = Panel(None, None, None, pictures, pictures, pictures)
     draw(tmp_path / "a.png", {"vq": panel, "other": panel}, {"vq": None, "other": (1.0, 2.0)})
     assert (tmp_path / "a.png").exists()
     with pytest.raises(ValueError, match="7 runs to draw side by side"):

@@ -33,7 +33,10 @@ def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: st
     print(comparison.as_text(table))
     folder = out or _COMPARED
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"table.md": comparison.as_markdown(table), "table.json": json.dumps(table, indent=1, allow_nan=False)}
+    texts = {
+        "table.md": comparison.as_markdown(table),
+        "table.json": json.dumps(table.as_json(), indent=1, allow_nan=False),
+    }
     for name, text in texts.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -44,7 +47,7 @@ def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: st
         data = reopened(one.run.config, data_dir).data
         subjects[one.name] = Subject(one.run, data, "test", random.key(0))
     figure = folder / "figure.png"
-    scores = {one.name: {} if table["differs"] else one.test for one in drawn}  # no chart of what does not compare
+    scores = {one.name: {} if table.differs else one.test for one in drawn}  # no chart of what does not compare
     publish(figure, draw_comparison(figure, subjects, scores))
     if len(found) > MOST:
         print(f"the figure shows the first {MOST} of {len(found)} runs.")

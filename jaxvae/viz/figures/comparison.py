@@ -12,6 +12,7 @@ from jax import random
 from jaxvae import latent
 from jaxvae.viz.figures.images import dream, pictures
 from jaxvae.viz.figures.subject import DRAW, Subject
+from jaxvae.viz.plots.comparison import Panel, comparison
 
 _CODES, SAMPLES, _RECONSTRUCTED = 1000, 36, 6  # how many of each a panel shows
 DREAMT = 7  # folded into the subject's key, for what is drawn of the prior
@@ -20,36 +21,36 @@ DREAMT = 7  # folded into the subject's key, for what is drawn of the prior
 def draw_comparison(
     path: Path, subjects: dict[str, Subject], scores: dict[str, dict[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """A column for each run: codes of images and draws of the prior on one plane, samples, reconstructions, numbers.
+    """Draws a column for each run; returns its arrays as {'run.array': array}.
 
-    `scores` are the numbers of each run's test split, for the plane of rate and distortion beside them.
+    `scores` are the numbers of each run's test split, for the chart of rate and distortion.
     """
-    from jaxvae.viz import plots
-
     panels = {name: _panel(subject) for name, subject in subjects.items()}
-    plots.comparison(path, panels, {name: rate_and_distortion(scores[name]) for name in panels})
-    return {
-        f"{name}.{what}": array for name, each in panels.items() for what, array in each.items() if array is not None
-    }
+    comparison(path, panels, {name: _rate_and_distortion(scores[name]) for name in panels})
+    arrays = {f"{name}.{field}": array for name, panel in panels.items() for field, array in vars(panel).items()}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
-def _panel(subject: Subject) -> dict[str, Any]:
-    """What one run is compared by: `codes` [N, 2] and `drawn` [N, 2] on the plane of the codes (None where z is none),
-    their `labels`, `samples`, `originals` and `reconstructions` as pictures.
-    """
+def _panel(subject: Subject) -> Panel:
     positions = np.random.RandomState(0).permutation(len(subject.split))
     few = subject.examples(positions[:_RECONSTRUCTED])
     again = subject.run.reconstruct(subject.key_of(DRAW), few.x, few.condition)
-    return {
-        **(plane_of(subject, positions[:_CODES]) or {"codes": None, "drawn": None, "labels": None}),
-        "samples": dream(subject.run, subject.data, subject.key_of(DREAMT), SAMPLES),
-        "originals": pictures(few.x),
-        "reconstructions": pictures(again),
-    }
+    codes, drawn, labels = codes_and_draws(subject, positions[:_CODES]) or (None, None, None)
+    return Panel(
+        codes=codes,
+        drawn=drawn,
+        labels=labels,
+        samples=dream(subject.run, subject.data, subject.key_of(DREAMT), SAMPLES),
+        originals=pictures(few.x),
+        reconstructions=pictures(again),
+    )
 
 
-def plane_of(subject: Subject, positions: np.ndarray) -> dict[str, Any] | None:
-    """One z ~ q(z|x) of these images and as many z ~ p(z), [N, 2]: beyond two dimensions, on the principal plane."""
+def codes_and_draws(subject: Subject, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
+    """Returns one z ~ q(z|x) of these images and as many z ~ p(z), [N, 2], with the labels; None where z is no vector.
+
+    Beyond two dimensions both are on the principal plane of the codes.
+    """
     if len(subject.run.latent_shape) != 1:
         return None
     shown = subject.examples(positions)
@@ -58,13 +59,13 @@ def plane_of(subject: Subject, positions: np.ndarray) -> dict[str, Any] | None:
     drawn = np.asarray(
         subject.run.generate(random.split(subject.key_of(DREAMT), len(codes)), condition=shown.condition)[0]
     )
-    codes, drawn = _on_a_plane([codes, drawn])
+    codes, drawn = _project([codes, drawn])
     labels = subject.classes
-    return {"codes": codes, "drawn": drawn, "labels": None if labels is None else labels[positions]}
+    return codes, drawn, None if labels is None else labels[positions]
 
 
-def _on_a_plane(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each [N, Z] as [N, 2]: as they are, beside zeros, or on the principal plane of the first."""
+def _project(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Returns each [N, Z] as [N, 2]: as it is, beside zeros, or on the principal plane of the first."""
     dimensions = sets[0].shape[1]
     if dimensions == 1:
         return [np.concatenate([each, np.zeros_like(each)], 1) for each in sets]
@@ -74,8 +75,8 @@ def _on_a_plane(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [(each - middle) @ axes for each in sets]
 
 
-def rate_and_distortion(numbers: dict[str, Any]) -> tuple[float, float] | None:
-    """Where a run stands on the plane of rate and distortion, nats; None without a rate, as of a point's."""
+def _rate_and_distortion(numbers: dict[str, Any]) -> tuple[float, float] | None:
+    """Returns (rate, distortion), nats; None without a bound, as of a plain autoencoder."""
     if "elbo" not in numbers:
         return None
     return float(numbers["rate"]["value"]), float(numbers["distortion"]["value"])

@@ -1,5 +1,11 @@
 """Several runs side by side: a column for each, and all of them on the plane of rate and distortion."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from jaxvae._checks import UsageError
@@ -11,12 +17,24 @@ _COLUMN = 3.0  # inches
 MOST = 6  # runs side by side; more would be too small to see
 
 
-def comparison(path, panels, places):
-    """Draw a column for each run of `panels` {name: panel} and, of two places and more, all on one chart.
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """What one run is compared by.
 
-    A panel has `codes` and `drawn` [N,2] with `labels` [N] (or None), `samples`, `originals`, `reconstructions`
-    [N,H,W,C]; places {name: (rate, distortion) in nats, or None}.
+    `codes` of images and what was `drawn` of the prior, [N, 2], are on one plane; both are None where z is no vector.
+    `labels` [N] may be None. The others are pictures [N, H, W, C].
     """
+
+    codes: np.ndarray | None
+    drawn: np.ndarray | None
+    labels: np.ndarray | None
+    samples: np.ndarray
+    originals: np.ndarray
+    reconstructions: np.ndarray
+
+
+def comparison(path: Path, panels: Mapping[str, Panel], places: Mapping[str, tuple[float, float] | None]) -> None:
+    """Draws a column for each run and, from two places on, all runs on one chart; places are (rate, distortion), nats."""
     if not 1 <= len(panels) <= MOST:
         raise UsageError(f"{len(panels)} runs to draw side by side; expected 1 to {MOST}: draw them in parts.")
     known = {name: place for name, place in places.items() if place is not None}
@@ -28,23 +46,23 @@ def comparison(path, panels, places):
         for column, (name, panel) in enumerate(panels.items()):
             top, middle, low = (figure.add_subplot(grid[row, column]) for row in range(3))
             _plane(top, panel, name)
-            _pictures(middle, _tiled(panel["samples"]), "samples: z from the prior")
-            both = np.concatenate([panel["originals"], panel["reconstructions"]])
-            _pictures(low, _tiled(both, len(panel["originals"])), "images, and what survives the code")
+            _pictures(middle, _tiled(panel.samples), "samples: z from the prior")
+            both = np.concatenate([panel.originals, panel.reconstructions])
+            _pictures(low, _tiled(both, len(panel.originals)), "images, and what survives the code")
         if charted:
             _rate_and_distortion(figure.add_subplot(grid[3, :]), known)
-        told = "Coloured: a z for each image, by label. Grey: draws of the prior. Grey without colour is a hole."
-        figure.suptitle(told, x=0.02, ha="left", color=GREY, fontsize=10)
+        legend = "Coloured: a z for each image, by label. Grey: draws of the prior. Grey without colour is a hole."
+        figure.suptitle(legend, x=0.02, ha="left", color=GREY, fontsize=10)
 
 
-def _plane(axes, panel, name):
+def _plane(axes, panel: Panel, name: str) -> None:
     """Draw where the codes lie, and the prior's draws beneath them."""
     axes.set_title(name)
-    if panel["codes"] is None:
+    if panel.codes is None or panel.drawn is None:
         axes.text(0.5, 0.5, "its latent is no vector", ha="center", va="center", color=GREY, transform=axes.transAxes)
         axes.set(xticks=[], yticks=[])
         return
-    codes, drawn, labels = panel["codes"], panel["drawn"], panel["labels"]
+    codes, drawn, labels = panel.codes, panel.drawn, panel.labels
     axes.scatter(*drawn.T, s=26, c=PALE, lw=0, rasterized=True)
     colours = BLUE if labels is None else np.array(CLASSES)[np.unique(labels, return_inverse=True)[1] % len(CLASSES)]
     axes.scatter(*codes.T, s=9, c=colours, lw=0, alpha=0.9, rasterized=True)

@@ -1,7 +1,8 @@
-"""Several runs in one table: their numbers side by side, under the protocol that they share, or the words why not."""
+"""Several finished runs in one table: their test scores side by side, and where their protocols differ."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from jaxvae.rundir.run import CONFIG, stored_config
 from jaxvae.viz.report.html import measured, number
 from jaxvae.viz.report.markdown import plain, table
 
+__all__ = ["Column", "Comparison", "Row", "as_markdown", "as_text", "compare_runs", "read_runs", "require_one_protocol"]
+
 _VERSION = 1
-_SHARED = ("data", "split", "binarization", "units")  # of a protocol: what numbers must have in common to be compared
-_HIGHER = {"elbo", "log_likelihood"}  # is better; of the others that are judged, lower
-JUDGED = ("elbo", "log_likelihood", "bits_per_dim", "distortion")
+_SHARED = ("data", "split", "binarization", "units")  # of a protocol: scores are comparable where these are equal
 _TITLES = {
     "elbo": "ELBO",
     "log_likelihood": "log p(x)",
@@ -27,39 +28,114 @@ _TITLES = {
     "active_units": "active",
     "told_apart": "told apart",
 }
+_BEST = {"elbo": max, "log_likelihood": max, "bits_per_dim": min, "distortion": min}  # the others have no better
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One run: the config fields in which the runs differ, and its scores by quantity, as results.json has them."""
+
+    name: str
+    config: dict[str, Any]
+    test: dict[str, dict[str, Any]]
+    parameters: int
+    seconds: float
+    skipped_steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One quantity; log p(x) estimated with another number of samples is another column."""
+
+    title: str
+    quantity: str
+    samples: int | None
+
+    def score(self, row: Row) -> dict[str, Any] | None:
+        """Returns the run's {value, stderr, ...} of this column, or None."""
+        found = row.test.get(self.quantity)
+        return found if found is not None and found.get("samples") == self.samples else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The runs, the protocol entries that all share, and where they differ: {entry: {its text: the runs' names}}."""
+
+    protocol: dict[str, str]
+    differs: dict[str, dict[str, list[str]]]
+    runs: list[Row]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the content of table.json."""
+        return {"version": _VERSION, **dataclasses.asdict(self)}
+
+    def columns(self) -> list[Column]:
+        """Returns the columns that any run has a score for."""
+        found: dict[tuple[str, int | None], Column] = {}
+        for name, title in _TITLES.items():
+            for row in self.runs:
+                if name in row.test:
+                    samples = row.test[name].get("samples")
+                    found[name, samples] = Column(f"{title}, K = {samples:,}" if samples else title, name, samples)
+        return list(found.values())
+
+    def best(self, column: Column) -> float | None:
+        """Returns the best value of a column, None where none is better or the protocols differ."""
+        values = [score["value"] for row in self.runs if (score := column.score(row)) is not None]
+        if column.quantity not in _BEST or self.differs or len(set(values)) < 2:
+            return None
+        return _BEST[column.quantity](values)
+
+    def cells(self, escape: Callable[[str], str], mark: Callable[[str], str]) -> list[list[str]]:
+        """Returns a head and a line for each run, every cell through `escape`, a column's best through `mark` too."""
+        columns = self.columns()
+        head = ("run", *self.runs[0].config, *(column.title for column in columns), "parameters", "seconds")
+        lines = [[escape(title) for title in head]]
+        for row in self.runs:
+            line = [escape(text) for text in (row.name, *(number(value) for value in row.config.values()))]
+            for column in columns:
+                score = column.score(row)
+                text = escape("–" if score is None else _written(score))
+                line.append(mark(text) if score is not None and score["value"] == self.best(column) else text)
+            lines.append([*line, escape(number(row.parameters)), f"{row.seconds:.0f}"])
+        return lines
+
+    def notes(self) -> list[str]:
+        """Returns what a reader must know of the scores, in sentences."""
+        texts = [
+            f"NOT COMPARABLE in {name}: " + "; ".join(f"{', '.join(names)}: {text}" for text, names in values.items())
+            for name, values in self.differs.items()
+        ]
+        texts += [f"{name}: {text}" for name, text in self.protocol.items() if name in (*_SHARED, "log_likelihood")]
+        texts.append(
+            "± is the standard error over images. All runs saw the same images, so differences are surer than it says."
+        )
+        if any("told_apart" in row.test for row in self.runs):
+            texts.append(
+                "told apart: the accuracy of a nearest-neighbour two-sample test of draws of the prior against codes "
+                "of images. At 50% (0.5) samples come from where the codes are, towards 1 they come from holes."
+            )
+        return texts
 
 
 def read_runs(workdirs: Sequence[Path]) -> list[Finished]:
-    """The finished runs of these directories, of several members all of them; ValueError says which is none."""
-    found = [read(folder) for workdir in workdirs for folder in members(workdir)]
-    names = [one.name for one in found]
+    """Returns the finished runs of these directories; of train.seeds and train.sweep, every member."""
+    found = [read(folder) for workdir in workdirs for folder in _members(workdir)]
+    names = [run.name for run in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two runs are called {twice[0]}: a table's rows have their runs' names; rename one folder.")
     return found
 
 
-def members(workdir: Path) -> list[Path]:
-    """The run directories of train.seeds or train.sweep in this one; or this one."""
+def _members(workdir: Path) -> list[Path]:
     if (workdir / CONFIG).exists() and is_ensemble(stored_config(workdir)[0]):
         return sorted(path.parent for path in workdir.glob(f"*/{CONFIG}"))
     return [workdir]
 
 
-def _disagreements(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
-    """{what numbers must share: {how it is: the runs' names}}, of all in which these runs differ."""
-    answers = {name: [one.protocol.get(name, "not said") for one in found] for name in _SHARED}
-    if any(not one.run.parts.bits for one in found):  # densities: nats of one likelihood are none of another
-        answers["likelihood"] = [one.run.config.model.likelihood for one in found]
-    return {
-        name: {text: [one.name for one, mine in zip(found, texts, strict=True) if mine == text] for text in texts}
-        for name, texts in answers.items()
-        if len(set(texts)) > 1
-    }
-
-
 def require_one_protocol(found: Sequence[Finished]) -> None:
-    """Raises ValueError where the runs' numbers were not measured alike."""
-    for name, texts in _disagreements(found).items():
+    """Raises UsageError where the runs' scores were measured differently."""
+    for name, texts in _differences(found).items():
         listed = "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
         raise UsageError(
             f"these runs differ in {name}, so that their numbers do not compare. {listed}. Leave out those that do not "
@@ -67,121 +143,72 @@ def require_one_protocol(found: Sequence[Finished]) -> None:
         )
 
 
-def compare_runs(found: Sequence[Finished]) -> dict[str, Any]:
-    """The content of a table: each run's numbers of the test split and its own choices, what is shared, what is not."""
+def _differences(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
+    """Returns {entry of the protocol: {its text: the runs' names}} of the entries in which the runs differ."""
+    entries = {name: [run.protocol.get(name, "not said") for run in found] for name in _SHARED}
+    if any(not run.run.parts.bits for run in found):  # densities: nats of two likelihoods are not comparable
+        entries["likelihood"] = [run.run.config.model.likelihood for run in found]
+    return {
+        name: {text: [run.name for run, own in zip(found, texts, strict=True) if own == text] for text in texts}
+        for name, texts in entries.items()
+        if len(set(texts)) > 1
+    }
+
+
+def compare_runs(found: Sequence[Finished]) -> Comparison:
+    """Returns the table of these runs."""
+    seeds = ("train.seed", "train.seeds", "train.sweep")
     fields = [
-        {name: value for name, (value, may_change) in flatten(one.run.config).items() if told(name, may_change)}
-        for one in found
-    ]
-    own = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
-    runs = [
         {
-            "name": one.name,
-            "config": {name: each.get(name) for name in own},
-            "test": dict(_numbers_of(one)),
-            "parameters": one.parameters,
-            "seconds": round(one.seconds, 1),
-            "skipped_steps": one.skipped,
+            name: value
+            for name, (value, may_change) in flatten(run.run.config).items()
+            if name == "train.steps" or not (may_change or name in seeds)
         }
-        for one, each in zip(found, fields, strict=True)
+        for run in found
     ]
-    protocols = [one.protocol for one in found]
-    shared = {name: text for name, text in protocols[0].items() if all(each.get(name) == text for each in protocols)}
-    return {"version": _VERSION, "protocol": shared, "differs": _disagreements(found), "runs": runs}
-
-
-def told(name: str, may_change: bool) -> bool:
-    """Whether a field of the config is a choice that a reader of a table looks for."""
-    return name == "train.steps" or not (may_change or name in ("train.seed", "train.seeds", "train.sweep"))
-
-
-def _numbers_of(one: Finished) -> dict[str, dict[str, Any]]:
-    """The numbers of the test split, and how far draws of the prior and codes are told apart."""
-    results = content(one.run.workdir / RESULTS) if one.run.workdir else {}
-    test, numbers = results.get("test", {}), dict(one.test)
-    if isinstance(test.get("bits_per_dim"), dict):
-        numbers["bits_per_dim"] = test["bits_per_dim"]
-    for finding in results.get("diagnosis") or ():
-        share = finding.get("numbers", {}) if isinstance(finding, dict) else {}
-        if "told_apart" in share:
-            numbers["told_apart"] = {"value": share["told_apart"], "stderr": share.get("told_apart_stderr")}
-    return numbers
-
-
-def columns(table: dict[str, Any]) -> list[tuple[str, str, int | None]]:
-    """(title, quantity, K) of the columns that any run has; a likelihood of another K is another column."""
-    found: dict[tuple[str, int | None], str] = {}
-    for name, title in _TITLES.items():
-        for run in table["runs"]:
-            if name in run["test"]:
-                count = run["test"][name].get("samples")
-                found[name, count] = f"{title}, K = {count:,}" if count else title
-    return [(title, name, count) for (name, count), title in found.items()]
-
-
-def entry(run: dict[str, Any], name: str, count: int | None) -> dict[str, Any] | None:
-    """The run's number of this column, or None."""
-    found = run["test"].get(name)
-    return found if found is not None and found.get("samples") == count else None
-
-
-def best(table: dict[str, Any], name: str, count: int | None) -> float | None:
-    """The best value of a column, where more than one run has it and one is better; none under differing protocols."""
-    values = [each["value"] for run in table["runs"] if (each := entry(run, name, count)) is not None]
-    if name not in JUDGED or table["differs"] or len(set(values)) < 2:
-        return None
-    return max(values) if name in _HIGHER else min(values)
-
-
-def rows(table: dict[str, Any], bold: Callable[[str], str]) -> list[list[str]]:
-    """The table as text: a head, and a row for each run; `bold` marks a column's best."""
-    shown, own = columns(table), list(table["runs"][0]["config"])
-    lines = [["run", *own, *(title for title, _, _ in shown), "parameters", "seconds"]]
-    for run in table["runs"]:
-        cells = [run["name"], *(number(value) for value in run["config"].values())]
-        for _, name, count in shown:
-            each, top = entry(run, name, count), best(table, name, count)
-            text = "–" if each is None else written(each)
-            cells.append(bold(text) if each is not None and each["value"] == top else text)
-        lines.append([*cells, number(run["parameters"]), f"{run['seconds']:.0f}"])
-    return lines
-
-
-def written(each: dict[str, Any]) -> str:
-    """A number with its error, or out of how many."""
-    return f"{number(each['value'])} of {each['of']}" if isinstance(each.get("of"), int) else measured(each)
-
-
-def notes(table: dict[str, Any]) -> list[str]:
-    """What a reader must know of the numbers, in sentences."""
-    said = [
-        f"NOT COMPARABLE in {name}: " + "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
-        for name, texts in table["differs"].items()
-    ]
-    said += [f"{name}: {text}" for name, text in table["protocol"].items() if name in (*_SHARED, "log_likelihood")]
-    said.append("± is the standard error over images; all runs saw the same, so they differ more surely than it says.")
-    if any("told_apart" in run["test"] for run in table["runs"]):
-        said.append(
-            "told apart: how often draws of the prior and codes of images are told apart by their nearest neighbours; "
-            "at 50% (0.5) samples come from where the codes are, towards 1 they come from holes."
+    varied = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
+    rows = [
+        Row(
+            name=run.name,
+            config={name: each.get(name) for name in varied},
+            test=_scores_of(run),
+            parameters=run.parameters,
+            seconds=round(run.seconds, 1),
+            skipped_steps=run.skipped,
         )
-    return said
+        for run, each in zip(found, fields, strict=True)
+    ]
+    first = found[0].protocol
+    shared = {name: text for name, text in first.items() if all(run.protocol.get(name) == text for run in found)}
+    return Comparison(shared, _differences(found), rows)
 
 
-def as_text(table: dict[str, Any]) -> str:
-    """The table for a terminal, in columns; a * after a column's best."""
-    lines = rows(table, lambda text: f"{text} *")
+def _scores_of(one: Finished) -> dict[str, dict[str, Any]]:
+    """Returns the scores of the test split, with bits/dim and the two-sample test's accuracy."""
+    results = content(one.run.workdir / RESULTS) if one.run.workdir else {}
+    test, scores = results.get("test", {}), dict(one.test)
+    if isinstance(test.get("bits_per_dim"), dict):
+        scores["bits_per_dim"] = test["bits_per_dim"]
+    for finding in results.get("diagnosis") or ():
+        numbers = finding.get("numbers", {}) if isinstance(finding, dict) else {}
+        if "told_apart" in numbers:
+            scores["told_apart"] = {"value": numbers["told_apart"], "stderr": numbers.get("told_apart_stderr")}
+    return scores
+
+
+def _written(score: dict[str, Any]) -> str:
+    return f"{number(score['value'])} of {score['of']}" if isinstance(score.get("of"), int) else measured(score)
+
+
+def as_text(comparison: Comparison) -> str:
+    """Returns the table for a terminal, in columns, a * after a column's best."""
+    lines = comparison.cells(str, "{} *".format)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, "", *notes(table)])
+    return "\n".join([*text, "", *comparison.notes()])
 
 
-def as_markdown(content: dict[str, Any]) -> str:
-    """The table as markdown, a column's best in bold."""
-    head, *body = ([plain(cell) for cell in line] for line in rows(content, str))
-    marked = rows(content, lambda text: f"**{text}**")[1:]
-    body = [
-        [f"**{cell}**" if other.startswith("**") else cell for cell, other in zip(*lines, strict=True)]
-        for lines in zip(body, marked, strict=True)
-    ]
-    return "\n".join([table(head, body), "", *(f"- {plain(note)}" for note in notes(content)), ""])
+def as_markdown(comparison: Comparison) -> str:
+    """Returns the table as markdown, a column's best in bold."""
+    head, *body = comparison.cells(plain, "**{}**".format)
+    return "\n".join([table(head, body), "", *(f"- {plain(note)}" for note in comparison.notes()), ""])
