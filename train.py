@@ -1,11 +1,11 @@
 """Trains a VAE: python train.py --config configs/digits.py [--workdir runs/digits] [--config.train.seed=1]"""
 
-from jaxvae.runtime.signals import stoppable
+from jaxvae.runtime.signals import exit_on_signal
 
 
 def main() -> int:
     """`jaxvae train`; a signal is answered while the rest is imported, too."""
-    with stoppable():
+    with exit_on_signal():
         from jaxvae.cli import train
 
         return train()

@@ -112,7 +112,7 @@ def sides(seats: list[Seat]) -> list[Side]:
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
     states = start(seats, print)
     engines = [
-        members_engine.ENGINES[name](step, pipeline, [each.data_key for each in experiments])
+        members_engine.MEMBERS_ENGINES[name](step, pipeline, [each.data_key for each in experiments])
         for name in ("vmapped scan", "scan in turn")
     ]
     return [Side(alone, state, 1), *(Side(engine, states, len(seats)) for engine in engines)]

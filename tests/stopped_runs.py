@@ -25,7 +25,7 @@ from jaxvae.config.build import build
 from jaxvae.config.serialization import load_config
 from jaxvae.rundir import checkpoint
 from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state
-from jaxvae.runtime.multihost import HEARTBEAT
+from jaxvae.runtime.multihost import HEARTBEAT_TIMEOUT
 
 ROOT = Path(__file__).resolve().parent.parent
 PHASES = ("start", "step", "save", "validation", "evaluation", "report")
@@ -197,7 +197,7 @@ def stop(sessions: Sequence[Session], signum: int, aimed: str, turn: int = 1, de
             break
     hit, sent = phase(sessions[0]), time.monotonic()
     send(victim, signum)
-    codes = [ended(session, sent + HEARTBEAT + ANSWER) for session in sessions]
+    codes = [ended(session, sent + HEARTBEAT_TIMEOUT + ANSWER) for session in sessions]
     seconds = time.monotonic() - sent
     if codes[to] == 0:
         return Stop(signum, aimed, ENDED, seconds)
@@ -243,7 +243,7 @@ def bystander(signum: int, code: int, seconds: float, errors: str) -> str:
     if signum != signal.SIGKILL:
         return complaint(signum, code, seconds, errors)
     wrong = [] if code == 1 else [f"the other ended with code {code}, expected 1"]
-    wrong += [f"the other took {seconds:.1f} s"] * (seconds > HEARTBEAT)
+    wrong += [f"the other took {seconds:.1f} s"] * (seconds > HEARTBEAT_TIMEOUT)
     wrong += ["the other did not say why"] * ("has ended, so this one cannot go on" not in errors)
     return "; ".join(wrong) + (f": {errors[-1000:]}" if wrong else "")
 

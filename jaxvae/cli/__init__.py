@@ -17,7 +17,7 @@ from jaxvae.cli.arguments import check_options, make_parser
 from jaxvae.cli.errors import explained
 from jaxvae.config.command_line import PREFIX
 from jaxvae.runtime.console import show
-from jaxvae.runtime.signals import Interrupted, stoppable
+from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
 _NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
 log = logging.getLogger("jaxvae")
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_options(options)
         options.verb(options, overrides)
 
-    with stoppable(goes_on=options.name_of_verb == "train"):
+    with exit_on_signal(goes_on=options.name_of_verb == "train"):
         code, together = guarded(action, debug=options.debug)
     return code if together else _abandon(code)
 

@@ -62,7 +62,7 @@ class Saver:
 
         self.wait()
         target = self.folder / str(step)
-        if multihost.told_by_first(_sealed_or_cleared(target) if multihost.first() else 0):
+        if multihost.broadcast_from_first(_sealed_or_cleared(target) if multihost.is_first_process() else 0):
             return
         response = ocp.save_async(target / "state", state)
         about: dict[str, Any] = {"version": VERSION, "step": step, "score": score, "regular": regular}
@@ -72,14 +72,14 @@ class Saver:
     def _seal(self, target: Path, about: dict[str, Any], state: Any, response: Any) -> None:
         try:
             _finish(target, state, response)
-            if multihost.first():
+            if multihost.is_first_process():
                 files = {name: fingerprint(target / name) for name in _file_names(target)}
                 write_json(target / MANIFEST, about | _soundness(state) | {"files": files})
         except Exception:
-            if multihost.first():
+            if multihost.is_first_process():
                 shutil.rmtree(target, ignore_errors=True)  # of a full disk it would keep the last bytes
             raise
-        if multihost.first():
+        if multihost.is_first_process():
             self._prune(about["step"])
 
     def _prune(self, newest: int) -> None:

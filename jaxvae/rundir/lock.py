@@ -28,15 +28,15 @@ def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     whoever comes next takes over. Of several processes the first holds it for all. ValueError, too, where nothing can
     be written there.
     """
-    if multihost.first():
+    if multihost.is_first_process():
         with contextlib.ExitStack() as held:
             taken = None
             try:
                 taken = held.enter_context(_locked(workdir, say))
             finally:
-                multihost.told_by_first(int(taken is not None))
+                multihost.broadcast_from_first(int(taken is not None))
             yield
-    elif multihost.told_by_first(0):
+    elif multihost.broadcast_from_first(0):
         yield
     else:
         raise UsageError(f"the first process cannot use {workdir}: see its message.")

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 
-HEARTBEAT = 30  # seconds of silence after which a process is taken for dead, and the others are ended
+HEARTBEAT_TIMEOUT = 30  # seconds of silence after which a process is taken for dead, and the others are ended
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -25,19 +25,19 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     `coordinator` is 'host:port' of the first process. ValueError for arguments that are no such thing, and where the
     others are not found.
     """
-    found = launcher(os.environ)
+    found = detect_launcher(os.environ)
     if coordinator is None and found is None:
         if (processes, process) != (None, None):
             raise UsageError("--processes and --process come with --coordinator HOST:PORT, of the first process.")
         return
     if coordinator is not None:
-        count, place = _ranks(found, os.environ)
+        count, place = _ranks_of_launcher(found, os.environ)
         processes, process = (count if processes is None else processes), (place if process is None else process)
         _check_address(coordinator, processes, process)
-    known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
+    known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT}
     if coordinator is not None and found is None:
         known["cluster_detection_method"] = "deactivate"  # nothing to detect, and nobody to be asked over a network
-    if coordinator is not None and on_loopback(coordinator):
+    if coordinator is not None and is_loopback(coordinator):
         known["coordinator_bind_address"] = coordinator  # by default it takes connections from anywhere
     if coordinator is not None and int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)) > 1:
         known["local_device_ids"] = [int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])]  # a GPU each, as jax does by itself
@@ -52,7 +52,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         ) from error
 
 
-def launcher(environment: Mapping[str, str]) -> str | None:
+def detect_launcher(environment: Mapping[str, str]) -> str | None:
     """The launcher that started this process as one of several, by its environment variables; None without one.
 
     A login or batch shell of Slurm is not such a process: `srun` is what numbers them.
@@ -73,7 +73,7 @@ def launcher(environment: Mapping[str, str]) -> str | None:
     return "Cloud TPU" if "MEGASCALE_COORDINATOR_ADDRESS" in environment else None
 
 
-def _ranks(found: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
+def _ranks_of_launcher(found: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
     """(how many processes, which one this is) where the launcher's own variables say so."""
     names = {
         "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
@@ -94,7 +94,7 @@ def _check_address(coordinator: str, processes: int | None, process: int | None)
         )
 
 
-def on_loopback(coordinator: str | None) -> bool:
+def is_loopback(coordinator: str | None) -> bool:
     """Whether this 'host:port' is known to be this machine's own, so that nobody else need reach it.
 
     A name other than 'localhost' says nothing: some machines call themselves 127.0.1.1 and are reached by others.
@@ -111,22 +111,22 @@ def count() -> int:
     return jax.process_count()
 
 
-def first() -> bool:
+def is_first_process() -> bool:
     """Whether this is the process that writes."""
     return jax.process_index() == 0
 
 
-def told_by_first(number: int) -> int:
+def broadcast_from_first(number: int) -> int:
     """The first process's number, in all."""
-    return int(all_of(number)[0])
+    return int(gather_from_all(number)[0])
 
 
-def anyone(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether it is so in any process."""
-    return bool(all_of(int(flag)).any())
+    return bool(gather_from_all(int(flag)).any())
 
 
-def all_of(number: int) -> np.ndarray:
+def gather_from_all(number: int) -> np.ndarray:
     """Every process's number, in their order."""
     if count() == 1:
         return np.asarray([number])

@@ -54,7 +54,7 @@ def interruptible() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def stoppable(*, goes_on: bool = True) -> Iterator[None]:
+def exit_on_signal(*, goes_on: bool = True) -> Iterator[None]:
     """Within it a signal ends the program: at once, or, where training could not notice it, after LATEST seconds.
 
     `goes_on`: whether the same command would go on where this one stopped, as training does.

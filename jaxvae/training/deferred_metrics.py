@@ -12,7 +12,7 @@ from jaxvae.config import Train
 _Metrics = dict[str, jax.Array]
 
 
-class LateMetrics:
+class DeferredMetrics:
     """Calls `write(step, values, reached)` for every step whose line is due.
 
     `values` are its metrics on the host, sorted by name; `reached` is the step that the device is surely at by then.

@@ -52,20 +52,20 @@ class _Watch:
         return out
 
 
-def diagnose(experiment: Experiment, state: State) -> Finding:
+def find_first_nonfinite(experiment: Experiment, state: State) -> Finding:
     """What is first not finite in the step after this state, in the order of computation.
 
     The state lies whole on this process's first device. Nothing here may cost a run its way back: what cannot be
     replayed alone, for its memory perhaps, is said.
     """
     try:
-        return replayed(experiment, state)
+        return _replay(experiment, state)
     except Exception as error:
         return Finding(None, None, f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})")
 
 
-def replayed(experiment: Experiment, state: State) -> Finding:
-    """`diagnose`, part by part of a batch that training takes in parts; raises what the replay does."""
+def _replay(experiment: Experiment, state: State) -> Finding:
+    """`find_first_nonfinite`, part by part of a batch that training takes in parts; raises what the replay does."""
     config, parts = experiment.config, experiment.parts
     state = state.replace(key=random.clone(state.key))
     training = experiment.data.splits["train"]
@@ -73,12 +73,12 @@ def replayed(experiment: Experiment, state: State) -> Finding:
     forward = make_forward(parts.model, parts.objective, parts.prepare_training, samples=config.train.samples)
     for part in range(config.train.accumulate):
         rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
-        if (found := look(forward, state, rows)) is not None:
+        if (found := inspect_step(forward, state, rows)) is not None:
             return found
     return Finding(None, None, "replayed alone it was finite: rounding decides there, or the machine erred")
 
 
-def look(forward: Callable, state: State, batch: Any) -> Finding | None:
+def inspect_step(forward: Callable, state: State, batch: Any) -> Finding | None:
     """What is first not finite of one step on this batch; None where all is finite."""
     watch = _Watch()
     with nn.intercept_methods(watch):
@@ -87,7 +87,7 @@ def look(forward: Callable, state: State, batch: Any) -> Finding | None:
         if not is_finite(getattr(data, name)):
             maker = "corrupt" if name == "x" and is_finite(data.target) else "prepare"
             return Finding(name, None, f"{name}, as data.{maker} makes it")
-    for term, value in named(terms):
+    for term, value in _named_terms(terms):
         if not is_finite(value):
             return _after_layers(term, state, watch)
     if not is_finite(out.value):
@@ -101,7 +101,7 @@ def look(forward: Callable, state: State, batch: Any) -> Finding | None:
     return None
 
 
-def named(terms: Any) -> Iterator[tuple[str, Any]]:
+def _named_terms(terms: Any) -> Iterator[tuple[str, Any]]:
     """The pieces of the bound with their names, in the order of computation; of several levels, numbered."""
     for number, level in enumerate(terms.levels):
         suffix = f"_{number}" if len(terms.levels) > 1 else ""

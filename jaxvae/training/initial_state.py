@@ -26,16 +26,16 @@ CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linea
 PREPARE = 1  # purpose folded into the key of initialisation
 
 
-def start(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
+def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
     """The state of the latest intact checkpoint, or a first one, as train.init_from says.
 
     Where a rollback led to that state, its updates have the scale that the rollback gave them.
     """
     state = _restored_or_first(experiment, folder, say)
-    return with_scale(state, event_log.scale_at(folder.parent, int(state.step)))
+    return set_update_scale(state, event_log.scale_at(folder.parent, int(state.step)))
 
 
-def with_scale(state: State, scale: float | None) -> State:
+def set_update_scale(state: State, scale: float | None) -> State:
     """The state whose updates are multiplied by `scale`; the state itself for None."""
     if scale is None:
         return state
@@ -51,7 +51,7 @@ def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str]
     abstract = experiment.layout.abstract(abstract_state(config, parts))
     require_memory(experiment, abstract)
     state = checkpoint.restore(folder, abstract)
-    require_agreement(-1 if state is None else int(state.step), folder)
+    check_same_step(-1 if state is None else int(state.step), folder)
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
@@ -61,12 +61,12 @@ def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str]
     if config.train.init_from == CLOSED_FORM:
         say("solving the linear model in closed form")
         return _start_from_closed_form(experiment, state)
-    return start_from(config.train.init_from, state) if config.train.init_from else state
+    return copy_weights_from(config.train.init_from, state) if config.train.init_from else state
 
 
-def require_agreement(step: int, folder: Path) -> None:
+def check_same_step(step: int, folder: Path) -> None:
     """Raises ValueError where several processes found different checkpoints, -1 for none."""
-    found = multihost.all_of(step)
+    found = multihost.gather_from_all(step)
     if len(set(found.tolist())) > 1:
         steps = ", ".join("none" if each < 0 else f"step {each:,}" for each in found)
         raise UsageError(
@@ -75,7 +75,7 @@ def require_agreement(step: int, folder: Path) -> None:
         )
 
 
-def start_from(workdir: str, state: State) -> State:
+def copy_weights_from(workdir: str, state: State) -> State:
     """The fresh state with another run's weights and variables, its codebook; ValueError where their shapes differ."""
     variables = dict(load(workdir).variables)
     given = {"model": variables.pop("params"), "objective": state.params["objective"]}

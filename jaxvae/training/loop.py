@@ -29,12 +29,12 @@ from jaxvae.runtime.sharding import Layout
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.step import State
 from jaxvae.training import diagnosis, scoring
-from jaxvae.training.deferred_metrics import LateMetrics, due
+from jaxvae.training.deferred_metrics import DeferredMetrics, due
 from jaxvae.training.engine import Engine
-from jaxvae.training.initial_state import start
-from jaxvae.training.rollback import Stuck, go_back, look_for_streak
+from jaxvae.training.initial_state import load_or_create_state
+from jaxvae.training.rollback import Stuck, roll_back, look_for_streak
 from jaxvae.training.setup import Experiment, make_engine, set_up
-from jaxvae.training.snapshots import EARLY_FRAMES, keep_frame
+from jaxvae.training.snapshots import EARLY_STEPS, save_snapshot
 from jaxvae.viz import figures, report
 
 _STRETCH = 100  # the most steps between two looks at whether to stop,
@@ -62,13 +62,13 @@ def train_and_evaluate(
     config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = show
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
-    workdir, say = Path(workdir), say if multihost.first() else silent
+    workdir, say = Path(workdir), say if multihost.is_first_process() else silent
     with alone_in(workdir, say), disk_space.in_words(workdir):
         experiment = set_up(config, arrays, say)
         pipeline, engine = make_engine(experiment)
         claim(workdir, config, experiment.data, say)
         names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-        for warning in environment.record(workdir, **names) if multihost.first() else ():
+        for warning in environment.record(workdir, **names) if multihost.is_first_process() else ():
             say(warning)
         images = len(experiment.data.splits["train"])
         say(
@@ -127,11 +127,11 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             )
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
-    if multihost.first():
+    if multihost.is_first_process():
         if not _is_trained(workdir) and not holds(workdir, config):
             (workdir / event_log.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         save_config(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
-    multihost.told_by_first(0)  # the others go on when the folder is there
+    multihost.broadcast_from_first(0)  # the others go on when the folder is there
 
 
 def holds(workdir: Path, config: Config) -> bool:
@@ -159,10 +159,10 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
             try:
                 state = session(experiment, engine, workdir, caught, say)
             except Stuck as stuck:
-                if multihost.anyone(bool(caught)):  # whoever starts it again comes to the same rollback
+                if multihost.any_process(bool(caught)):  # whoever starts it again comes to the same rollback
                     last = max(checkpoint.steps(folder), default=0)
                     raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
-                go_back(experiment, workdir, stuck, say)
+                roll_back(experiment, workdir, stuck, say)
     _say_skipped(state, say)
     return best(experiment, folder, state) if experiment.config.train.patience else state
 
@@ -180,9 +180,9 @@ def session(
 ) -> State:
     """Takes steps from where the run's directory says to the end; Stuck where they are skipped one after the other."""
     config, folder = experiment.config, workdir / CHECKPOINTS
-    state = start(experiment, folder, say)
+    state = load_or_create_state(experiment, folder, say)
     disk_space.require_room(folder, state)
-    step, total, writes = int(state.step), config.train.steps, multihost.first()
+    step, total, writes = int(state.step), config.train.steps, multihost.is_first_process()
     if writes:
         event_log.cut(workdir, step)
         figures.forget_frames(workdir, step)
@@ -193,13 +193,13 @@ def session(
         Progress(total, step, config.data.batch_size, show=writes) as bar,
     ):
         incidents = event_log.Incidents(workdir, step, bar.say) if writes else None
-        late = LateMetrics(config.train, _line_writer(experiment, logbook, bar, incidents))
+        late = DeferredMetrics(config.train, _line_writer(experiment, logbook, bar, incidents))
         if step == 0:
-            keep_frame(experiment, state, workdir, 0)
+            save_snapshot(experiment, state, workdir, 0)
         state = engine.place(state)
         try:
-            while step < total and not patience.spent and not multihost.anyone(bool(caught)):
-                target = multihost.told_by_first(next_stop(step, config, bar.speed))
+            while step < total and not patience.spent and not multihost.any_process(bool(caught)):
+                target = multihost.broadcast_from_first(next_stop(step, config, bar.speed))
                 state, metrics = engine.advance(state, step, target - step)
                 step, score, better = target, None, False
                 late.add(step, metrics)
@@ -208,10 +208,10 @@ def session(
                     now = engine.collect(state)
                     score = validate(experiment, now, step, logbook, bar)
                     better = patience.record(score)
-                    keep_frame(experiment, now, workdir, step)
+                    save_snapshot(experiment, now, workdir, step)
                     bar.rest(step)
-                elif step in EARLY_FRAMES:
-                    keep_frame(experiment, engine.collect(state), workdir, step)
+                elif step in EARLY_STEPS:
+                    save_snapshot(experiment, engine.collect(state), workdir, step)
                 if due(step, config.train.checkpoint_every, total) or better:
                     late.write_all()
                     regular = better or step % config.train.checkpoint_every == 0
@@ -225,7 +225,7 @@ def session(
             raise
         state = engine.collect(state)
         saver.save(step, state, lines=logbook.sync())
-    if multihost.anyone(bool(caught)):
+    if multihost.any_process(bool(caught)):
         raise Interrupted(caught[0] if caught else signal.SIGTERM, step)
     return state
 
@@ -233,7 +233,7 @@ def session(
 def best(experiment: Experiment, folder: Path, state: State) -> State:
     """The state with the best validation score."""
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
-    multihost.told_by_first(0)  # whose manifests are all there now
+    multihost.broadcast_from_first(0)  # whose manifests are all there now
     return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
 
 
@@ -241,7 +241,7 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
     """The next step at which something is due, or to look whether to stop; `speed` in steps/s, once it is known."""
     stretch = 10 if speed is None else max(1, min(_STRETCH, int(_LOOK_EVERY * speed)))
     every = (config.train.log_every, config.train.validate_every, config.train.checkpoint_every)
-    frames = [early for early in EARLY_FRAMES if early > step]
+    frames = [early for early in EARLY_STEPS if early > step]
     return min([step + stretch, config.train.steps, *frames, *((step // n + 1) * n for n in every)])
 
 
@@ -325,7 +325,7 @@ def conclude(experiment: Experiment, run: Run, variables: Any, workdir: Path, sa
     """
     page = workdir / report.REPORT
     finished = results.covers(results.read(workdir), experiment.config, run.step) and page.exists()
-    if multihost.told_by_first(finished):
+    if multihost.broadcast_from_first(finished):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
         _conclude_anew(experiment, run, variables, workdir, say)
@@ -340,7 +340,7 @@ def _conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pa
     say(f"evaluating on {', '.join(config.evaluate.splits)}, K={config.evaluate.samples}")
     numbers, values = scoring.score(experiment, variables, run.step)
     diagnosis.diagnose(experiment, variables, numbers, values, workdir)
-    if not multihost.first():
+    if not multihost.is_first_process():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
     results.write(workdir, numbers)

@@ -16,10 +16,10 @@ from jaxvae.rundir import checkpoint, event_log
 from jaxvae.rundir.run import CHECKPOINTS, abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
-from jaxvae.training.find_nonfinite import Finding, diagnose
+from jaxvae.training.find_nonfinite import Finding, find_first_nonfinite
 from jaxvae.training.setup import Experiment
 
-MOST_SKIPS = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
+MAX_SKIPPED = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
 _NO_WAY = "nothing was learned before that, so smaller updates cannot help"
 ADVICE = "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
 
@@ -40,30 +40,30 @@ class Stuck(Exception):
 
 def look_for_streak(step: int, numbers: dict[str, float]) -> None:
     """Raises Stuck where the line of this step ends a streak that is too long."""
-    if numbers["streak"] >= MOST_SKIPS:
+    if numbers["streak"] >= MAX_SKIPPED:
         raise Stuck(step, int(numbers["streak"]), numbers["scale"])
 
 
-def go_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[str], None]) -> None:
+def roll_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[str], None]) -> None:
     """Makes the run's directory that of a run which goes on from its last good state with updates half as large.
 
     FloatingPointError, saying where numbers went bad first, where it went back train.rollbacks times already, and where
     that cannot help: nothing was learned since.
     """
-    found, most = about(experiment, stuck), experiment.config.train.rollbacks
-    multihost.told_by_first(0)  # whose last manifest is written now
+    found, most = describe_streak(experiment, stuck), experiment.config.train.rollbacks
+    multihost.broadcast_from_first(0)  # whose last manifest is written now
     target = _way_back(experiment, workdir / CHECKPOINTS, stuck.first)
-    times = multihost.told_by_first(len(event_log.rollbacks(workdir, math.inf)))
+    times = multihost.broadcast_from_first(len(event_log.rollbacks(workdir, math.inf)))
     if target is None or times >= most:
         why = _NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
-        if multihost.first():
+        if multihost.is_first_process():
             event_log.append(workdir, "stopped", stuck.step, **found)
         raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {_advice(found['term'])}")
     scale = stuck.scale / 2
-    if multihost.first():
+    if multihost.is_first_process():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
         event_log.append(workdir, event_log.ROLLBACK, stuck.step, to=target, scale=scale, **found)
-    multihost.told_by_first(0)  # the others start when both are done
+    multihost.broadcast_from_first(0)  # the others start when both are done
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
 
@@ -76,15 +76,15 @@ def _way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | Non
     good = [step for step in checkpoint.good_steps(folder) if step < first_bad]
     for step in reversed(good):
         path = folder / str(step)
-        if step + 1 == first_bad or multihost.anyone(checkpoint.damage(path) is not None):
+        if step + 1 == first_bad or multihost.any_process(checkpoint.damage(path) is not None):
             continue
         state = checkpoint.read_state(path / "state", abstract)
-        if not multihost.anyone(not checkpoint.is_finite(state)):
+        if not multihost.any_process(not checkpoint.is_finite(state)):
             return step
     return 0 if first_bad > 1 and not good else None
 
 
-def about(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
+def describe_streak(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
     """What an event says of such a streak: its first step, the first term and layer that were not finite, and words."""
     finding = _first_bad(experiment, stuck)
     text = (
@@ -100,7 +100,7 @@ def _first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     state = experiment.layout.here(stuck.state)
     if int(state.guard.streak) - (int(state.step) - stuck.step) != stuck.streak:
         return Finding(None, None, "a good step came after them, so it cannot be replayed any more")
-    return diagnose(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))
+    return find_first_nonfinite(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))
 
 
 def _advice(term: str | None) -> str:

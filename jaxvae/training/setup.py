@@ -113,7 +113,7 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
             "they are trained by the command line, or by jaxvae.train_members(config)."
         )
     training = data.splits["train"]
-    name = choose_pipeline(config.data.pipeline, training, free_bytes=free_memory())
+    name = choose_pipeline(config.data.pipeline, training, free_bytes=free_device_memory())
     engine = _engine_for(config, parts, name)
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
@@ -166,7 +166,7 @@ def check_against(config: Config, data: DataSet) -> None:
 def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None:
     """ValueError where the state alone, or the step's p(x|z) alone, is larger than a device's memory."""
     config, parts, layout = experiment.config, experiment.parts, experiment.layout
-    most = memory()
+    most = device_memory()
     held = members * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     held //= layout.size if layout.fsdp else 1
     if held > most:
@@ -185,7 +185,7 @@ def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None
         )
 
 
-def memory() -> int:
+def device_memory() -> int:
     """Bytes of the first device, where the backend says, or of this machine."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -210,7 +210,7 @@ def _engine_for(config: Config, parts: Parts, pipeline: str) -> str:
     )
 
 
-def free_memory() -> int | None:
+def free_device_memory() -> int | None:
     """Bytes free on the first device, where the backend says."""
     stats = jax.local_devices()[0].memory_stats() or {}
     limit = stats.get("bytes_limit")

@@ -16,21 +16,21 @@ from jaxvae.step import State
 from jaxvae.training.setup import Experiment
 from jaxvae.viz import figures
 
-EARLY_FRAMES = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
+EARLY_STEPS = tuple(2**n for n in range(11))  # to 1,024: what the model dreams changes fastest at first
 _FRAME = 16  # pictures of a moment of training
 _KEPT_CODES = 1000  # images of which it is kept where their codes lie, at most, and
 _KEPT_NUMBERS, _READ = 2**16, 2**22  # numbers of a moment's codes, and values of the images read for them
 _CODES_SEED = 3  # of which images they are
 
 
-def keep_frame(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
+def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
     """Keeps samples of the same z at this step, and where the same images' codes lie: how the model learns, to be seen.
 
     All processes look at the images, as they do to validate; the first keeps.
     """
     _keep_codes(experiment, variables_of(state), workdir, step)
     variables = experiment.layout.here(variables_of(state))
-    if not multihost.first():
+    if not multihost.is_first_process():
         return
     labels = figures.conditions(experiment.parts, experiment.data, _FRAME)
     keys = random.split(random.clone(experiment.figure_key), _FRAME)
@@ -49,6 +49,6 @@ def _keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int
     count = min(len(split), _KEPT_CODES, max(1, most))
     few = drawn(split, count, _CODES_SEED)[0]
     values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
-    if "means" in values and multihost.first():
+    if "means" in values and multihost.is_first_process():
         classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
         figures.save_codes(workdir, step, values["means"], classes)

@@ -25,7 +25,7 @@ from jaxvae.rundir.checkpoint import best_step
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
-from jaxvae.training.initial_state import start_from
+from jaxvae.training.initial_state import copy_weights_from
 from jaxvae.training.loop import score_of, train_and_evaluate
 
 SLOTS = 3
@@ -202,7 +202,7 @@ def test_a_run_without_a_bound_is_trained_judged_resumed_and_loaded(tmp_path):
     assert loaded.reconstruct(random.key(0), x).shape == loaded.sample(random.key(0), 5).shape == (5, *SHAPE)
     with pytest.raises(ValueError, match="Report its rate and distortion"):
         loaded.log_likelihood(random.key(0), x)
-    fresh = start_from(str(tmp_path), made(VQ)[1])
+    fresh = copy_weights_from(str(tmp_path), made(VQ)[1])
     jax.tree.map(np.testing.assert_array_equal, variables_of(fresh), loaded.variables)
 
 

@@ -117,7 +117,7 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
         processes[1].kill()
         killed = time.monotonic()
         text, _ = outputs(processes, 60)
-        assert time.monotonic() - killed < multihost.HEARTBEAT  # sooner than JAX itself would notice
+        assert time.monotonic() - killed < multihost.HEARTBEAT_TIMEOUT  # sooner than JAX itself would notice
         assert processes[0].returncode == 1
         assert "error: process 1 of this run has ended, so this one cannot go on." in text
         assert "on 4 of 4 devices of 2 processes" in text
@@ -180,7 +180,7 @@ def test_a_signal_to_one_process_stops_all_of_them_saved(expected, tmp_path):
     ],
 )
 def test_a_launcher_is_known_by_what_it_says_to_each_process(environment, found):
-    assert multihost.launcher(environment) == found
+    assert multihost.detect_launcher(environment) == found
 
 
 def joined_with(environment, *arguments):
@@ -221,7 +221,7 @@ def test_processes_join_as_the_launcher_or_the_arguments_say():
     ],
 )
 def test_what_runs_on_one_machine_takes_connections_from_no_other(coordinator, own):
-    assert multihost.on_loopback(coordinator) is own
+    assert multihost.is_loopback(coordinator) is own
     if coordinator is not None:
         bound = joined_with({}, coordinator, 2, 0).kwargs.get("coordinator_bind_address")
         assert bound == (coordinator if own else None)
@@ -287,7 +287,7 @@ def test_strangers_are_turned_away_and_the_others_known_by_the_word():
 
 
 def test_one_process_alone_needs_no_others():
-    assert (multihost.count(), multihost.first(), multihost.told_by_first(7), multihost.anyone(False)) == (
+    assert (multihost.count(), multihost.is_first_process(), multihost.broadcast_from_first(7), multihost.any_process(False)) == (
         1,
         True,
         7,
@@ -297,11 +297,11 @@ def test_one_process_alone_needs_no_others():
 
 
 def test_processes_that_see_different_disks_are_told_so(tmp_path):
-    from jaxvae.training.initial_state import require_agreement
+    from jaxvae.training.initial_state import check_same_step
 
     require_agreement(5, tmp_path)
     with (
-        mock.patch("jaxvae.runtime.multihost.all_of", return_value=np.asarray([20, -1])),
+        mock.patch("jaxvae.runtime.multihost.gather_from_all", return_value=np.asarray([20, -1])),
         pytest.raises(ValueError, match=r"step 20, none\. They must see one file system"),
     ):
         require_agreement(20, tmp_path)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from jaxvae.runtime import signals
-from jaxvae.runtime.signals import interruptible, stoppable
+from jaxvae.runtime.signals import interruptible, exit_on_signal
 
 STUCK = """
 import ctypes, os, signal, sys, threading
@@ -88,7 +88,7 @@ def test_a_second_signal_while_saving_ends_at_once():
 def test_the_old_handlers_come_back_and_no_thread_stays():
     before = [signal.getsignal(each) for each in signals.SIGNALS]
     threads = threading.active_count()
-    with stoppable(), interruptible() as noted:
+    with exit_on_signal(), interruptible() as noted:
         signals.heard_again()
         signal.raise_signal(signal.SIGTERM)
         signals.noticed.set()

@@ -62,7 +62,7 @@ def seated(config, tmp_path):
     seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
     for seat in seats:
         seat.workdir.mkdir()
-    engine = members_engine.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     return seats, engine, start_members(seats, quiet)
 
 
@@ -114,7 +114,7 @@ def test_a_member_begins_with_the_bits_it_has_alone(tmp_path):
     assert [seat.member.name for seat in seats] == ["seed-0", "seed-1"]
 
 
-@pytest.mark.parametrize("name", members_engine.ENGINES)
+@pytest.mark.parametrize("name", members_engine.MEMBERS_ENGINES)
 def test_a_member_sees_its_own_batches_and_noise(name, tmp_path):
     """To the bit, over the end of an epoch."""
     config = tiny(seeds=2)
@@ -135,7 +135,7 @@ def test_a_member_sees_its_own_batches_and_noise(name, tmp_path):
         return state.replace(params={}, ema={}, opt={}, variables={}, guard=None)
 
     pipelines = [Resident(each.data.splits["train"], each.data_key, 12) for each in experiments]
-    engine = members_engine.ENGINES[name](spy, pipelines[0], [each.data_key for each in experiments])
+    engine = members_engine.MEMBERS_ENGINES[name](spy, pipelines[0], [each.data_key for each in experiments])
     looked = jax.jit(spy)
     for count in (1, 4, 6):
         _, seen = advance(engine, [small(begin(each)) for each in experiments], count)
@@ -211,9 +211,9 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     for seat in seats:
         seat.workdir.mkdir()
         save_config(seat.workdir / "config.json", seat.member.config, {"shape": [8, 8, 1]})
-    engine = members_engine.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     with (
-        mock.patch("jaxvae.training.rollback.MOST_SKIPS", 6),
+        mock.patch("jaxvae.training.rollback.MAX_SKIPPED", 6),
         mock.patch("jaxvae.runtime.console.Progress.say", lambda _, text: said.append(text)),
     ):
         states = take_steps(seats, engine, quiet)
@@ -233,7 +233,7 @@ def test_convolutions_on_a_cpu_take_turns(tmp_path):
     config = tiny(seeds=2, engine="auto")
     config.model.encoder = "conv(4, kernel=3)"
     seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
-    engine = members_engine.make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     assert engine.name == "dispatch in turn"
 
 
@@ -249,7 +249,7 @@ def test_convolutions_on_a_cpu_take_turns(tmp_path):
 )
 def test_the_fastest_engine_of_members_is_chosen(name, convolutions, parameters, platform, expected):
     known = {"convolutions": convolutions, "parameters": parameters, "platform": platform}
-    assert members_engine.choose(name, **known) == expected
+    assert members_engine.choose_members_engine(name, **known) == expected
 
 
 # the members' directories and their summary

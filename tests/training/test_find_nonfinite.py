@@ -18,7 +18,7 @@ from jaxvae.data.prepare import Prepare, grey
 from jaxvae.model import likelihood, vae
 from jaxvae.objective import Loss, Objective, elbo
 from jaxvae.step import init_state, make_forward, make_train_step
-from jaxvae.training.find_nonfinite import diagnose, look
+from jaxvae.training.find_nonfinite import find_first_nonfinite, inspect_step
 
 BATCH = make_examples(4)
 VAE = make_vae(px=likelihood.gaussian(0.5))
@@ -46,7 +46,7 @@ def with_leaf(state, bad, *path):
 
 
 def finding(state, *, objective=None, prepare=None):
-    return look(make_forward(VAE, objective or elbo(), prepare or grey()), state, jax.device_put(BATCH))
+    return inspect_step(make_forward(VAE, objective or elbo(), prepare or grey()), state, jax.device_put(BATCH))
 
 
 def spoiled(bad):
@@ -195,7 +195,7 @@ def test_the_examples_are_those_of_the_step(state, accumulate):
     place = int(np.flatnonzero(np.asarray(order(random.key(5), 1, 24)) == 2)[0])  # in the second epoch
     bad = steps + place // (4 * accumulate)
     for step in (bad, steps + (bad - steps + 1) % steps):
-        found = diagnose(experiment(spoiled(np.nan), split, accumulate), state.replace(step=jnp.int32(step)))
+        found = find_first_nonfinite(experiment(spoiled(np.nan), split, accumulate), state.replace(step=jnp.int32(step)))
         assert found.term == ("x" if step == bad else None)
     assert "replayed alone it was finite" in found.words
 
@@ -204,5 +204,5 @@ def test_what_cannot_be_replayed_is_said_and_raises_nothing(state):
     def image(keys, image, index):
         raise MemoryError("too large")
 
-    found = diagnose(experiment(Prepare(image, "real", ""), make_split(12)), state)
+    found = find_first_nonfinite(experiment(Prepare(image, "real", ""), make_split(12)), state)
     assert found == (None, None, "it could not be replayed alone (MemoryError: too large)")

@@ -64,7 +64,7 @@ def train_verb(options: argparse.Namespace, overrides: list[str]) -> None:
     workdir = options.workdir or Path("runs") / Path(config_file(options.config)).stem
     elsewhere = ["--workdir", str(options.workdir)] if options.workdir else []
     command = shlex.join(["python", "train.py", "--config", options.config, *elsewhere, *overrides])
-    leave = watch("127.0.0.1" if multihost.on_loopback(options.coordinator) else None)
+    leave = watch("127.0.0.1" if multihost.is_loopback(options.coordinator) else None)
     try:
         train_as_told(config, workdir, command)
     except Interrupted:

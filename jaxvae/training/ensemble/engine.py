@@ -22,7 +22,7 @@ from jaxvae.rundir.run import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copied
 from jaxvae.step import State
 from jaxvae.training.engine import has_convolutions
-from jaxvae.training.ensemble.members import Member
+from jaxvae.training.ensemble.members import EnsembleMember
 from jaxvae.training.setup import Experiment
 
 _CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
@@ -40,7 +40,7 @@ class Engine(NamedTuple):
     collect: Callable[[Any], list[State]]
 
 
-def make_engine(members: Sequence[Member], experiments: Sequence[Experiment]) -> Engine:
+def make_members_engine(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Engine:
     """The engine that trains these members, by config, backend and model."""
     first = experiments[0]
     config, training = first.config, first.data.splits["train"]
@@ -50,16 +50,16 @@ def make_engine(members: Sequence[Member], experiments: Sequence[Experiment]) ->
     # traced under any engine: a sweep that some part cannot take is refused here
     convolutions = has_convolutions(step, state, batch, jnp.zeros((), jnp.int32))
     numbers = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
-    name = choose(
+    name = choose_members_engine(
         config.train.engine,
         convolutions=convolutions,
         parameters=numbers * len(members),
         platform=jax.default_backend(),
     )
-    return ENGINES[name](step, pipeline, [experiment.data_key for experiment in experiments])
+    return MEMBERS_ENGINES[name](step, pipeline, [experiment.data_key for experiment in experiments])
 
 
-def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
+def choose_members_engine(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
     """The engine's name; `parameters` are those of all members.
 
     'auto' is one vmapped loop, but on a CPU for small nets alone: large ones, and convolutions, were slower there at
@@ -74,7 +74,7 @@ def choose(name: str, *, convolutions: bool, parameters: int, platform: str) -> 
     return "vmapped scan" if parameters <= _CACHED else "scan in turn"
 
 
-def make_step(members: Sequence[Member], experiments: Sequence[Experiment]) -> Callable:
+def make_step(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Callable:
     """Returns step(state, batch, member) -> (state, metrics): the train step of the member of that number, traced."""
     first, swept = experiments[0], next(iter(members[0].value), None)
     size, examples = first.parts.condition_size, len(first.data.splits["train"])
@@ -156,7 +156,7 @@ def engine(name: str, members: Callable, drive: Callable) -> Callable[..., Engin
     return lambda step, pipeline, keys: Engine(name, *members(drive, step, pipeline, keys))
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {
+MEMBERS_ENGINES: dict[str, Callable[..., Engine]] = {
     name: engine(name, members, drive)
     for name, members, drive in (
         ("vmapped scan", at_once, scan),

@@ -32,15 +32,15 @@ from jaxvae.runtime.sharding import one_device
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.step import State
 from jaxvae.training import rollback
-from jaxvae.training.deferred_metrics import LateMetrics, due
+from jaxvae.training.deferred_metrics import DeferredMetrics, due
 from jaxvae.training.ensemble import summary
-from jaxvae.training.ensemble.engine import Engine, make_engine
-from jaxvae.training.ensemble.members import Member, members_of
-from jaxvae.training.initial_state import start_from, with_scale
+from jaxvae.training.ensemble.engine import Engine, make_members_engine
+from jaxvae.training.ensemble.members import EnsembleMember, members_of
+from jaxvae.training.initial_state import copy_weights_from, set_update_scale
 from jaxvae.training.loop import claim, conclude, next_stop, of_arrays, score_of, silent, validation
 from jaxvae.training.rollback import Stuck
-from jaxvae.training.setup import Experiment, free_memory, require_memory, set_up, set_up_member
-from jaxvae.training.snapshots import EARLY_FRAMES, keep_frame
+from jaxvae.training.setup import Experiment, free_device_memory, require_memory, set_up, set_up_member
+from jaxvae.training.snapshots import EARLY_STEPS, save_snapshot
 
 log = logging.getLogger("jaxvae")
 
@@ -48,7 +48,7 @@ log = logging.getLogger("jaxvae")
 class Seat(NamedTuple):
     """A member with its experiment and its run directory."""
 
-    member: Member
+    member: EnsembleMember
     experiment: Experiment
     workdir: Path
 
@@ -80,7 +80,7 @@ def train_and_evaluate_members(
             held.enter_context(alone_in(folder, say))
         held.enter_context(disk_space.in_words(workdir))
         seats = take_seats(members, workdir, arrays, say)
-        engine = make_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+        engine = make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
         data = seats[0].experiment.data
         claim(workdir, config, data, say)
         for seat in seats:
@@ -92,11 +92,11 @@ def train_and_evaluate_members(
         return _conclude_members(seats, states, workdir, say)
 
 
-def take_seats(members: Sequence[Member], workdir: Path, arrays: Any, say: Callable[[str], None]) -> list[Seat]:
+def take_seats(members: Sequence[EnsembleMember], workdir: Path, arrays: Any, say: Callable[[str], None]) -> list[Seat]:
     """The members with their experiments, which share data and compiled functions; ValueError where they cannot."""
     first = set_up(members[0].config, arrays, say, one_device())
     config = first.config
-    pipeline = choose_pipeline(config.data.pipeline, first.data.splits["train"], free_bytes=free_memory())
+    pipeline = choose_pipeline(config.data.pipeline, first.data.splits["train"], free_bytes=free_device_memory())
     if pipeline != "resident":
         raise UsageError(
             f"several members gather their batches on the device, but {first.data.name} does not fit into its memory. "
@@ -141,7 +141,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
         if step == 0:
             keep_frames(seats, states, 0)
         now = engine.place(states)
-        late = LateMetrics(config.train, _LinesOfMembers(seats, logbooks, bar, step, lambda: engine.collect(now)))
+        late = DeferredMetrics(config.train, _LinesOfMembers(seats, logbooks, bar, step, lambda: engine.collect(now)))
         while step < total and not caught:
             target = next_stop(step, config, bar.speed)
             now, metrics = engine.advance(now, step, target - step)
@@ -150,10 +150,10 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
             validating, saving = (
                 due(step, every, total) for every in (config.train.validate_every, config.train.checkpoint_every)
             )
-            if not (validating or saving or step in EARLY_FRAMES):
+            if not (validating or saving or step in EARLY_STEPS):
                 continue
             states = engine.collect(now)
-            if validating or step in EARLY_FRAMES:
+            if validating or step in EARLY_STEPS:
                 keep_frames(seats, states, step)
             late.write_all()
             scores = validate(seats, states, step, logbooks, bar) if validating else [None] * len(seats)
@@ -183,13 +183,13 @@ def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
         scales = [
             event_log.scale_at(seat.workdir, step) for seat in seats
         ]  # of a member that went on alone for a while
-        return [with_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
+        return [set_update_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
     require_memory(seats[0].experiment, abstract_state(config, parts), len(seats))
     first = make_first_state(config, parts)
     keys = [(seat.experiment.init_key, seat.experiment.train_key) for seat in seats]
     states = [first(init_key=init, train_key=train) for init, train in keys]
     source = config.train.init_from
-    return [start_from(source, state) for state in states] if source else states
+    return [copy_weights_from(source, state) for state in states] if source else states
 
 
 def common_step(folders: Sequence[Path], total: int) -> int | None:
@@ -218,7 +218,7 @@ def common_step(folders: Sequence[Path], total: int) -> int | None:
 
 def keep_frames(seats: Sequence[Seat], states: Sequence[State], step: int) -> None:
     for seat, state in zip(seats, states, strict=True):
-        keep_frame(seat.experiment, state, seat.workdir, step)
+        save_snapshot(seat.experiment, state, seat.workdir, step)
 
 
 def validate(
@@ -275,7 +275,7 @@ class _LinesOfMembers:
         self.stuck = {
             seat.member.name: _stuck_before(seat, step)
             for seat, its in zip(seats, self.incidents, strict=True)
-            if its.before.get("streak", 0) >= rollback.MOST_SKIPS
+            if its.before.get("streak", 0) >= rollback.MAX_SKIPPED
         }
 
     def say_of(self, seat: Seat, text: str) -> None:
@@ -300,7 +300,7 @@ class _LinesOfMembers:
         now = {}
         for place, (seat, values) in enumerate(zip(self.seats, each, strict=True)):
             name = seat.member.name
-            if values["streak"] >= rollback.MOST_SKIPS:
+            if values["streak"] >= rollback.MAX_SKIPPED:
                 now[name] = self.stuck.get(name) or self.diagnosed(place, step, values)
         self.stuck = now
         if len(now) == len(self.seats):
@@ -314,7 +314,7 @@ class _LinesOfMembers:
         """Why this member stands still, in words, which its events keep."""
         seat, stuck = self.seats[place], Stuck(step, int(values["streak"]), values["scale"])
         stuck.state = self.states()[place]
-        about = rollback.about(seat.experiment, stuck)
+        about = rollback.describe_streak(seat.experiment, stuck)
         event_log.append(seat.workdir, "stopped", step, **about)
         self.say_of(seat, f"{about['text']}; it stands still.")
         return about["text"]
@@ -332,7 +332,7 @@ def _conclude_members(
     """Scores, draws and reports every member that did not fail; writes and says what they have in common."""
     runs, failed = [], []
     for seat, state in zip(seats, states, strict=True):
-        if int(state.guard.streak) >= rollback.MOST_SKIPS:
+        if int(state.guard.streak) >= rollback.MAX_SKIPPED:
             say(f"{seat.member.name}: its last steps had no finite loss or gradient; it is not scored.")
             failed.append(seat.member.name)
             continue

@@ -16,7 +16,7 @@ from jaxvae.training.initial_state import CLOSED_FORM
 _ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 
 
-class Member(NamedTuple):
+class EnsembleMember(NamedTuple):
     """`name` is that of its run directory, `value` what it has of what is swept: {} or {'beta': 0.5}."""
 
     name: str
@@ -24,7 +24,7 @@ class Member(NamedTuple):
     value: dict[str, float]
 
 
-def members_of(config: Config) -> list[Member]:
+def members_of(config: Config) -> list[EnsembleMember]:
     """The members, swept values first, then seeds; ValueError where the config cannot be trained so."""
     check_config(config)
     seeds = config.train.seeds
@@ -38,7 +38,7 @@ def members_of(config: Config) -> list[Member]:
             f"expected at most {MOST_MEMBERS:,}."
         )
     return [
-        Member(_name_of(value, seed), _member_config(config, value, seed), value)
+        EnsembleMember(_name_of(value, seed), _member_config(config, value, seed), value)
         for value in values
         for seed in range(config.train.seed, config.train.seed + seeds)
     ]

@@ -9,14 +9,14 @@ from typing import Any
 
 from jaxvae.rundir import results
 from jaxvae.runtime.files import read_json, write_json
-from jaxvae.training.ensemble.members import Member
+from jaxvae.training.ensemble.members import EnsembleMember
 
 _VERSION = 1
 SUMMARY = "summary.json"
 _KEEP = ("samples", "of")  # what a number says of its protocol
 
 
-def summarize(workdir: Path, members: Sequence[Member], failed: Sequence[str]) -> dict[str, Any]:
+def summarize(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence[str]) -> dict[str, Any]:
     """The content of summary.json, of the members' results.json as they are now.
 
     A group for every swept value, or one; in it, by split and number, `mean`, `std` (n - 1 in the denominator, None of
