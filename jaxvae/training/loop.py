@@ -32,7 +32,7 @@ from jaxvae.training import diagnosis, scoring
 from jaxvae.training.deferred_metrics import DeferredMetrics, due
 from jaxvae.training.engine import Engine
 from jaxvae.training.initial_state import load_or_create_state
-from jaxvae.training.rollback import Stuck, roll_back, look_for_streak
+from jaxvae.training.rollback import Stuck, look_for_streak, roll_back
 from jaxvae.training.setup import Experiment, make_engine, set_up
 from jaxvae.training.snapshots import EARLY_STEPS, save_snapshot
 from jaxvae.viz import figures, report

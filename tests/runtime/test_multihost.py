@@ -287,7 +287,12 @@ def test_strangers_are_turned_away_and_the_others_known_by_the_word():
 
 
 def test_one_process_alone_needs_no_others():
-    assert (multihost.count(), multihost.is_first_process(), multihost.broadcast_from_first(7), multihost.any_process(False)) == (
+    assert (
+        multihost.count(),
+        multihost.is_first_process(),
+        multihost.broadcast_from_first(7),
+        multihost.any_process(False),
+    ) == (
         1,
         True,
         7,
@@ -299,9 +304,9 @@ def test_one_process_alone_needs_no_others():
 def test_processes_that_see_different_disks_are_told_so(tmp_path):
     from jaxvae.training.initial_state import check_same_step
 
-    require_agreement(5, tmp_path)
+    check_same_step(5, tmp_path)
     with (
         mock.patch("jaxvae.runtime.multihost.gather_from_all", return_value=np.asarray([20, -1])),
         pytest.raises(ValueError, match=r"step 20, none\. They must see one file system"),
     ):
-        require_agreement(20, tmp_path)
+        check_same_step(20, tmp_path)

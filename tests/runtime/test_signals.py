@@ -8,13 +8,13 @@ import threading
 import pytest
 
 from jaxvae.runtime import signals
-from jaxvae.runtime.signals import interruptible, exit_on_signal
+from jaxvae.runtime.signals import exit_on_signal, interruptible
 
 STUCK = """
 import ctypes, os, signal, sys, threading
 from jaxvae.runtime import signals as interrupt
 interrupt.LATEST = 0.3
-with interrupt.stoppable(), interrupt.interruptible():
+with interrupt.exit_on_signal(), interrupt.interruptible():
     threading.Timer(0.2, os.kill, (os.getpid(), int(sys.argv[1]))).start()
     mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
     lock(mutex), lock(mutex)  # never returns, as a long compilation would not for a while
@@ -23,7 +23,7 @@ NOTICED = """
 import os, signal, sys, time
 from jaxvae.runtime import signals as interrupt
 interrupt.LATEST = 0.3
-with interrupt.stoppable(), interrupt.interruptible() as caught:
+with interrupt.exit_on_signal(), interrupt.interruptible() as caught:
     os.kill(os.getpid(), int(sys.argv[1]))
     interrupt.noticed.set()
     time.sleep(1.0)  # saving takes what it takes
@@ -34,14 +34,14 @@ import os, sys
 from pathlib import Path
 from jaxvae.runtime import signals as interrupt
 from jaxvae.rundir.lock import alone_in
-with interrupt.stoppable(), alone_in(Path(sys.argv[2]), print):
+with interrupt.exit_on_signal(), alone_in(Path(sys.argv[2]), print):
     print("begun")
     os.kill(os.getpid(), int(sys.argv[1]))
 """
 TWICE = """
 import os, sys
 from jaxvae.runtime import signals as interrupt
-with interrupt.stoppable(), interrupt.interruptible() as caught:
+with interrupt.exit_on_signal(), interrupt.interruptible() as caught:
     os.kill(os.getpid(), int(sys.argv[1]))
     print(caught)
     interrupt.noticed.set()

@@ -195,7 +195,9 @@ def test_the_examples_are_those_of_the_step(state, accumulate):
     place = int(np.flatnonzero(np.asarray(order(random.key(5), 1, 24)) == 2)[0])  # in the second epoch
     bad = steps + place // (4 * accumulate)
     for step in (bad, steps + (bad - steps + 1) % steps):
-        found = find_first_nonfinite(experiment(spoiled(np.nan), split, accumulate), state.replace(step=jnp.int32(step)))
+        found = find_first_nonfinite(
+            experiment(spoiled(np.nan), split, accumulate), state.replace(step=jnp.int32(step))
+        )
         assert found.term == ("x" if step == bad else None)
     assert "replayed alone it was finite" in found.words
 
