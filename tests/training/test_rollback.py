@@ -104,8 +104,8 @@ def go(made, workdir, said=None, **train):
     save_config(workdir / CONFIG, config, {"shape": [8, 8, 1]})
     with ExitStack() as patched:
         for name, value in {
-            "rollback.MOST_SKIPS": SKIPS,
-            "rollback.diagnose": diagnosed,
+            "rollback.MAX_SKIPPED": SKIPS,
+            "rollback.find_first_nonfinite": diagnosed,
             "loop.validate": lambda *args: None,
             "initial_state.first_state": lambda *args: first,
             "initial_state.abstract_state": lambda *args: made.abstract,
