@@ -23,8 +23,8 @@ import numpy as np
 
 from jaxvae.config.build import build
 from jaxvae.config.serialization import load_config
-from jaxvae.rundir import checkpoint
-from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state
+from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint
+from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT_TIMEOUT
 
 ROOT = Path(__file__).resolve().parent.parent

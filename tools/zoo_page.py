@@ -28,7 +28,7 @@ from jaxvae.config import Config
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import flatten
 from jaxvae.config.serialization import differences
-from jaxvae.rundir.finished_run import Finished, read
+from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.runtime.console import show
 from jaxvae.runtime.files import write_whole
 from jaxvae.viz import figures, plots
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(workdirs: Sequence[Path], out: Path) -> None:
     """Writes the page, and beside it a folder of its name with a strip of pictures for each run."""
-    found = [read(workdir) for workdir in workdirs]
+    found = [read_finished_run(workdir) for workdir in workdirs]
     for name, count in Counter(each.name for each in found).items():
         if count > 1:
             raise UsageError(f"{count} of the runs are named {name}; rename one: a page's files have its runs' names.")
@@ -85,7 +85,7 @@ def write(workdirs: Sequence[Path], out: Path) -> None:
     show(out)
 
 
-def require_config(one: Finished) -> None:
+def require_config(one: FinishedRun) -> None:
     """ValueError where configs/NAME.py, which the page would link, is not what the run was trained with."""
     path = CONFIGS / f"{one.name}.py"
     if not path.exists():
@@ -101,7 +101,7 @@ def require_config(one: Finished) -> None:
         )
 
 
-def draw_strip(one: Finished, path: Path) -> None:
+def draw_strip(one: FinishedRun, path: Path) -> None:
     """A strip of means of p(x|z), z ~ p(z), by a fixed key; classes in turn; none of a model that needs a vector."""
     if one.run.config.model.condition == "vector":
         return
@@ -110,9 +110,9 @@ def draw_strip(one: Finished, path: Path) -> None:
     plots.save_image(path, plots.mosaic(figures.pictures(px.mean()), PICTURES), cell=min(one.run.shape[:2]))
 
 
-def page(found: Sequence[Finished], out: Path) -> str:
+def page(found: Sequence[FinishedRun], out: Path) -> str:
     """The whole page, in markdown, as it stands at `out`."""
-    groups: dict[tuple[str, ...], list[Finished]] = {}
+    groups: dict[tuple[str, ...], list[FinishedRun]] = {}
     for each in found:
         groups.setdefault(kind_of_numbers(each), []).append(each)
     blocks = [INTRODUCTION, command(found, out)]
@@ -121,7 +121,7 @@ def page(found: Sequence[Finished], out: Path) -> str:
     return "\n\n".join([*blocks, comparison(lambda name: link(name, out))]) + "\n"
 
 
-def command(found: Sequence[Finished], out: Path) -> str:
+def command(found: Sequence[FinishedRun], out: Path) -> str:
     """The command that makes the page, where each run lies in `runs/`, as training puts it."""
     words = ["python -m tools.zoo_page", *(f"runs/{one.name}" for one in found), f"--out docs/{out.name}"]
     return textwrap.indent(
@@ -130,12 +130,12 @@ def command(found: Sequence[Finished], out: Path) -> str:
     )
 
 
-def kind_of_numbers(one: Finished) -> tuple[str, ...]:
+def kind_of_numbers(one: FinishedRun) -> tuple[str, ...]:
     """What must be equal for two runs' numbers to be compared: the images, what was made of them, and the measure."""
     return (*(one.protocol.get(name, "") for name in ("data", "split", "binarization")), measure(one))
 
 
-def measure(one: Finished) -> str:
+def measure(one: FinishedRun) -> str:
     """What p(x|z) is a density of, in words."""
     bits = one.run.parts.bits
     if bits is None:
@@ -143,7 +143,7 @@ def measure(one: Finished) -> str:
     return "densities of dequantized values" if bits[1] else "probabilities of the pixels' values"
 
 
-def section(group: Sequence[Finished], out: Path) -> Iterator[str]:
+def section(group: Sequence[FinishedRun], out: Path) -> Iterator[str]:
     """The heading, protocol, table and pictures of runs whose numbers can be compared."""
     one = group[0]
     yield f"## {plain(one.run.config.data.name)}: {plain(measure(one))}"
@@ -153,7 +153,7 @@ def section(group: Sequence[Finished], out: Path) -> Iterator[str]:
     yield table(("model", "in a sentence", "means of p(x\\|z) at z ~ p(z)"), strips)
 
 
-def protocol(group: Sequence[Finished]) -> Iterator[str]:
+def protocol(group: Sequence[FinishedRun]) -> Iterator[str]:
     """How the numbers were measured, a line for each thing; where runs differ in it, with their names."""
     names = dict.fromkeys(name for one in group for name in one.protocol if name not in ("seed", "units"))
     for name in names:  # a model without a bound says what its rate is, the others what their elbo is
@@ -168,7 +168,7 @@ def protocol(group: Sequence[Finished]) -> Iterator[str]:
     yield from (f"- {name}: {said(group, text_of)}" for name, text_of in things.items())
 
 
-def said(group: Sequence[Finished], text_of: Callable[[Finished], str]) -> str:
+def said(group: Sequence[FinishedRun], text_of: Callable[[FinishedRun], str]) -> str:
     """The text that all runs have, or each of several with the names of the runs that have it; '' is not said."""
     names: dict[str, list[str]] = {}
     for one in group:
@@ -178,12 +178,12 @@ def said(group: Sequence[Finished], text_of: Callable[[Finished], str]) -> str:
     return "; ".join(f"{text} ({', '.join(having)})" for text, having in names.items() if text)
 
 
-def told(one: Finished, name: str) -> str:
+def told(one: FinishedRun, name: str) -> str:
     """What the run's protocol says of this."""
     return plain(one.protocol.get(name, ""))
 
 
-def bounded(one: Finished) -> str:
+def bounded(one: FinishedRun) -> str:
     """What the elbo and IW-K bound from below."""
     if "elbo" not in one.test:
         return "nothing"
@@ -191,16 +191,16 @@ def bounded(one: Finished) -> str:
     return "log p(x)" if condition == "none" else f"log p(x {chr(92)}| {condition}), to be compared with its like"
 
 
-def number_of_draws(one: Finished) -> str:
+def number_of_draws(one: FinishedRun) -> str:
     return str(one.test["log_likelihood"].get("samples", "?")) if "log_likelihood" in one.test else "none"
 
 
-def networks(one: Finished) -> str:
+def networks(one: FinishedRun) -> str:
     model = one.run.config.model
     return f"{code(model.encoder)}, {model.latent_dim} latents, {code(model.decoder)}"
 
 
-def training(one: Finished) -> str:
+def training(one: FinishedRun) -> str:
     """Steps, batch and optimizer, in words."""
     steps, chosen = one.run.config.train.steps, one.run.config.optimizer
     if not steps:
@@ -210,7 +210,7 @@ def training(one: Finished) -> str:
     return f"{steps:,} steps of {one.run.config.data.batch_size} images, {rate}, {seed}"
 
 
-def where(one: Finished) -> str:
+def where(one: FinishedRun) -> str:
     """Devices, threads and versions that the run was trained with."""
     known: dict[str, Any] = {"processor": "", "versions": {}} | one.environment
     devices = known.get("devices")
@@ -231,7 +231,7 @@ HEAD = (
 )
 
 
-def row(one: Finished, out: Path) -> tuple[str, ...]:
+def row(one: FinishedRun, out: Path) -> tuple[str, ...]:
     """The cells of one run."""
     model = one.run.config.model
     choices = [code(text) for text in (model.posterior, model.prior, model.likelihood, one.run.config.objective)]
@@ -240,7 +240,7 @@ def row(one: Finished, out: Path) -> tuple[str, ...]:
     return link(one.name, out), *choices, besides(one), *numbers, in_use(one), f"{one.parameters:,}", seconds
 
 
-def besides(one: Finished) -> str:
+def besides(one: FinishedRun) -> str:
     """What else of a model differs from the default, and skipped steps, if any."""
     usual = flatten(Config())
     chosen = {name: value for name, (value, _) in flatten(one.run.config).items() if name in BESIDES}
@@ -256,7 +256,7 @@ def measured(number: dict[str, Any] | None) -> str:
     return f"{number['value']:.2f}" + (f" ± {error:.2f}" if error is not None else "")
 
 
-def in_use(one: Finished) -> str:
+def in_use(one: FinishedRun) -> str:
     """The active units, or how many codes are in use."""
     if "code_perplexity" in one.test:
         return f"{one.test['code_perplexity']['value']:.1f} codes"
@@ -269,7 +269,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def strip(one: Finished, out: Path) -> str:
+def strip(one: FinishedRun, out: Path) -> str:
     """The run's pictures, as the page shows them."""
     shown = one.run.config.model.condition != "vector"
     return f"![samples of {one.name}]({out.stem}/{one.name}.png)" if shown else "-"

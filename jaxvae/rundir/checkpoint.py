@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._checks import UsageError
+from jaxvae.rundir import RESULTS
 from jaxvae.rundir.migrations import MIGRATIONS, VERSION
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import DamagedFile, read_json, sync_folder, write_json
@@ -29,7 +30,6 @@ from jaxvae.runtime.files import DamagedFile, read_json, sync_folder, write_json
 _KEEP = 2  # the latest ones, and of those to go back to, besides the best
 SETTLE = 2.0  # seconds that what is left of a failed save may still write
 MANIFEST = "manifest.json"
-RESULTS = "results.json"  # beside the checkpoints, once one was evaluated
 log = logging.getLogger("jaxvae")
 
 

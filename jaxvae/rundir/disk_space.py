@@ -10,8 +10,7 @@ from pathlib import Path
 import jax
 
 from jaxvae._checks import UsageError
-from jaxvae.rundir import checkpoint
-from jaxvae.rundir.run import CHECKPOINTS
+from jaxvae.rundir import CHECKPOINTS, checkpoint
 from jaxvae.runtime.files import full
 
 _ROOM = 1_000_000  # bytes that a run's logs take at least

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxvae.rundir import EVENTS
 from jaxvae.rundir.metrics_log import line, read_metrics, step_of
 from jaxvae.runtime.files import write_whole
 
-EVENTS = "events.jsonl"
 ROLLBACK = "rollback"
 _WHAT = {
     "skipped": "steps skipped so far, whose loss or gradient was not finite",

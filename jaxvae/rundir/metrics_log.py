@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
 from jaxvae.runtime.files import write_whole
 
-METRICS, TIMING, EVENTS = "metrics.jsonl", "timing.jsonl", "tensorboard"
 log = logging.getLogger("jaxvae")
 
 
@@ -32,7 +32,7 @@ class Logbook:
             cut_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
-        self.events = _Events(workdir / EVENTS, step)
+        self.events = _Events(workdir / TENSORBOARD, step)
         content = (workdir / METRICS).read_bytes()
         self.size, self.digest = len(content), hashlib.sha256(content)
 

@@ -6,9 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.rundir.checkpoint import RESULTS
-from jaxvae.runtime.files import DamagedFile, read_json, write_json
+from jaxvae.rundir import RESULTS
+from jaxvae.rundir.run_directory import RunDirectory
+from jaxvae.runtime.files import write_json
 
 log = logging.getLogger("jaxvae")
 
@@ -19,14 +21,11 @@ def write(workdir: Path, results: dict[str, Any]) -> None:
 
 
 def read(workdir: Path) -> dict[str, Any]:
-    """The content of results.json; {} where there is none yet, or, with a warning, where it is damaged."""
-    path = workdir / RESULTS
+    """Returns the content of results.json; {} without one, and with a warning if it is damaged."""
     try:
-        return read_json(path) if path.exists() else {}
-    except DamagedFile as reason:
-        log.warning(
-            "%s is damaged (%s): its numbers are not used, and measured again when they are asked for.", path, reason
-        )
+        return RunDirectory(workdir).results or {}
+    except UsageError as reason:
+        log.warning("%s Its numbers are not used.", reason)
         return {}
 
 

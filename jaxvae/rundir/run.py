@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxvae import latent
 from jaxvae._checks import (
     INT32_MAX,
     UsageError,
+    is_instance,
     require_array,
     require_finite,
     require_key,
@@ -27,15 +27,12 @@ from jaxvae._checks import (
 from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.schema import is_ensemble
-from jaxvae.config.serialization import config_from_json, load_config
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
-from jaxvae.rundir import checkpoint
+from jaxvae.rundir import CHECKPOINTS, checkpoint
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.step import State, init_state
-
-CONFIG, CHECKPOINTS = "config.json", "checkpoints"
-log = logging.getLogger("jaxvae")
 
 
 class Run:
@@ -289,22 +286,26 @@ def _corrupt_images(corrupted, key: Array, x: Array) -> Array:
 
 
 def load(workdir: str | Path, *, trust: bool = False) -> Run:
-    """The model of a run directory, with the weights that its numbers were measured on.
+    """Loads the model of a run directory, with the weights that its numbers were measured on.
 
-    ValueError says what is missing. No code of the directory runs; with trust=True its config may name parts in files.
+    UsageError says what is missing. No code of the directory runs; with trust=True its config may name parts in files.
+
+        vae = jaxvae.load("runs/digits")
     """
-    folder = Path(workdir)
-    config, data = stored_config(folder)
+    return load_from(RunDirectory(Path(workdir)), trust=trust)
+
+
+def load_from(directory: RunDirectory, *, trust: bool = False) -> Run:
+    """Loads the model of a run directory whose records were read already, as `load`."""
+    config, data, folder = directory.config, directory.data, directory.workdir
     if is_ensemble(config):
-        found = ", ".join(sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))) or "none yet"
+        found = ", ".join(map(str, directory.members)) or "none yet"
         raise UsageError(f"{folder} holds several members, each a run directory of its own; name one of them: {found}.")
-    parts = build(
-        config,
-        tuple(data["shape"]),
-        condition=data.get("condition_size"),
-        examples=_training_examples(data),
-        trust=trust,
-    )
+    images = data.get("images")
+    count: Any = images.get("train") if isinstance(images, dict) else None
+    examples = count if is_instance(count, int) and count > 0 else None
+    shape, size = tuple(data["shape"]), data.get("condition_size")
+    parts = build(config, shape, condition=size, examples=examples, trust=trust)
     prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
@@ -313,33 +314,6 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
             "Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
-
-
-def _training_examples(data: dict[str, Any]) -> int | None:
-    """How many images the run was trained on, by what config.json holds of the data; None where it does not say."""
-    images = data.get("images")
-    found = images.get("train") if isinstance(images, dict) else None
-    return found if isinstance(found, int) and found > 0 else None
-
-
-def stored_config(workdir: Path) -> tuple[Config, dict[str, Any]]:
-    """(config, data) of the run; where config.json is gone or damaged, with a warning, as its checkpoints keep it."""
-    path, kept = workdir / CONFIG, checkpoint.kept_config(workdir / CHECKPOINTS)
-    try:
-        return load_config(path)
-    except FileNotFoundError as error:
-        if not kept:
-            raise UsageError(
-                f"{workdir} is no run directory: it has no {CONFIG}. "
-                "Train one: python train.py --config configs/digits.py"
-            ) from error
-        reason = "it is gone"
-    except ValueError as error:
-        if not kept:
-            raise
-        reason = str(error)
-    log.warning("%s: %s. The copy in the checkpoints is used.", path, reason)
-    return config_from_json(kept, f"the copy of {path} in its checkpoints")
 
 
 def variables_of(state: State) -> Any:

@@ -14,14 +14,15 @@ import jax
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.serialization import differences, load_config, save_config
+from jaxvae.config.serialization import differences, save_config
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
-from jaxvae.rundir import checkpoint, disk_space, event_log, results
+from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, disk_space, event_log, results
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.metrics_log import Logbook, NoLogbook, read_metrics
-from jaxvae.rundir.run import CHECKPOINTS, CONFIG, Run, abstract_state, stored_config, variables_of
+from jaxvae.rundir.run import Run, abstract_state, variables_of
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime import environment, multihost
 from jaxvae.runtime.console import Progress, describe, show
 from jaxvae.runtime.files import read_json
@@ -110,9 +111,10 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         identity["condition_size"] = size
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
+    directory = RunDirectory(workdir)
     known = (workdir / CONFIG).exists() or checkpoint.holds_some(workdir / CHECKPOINTS)
     if known and _is_trained(workdir):
-        old, old_data = stored_config(workdir)
+        old, old_data = directory.config, directory.data
         changed = differences(old, config)
         changed += [
             f"{name} of the data: {old_data.get(name)} -> {value}"
@@ -129,7 +131,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if multihost.is_first_process():
         if not _is_trained(workdir) and not holds(workdir, config):
-            (workdir / event_log.EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
+            (workdir / EVENTS).unlink(missing_ok=True)  # another run's, which left nothing else
         save_config(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     multihost.broadcast_from_first(0)  # the others go on when the folder is there
 
@@ -137,7 +139,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
 def holds(workdir: Path, config: Config) -> bool:
     """Whether a run of this config began here."""
     try:
-        return not differences(load_config(workdir / CONFIG)[0], config)
+        return not differences(RunDirectory(workdir).config, config)
     except (OSError, ValueError):
         return False
 

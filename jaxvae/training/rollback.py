@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae.rundir import checkpoint, event_log
-from jaxvae.rundir.run import CHECKPOINTS, abstract_state
+from jaxvae.rundir import CHECKPOINTS, checkpoint, event_log
+from jaxvae.rundir.run import abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.training.find_nonfinite import Finding, find_first_nonfinite

@@ -24,9 +24,9 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
 from jaxvae.evaluate.bounds import from_corrupted, make_evaluate
-from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir import CHECKPOINTS, checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.rundir.run import abstract_state, first_state
 from jaxvae.terms import example_keys
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up, set_up_member

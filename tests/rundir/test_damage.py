@@ -13,10 +13,10 @@ import pytest
 
 from jaxvae.config import Config
 from jaxvae.config.serialization import save_config
-from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, checkpoint, results
 from jaxvae.rundir.checkpoint import MANIFEST, Saver
-from jaxvae.rundir.metrics_log import METRICS, Logbook, read_metrics
-from jaxvae.rundir.run import CHECKPOINTS, CONFIG, stored_config
+from jaxvae.rundir.metrics_log import Logbook, read_metrics
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 
@@ -129,11 +129,12 @@ def test_a_lost_score_is_said_where_the_best_weights_are_asked_for(workdir, capl
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_config_is_read_from_the_checkpoints(workdir, harm, caplog):
     harm(workdir / CONFIG)
-    assert stored_config(workdir) == (Config(), {"shape": [8, 8, 1]})
+    directory = RunDirectory(workdir)
+    assert (directory.config, directory.data) == (Config(), {"shape": [8, 8, 1]})
     assert "The copy in the checkpoints is used" in caplog.text
     shutil.rmtree(workdir / CHECKPOINTS)
-    with pytest.raises(ValueError, match=r"is not a jaxvae config|is no run directory"):
-        stored_config(workdir)
+    with pytest.raises(ValueError, match=r"config\.json is damaged|is no run directory: it has no"):
+        _ = RunDirectory(workdir).config
 
 
 @pytest.mark.parametrize("harm", HARMS)

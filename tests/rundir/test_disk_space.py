@@ -13,9 +13,8 @@ from unittest import mock
 import jax.numpy as jnp
 import pytest
 
-from jaxvae.rundir import checkpoint, disk_space
+from jaxvae.rundir import CHECKPOINTS, checkpoint, disk_space
 from jaxvae.rundir.checkpoint import Saver
-from jaxvae.rundir.run import CHECKPOINTS
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--config.model.encoder=mlp(16)", "--config.model.decoder=mlp(16)", "--config.evaluate.samples=2"]

@@ -98,7 +98,7 @@ def test_whatever_stands_in_a_runs_files_the_report_is_written_or_refused_in_wor
             try:
                 page = report.write_report(tmp_path).read_text(encoding="utf-8")
             except ValueError as error:
-                refused.append((place, "is no JSON" in str(error)))
+                refused.append((place, "is damaged (" in str(error)))
             else:
                 assert "<b>" not in page
                 written += 1
@@ -117,4 +117,4 @@ def test_lines_of_metrics_that_are_none_are_left_or_refused(line, tmp_path):
         assert "for 7 steps so far" in report.write_report(tmp_path).read_text()
     except ValueError as error:
         words = str(error)
-        assert "Line 1 of" in words
+        assert "damaged: line 1 is no JSON" in words

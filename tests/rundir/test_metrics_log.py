@@ -5,7 +5,8 @@ import math
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from jaxvae.rundir.metrics_log import EVENTS, METRICS, TIMING, Logbook, cut_after, read_metrics
+from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
+from jaxvae.rundir.metrics_log import Logbook, cut_after, read_metrics
 
 
 def written(workdir, steps, start=0):
@@ -41,7 +42,7 @@ def test_what_is_not_finite_is_null_in_json_and_nan_again_when_read(tmp_path):
 
 def test_tensorboard_reads_the_scalars(tmp_path):
     written(tmp_path, [10, 30])
-    events = EventAccumulator(str(tmp_path / EVENTS))
+    events = EventAccumulator(str(tmp_path / TENSORBOARD))
     events.Reload()
     assert [(event.step, round(event.value, 4)) for event in events.Scalars("train/elbo")] == [
         (10, -3.3333),

@@ -14,8 +14,7 @@ from jax import random
 import jaxvae
 from jaxvae.config.serialization import load_config
 from jaxvae.data.dataset import open_data
-from jaxvae.rundir import results
-from jaxvae.rundir.run import CHECKPOINTS
+from jaxvae.rundir import CHECKPOINTS, results
 from jaxvae.training.loop import train_and_evaluate
 
 OLD = sorted(Path(__file__).parents[1].glob("old_runs/*"))

@@ -19,9 +19,9 @@ from jaxvae.cli.commands.animate import animate
 from jaxvae.cli.commands.score_sample_report import evaluate
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
-from jaxvae.rundir import checkpoint, results
+from jaxvae.rundir import CHECKPOINTS, checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import CHECKPOINTS, abstract_state
+from jaxvae.rundir.run import abstract_state
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.viz import figures
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from jaxvae.config.command_line import read_config
-from jaxvae.rundir import checkpoint
+from jaxvae.rundir import CHECKPOINTS, checkpoint
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import CHECKPOINTS
 from jaxvae.runtime import multihost, watch
 from jaxvae.training.loop import train_and_evaluate
 

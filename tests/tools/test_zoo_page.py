@@ -14,7 +14,7 @@ from PIL import Image
 
 from jaxvae.config import Config
 from jaxvae.config.build import build
-from jaxvae.rundir.finished_run import read
+from jaxvae.rundir.finished_run import read_finished_run
 from jaxvae.runtime import environment
 from jaxvae.runtime.files import read_json, write_json
 from tools import zoo_page as zoo
@@ -27,7 +27,7 @@ VAE, VQ = OLD / "manifest_2_digits", OLD / "manifest_2_vq"
 @pytest.fixture(scope="module")
 def loaded():
     """A VAE, 'one', and a VQ-VAE, 'two', scored alike, as they were read."""
-    return [dataclasses.replace(read(path), name=name) for path, name in ((VAE, "one"), (VQ, "two"))]
+    return [dataclasses.replace(read_finished_run(path), name=name) for path, name in ((VAE, "one"), (VQ, "two"))]
 
 
 @pytest.fixture
@@ -195,8 +195,11 @@ DAMAGE = [
     (lambda run: (run / "timing.jsonl").unlink(), "one/timing.jsonl is damaged: expected the seconds of all 60 steps"),
     (lambda run: (run / "timing.jsonl").write_text('{"step": 50, "seconds": 1.0}\n'), "expected the seconds of all 60"),
     (lambda run: (run / "timing.jsonl").write_text('{"step": 60, "seconds": "x"}\n'), "expected the seconds of all 60"),
-    (lambda run: (run / "timing.jsonl").write_text('{"step": 6'), "one/timing.jsonl is damaged: line 1 is no JSON"),
-    (lambda run: (run / "metrics.jsonl").write_text("[]\n"), "one/metrics.jsonl is damaged: line 1 is of no step"),
+    (
+        lambda run: (run / "timing.jsonl").write_text('{"step": 6'),
+        "one/timing.jsonl is damaged: expected the seconds",
+    ),
+    (lambda run: (run / "metrics.jsonl").write_text("[]\n{}\n"), "one/metrics.jsonl is damaged: line 1 is no JSON"),
     (
         lambda run: shutil.rmtree(run / "checkpoints"),
         "one has no checkpoint: it was stopped before its first",
@@ -220,23 +223,23 @@ DAMAGE = [
 def test_what_is_missing_unfinished_or_damaged_is_refused_by_name(run, damage, words):
     damage(run)
     with pytest.raises(ValueError, match=words):
-        read(run)
+        read_finished_run(run)
 
 
 def test_a_name_that_no_link_can_hold_is_refused(run):
     with pytest.raises(ValueError, match="rename it with letters"):
-        read(run.rename("a](b)"))
+        read_finished_run(run.rename("a](b)"))
 
 
 def test_patience_may_end_a_run_before_its_last_step(run):
     edit(run / "config.json", lambda content: content["config"]["train"].update(steps=70, patience=2))
-    assert read(run).run.step == 60
+    assert read_finished_run(run).run.step == 60
 
 
 def test_skipped_steps_are_said(run):
     lines = (run / "metrics.jsonl").read_text().replace('"skipped": 0.0', '"skipped": 3.0')
     (run / "metrics.jsonl").write_text(lines)
-    assert tables(page([read(run)]))[0]["one"]["besides"] == "3 steps skipped"
+    assert tables(page([read_finished_run(run)]))[0]["one"]["besides"] == "3 steps skipped"
 
 
 def test_the_command_writes_page_and_pictures_the_same_each_time(run, capsys):
@@ -245,7 +248,7 @@ def test_the_command_writes_page_and_pictures_the_same_each_time(run, capsys):
         assert zoo.main(["one", "--out", "zoo.md"]) == 0
         made.append((Path("zoo.md").read_bytes(), Path("zoo/one.png").read_bytes()))
     assert made[0] == made[1]
-    assert made[0][0].decode() == page([read(run)])
+    assert made[0][0].decode() == page([read_finished_run(run)])
     assert b"![samples of one](zoo/one.png)" in made[0][0]
     assert len(made[0][1]) < 6_000
     with Image.open("zoo/one.png") as strip:
@@ -253,7 +256,7 @@ def test_the_command_writes_page_and_pictures_the_same_each_time(run, capsys):
 
 
 def test_the_page_holds_the_command_that_makes_it(run):
-    one = read(run)
+    one = read_finished_run(run)
     text = page([dataclasses.replace(one, name=name) for name in ("b-" * 60, "a", "c" * 100)])
     indented = "\n".join(line for line in text.splitlines() if line.startswith("    "))
     runs = (f"runs/{'b-' * 60}", "runs/a", f"runs/{'c' * 100}")
@@ -270,7 +273,8 @@ def test_the_page_holds_the_command_that_makes_it(run):
 def test_the_command_says_one_sentence_and_writes_nothing_where_a_run_cannot_be_shown(run, capsys):
     assert zoo.main(["one", "three", "--out", "zoo.md"]) == 2
     assert capsys.readouterr().err == (
-        "error: three is no run directory: it has no config.json. Name what `jaxvae train` made.\n"
+        "error: three is no run directory: there is no such folder. Give the path of one, such as runs/digits, or "
+        "train one: python train.py --config configs/digits.py\n"
     )
     assert zoo.main(["one", "one", "--out", "zoo.md"]) == 2
     assert "2 of the runs are named one" in capsys.readouterr().err

@@ -19,9 +19,9 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.serialization import load_config, save_config
 from jaxvae.data.pipeline import Resident
-from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir import CHECKPOINTS, EVENTS, checkpoint, event_log
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import CHECKPOINTS, abstract_state, first_state
+from jaxvae.rundir.run import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
@@ -218,7 +218,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     ):
         states = take_steps(seats, engine, quiet)
     assert [int(state.guard.skipped) for state in states] == [0, 29]
-    assert [path.exists() for path in (seats[0].workdir / event_log.EVENTS, seats[1].workdir / event_log.EVENTS)] == [
+    assert [path.exists() for path in (seats[0].workdir / EVENTS, seats[1].workdir / EVENTS)] == [
         False,
         True,
     ]

@@ -17,9 +17,9 @@ from small import grey_images
 from jaxvae import objective as objectives
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
 from jaxvae.config.serialization import save_config
-from jaxvae.rundir import checkpoint, event_log
+from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, event_log
 from jaxvae.rundir.checkpoint import MANIFEST, Saver
-from jaxvae.rundir.run import CHECKPOINTS, CONFIG, abstract_state, first_state
+from jaxvae.rundir.run import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import State
 from jaxvae.training.engine import Engine
@@ -327,12 +327,12 @@ def test_the_events_of_a_run_that_goes_on_from_a_step(tmp_path, step, expected, 
     scales = iter((0.5, 0.25, 0.125))
     for name, at, to in ROLLBACKS:
         event_log.append(tmp_path, name, at, **({} if to is None else {"to": to, "scale": next(scales)}))
-    lines = (tmp_path / event_log.EVENTS).read_bytes().splitlines(keepends=True)
+    lines = (tmp_path / EVENTS).read_bytes().splitlines(keepends=True)
     assert event_log.scale_at(tmp_path, step) == scale
-    with (tmp_path / event_log.EVENTS).open("ab") as file:
+    with (tmp_path / EVENTS).open("ab") as file:
         file.write(lines[1][:-5])  # torn by a kill
     event_log.cut(tmp_path, step)
-    assert (tmp_path / event_log.EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
+    assert (tmp_path / EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
     assert event_log.scale_at(tmp_path, step) == scale
 
 

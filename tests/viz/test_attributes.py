@@ -267,9 +267,9 @@ def test_the_verbs_say_what_the_judge_says_and_write_it(digits_run, tmp_path, ca
 def make_label(run, name):
     """The labels of the stored images of a split."""
     from jaxvae.cli.commands.open_run import reopened
-    from jaxvae.rundir.run import stored_config
+    from jaxvae.rundir.run_directory import RunDirectory
 
-    return reopened(stored_config(run)[0], None).data.splits[name].label
+    return reopened(RunDirectory(run).config, None).data.splits[name].label
 
 
 def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_to():

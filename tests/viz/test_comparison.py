@@ -12,8 +12,8 @@ from looked_at import make_subject
 
 from jaxvae.cli import main
 from jaxvae.latent import principal_axes
-from jaxvae.rundir.finished_run import read
-from jaxvae.rundir.run import CONFIG
+from jaxvae.rundir import CONFIG
+from jaxvae.rundir.finished_run import read_finished_run
 from jaxvae.viz.figures.comparison import DREAMT, codes_and_draws
 from jaxvae.viz.figures.subject import DRAW
 from jaxvae.viz.plots.comparison import Panel
@@ -23,7 +23,7 @@ from jaxvae.viz.report import comparison
 
 @pytest.fixture(scope="module")
 def one(digits_run):
-    return read(digits_run)
+    return read_finished_run(digits_run)
 
 
 def like(one, name, *, elbo=None, samples=1, config=None, bits=True, **protocol):
@@ -32,7 +32,7 @@ def like(one, name, *, elbo=None, samples=1, config=None, bits=True, **protocol)
     if elbo is not None:
         test["elbo"] = {"value": elbo, "stderr": 0.2}
         test["log_likelihood"] = {"value": elbo + 1, "stderr": 0.2, "samples": samples}
-    run.workdir, run.config = None, config or run.config  # its numbers are these, and not the directory's
+    run.config = config or run.config
     run.parts = dataclasses.replace(run.parts, bits=bits)
     return dataclasses.replace(one, name=name, run=run, test=test, protocol=one.protocol | protocol)
 

@@ -297,20 +297,23 @@ def test_config_command_and_environment_are_shown(workdir):
     assert "versions.jax0.10.2" in page.text
 
 
-@pytest.mark.parametrize("name", ["config.json", "environment.json"])
-def test_a_folder_that_is_no_run_is_refused(workdir, name):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("config.json", "is no run directory"), ("environment.json", "is not finished")],
+)
+def test_a_folder_that_is_no_run_is_refused(workdir, name, words):
     (workdir / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"no {name} in .*first run; expected a run directory"):
+    with pytest.raises(ValueError, match=rf"first run {words}: it has no {name}"):
         report.write_report(workdir)
 
 
 def test_broken_files_are_named(workdir):
     (workdir / "results.json").write_text("{")
-    with pytest.raises(ValueError, match=r"results\.json is no JSON .* remove it to report without it"):
+    with pytest.raises(ValueError, match=r"results\.json is damaged .* Restore it, or run the command"):
         report.write_report(workdir)
     (workdir / "results.json").unlink()
     (workdir / "metrics.jsonl").write_text('{"step"\n{"step": 2}\n')
-    with pytest.raises(ValueError, match=r"Line 1 of .*metrics\.jsonl"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged: line 1 is no JSON"):
         report.write_report(workdir)
 
 

@@ -20,11 +20,11 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
-from jaxvae.rundir import checkpoint, disk_space, event_log
+from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, disk_space, event_log
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.lock import alone_in
 from jaxvae.rundir.metrics_log import Logbook
-from jaxvae.rundir.run import CHECKPOINTS, CONFIG, Run, abstract_state, make_first_state, variables_of
+from jaxvae.rundir.run import Run, abstract_state, make_first_state, variables_of
 from jaxvae.runtime import environment
 from jaxvae.runtime.console import Progress, describe
 from jaxvae.runtime.files import read_json

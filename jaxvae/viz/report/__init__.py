@@ -3,59 +3,16 @@
 Whatever comes from a file is text of unknown origin: it passes through `escape`, `page.text` or `page.data`.
 """
 
-import json
 import os
 from html import escape
 from pathlib import Path
 
-from jaxvae._checks import UsageError
-from jaxvae.runtime.files import DamagedFile, read_json
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report import captions, html, image_embedding, interactive_data, results_tables
 
 REPORT = "report.html"
 WANTED, MOST = 3_000_000, 10_000_000  # bytes of the page: where it costs nothing to see, and in any case
 _TOUCHED = ("curves", "latent_plane")  # figures in whose place the script puts something that can be touched
-
-
-def _read(path):
-    """Return the JSON of a file, or None where there is no such file."""
-    if not path.exists():
-        return None
-    try:
-        return read_json(path)  # without the file's own digest, which is no number of the run
-    except DamagedFile as error:
-        raise UsageError(f"{path} is no JSON ({error}); restore it, or remove it to report without it.") from error
-
-
-def _object(text):
-    """Return the JSON object that the text is; ValueError for other JSON."""
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise UsageError(f"a {type(content).__name__}, where an object was expected")
-    return content
-
-
-def _read_required(path):
-    """Return the JSON of a file that every run directory has."""
-    content = _read(path)
-    if content is None:
-        raise FileNotFoundError(
-            f"There is no {path.name} in {path.parent}; expected a run directory, as train.py writes: give its path."
-        )
-    return content
-
-
-def _read_records(path):
-    """Return the lines of metrics.jsonl; a last line cut off by a crash counts as not written."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(_object(line))
-        except (ValueError, RecursionError) as error:
-            if number < len(lines):
-                raise UsageError(f"Line {number} of {path} is no JSON ({error}); restore it, or remove it.") from error
-    return records
 
 
 def _pictures(folder):
@@ -162,11 +119,11 @@ def _contents(sections):
     return f"<nav aria-label='Contents'><strong>Contents</strong><ol>{items}</ol></nav>"
 
 
-def _body(workdir, pictures):
+def _body(directory, pictures):
     """Return the escaped title of the page and its body, with these pictures {path: Picture} or None."""
-    config, environment = (_read_required(workdir / name) for name in ("config.json", "environment.json"))
-    results, records = _read(workdir / "results.json"), _read_records(workdir / "metrics.jsonl")
-    folder = workdir / "figures"
+    config, environment = directory.config_json, directory.environment
+    results, records = directory.results, directory.metrics
+    workdir, folder = directory.workdir, directory.workdir / "figures"
     touched = {
         "curves": interactive_data.curves(records),
         "latent_plane": interactive_data.dots(folder / "latent_plane.npz"),
@@ -191,14 +148,14 @@ def _body(workdir, pictures):
     return f"{data} · {name}", "\n".join(body)
 
 
-def _page(workdir):
+def _page(directory):
     """Return the whole page, its pictures packed so that it takes at most MOST bytes."""
     style, script = html.part("report.css"), html.part("report.js")
-    pictures = _pictures(workdir / "figures")
-    title, body = _body(workdir, dict.fromkeys(pictures, image_embedding.Picture(b"", "image/png")))
+    pictures = _pictures(directory.workdir / "figures")
+    title, body = _body(directory, dict.fromkeys(pictures, image_embedding.Picture(b"", "image/png")))
     rest = len(html.whole(title, body, style, script).encode(errors="backslashreplace"))
     fitted = image_embedding.fit(pictures, max(WANTED - rest, 0), max(MOST - rest, 0))
-    title, body = _body(workdir, fitted)
+    title, body = _body(directory, fitted)
     return html.whole(title, body, style, script)
 
 
@@ -208,7 +165,7 @@ def write_report(workdir):
     path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # by one name: a killed process's is overwritten
     try:
         # the errors are halves of a character, as JSON can hold
-        temporary.write_text(_page(workdir), encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(_page(RunDirectory(workdir)), encoding="utf-8", errors="backslashreplace")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import UsageError
-from jaxvae.config.schema import flatten, is_ensemble
-from jaxvae.rundir.checkpoint import RESULTS
-from jaxvae.rundir.finished_run import Finished, content, read
-from jaxvae.rundir.run import CONFIG, stored_config
+from jaxvae.config.schema import flatten
+from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report.html import measured, number
 from jaxvae.viz.report.markdown import plain, table
 
@@ -118,22 +117,17 @@ class Comparison:
         return texts
 
 
-def read_runs(workdirs: Sequence[Path]) -> list[Finished]:
+def read_runs(workdirs: Sequence[Path]) -> list[FinishedRun]:
     """Returns the finished runs of these directories; of train.seeds and train.sweep, every member."""
-    found = [read(folder) for workdir in workdirs for folder in _members(workdir)]
+    folders = [folder for workdir in workdirs for folder in RunDirectory(workdir).members or [workdir]]
+    found = [read_finished_run(folder) for folder in folders]
     names = [run.name for run in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two runs are called {twice[0]}: a table's rows have their runs' names; rename one folder.")
     return found
 
 
-def _members(workdir: Path) -> list[Path]:
-    if (workdir / CONFIG).exists() and is_ensemble(stored_config(workdir)[0]):
-        return sorted(path.parent for path in workdir.glob(f"*/{CONFIG}"))
-    return [workdir]
-
-
-def require_one_protocol(found: Sequence[Finished]) -> None:
+def require_one_protocol(found: Sequence[FinishedRun]) -> None:
     """Raises UsageError where the runs' scores were measured differently."""
     for name, texts in _differences(found).items():
         listed = "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
@@ -143,7 +137,7 @@ def require_one_protocol(found: Sequence[Finished]) -> None:
         )
 
 
-def _differences(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
+def _differences(found: Sequence[FinishedRun]) -> dict[str, dict[str, list[str]]]:
     """Returns {entry of the protocol: {its text: the runs' names}} of the entries in which the runs differ."""
     entries = {name: [run.protocol.get(name, "not said") for run in found] for name in _SHARED}
     if any(not run.run.parts.bits for run in found):  # densities: nats of two likelihoods are not comparable
@@ -155,7 +149,7 @@ def _differences(found: Sequence[Finished]) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def compare_runs(found: Sequence[Finished]) -> Comparison:
+def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     """Returns the table of these runs."""
     seeds = ("train.seed", "train.seeds", "train.sweep")
     fields = [
@@ -183,14 +177,10 @@ def compare_runs(found: Sequence[Finished]) -> Comparison:
     return Comparison(shared, _differences(found), rows)
 
 
-def _scores_of(one: Finished) -> dict[str, dict[str, Any]]:
-    """Returns the scores of the test split, with bits/dim and the two-sample test's accuracy."""
-    results = content(one.run.workdir / RESULTS) if one.run.workdir else {}
-    test, scores = results.get("test", {}), dict(one.test)
-    if isinstance(test.get("bits_per_dim"), dict):
-        scores["bits_per_dim"] = test["bits_per_dim"]
-    for finding in results.get("diagnosis") or ():
-        numbers = finding.get("numbers", {}) if isinstance(finding, dict) else {}
+def _scores_of(run: FinishedRun) -> dict[str, dict[str, Any]]:
+    """Returns the scores of the test split, with the two-sample test's accuracy."""
+    scores = dict(run.test)
+    for numbers in (finding["numbers"] for finding in run.diagnosis):
         if "told_apart" in numbers:
             scores["told_apart"] = {"value": numbers["told_apart"], "stderr": numbers.get("told_apart_stderr")}
     return scores

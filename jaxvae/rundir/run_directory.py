@@ -1,0 +1,123 @@
+"""The record files of a run directory, read and checked in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jaxvae._checks import UsageError
+from jaxvae.config import Config
+from jaxvae.config.schema import is_ensemble
+from jaxvae.config.serialization import config_from_json
+from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, RESULTS, TIMING, checkpoint
+from jaxvae.runtime.environment import ENVIRONMENT
+from jaxvae.runtime.files import DamagedFile, read_json
+
+__all__ = ["RESTORE", "RunDirectory"]
+RESTORE = "Restore it, or run the command that trained it again."
+_log = logging.getLogger("jaxvae")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """The record files of a run directory. Each is read and checked once, when it is first used.
+
+    UsageError names what is missing or damaged, and the next step. No code of the directory runs. All text in these
+    files is of unknown origin.
+
+        directory = RunDirectory(Path("runs/digits"))
+        directory.config.model.latent_dim
+        directory.results["test"]["elbo"]["value"]
+    """
+
+    workdir: Path
+
+    @property
+    def config(self) -> Config:
+        """The validated config. If config.json is lost or damaged, the copy in the checkpoints, with a warning."""
+        return self._config_and_data[0]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data entry of config.json: name, version, shape [*X], images of each split, condition_size."""
+        return self._config_and_data[1]
+
+    @cached_property
+    def config_json(self) -> dict[str, Any]:
+        """The content of config.json as it is, without the copy in the checkpoints and without validated fields."""
+        return self._read_json(CONFIG)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """The content of environment.json."""
+        return self._read_json(ENVIRONMENT)
+
+    @cached_property
+    def results(self) -> dict[str, Any] | None:
+        """The content of results.json; None before the final evaluation."""
+        return self._read_json(RESULTS) if (self.workdir / RESULTS).exists() else None
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, [] without the file. A last line that a crash cut off is left out."""
+        return self._read_lines(METRICS)
+
+    @cached_property
+    def timing(self) -> list[dict[str, Any]]:
+        """The lines of timing.jsonl, as `metrics`."""
+        return self._read_lines(TIMING)
+
+    @cached_property
+    def members(self) -> list[Path]:
+        """The run directories of train.seeds or train.sweep in this one, sorted; [] of a single run."""
+        return sorted(path.parent for path in self.workdir.glob(f"*/{CONFIG}")) if is_ensemble(self.config) else []
+
+    @cached_property
+    def _config_and_data(self) -> tuple[Config, dict[str, Any]]:
+        path, copy = self.workdir / CONFIG, checkpoint.kept_config(self.workdir / CHECKPOINTS)
+        try:
+            return config_from_json(self.config_json, str(path))
+        except UsageError as error:
+            if not copy:
+                raise
+            reason = str(error) if path.exists() else "it is gone"
+        _log.warning("%s: %s. The copy in the checkpoints is used.", path, reason.rstrip("."))
+        return config_from_json(copy, f"the copy of {path} in its checkpoints")
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.workdir / name
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            raise UsageError(self._describe_missing(name)) from None
+        except DamagedFile as reason:
+            raise UsageError(f"{path} is damaged ({reason}). {RESTORE}") from reason
+
+    def _describe_missing(self, name: str) -> str:
+        if self.workdir.is_dir() and name != CONFIG:
+            return f"{self.workdir} is not finished: it has no {name}. Run the command that trained it again."
+        reason = f"it has no {name}" if self.workdir.is_dir() else "there is no such folder"
+        return (
+            f"{self.workdir} is no run directory: {reason}. Give the path of one, such as runs/digits, or train one: "
+            "python train.py --config configs/digits.py"
+        )
+
+    def _read_lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.workdir / name
+        texts = path.read_bytes().splitlines() if path.exists() else []
+        found = []
+        for number, text in enumerate(texts, start=1):
+            try:
+                line = json.loads(text)
+                if not isinstance(line, dict):
+                    raise UsageError(f"a {type(line).__name__}, no object")
+            except (ValueError, RecursionError) as error:
+                if number < len(texts):
+                    raise UsageError(f"{path} is damaged: line {number} is no JSON ({error}). {RESTORE}") from error
+                continue
+            found.append(line)
+        return found
