@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.cli.commands.open_run import opened
+from jaxvae.cli.open_run import open_subject
 from jaxvae.viz.explorer.api import FINE, warm
 from jaxvae.viz.explorer.routes import make_app
 from jaxvae.viz.explorer.server import listening, served
@@ -94,7 +94,8 @@ def main() -> None:
         "python": platform.python_version(),
     }
     for run in options.runs:
-        known = know(opened(run, data_dir=options.data_dir, trust=options.trust))
+        settings = {"seed": 0, "split": None, "data_dir": options.data_dir, "trust": options.trust}
+        known = know(open_subject(argparse.Namespace(run=run, **settings)))
         warm(known)
         load = os.getloadavg()[0]
         with listening(0) as sock, served(make_app(known, run.name), sock) as address:

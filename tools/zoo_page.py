@@ -21,9 +21,9 @@ import numpy as np
 from jax import random
 
 from jaxvae._checks import UsageError
-from jaxvae.cli import guarded
-from jaxvae.cli.arguments import named, require_out
-from jaxvae.cli.commands import prepare_jax
+from jaxvae.cli import run_action
+from jaxvae.cli.arguments import parse_path, require_writable
+from jaxvae.cli.open_run import prepare_jax
 from jaxvae.config import Config
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import flatten
@@ -58,17 +58,17 @@ included, without validations, checkpoints and scoring, on a machine that may ha
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the page; returns the exit code, as the command line's."""
     parser = argparse.ArgumentParser(prog="python -m tools.zoo_page", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=named, metavar="RUN", help="a run directory, finished")
-    parser.add_argument("--out", type=named, default=Path("docs/zoo.md"), help="the page (default docs/zoo.md)")
+    parser.add_argument("runs", nargs="+", type=parse_path, metavar="RUN", help="a run directory, finished")
+    parser.add_argument("--out", type=parse_path, default=Path("docs/zoo.md"), help="the page (default docs/zoo.md)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
 
     def action() -> None:
-        require_out(options.out, (".md",))
+        require_writable(options.out, (".md",))
         prepare_jax()
         write(options.runs, options.out)
 
-    return guarded(action, debug=options.debug)[0]
+    return run_action(action, debug=options.debug)[0]
 
 
 def write(workdirs: Sequence[Path], out: Path) -> None:

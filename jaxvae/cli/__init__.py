@@ -1,7 +1,7 @@
 """The command line, `jaxvae VERB`, and train.py.
 
-Exit codes: 0 done; 2 the caller's mistake, one message with the next move (--debug shows the traceback); 1 the run
-itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved; 141 nobody reads the output any more.
+Exit codes: 0 done; 2 the caller's mistake, one message with the next step (--debug shows the traceback); 1 the run
+itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved; 141 the reader of the output is gone.
 """
 
 from __future__ import annotations
@@ -13,81 +13,77 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from jaxvae.cli.arguments import check_options, make_parser
-from jaxvae.cli.errors import explained
+from jaxvae.cli.arguments import check_arguments
+from jaxvae.cli.commands import COMMANDS, make_parser
+from jaxvae.cli.errors import explain
 from jaxvae.config.command_line import PREFIX
 from jaxvae.runtime.console import show
 from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
-_NO_READER = 141  # as a process ends that SIGPIPE killed: who read its output is gone
-log = logging.getLogger("jaxvae")
+__all__ = ["main", "run_action", "train"]
+
+_NO_READER = 141  # the exit code of a process that SIGPIPE killed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
-    options, overrides = parser.parse_known_args(argv)
+    arguments, overrides = parser.parse_known_args(argv)
     stray = [text for text in overrides if not text.startswith(PREFIX)]
-    if stray or (overrides and not hasattr(options, "config")):
+    if stray or (overrides and "config" not in arguments):
         parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
+    arguments.overrides = overrides
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if not options.debug:
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it raises besides, with the traceback
+    if not arguments.debug:
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs each error that it raises, with its traceback
 
     def action() -> None:
-        check_options(options)
-        options.verb(options, overrides)
+        check_arguments(arguments)
+        COMMANDS[arguments.verb].run(arguments)
 
-    with exit_on_signal(goes_on=options.name_of_verb == "train"):
-        code, together = guarded(action, debug=options.debug)
-    return code if together else _abandon(code)
-
-
-def _abandon(code: int) -> int:
-    """Ends a process that ends alone among several at once; in order it would wait for the others to end too."""
-    if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
+    with exit_on_signal(goes_on=arguments.verb == "train"):
+        code, all_processes = run_action(action, debug=arguments.debug)
+    if not all_processes and "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code)  # an orderly exit would wait for the other processes to exit, too
     return code
 
 
 def train() -> int:
-    """train.py: `jaxvae train` with the command line's arguments."""
+    """Runs `jaxvae train` with the command line's arguments, for train.py."""
     return main(["train", *sys.argv[1:]])
 
 
-def guarded(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
-    """Runs the action and turns what went wrong into one message; returns (exit code, whether all processes end so)."""
+def run_action(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
+    """Runs the action and prints its error as one message.
+
+    Returns (exit code, whether all processes of a multihost run exit at this point).
+    """
     try:
         action()
         sys.stdout.flush()
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum, True
-    except KeyboardInterrupt:  # of somebody's code: a signal raises none here
+    except KeyboardInterrupt:  # raised by a file of the user's: a signal raises none here
         print("stopped.", file=sys.stderr)
         return 130, False
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
             return _NO_READER, False
         if debug:
             traceback.print_exc()
-        message, code = explained(error)
+        message, code = explain(error)
         show(f"error: {message}", sys.stderr)
         return code, False
     return 0, True
 
 
-def _nobody_reads() -> bool:
-    """Whether the reader of this process's output is gone, as in `jaxvae ... | head`; nothing is from then on."""
+def _output_is_closed() -> bool:
+    """Returns whether the reader of the output is gone, as in `jaxvae ... | head`, and then discards the output."""
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     if not any(event & select.POLLERR for _, event in output.poll(0)):
         return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python reports an error at its exit
     return True
-
-
-if __name__ == "__main__":
-    sys.exit(main())

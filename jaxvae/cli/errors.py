@@ -1,11 +1,11 @@
-"""What an error that nobody caught means to whom it meets: his mistake, his own code, too little memory, or a bug."""
+"""The message and the exit code of an error: the user's mistake, the user's own code, the machine, or a bug."""
 
 from __future__ import annotations
 
-import errno
 import platform
 import sysconfig
 import traceback
+from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS
 from importlib.metadata import version
 from pathlib import Path
 from traceback import FrameSummary
@@ -13,92 +13,70 @@ from traceback import FrameSummary
 from jaxvae._checks import UsageError
 from jaxvae.config.user_file import of_file
 
-FAILED, _MISTAKE = 1, 2
-_HERE = Path(__file__).parents[1]
-_MISTAKES = {  # of who named the place: it is not there, is of another kind, may not be touched, or is no name at all
-    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENAMETOOLONG, errno.ELOOP),
-}
+__all__ = ["explain"]
+
+_FAILED, _MISTAKE = 1, 2
+_PACKAGE = Path(__file__).parents[1]
+# Errors of a path that the user gave: it does not exist, is of another kind, or may not be used.
+_MISTAKES = {EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS}
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-def explained(error: Exception) -> tuple[str, int]:
-    """(one message with the next move, the exit code)."""
-    if isinstance(error, FloatingPointError | UsageError):
-        return str(error), FAILED if isinstance(error, FloatingPointError) else _MISTAKE
+def explain(error: Exception) -> tuple[str, int]:
+    """Returns (one message with the next step, the exit code)."""
+    short = f"{type(error).__name__}: {str(error).strip()[:2000]}".removesuffix(": ")
+    if isinstance(error, UsageError):
+        return str(error), _MISTAKE
+    if isinstance(error, FloatingPointError):
+        return str(error), _FAILED
     if isinstance(error, OSError):
-        return str(error)[:2000], _MISTAKE if error.errno in _MISTAKES else FAILED
-    if _is_out_of_memory(error):
-        return _no_memory(error), FAILED
-    if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "initialize backend" in str(error):
-        return _of_runtime(error), FAILED
-    if (frame := users_frame(error)) is not None:
-        return _not_ours(error, frame), FAILED
-    if isinstance(error, ImportError):
-        return (
-            f"{_in_short(error)}. Install what is missing, or what jaxvae is built on again: pip install jaxvae.",
-            FAILED,
+        return str(error)[:2000], _MISTAKE if error.errno in _MISTAKES else _FAILED
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
+        message = (
+            f"too little memory: {short[:300]}. What takes less: a smaller data.batch_size, or the same in parts "
+            "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; to score, a smaller "
+            "evaluate.batch_size."
         )
-    return _a_bug(error), FAILED
+    elif type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "initialize backend" in str(error):
+        message = (
+            f"JAX's runtime failed: {short}. Check that the device is free and that JAX_PLATFORMS names one that "
+            "exists. The same command continues a run from its last checkpoint."
+        )
+    elif (frame := _last_user_frame(error)) is not None:
+        message = (
+            f"{frame.filename} failed: {of_file(error, frame.filename)}: {frame.line}\n"
+            "That file is not part of jaxvae. Correct it; --debug shows the traceback."
+        )
+    elif isinstance(error, ImportError):
+        message = f"{short}. Install what is missing, or jaxvae and its requirements again: pip install jaxvae."
+    else:
+        message = _describe_bug(error, short)
+    return message, _FAILED
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
-
-
-def _no_memory(error: Exception) -> str:
-    return (
-        f"too little memory: {_in_short(error, 300)}. What takes less: a smaller data.batch_size, or the same in parts "
-        "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; to score, a smaller "
-        "evaluate.batch_size."
-    )
-
-
-def _of_runtime(error: Exception) -> str:
-    return (
-        f"JAX's runtime failed: {_in_short(error)}. See that the device is free and JAX_PLATFORMS names one that there "
-        "is; a run goes on from its last checkpoint by the same command."
-    )
-
-
-def _not_ours(error: Exception, frame: FrameSummary) -> str:
-    return (
-        f"{frame.filename} failed: {of_file(error, frame.filename)}: {frame.line}\n"
-        "That file is no part of jaxvae: mend it; --debug shows the traceback."
-    )
-
-
-def _a_bug(error: Exception) -> str:
+def _describe_bug(error: Exception, short: str) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
-    where = f" ({Path(frames[-1].filename).relative_to(_HERE.parent)}, line {frames[-1].lineno})" if frames else ""
+    where = f" ({Path(frames[-1].filename).relative_to(_PACKAGE.parent)}, line {frames[-1].lineno})" if frames else ""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "optax", "numpy"))
     return (
-        f"this is a bug of jaxvae, not a mistake of yours: {_in_short(error)}{where}. Please report it: the command, "
-        f"the traceback that it shows with --debug, and: {versions}, Python {platform.python_version()}, "
-        f"{platform.platform()}."
+        f"this is a bug of jaxvae, not a mistake of yours: {short}{where}. Please report it: the command, the "
+        f"traceback that --debug shows, and: {versions}, Python {platform.python_version()}, {platform.platform()}."
     )
 
 
-def users_frame(error: Exception) -> FrameSummary | None:
-    """The last line of a file of the user's own, of all that this package called; None where none took part."""
+def _last_user_frame(error: Exception) -> FrameSummary | None:
+    """Returns the last line of a user's file that this package called, directly or not; None if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
-    began = next((place for place, frame in enumerate(frames) if _is_ours(frame)), len(frames))
-    own = [frame for frame in frames[began:] if _is_users(frame)]
-    return own[-1] if own else None
+    start = next((i for i, frame in enumerate(frames) if _is_ours(frame)), len(frames))
+    return next((frame for frame in reversed(frames[start:]) if _is_users(frame)), None)
 
 
 def _is_ours(frame: FrameSummary) -> bool:
-    return Path(frame.filename).is_relative_to(_HERE)
+    return Path(frame.filename).is_relative_to(_PACKAGE)
 
 
 def _is_users(frame: FrameSummary) -> bool:
-    """Whether the file is neither this package's nor a library's, and a file at all."""
+    """Returns whether the frame is in a file that belongs neither to this package nor to a library."""
     parts = Path(frame.filename).parts
     library = "site-packages" in parts or "dist-packages" in parts or frame.filename.startswith((*_LIBRARIES, "<"))
     return not library and not _is_ours(frame)
-
-
-def _in_short(error: BaseException, most: int = 2000) -> str:
-    """'TypeError: what it says', its beginning."""
-    return f"{type(error).__name__}: {str(error).strip()[:most]}".removesuffix(": ")

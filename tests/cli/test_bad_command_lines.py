@@ -1,7 +1,6 @@
 """Whatever somebody types is done, or answered by one message with a next move: never by a traceback."""
 
 import contextlib
-import importlib
 import io
 import os
 import sys
@@ -13,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvae.cli import commands, errors, guarded, main
-from jaxvae.cli.commands import score_sample_report
+from jaxvae.cli import errors, main, run_action
+from jaxvae.cli.commands import COMMANDS
+from jaxvae.cli.commands import benchmark as benchmark_command
+from jaxvae.cli.commands import train as train_command
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import field_types
@@ -33,24 +34,18 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(commands, "prepare_jax", lambda *_, **__: None)
-    monkeypatch.setattr(commands, "train_as_told", lambda config, *_: build(config, (8, 8, 1), condition=10))
+    for command in (train_command, benchmark_command):
+        monkeypatch.setattr(command, "prepare_jax", lambda *_, **__: None)
+    monkeypatch.setattr(train_command, "_train", lambda config, *_: build(config, (8, 8, 1), condition=10))
     monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
         dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
-    looks = [
-        (importlib.import_module(f"jaxvae.cli.commands.{home}"), name) for name, home in commands.EXPLORING.items()
-    ]
-    looks.append((importlib.import_module("jaxvae.cli.commands.open_run"), "look"))
-    for place, name in (
-        (benchmark, "check"),
-        (benchmark, "benchmark"),
-        *((score_sample_report, name) for name in VERBS),
-        *looks,
-    ):
-        monkeypatch.setattr(place, name, lambda *_, **__: None)
+    for name in ("check", "benchmark"):
+        monkeypatch.setattr(benchmark, name, lambda *_, **__: None)
+    for name in OF_RUNS:
+        monkeypatch.setattr(COMMANDS[name], "run", lambda arguments: None)
     return tmp_path
 
 
@@ -86,7 +81,7 @@ def refusal(*argv):
     return text
 
 
-VERBS = ("evaluate", "sample", "reconstruct", "report")
+OF_RUNS = sorted({*COMMANDS} - {"train", "data", "benchmark"})
 BEGIN = "from jaxvae.config import *\ndef get_config():\n    "
 CONFIGS = {
     "x = 1 / 0": r"cannot be run: ZeroDivisionError: division by zero \(line 1\)",
@@ -274,7 +269,7 @@ WORDS = st.one_of(
 BEGUN = st.sampled_from(
     [["train", "--config", DIGITS]] * 4
     + [["benchmark", "--config", DIGITS], ["train"], [], ["fly"], ["data", "digits"], ["data"]]
-    + [[verb, "run"] for verb in (*VERBS, *commands.LOOKING, *commands.EXPLORING)]
+    + [[verb, "run"] for verb in OF_RUNS]
 )
 
 
@@ -295,7 +290,7 @@ def test_any_command_line_is_done_or_refused_by_one_message(begun, words, here):
 
 def failing(capsys, action, code):
     """What is said of an action that fails with this exit code."""
-    assert guarded(action, debug=False)[0] == code
+    assert run_action(action, debug=False)[0] == code
     text = capsys.readouterr().err
     assert text.count("error: ") == 1
     assert "Traceback" not in text
@@ -311,7 +306,7 @@ def test_what_nobody_foresaw_is_called_a_bug_and_not_a_mistake_of_the_caller(wro
     text = failing(capsys, wrong, 1)
     for words in ("this is a bug of jaxvae", "jaxvae/model/layers.py, line ", "--debug", f"jax {jax.__version__}"):
         assert words in text
-    assert guarded(wrong, debug=True)[0] == 1
+    assert run_action(wrong, debug=True)[0] == 1
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -332,16 +327,16 @@ def test_too_little_memory_says_what_takes_less(error, capsys):
     [
         (
             jax.errors.JaxRuntimeError("UNAVAILABLE: lost"),
-            "JAX's runtime failed: JaxRuntimeError: UNAVAILABLE: lost. See",
+            "JAX's runtime failed: JaxRuntimeError: UNAVAILABLE: lost. Check",
         ),
-        (RuntimeError("Unable to initialize backend 'tup'"), "JAX_PLATFORMS names one that there is"),
+        (RuntimeError("Unable to initialize backend 'tup'"), "JAX_PLATFORMS names one that exists"),
         (ModuleNotFoundError("No module named 'rich'"), "No module named 'rich'. Install what is missing"),
         (FileNotFoundError(2, "No such file or directory", "x"), "No such file or directory: 'x'"),
         (OSError(28, "No space left on device", "x"), "No space left on device: 'x'"),
     ],
 )
 def test_what_the_machine_lacks_is_said_as_such(error, words, capsys, monkeypatch):
-    monkeypatch.setattr(errors, "users_frame", lambda _: None)  # this file's
+    monkeypatch.setattr(errors, "_last_user_frame", lambda _: None)  # this file's
     assert words in failing(capsys, partial(fail, error), 2 if isinstance(error, FileNotFoundError) else 1)
 
 
@@ -363,6 +358,6 @@ def test_output_that_nobody_reads_ends_quietly(monkeypatch, capsys):
     os.close(read)
     with os.fdopen(write, "w") as broken:
         monkeypatch.setattr(sys, "stdout", broken)
-        assert guarded(lambda: print("hello"), debug=False)[0] == 141
+        assert run_action(lambda: print("hello"), debug=False)[0] == 141
     monkeypatch.undo()
     assert capsys.readouterr().err == ""

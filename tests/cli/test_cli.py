@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.cli import main
+from jaxvae.cli import commands, main
 
 ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -133,6 +133,17 @@ def test_a_wrong_command_line_exits_with_2(arguments, capsys):
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: jaxvae" in capsys.readouterr().err
+
+
+def test_help_and_parsing_import_no_jax():
+    code = "import sys; from jaxvae.cli.commands import make_parser; make_parser().parse_args(['manifold', 'x'])\n"
+    code += "make_parser().format_help(); assert not {'jax', 'flax', 'matplotlib', 'PIL'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_module_of_a_verb_is_in_the_table():
+    folder = Path(commands.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == {*commands.COMMANDS}
 
 
 def test_a_config_file_must_return_a_config(tmp_path, capsys):

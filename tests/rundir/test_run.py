@@ -15,8 +15,7 @@ import pytest
 from jax import random
 
 import jaxvae
-from jaxvae.cli.commands.animate import animate
-from jaxvae.cli.commands.score_sample_report import evaluate
+from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.rundir import CHECKPOINTS, checkpoint, results
@@ -126,15 +125,14 @@ def test_with_each_frame_the_means_of_the_same_validation_images_are_kept(whole)
 
 
 def test_a_run_is_animated_from_its_directory_alone(whole, tmp_path, capsys):
-    options = {"format": "gif", "seconds": 1, "seed": 0, "split": None, "data_dir": None, "trust": False}
-    animate(whole.workdir, out=tmp_path / "films", **options)
+    assert main(["animate", str(whole.workdir), "--out", str(tmp_path / "films"), "--seconds", "1"]) == 0
     told = [line.removeprefix(f"{tmp_path}/films/") for line in capsys.readouterr().out.splitlines()]
     assert told == [f"{name}.{kind}" for name in ("training", "plane", "walk") for kind in ("gif", "png", "npz")]
     with np.load(tmp_path / "films" / "plane.npz") as arrays:
         np.testing.assert_array_equal(arrays["steps"], [0, 1, 2, 4, 8, 16, 20, 32, 40, 60])
         assert arrays["points"].shape == (10, len(arrays["labels"]), 2)
-    with pytest.raises(ValueError, match=r"--seconds 0\.5: expected 1 to 60"):
-        animate(whole.workdir, out=tmp_path, **options | {"seconds": 0.5})
+    assert main(["animate", str(whole.workdir), "--out", str(tmp_path), "--seconds", "0.5"]) == 2
+    assert "--seconds 0.5: expected 1 to 60" in capsys.readouterr().err
 
 
 def test_results_carry_protocol_and_standard_errors(whole):
@@ -212,7 +210,7 @@ def test_resident_and_streaming_see_the_same_data(tmp_path):
 
 def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_again(whole, tmp_path):
     shutil.copytree(whole.workdir, tmp_path / "run")
-    evaluate(tmp_path / "run", samples=9, splits=None)
+    assert main(["evaluate", str(tmp_path / "run"), "--samples", "9"]) == 0
     go(tiny(), tmp_path / "run")
     assert json.loads((tmp_path / "run" / "results.json").read_text())["test"]["log_likelihood"]["samples"] == 9
 
@@ -220,7 +218,7 @@ def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_agai
 def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
     shutil.copytree(whole.workdir, tmp_path / "run")
     results.write(tmp_path / "run", results.read(tmp_path / "run") | {"step": 7})
-    evaluate(tmp_path / "run", samples=2, splits=["validation"])
+    assert main(["evaluate", str(tmp_path / "run"), "--samples", "2", "--splits", "validation"]) == 0
     renewed = results.read(tmp_path / "run")
     assert renewed["step"] == STEPS
     assert "test" not in renewed

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.cli.arguments import make_parser
-from jaxvae.cli.commands import EXPLORING, LOOKING
+from jaxvae.cli import commands
 from jaxvae.config.command_line import read_config
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,15 +29,15 @@ def words(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_one(command, monkeypatch):
     monkeypatch.chdir(DOCS.parent)
-    options, overrides = make_parser().parse_known_args(words(command))
-    assert bool(overrides) <= (options.name_of_verb == "train")
-    if options.name_of_verb == "train":
+    options, overrides = commands.make_parser().parse_known_args(words(command))
+    assert bool(overrides) <= (options.verb == "train")
+    if options.verb == "train":
         read_config(options.config, overrides)
 
 
 def test_every_verb_that_explores_is_shown():
     shown = {words(command)[0] for command in COMMANDS}
-    assert {*LOOKING, *EXPLORING} <= shown
+    assert {*commands.COMMANDS} - {"evaluate", "sample", "reconstruct", "data", "benchmark"} <= shown
 
 
 def test_every_picture_is_there_small_and_in_words():

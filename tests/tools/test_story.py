@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.cli.arguments import make_parser
+from jaxvae.cli.commands import make_parser
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import is_ensemble

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.cli.commands.score_sample_report import evaluate
+from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
@@ -65,7 +65,7 @@ def test_results_without_a_diagnosis_are_reported_and_evaluated_as_ever(healthy,
     results.write(folder, old)
     assert "What they say" not in report.write_report(folder).read_text(encoding="utf-8")
     (folder / "metrics.jsonl").unlink()
-    evaluate(folder, samples=1, splits=None)
+    assert main(["evaluate", str(folder), "--samples", "1"]) == 0
     again = {each["name"]: each for each in results.read(folder)["diagnosis"]}
     assert again == {name: each for name, each in found.items() if name != "beta"}
     assert "elbo" in capsys.readouterr().out

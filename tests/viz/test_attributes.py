@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from looked_at import make_subject
 
-from jaxvae.cli import main
-from jaxvae.cli.commands.attributes import judged, summed
+from jaxvae.cli import commands, main
 from jaxvae.data.dataset import Split
 from jaxvae.viz import plots
 from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
@@ -266,10 +265,10 @@ def test_the_verbs_say_what_the_judge_says_and_write_it(digits_run, tmp_path, ca
 
 def make_label(run, name):
     """The labels of the stored images of a split."""
-    from jaxvae.cli.commands.open_run import reopened
+    from jaxvae.cli.open_run import set_up_run
     from jaxvae.rundir.run_directory import RunDirectory
 
-    return reopened(RunDirectory(run).config, None).data.splits[name].label
+    return set_up_run(RunDirectory(run).config, None).data.splits[name].label
 
 
 def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_to():
@@ -280,12 +279,14 @@ def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_t
         **{"class_changed": np.zeros(2), "measured_shift": np.zeros((2, 0)), "measured_names": []},
     }
     for change, said in ((0.01, True), (0.5, False)):
-        lines = "\n".join(judged(shown | {"judged_shift": np.array([[change], [0.02]])}))
+        lines = "\n".join(commands.attribute.describe(shown | {"judged_shift": np.array([[change], [0.02]])}))
         assert ("does NOT add odd" in lines) == said
     names = ["label=1,\nslant", "label=1,\nnot:slant", "label=9,\nnot:slant", "the result"]
     classes = {"judged_names": ["label=1", "label=9"], "measured": np.zeros((0, 4)), "measured_names": []}
     for result, said in ((0, True), (1, False)):
         told = np.eye(2)[[0, 0, 1, result]]
-        assert ("did NOT keep" in "\n".join(summed({"names": names, "judged": told, **classes}))) == said
+        assert (
+            "did NOT keep" in "\n".join(commands.arithmetic.describe({"names": names, "judged": told, **classes}))
+        ) == said
     other = {"names": ["label=1", "label=9", "label=1", "the result"], "judged": np.eye(2)[[0, 1, 0, 1]], **classes}
-    assert "did NOT keep" not in "\n".join(summed(other))
+    assert "did NOT keep" not in "\n".join(commands.arithmetic.describe(other))

@@ -19,7 +19,7 @@ from explored import HOST, call, make_known, unpacked
 from jax import random
 
 from jaxvae import latent
-from jaxvae.cli.commands import explore
+from jaxvae.cli.commands import explore, make_parser
 from jaxvae.distributions import kl
 from jaxvae.viz.explorer import latent_ranges
 from jaxvae.viz.explorer.api import ANSWERS, FINE, SAMPLES, THUMBNAILS, describe, warm
@@ -454,12 +454,12 @@ def test_the_verb_serves_opens_and_ends(known, tmp_path, capsys):
         seen.append((address, json.loads(fetch(address, "api/model"))["run"]))
 
     with (
-        mock.patch.object(explore, "opened", return_value=known.subject),
+        mock.patch.object(explore, "open_subject", return_value=known.subject),
         mock.patch.object(explore.webbrowser, "open", look),
         mock.patch("jaxvae.viz.explorer.server.until_interrupted"),
     ):
-        explore.explore(tmp_path)
-        explore.explore(tmp_path, no_browser=True)
+        explore.run(make_parser().parse_args(["explore", str(tmp_path)]))
+        explore.run(make_parser().parse_args(["explore", str(tmp_path), "--no_browser"]))
     assert [name for _, name in seen] == [tmp_path.name]
     told = capsys.readouterr().out
     assert seen[0][0] in told
@@ -472,4 +472,4 @@ def test_without_the_extra_the_next_move_is_said(tmp_path, missing):
         mock.patch.dict(sys.modules, {missing: None}),
         pytest.raises(ValueError, match=re.escape(f"jaxvae explore needs {missing}: pip install 'jaxvae[explore]'")),
     ):
-        explore.explore(tmp_path)
+        explore.run(make_parser().parse_args(["explore", str(tmp_path)]))

@@ -1,50 +1,56 @@
-"""A run as moving pictures."""
+"""The training and the latent space as moving pictures (GIF, or MP4)."""
 
-from __future__ import annotations
-
-from pathlib import Path
+import argparse
 
 from jaxvae._checks import UsageError
-from jaxvae.cli.commands.open_run import EXPLORED, opened, publish
-from jaxvae.viz import plots
-from jaxvae.viz.figures import animation
+from jaxvae.cli.arguments import add_run, parse_path
+from jaxvae.cli.open_run import EXPLORED, open_subject, save_arrays
+from jaxvae.config.ranges import SPLITS
+
+__all__ = ["add_arguments", "run"]
 
 
-def animate(
-    run: Path,
-    *,
-    format: str,
-    seconds: float,
-    seed: int,
-    split: str | None,
-    out: Path | None,
-    data_dir: str | None,
-    trust: bool,
-) -> None:
-    """Writes the films of a run: its training, its plane unfolding, and a walk through its latent space.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", choices=SPLITS, help="whose images (default: test)")
+    text = "a folder for the films (default: RUN/explored)"
+    parser.add_argument("--out", dest="out_folder", type=parse_path, metavar="OUT", help=text)
+    parser.add_argument("--format", choices=("gif", "mp4"), default="gif")
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long each lasts (default 6)")
 
-    Each with its first frame as .png and its arrays as .npz, into `out`, a folder, or explored/. A film that the run
-    keeps too little for is left out, in words.
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the films of a run: its training, its latent plane during training, and a walk through its latent space.
+
+    Each has its first frame beside it as .png and its arrays as .npz. A film that the run has no data for is left out,
+    with a message.
     """
+    workdir, seconds = arguments.run, arguments.seconds
     if not 1 <= seconds <= 60:
         raise UsageError(f"--seconds {seconds:g}: expected 1 to 60, how long each film lasts.")
-    if format == "mp4":
+    from jaxvae.viz import plots
+    from jaxvae.viz.figures import animation
+
+    if arguments.format == "mp4":
         plots.require_mp4()
-    subject, folder = opened(run, seed=seed, split=split, data_dir=data_dir, trust=trust), out or run / EXPLORED
+    subject, folder = open_subject(arguments), arguments.out_folder or workdir / EXPLORED
     folder.mkdir(parents=True, exist_ok=True)
     films = {
-        "training": lambda **how: animation.draw_training(workdir=run, **how),
-        "plane": lambda **how: animation.draw_unfolding(workdir=run, circles=animation.draws(subject), **how),
-        "walk": lambda **how: animation.draw_walk(subject=subject, **how),
+        "training": lambda **options: animation.draw_training(workdir=workdir, **options),
+        "plane": lambda **options: animation.draw_unfolding(
+            workdir=workdir, circles=animation.draws(subject), **options
+        ),
+        "walk": lambda **options: animation.draw_walk(subject=subject, **options),
     }
     for name, draw in films.items():
-        path = folder / f"{name}.{format}"
+        path = folder / f"{name}.{arguments.format}"
         try:
             arrays = draw(path=path, seconds=seconds, still=path.with_suffix(".png"))
         except ValueError as reason:
             print(f"no {path.name}: {reason}")
             continue
         if arrays:
-            publish(path, arrays)
+            save_arrays(path, arrays)
         else:
-            print(f"no {path.name}: fewer than two moments of its training were kept in {run}.")
+            print(f"no {path.name}: fewer than two snapshots of its training were kept in {workdir}.")

@@ -1,37 +1,46 @@
-"""`jaxvae compare`: several runs in one table and one figure."""
+"""One table and one figure of several runs."""
 
-from __future__ import annotations
-
+import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from jax import random
-
 from jaxvae._checks import UsageError
-from jaxvae.cli.commands.open_run import publish, reopened
-from jaxvae.viz.figures.comparison import draw_comparison
-from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.comparison import MOST
-from jaxvae.viz.plots.style import replacing
-from jaxvae.viz.report import comparison
+from jaxvae.cli.arguments import parse_path
+from jaxvae.cli.open_run import prepare_jax, save_arrays, set_up_run
 
-_COMPARED = Path("compared")
+__all__ = ["add_arguments", "run"]
 
 
-def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: str | None, trust: bool) -> None:
-    """Prints the table and writes it as table.md and table.json, with figure.png, .svg and .npz, into the folder `out`.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", type=parse_path, nargs="+", metavar="RUN", help="run directories")
+    parser.add_argument("--trust", action="store_true", help="let the runs' configs import parts from files")
+    parser.add_argument("--data_dir", help="where TFDS prepared the data, if not where it was when they were trained")
+    text = "a folder for the table and the figure (default: compared)"
+    parser.add_argument("--out", dest="out_folder", type=parse_path, metavar="OUT", default=Path("compared"), help=text)
+    parser.add_argument("--mixed", action="store_true", help="compare runs of different data or protocols all the same")
 
-    ValueError where the runs' numbers were not measured alike, unless they are to be `mixed`.
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the table and writes it as table.md and table.json, with figure.png, .svg and .npz, into the folder.
+
+    Runs that were not measured in the same way are refused, unless --mixed is given.
     """
-    found = comparison.read_runs(runs)
+    prepare_jax()
+    from jax import random
+
+    from jaxvae.viz.figures.comparison import draw_comparison
+    from jaxvae.viz.figures.subject import Subject
+    from jaxvae.viz.plots.comparison import MOST
+    from jaxvae.viz.plots.style import replacing
+    from jaxvae.viz.report import comparison
+
+    found, folder = comparison.read_runs(arguments.runs), arguments.out_folder
     if len(found) < 2:
         raise UsageError(f"compare takes two runs or more, and {len(found)} was given: name another run directory.")
-    if not mixed:
+    if not arguments.mixed:
         comparison.require_one_protocol(found)
     table = comparison.compare_runs(found)
     print(comparison.as_text(table))
-    folder = out or _COMPARED
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "table.md": comparison.as_markdown(table),
@@ -41,13 +50,12 @@ def compare(runs: Sequence[Path], *, out: Path | None, mixed: bool, data_dir: st
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(folder / name)
-    drawn = found[:MOST]
     subjects = {}
-    for one in drawn:
-        data = reopened(one.run.config, data_dir).data
+    for one in found[:MOST]:
+        data = set_up_run(one.run.config, arguments.data_dir).data
         subjects[one.name] = Subject(one.run, data, "test", random.key(0))
+    scores = {one.name: {} if table.differs else one.test for one in found[:MOST]}  # not charted if not comparable
     figure = folder / "figure.png"
-    scores = {one.name: {} if table.differs else one.test for one in drawn}  # no chart of what does not compare
-    publish(figure, draw_comparison(figure, subjects, scores))
+    save_arrays(figure, draw_comparison(figure, subjects, scores))
     if len(found) > MOST:
         print(f"the figure shows the first {MOST} of {len(found)} runs.")

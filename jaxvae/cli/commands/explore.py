@@ -1,42 +1,43 @@
-"""`jaxvae explore`: a page on this machine to play with a trained model."""
+"""A page on this machine to play with the model."""
 
-from __future__ import annotations
-
+import argparse
 import importlib
 import webbrowser
-from pathlib import Path
 
 from jaxvae._checks import UsageError
-from jaxvae.cli.commands.open_run import opened
+from jaxvae.cli.arguments import add_run
+from jaxvae.cli.open_run import open_subject
 from jaxvae.runtime.console import show
-from jaxvae.viz.explorer.api import warm
-from jaxvae.viz.explorer.session import know
 
-_EXTRA = ("starlette", "uvicorn")
+__all__ = ["add_arguments", "run"]
 
 
-def explore(run: Path, *, trust: bool = False, data_dir: str | None = None, port: int = 0, no_browser: bool = False):
-    """Serves the page on loopback until Ctrl-C, and opens it in a browser unless `no_browser`."""
-    _require_extra()
-    from jaxvae.viz.explorer.routes import make_app
-    from jaxvae.viz.explorer.server import listening, served, until_interrupted
-
-    sock = listening(port)  # first of all: what cannot be had is said before anything is read
-    known = know(opened(run, data_dir=data_dir, trust=trust))
-    show(f"{run}: {len(known.subject.split):,} {known.subject.name} images; compiling")
-    warm(known)
-    with served(make_app(known, run.resolve().name), sock) as address:
-        show(f"Explore it at {address} (Ctrl-C ends it)")
-        if not no_browser:
-            webbrowser.open(address)
-        until_interrupted()
-    show("ended.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
+    parser.add_argument("--no_browser", action="store_true", help="print the address, and open nothing")
+    parser.set_defaults(seed=0, split=None)
 
 
-def _require_extra() -> None:
-    """ValueError where the page's libraries are not installed."""
-    for name in _EXTRA:
+def run(arguments: argparse.Namespace) -> None:
+    """Serves the page on loopback until Ctrl-C, and opens it in a browser unless --no_browser is given."""
+    for name in ("starlette", "uvicorn"):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise UsageError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error
+    from jaxvae.viz.explorer.api import warm
+    from jaxvae.viz.explorer.routes import make_app
+    from jaxvae.viz.explorer.server import listening, served, until_interrupted
+    from jaxvae.viz.explorer.session import know
+
+    sock = listening(arguments.port)  # first, so that a port in use is reported before anything is read
+    known = know(open_subject(arguments))
+    show(f"{arguments.run}: {len(known.subject.split):,} {known.subject.name} images; compiling")
+    warm(known)
+    with served(make_app(known, arguments.run.resolve().name), sock) as address:
+        show(f"Explore it at {address} (Ctrl-C ends it)")
+        if not arguments.no_browser:
+            webbrowser.open(address)
+        until_interrupted()
+    show("ended.")

@@ -1,0 +1,132 @@
+"""What verbs share: JAX's settings, a run directory opened with its data, and the files that a verb writes."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxvae._checks import UsageError
+from jaxvae.config import Config
+
+if TYPE_CHECKING:  # imported in the functions: they import jax
+    from jaxvae.rundir.run import Run
+    from jaxvae.training.setup import Experiment
+    from jaxvae.viz.figures.subject import Subject
+
+__all__ = [
+    "EXPLORED",
+    "open_run",
+    "open_subject",
+    "picture_path",
+    "prepare_jax",
+    "require_dimensions",
+    "require_images",
+    "save_arrays",
+    "set_up_run",
+]
+
+EXPLORED = "explored"  # the folder of a run directory for pictures without --out
+
+
+def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
+    """Sets what must be set before JAX's backend starts; without `cache`, everything is compiled again."""
+    if config is not None and config.train.deterministic:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    import jax
+
+    from jaxvae.data.cache.folders import cache_folder, writable
+
+    if not cache:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    elif writable(folder := cache_folder() / "compiled"):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    else:
+        text = "%s cannot be written: programs are compiled again. JAXVAE_CACHE names another folder."
+        logging.getLogger("jaxvae").warning(text, folder.parent)
+
+
+def open_run(arguments: argparse.Namespace) -> Run:
+    """Returns the run of the directory `arguments.run`."""
+    prepare_jax()
+    from jaxvae.rundir.run import load
+
+    return load(arguments.run, trust=arguments.trust)
+
+
+def set_up_run(config: Config, data_dir: str | None) -> Experiment:
+    """Returns the experiment of a run's config; its data is read again, from `data_dir` if one is given."""
+    from jaxvae.training.setup import set_up
+
+    if config.data.name == "arrays":
+        raise UsageError(
+            "this run was trained on arrays of a program, which it does not hold; "
+            "score them with jaxvae.load(...).log_likelihood."
+        )
+    data = config.data if data_dir is None else dataclasses.replace(config.data, data_dir=data_dir)
+    return set_up(dataclasses.replace(config, data=data))
+
+
+def open_subject(arguments: argparse.Namespace) -> Subject:
+    """Returns the run with the images that it is shown with, of the test split or of `arguments.split`."""
+    run = open_run(arguments)
+    from jax import random
+
+    from jaxvae.viz.figures.subject import Subject
+
+    data = set_up_run(run.config, arguments.data_dir).data
+    split = arguments.split or ("test" if "test" in data.splits else "train")
+    if split not in data.splits:
+        raise UsageError(f"--split {split}: {data.name} has {', '.join(data.splits)}; choose one of them.")
+    return Subject(run, data, split, random.key(arguments.seed))
+
+
+def require_images(subject: Subject, images: Sequence[int]) -> None:
+    """Raises UsageError for the number of an image that the split does not have."""
+    for image in images:
+        if not 0 <= image < len(subject.split):
+            raise UsageError(
+                f"image {image}: the {subject.name} split has {len(subject.split):,} images, numbered from 0."
+            )
+
+
+def require_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> list[int] | None:
+    """Returns the latent dimensions, given from 1 on as pictures name them, counted from 0; None for None."""
+    if dimensions is None:
+        return None
+    count = subject.means.shape[1]
+    for dimension in dimensions:
+        if not 1 <= dimension <= count:
+            raise UsageError(f"--dimensions {dimension}: this model has {count}, z1 to z{count}; name them from 1 on.")
+    if len(set(dimensions)) != len(dimensions):
+        raise UsageError(f"--dimensions {' '.join(map(str, dimensions))}: one is named twice; name each once.")
+    return [dimension - 1 for dimension in dimensions]
+
+
+def picture_path(arguments: argparse.Namespace) -> Path:
+    """Returns the picture to write: --out, or explored/VERB.png in the run directory, whose folder is made."""
+    if arguments.out is not None:
+        return arguments.out
+    folder = arguments.run / EXPLORED
+    folder.mkdir(exist_ok=True)
+    return folder / f"{arguments.verb}.png"
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Saves the arrays that a picture shows beside it, as .npz, and prints the names of its files."""
+    from jaxvae.viz.plots.style import replacing
+
+    beside = path.with_suffix(".npz")
+    with replacing(beside) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
+    for each in (path, path.with_suffix(".svg" if path.suffix == ".png" else ".png"), beside):
+        print(each)
