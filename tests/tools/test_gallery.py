@@ -37,7 +37,7 @@ def test_each_command_is_one(command, monkeypatch):
 
 def test_every_verb_that_explores_is_shown():
     shown = {words(command)[0] for command in COMMANDS}
-    assert {*commands.COMMANDS} - {"evaluate", "sample", "reconstruct", "data", "benchmark"} <= shown
+    assert {*commands.COMMANDS} - {"evaluate", "sample", "reconstruct", "report", "data", "benchmark"} <= shown
 
 
 def test_every_picture_is_there_small_and_in_words():
