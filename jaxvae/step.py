@@ -17,16 +17,16 @@ from jaxvae.objective import Objective
 from jaxvae.terms import example_keys
 
 PREPARE, MODEL, _OBJECTIVE = range(3)  # purposes folded into the step's key
-_KNOWN = 50  # so many losses make up what is usual
-_FAR = 10.0  # a spike is so many spreads above it,
-LEAST = 1e-4  # of a spread no smaller than this share of it: rounding is no spread
+_GUARD_WINDOW = 50  # so many losses make up what is usual
+_SPIKE_SPREADS = 10.0  # a spike is so many spreads above it,
+_MIN_SPREAD = 1e-4  # of a spread no smaller than this share of it: rounding is no spread
 
 
-def count() -> Array:
+def _int_zero() -> Array:
     return jnp.zeros((), jnp.int32)
 
 
-def number() -> Array:
+def _float_zero() -> Array:
     return jnp.zeros((), jnp.float32)
 
 
@@ -43,10 +43,10 @@ class Guard:
     skipped: Array
     streak: Array
     scale: Array
-    seen: Array = dataclasses.field(default_factory=count)
-    usual: Array = dataclasses.field(default_factory=number)
-    spread: Array = dataclasses.field(default_factory=number)
-    spikes: Array = dataclasses.field(default_factory=count)
+    seen: Array = dataclasses.field(default_factory=_int_zero)
+    usual: Array = dataclasses.field(default_factory=_float_zero)
+    spread: Array = dataclasses.field(default_factory=_float_zero)
+    spikes: Array = dataclasses.field(default_factory=_int_zero)
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +91,7 @@ def init_state(
         ema=jax.tree.map(jnp.copy, params) if ema else {},
         opt=optimizer.init(params),
         variables={"model": variables, "objective": memory},
-        guard=Guard(count(), count(), jnp.ones((), jnp.float32)),
+        guard=Guard(_int_zero(), _int_zero(), jnp.ones((), jnp.float32)),
         key=train_key,
     )
 
@@ -111,22 +111,21 @@ def make_train_step(
     `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
     device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
-    nothing else. A model with a field `training` is trained with that set, one with `asked` is told what the objective
-    needs.
+    nothing else. The model has the fields `training` and `objective_needs`, which this sets.
     """
     forward = make_forward(model, objective, prepare, samples=samples)
 
     def train_step(state: State, batch, *, axis_name: str | None = None) -> tuple[State, dict[str, Array]]:
-        params = varying(state.params, axis_name)
+        params = _mark_varying(state.params, axis_name)
 
         def loss(params, batch):
             _, _, variables, out = forward(state, params, batch, axis_name=axis_name)
             metrics = jax.tree.map(jnp.mean, {"loss": out.value, **out.metrics})
             return jnp.mean(out.value), (variables, metrics)
 
-        found = _mean_over_parts(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
-        grads, (variables, metrics) = mean_over(axis_name, found)
-        return update(state, optimizer, grads, variables, metrics, ema)
+        found = _mean_over_microbatches(partial(jax.grad(loss, has_aux=True), params), batch, accumulate, axis_name)
+        grads, (variables, metrics) = mean_over_devices(axis_name, found)
+        return apply_update(state, optimizer, grads, variables, metrics, ema)
 
     return train_step
 
@@ -136,8 +135,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
 
     What a step computes before it takes gradients with respect to `params`, of those examples.
     """
-    model = model.clone(training=True) if hasattr(model, "training") else model
-    model = model.clone(asked=objective.needs) if hasattr(model, "asked") else model
+    model = model.clone(training=True, objective_needs=objective.needs)
 
     def forward(state: State, params: Any, batch, *, axis_name: str | None = None):
         key = random.fold_in(state.key, state.step)
@@ -161,7 +159,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
     return forward
 
 
-def _mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
+def _mean_over_microbatches(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
     """The mean of function(part) over so many equal parts of the batch, taken one after the other.
 
     Part j holds rows j, j + parts, ...: of a batch in blocks over devices each part has rows of every block, so that
@@ -183,7 +181,7 @@ def _mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str 
 
     first = jax.tree.map(lambda a: a[:, 0], rows_apart)
     shapes = jax.eval_shape(function, first)
-    blank = varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
+    blank = _mark_varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
     total = lax.platform_dependent(
         blank,
         # a CPU convolves ten times slower inside a loop. Without one XLA saves it no memory, of which it has the most
@@ -193,7 +191,7 @@ def _mean_over_parts(function: Callable, batch: Any, parts: int, axis_name: str 
     return jax.tree.map(lambda a: a / parts, total)
 
 
-def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:
+def apply_update(state: State, optimizer, grads, variables, metrics, ema: float) -> tuple[State, dict[str, Array]]:
     """Applies the gradients; where they, the loss or a new variable are not finite, keeps all but step and guard."""
     norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
@@ -205,7 +203,7 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
         updates, opt = optimizer.update(grads, opt, params)
         updates = jax.tree.map(lambda u: state.guard.scale.astype(u.dtype) * u, updates)
         params = optax.apply_updates(params, updates)
-        return params, averaged(average, params, state.step, ema), opt, variables
+        return params, _update_ema(average, params, state.step, ema), opt, variables
 
     def keep(old: tuple) -> tuple:
         return old
@@ -215,21 +213,23 @@ def update(state: State, optimizer, grads, variables, metrics, ema: float) -> tu
         cpu=lambda old: lax.cond(good, take, keep, old),  # a tenth of a small step faster than selecting
         default=lambda old: jax.tree.map(partial(jnp.where, good), take(old), keep(old)),  # no wait for `good`
     )
-    guard = watched(state.guard, metrics["loss"], good)
+    guard = update_guard(state.guard, metrics["loss"], good)
     state = State(state.step + 1, params, average, opt, variables, guard, state.key)
     told = {name: getattr(guard, name) for name in ("skipped", "streak", "scale", "spikes")}
     return state, {**metrics, "grad_norm": norm, **told}
 
 
-def watched(guard: Guard, loss: Array, good: Array) -> Guard:
+def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
     """The guard after a step with this loss, which was applied if it was `good`."""
     skipped = dataclasses.replace(guard, skipped=guard.skipped + ~good, streak=guard.streak + 1)
-    reach = _FAR * jnp.maximum(guard.spread, LEAST * jnp.maximum(jnp.abs(guard.usual), 1.0))
-    known, loss = guard.seen >= _KNOWN, jnp.nan_to_num(loss.astype(guard.usual.dtype))
+    reach = _SPIKE_SPREADS * jnp.maximum(guard.spread, _MIN_SPREAD * jnp.maximum(jnp.abs(guard.usual), 1.0))
+    known, loss = guard.seen >= _GUARD_WINDOW, jnp.nan_to_num(loss.astype(guard.usual.dtype))
     spike = known & (loss > guard.usual + reach)
     # a spike counts for as much as is just usual: else it would be the measure of those that follow
     loss = jnp.where(known, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
-    weight = 1.0 / (1.0 + jnp.minimum(guard.seen, _KNOWN - 1).astype(loss.dtype))  # float32, whatever jax_enable_x64
+    weight = 1.0 / (
+        1.0 + jnp.minimum(guard.seen, _GUARD_WINDOW - 1).astype(loss.dtype)
+    )  # float32, whatever jax_enable_x64
     away = jnp.abs(weight * loss - weight * guard.usual)  # multiplied first: a difference could overflow
     moved = dataclasses.replace(
         guard,
@@ -242,13 +242,13 @@ def watched(guard: Guard, loss: Array, good: Array) -> Guard:
     return jax.tree.map(partial(jnp.where, good), moved, skipped)
 
 
-def averaged(average: Any, params: Any, step: Array, decay: float) -> Any:
+def _update_ema(average: Any, params: Any, step: Array, decay: float) -> Any:
     """The exponential moving average, whose decay grows to its value so that early steps forget the random start."""
     weight = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return average and jax.tree.map(lambda a, p: (weight * a + (1 - weight) * p).astype(a.dtype), average, params)
 
 
-def varying(params: Any, axis_name: str | None) -> Any:
+def _mark_varying(params: Any, axis_name: str | None) -> Any:
     """Marks replicated parameters as differing over devices.
 
     Without it, a gradient taken inside shard_map is already summed over devices, its mean too large by their number.
@@ -258,7 +258,7 @@ def varying(params: Any, axis_name: str | None) -> Any:
     return jax.tree.map(lambda a: lax.pcast(a, axis_name, to="varying"), params)
 
 
-def mean_over(axis_name: str | None, tree: Any) -> Any:
+def mean_over_devices(axis_name: str | None, tree: Any) -> Any:
     """The mean over devices; the tree itself without an axis."""
     return tree if axis_name is None else lax.pmean(tree, axis_name)
 

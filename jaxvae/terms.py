@@ -30,7 +30,7 @@ class Level:
     kl: Array  # [S or 1, B], KL(q || p) in closed form where there is one, else log_q - log_p
     q: Any
     p: Any
-    gate: Array | None = None  # [S, B, 2], zeros by which an objective steers the gradient through z: see `steer`
+    gate: Array | None = None  # [S, B, 2], zeros through which `reweight_gradient` acts
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +48,7 @@ class Terms:
     levels: tuple[Level, ...]
     extra: dict[str, Array] = dataclasses.field(default_factory=dict)  # name -> [S, B]
     bound: bool = dataclasses.field(default=True, metadata={"static": True})
-    dreams: Any = None  # p(x|z) at draws z ~ p(z), over [1, B, *X], of a pass that was asked for them
+    generated: Any = None  # p(x|z) at z ~ p(z), over [1, B, *X]; only where an objective needs it
 
     @property
     def distortion(self) -> Array:
@@ -66,7 +66,7 @@ class Terms:
         return self.log_px + sum(level.log_p - level.log_q for level in self.levels)
 
 
-def steer(level: Level, factor: Array) -> Array:
+def reweight_gradient(level: Level, factor: Array) -> Array:
     """Zeros [B], to be added to a loss [B]: the gradient through the level's z [S, B, *Z] is multiplied by `factor`.
 
     The gate (draw.py) hears of the factor [S, B] in the backward pass: its two cotangents are factor and 1, both times
@@ -75,7 +75,7 @@ def steer(level: Level, factor: Array) -> Array:
     if level.gate is None:
         raise UsageError(
             "this z was drawn without a gate; a train step whose objective needs 'gate' asks a model for it that has a "
-            "field `asked`, as jaxvae.model.VAE, which draws it by draw_gated."
+            "field `objective_needs`, as jaxvae.model.VAE, which draws it by draw_gated."
         )
     return (level.gate[..., 0] * lax.stop_gradient(factor) + level.gate[..., 1]).sum(0)
 

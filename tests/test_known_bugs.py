@@ -31,7 +31,7 @@ from jaxvae.evaluate.bounds import make_evaluate, make_log_likelihood, summarize
 from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
-from jaxvae.objective.aggregate_posterior import own, stratified
+from jaxvae.objective.aggregate_posterior import self_mask, stratified_log_weights
 from jaxvae.rundir import checkpoint
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.run import abstract_state, first_state
@@ -122,7 +122,7 @@ def test_k_samples_are_k_samples():
 
 def test_the_diagonal_of_stratified_weights_is_the_examples_own():
     """B3: beta-TCVAE's code, pythae and others write 1/N into a column that is no diagonal."""
-    weights = np.exp(stratified(own(jnp.zeros((1, 5, 2)), lambda tree: tree), 100))
+    weights = np.exp(stratified_log_weights(self_mask(jnp.zeros((1, 5, 2)), lambda tree: tree), 100))
     expected = np.full((5, 5), 99 / (100 * 4))
     np.fill_diagonal(expected, 1 / 100)
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
@@ -411,8 +411,8 @@ def test_critic_and_model_learn_each_by_its_own_loss_alone(factory):
         params, _ = objectives[0].init(random.key(1), terms)
 
         def losses(variables, params):
-            asked = model.clone(asked=frozenset({"dreams"}))
-            terms = asked.apply(variables, example_keys(random.key(5), np.arange(6)), x)
+            training = model.clone(objective_needs=frozenset({"generated"}))
+            terms = training.apply(variables, example_keys(random.key(5), np.arange(6)), x)
             return jnp.stack([apply(objective, terms, params).value.mean() for objective in objectives])
 
         return jax.jacrev(losses, argnums=(0, 1))(variables, params)

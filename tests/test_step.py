@@ -14,7 +14,7 @@ from jaxvae.config.build import build
 from jaxvae.data.prepare import Prepare, binarize, grey
 from jaxvae.model import likelihood
 from jaxvae.objective import Loss, Objective, elbo
-from jaxvae.step import MODEL, PREPARE, Guard, init_state, make_train_step, update, watched
+from jaxvae.step import MODEL, PREPARE, Guard, apply_update, init_state, make_train_step, update_guard
 from jaxvae.terms import example_keys
 
 RATE = 1e-3
@@ -229,7 +229,7 @@ def test_whatever_is_not_finite_in_what_a_step_found_it_is_skipped():
     state, _ = start(make_examples(6), ema=0)
     state = state.replace(variables={"model": {"codes": jnp.ones(3)}, "objective": {"count": jnp.ones((), jnp.int32)}})
     found = jax.tree.map(jnp.ones_like, (state.params, state.variables, {"loss": jnp.ones(())}))
-    take = jax.jit(lambda found: update(state, optax.sgd(RATE), found[0], found[1], found[2], 0.0))
+    take = jax.jit(lambda found: apply_update(state, optax.sgd(RATE), found[0], found[1], found[2], 0.0))
     leaves, structure = jax.tree.flatten(found)
     assert int(take(found)[0].guard.skipped) == 0
     for place, leaf in enumerate(leaves):
@@ -246,7 +246,7 @@ def guard_after(losses):
     """The guard's history over such losses, of which the finite ones were good."""
 
     def one(guard, loss):
-        guard = watched(guard, loss, jnp.isfinite(loss))
+        guard = update_guard(guard, loss, jnp.isfinite(loss))
         return guard, guard
 
     zero = jnp.zeros((), jnp.int32)

@@ -90,8 +90,8 @@ def build(
     known = {
         "examples": examples,
         "samples": train.samples,
-        "critic": critic.dense,
-        "image_critic": critic.strided,
+        "critic": critic.mlp,
+        "image_critic": critic.conv,
     }
     loss = build_objective(config.objective, known, trust=trust, instead={} if beta is None else {"beta": beta})
     refuse_impossible(config, shape, prepared, vae, loss)

@@ -13,7 +13,7 @@ from jaxvae._checks import INT32_MAX, UsageError
 from jaxvae.config import Config
 from jaxvae.config.schema import check_fields
 from jaxvae.data.prepare import Prepare
-from jaxvae.model.support import LIES_IN
+from jaxvae.model.support import CONTAINED_IN
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
 
@@ -25,7 +25,7 @@ _OF_OTHERS = {
     "gate",
     "slope",
     "norm",
-    "dreams",
+    "generated",
     "kl_each",
     "images",
 }  # needs of others than the posterior
@@ -83,7 +83,7 @@ def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare,
 
 def _data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator[str]:
     wanted, given = vae.likelihood.support, prepared.support
-    if wanted in LIES_IN[given]:
+    if wanted in CONTAINED_IN[given]:
         return
     why = {
         "binary": "is a probability of the values 0 and 1 only",

@@ -18,7 +18,7 @@ from typing import Any
 
 from jaxvae._checks import UsageError, describe_type, is_instance, short_repr
 from jaxvae.config.user_file import executed, of_file
-from jaxvae.objective import Objective, scaled, total
+from jaxvae.objective import Objective, scale_objective, sum_objectives
 
 _DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level
 
@@ -168,14 +168,14 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
         if not isinstance(node, ast.BinOp):
             return of(node)
         if isinstance(node.op, ast.Add):
-            return total(*(value(each) for each in _summands(node)))
+            return sum_objectives(*(value(each) for each in _summands(node)))
         weight, rest = (node.left, node.right) if _is_weight(node.left, weights) else (node.right, node.left)
         if not isinstance(node.op, ast.Mult) or not _is_weight(weight, weights):
             raise UsageError(
                 f"{where}: {short_repr(ast.unparse(node))} is no sum of objectives with a number, or a schedule "
                 f"({', '.join(weights)}), in front; write it like 'elbo() + 0.1 * mmd()'."
             )
-        return scaled(_literal_or_schedule(weight, weights, where), value(rest))
+        return scale_objective(_literal_or_schedule(weight, weights, where), value(rest))
 
     try:
         return value(tree)

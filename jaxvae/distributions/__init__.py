@@ -15,7 +15,7 @@ from jaxvae.distributions.heavy_tailed import Laplace, StudentT
 from jaxvae.distributions.mixture import Mixture
 from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal
 from jaxvae.distributions.normal import Normal
-from jaxvae.distributions.quantized import Codes, Point, Rounded, UniformCodes
+from jaxvae.distributions.quantized import FiniteScalarQuantized, Point, UniformCodes, VectorQuantized
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "CategoricalLevels",
-    "Codes",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
+    "FiniteScalarQuantized",
     "Flow",
     "Laplace",
     "LogisticMixture",
@@ -36,10 +36,10 @@ __all__ = [
     "OneHot",
     "Point",
     "RelaxedOneHot",
-    "Rounded",
     "StudentT",
     "UniformCodes",
     "UniformSphere",
+    "VectorQuantized",
     "VonMisesFisher",
     "draw_each",
     "flat_log_prob",

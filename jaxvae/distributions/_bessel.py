@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-ORDER = 16.0  # Debye's expansion, cut after its third term, is exact to float32 from this order on
+_DEBYE_ORDER = 16.0  # Debye's expansion, cut after its third term, is exact to float32 from this order on
 _DEBYE = (  # log of Debye's series is the sum of d_k(t) / order^k; here d_k as {power of t: coefficient}
     {1: 1 / 8, 3: -5 / 24},
     {2: 1 / 16, 4: -6 / 16, 6: 5 / 16},
@@ -25,7 +25,7 @@ _DEBYE = (  # log of Debye's series is the sum of d_k(t) / order^k; here d_k as 
 )
 
 
-class Moments(NamedTuple):
+class _Moments(NamedTuple):
     """Of w under the von Mises-Fisher law of concentration kappa; each shaped like kappa."""
 
     log_mean: Array  # log M(kappa), relatively exact for small kappa
@@ -38,57 +38,57 @@ class Moments(NamedTuple):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def log_mean_scaled(dim: int, kappa: Array) -> Array:
     """log E[exp(kappa (w - 1))] for w a coordinate of a uniform point on the unit sphere of R^dim."""
-    return moments(dim, kappa).log_mean_scaled
+    return _moments(dim, kappa).log_mean_scaled
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def resultant(dim: int, kappa: Array) -> Array:
+def mean_resultant_length(dim: int, kappa: Array) -> Array:
     """The length of the mean of a von Mises-Fisher law, I_{dim/2}(kappa) / I_{dim/2-1}(kappa), from 0 to 1."""
-    return kappa * moments(dim, kappa).slope
+    return kappa * _moments(dim, kappa).slope
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def divergence_from_uniform(dim: int, kappa: Array) -> Array:
+def kl_to_uniform(dim: int, kappa: Array) -> Array:
     """KL(von Mises-Fisher || uniform) = kappa E[w] - log M(kappa), nats."""
-    of = moments(dim, kappa)
+    of = _moments(dim, kappa)
     # either form loses what the other keeps: log M and kappa E[w] are near kappa when that is large
     return jnp.where(kappa < dim, kappa**2 * of.slope - of.log_mean, -of.log_mean_scaled - of.deficit)
 
 
-def complement(dim: int, kappa: Array) -> Array:
+def one_minus_resultant(dim: int, kappa: Array) -> Array:
     """1 - E[w], relatively exact for large kappa."""
-    of = moments(dim, kappa)
+    of = _moments(dim, kappa)
     return jnp.where(kappa < 1, 1 - kappa * of.slope, of.deficit / jnp.maximum(kappa, 1))
 
 
 @log_mean_scaled.defjvp
 def _log_mean_scaled_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return log_mean_scaled(dim, *primals), -complement(dim, *primals) * tangents[0]
+    return log_mean_scaled(dim, *primals), -one_minus_resultant(dim, *primals) * tangents[0]
 
 
-@resultant.defjvp
-def _resultant_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    of = moments(dim, *primals)
-    return resultant(dim, *primals), of.slope * of.curvature * tangents[0]
+@mean_resultant_length.defjvp
+def _mean_resultant_length_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    of = _moments(dim, *primals)
+    return mean_resultant_length(dim, *primals), of.slope * of.curvature * tangents[0]
 
 
-@divergence_from_uniform.defjvp
-def _divergence_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    of = moments(dim, *primals)  # the derivative is kappa d E[w] / d kappa
-    return divergence_from_uniform(dim, *primals), primals[0] * of.slope * of.curvature * tangents[0]
+@kl_to_uniform.defjvp
+def _kl_to_uniform_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    of = _moments(dim, *primals)  # the derivative is kappa d E[w] / d kappa
+    return kl_to_uniform(dim, *primals), primals[0] * of.slope * of.curvature * tangents[0]
 
 
-def moments(dim: int, kappa: Array) -> Moments:
+def _moments(dim: int, kappa: Array) -> _Moments:
     """The moments at order dim/2 - 1, by recurrence from an order of at least ORDER."""
     order = dim / 2 - 1
-    steps = max(0, math.ceil(ORDER - order))
+    steps = max(0, math.ceil(_DEBYE_ORDER - order))
     of = _high_order_moments(order + steps, kappa)
     for step in reversed(range(steps)):
-        of = lower(order + step, kappa, of)
+        of = _lower_order(order + step, kappa, of)
     return of
 
 
-def lower(order: float, kappa: Array, above: Moments) -> Moments:
+def _lower_order(order: float, kappa: Array, above: _Moments) -> _Moments:
     """The moments at an order from those at order + 1: I_v = I_{v+2} + 2 (v + 1) I_{v+1} / kappa, and its derivative.
 
     The last two go down in a recurrence of their own, so that they do not gather the rounding of the slope.
@@ -96,7 +96,7 @@ def lower(order: float, kappa: Array, above: Moments) -> Moments:
     twice = 2 * (order + 1)
     ratio = kappa**2 * above.slope / twice
     left = twice - above.deficit
-    return Moments(
+    return _Moments(
         above.log_mean + jnp.log1p(ratio),
         above.log_mean_scaled + jnp.log1p(ratio),
         1 / (twice * (1 + ratio)),
@@ -105,7 +105,7 @@ def lower(order: float, kappa: Array, above: Moments) -> Moments:
     )
 
 
-def _high_order_moments(order: float, kappa: Array) -> Moments:
+def _high_order_moments(order: float, kappa: Array) -> _Moments:
     """The moments by Debye's expansion and its derivatives, in t = (1 + z^2)^(-1/2), z = kappa / order."""
     z = kappa / order
     excess = z**2 / (1 + jnp.sqrt(1 + z**2))  # of sqrt(1 + z^2) over 1
@@ -115,7 +115,7 @@ def _high_order_moments(order: float, kappa: Array) -> Moments:
     lost = _horner(bend, t)
     kept = 1 / (1 + t) - lost  # E[w] = z t kept
     kept_slope = -1 / (1 + t) ** 2 - _horner([power * c for power, c in enumerate(bend)][1:], t)
-    return Moments(
+    return _Moments(
         order * excess + rest,
         -order * (excess + z) / (1 + excess + z) + rest,
         t * kept / order,

@@ -15,7 +15,7 @@ from jaxvae.distributions._base import LOG_2PI, flat_log_prob, softplus
 _SMALLEST, _LARGEST = 2.0**-126, 1 - 2.0**-24  # the float32 next to 0 (without subnormals) and next to 1
 
 
-def _stirling_rest(a: Array) -> Array:
+def _stirling_error(a: Array) -> Array:
     """log Gamma(a) less Stirling's (a - 1/2) log a - a + log(2 pi) / 2, for a > 0; near 1 / (12 a) for a large one."""
     small, large = jnp.minimum(a, 8), jnp.maximum(a, 8)
     direct = gammaln(small) - (small - 0.5) * jnp.log(small) + small - 0.5 * LOG_2PI
@@ -64,7 +64,7 @@ class Beta:
         # log B(a, b) by Stirling's formula, its large terms paired with the data's before they are multiplied: three
         # log-gammas would leave an error of 1e-3 nats a pixel at a = b = 1000
         low, high = softplus(-ratio), softplus(ratio)  # -log mean, -log(1 - mean)
-        rest = _stirling_rest(alpha + beta) - _stirling_rest(alpha) - _stirling_rest(beta)
+        rest = _stirling_error(alpha + beta) - _stirling_error(alpha) - _stirling_error(beta)
         spread = jnp.logaddexp(self.log_alpha, self.log_beta) - low - high - LOG_2PI
         return alpha * (log_x + low) + beta * (log_rest + high) - log_x - log_rest + 0.5 * spread + rest
 

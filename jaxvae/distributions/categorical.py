@@ -28,7 +28,7 @@ class OneHot:
 
         See `draw_each` for the keys; no gradient flows through the draws.
         """
-        return _hard(self.logits + temperature * _gumbel(keys, self.logits, self.event))
+        return _one_hot_argmax(self.logits + temperature * _gumbel_noise(keys, self.logits, self.event))
 
     def log_prob(self, x: Array) -> Array:
         """The sum of x log p over variables and classes: linear in x, so defined between the one-hot vectors, too."""
@@ -69,21 +69,21 @@ class RelaxedOneHot:
         """softmax((logits + Gumbel noise) / temperature), near `sample(keys)` for a low temperature (Jang et al. 2016,
         arXiv 1611.01144, eq. 2; Maddison et al. 2016, arXiv 1611.00712).
         """
-        noisy = self.logits + _gumbel(keys, self.logits, self.event)
+        noisy = self.logits + _gumbel_noise(keys, self.logits, self.event)
         soft = jax.nn.softmax(noisy / self.temperature)
         if not self.straight_through:
             return soft
-        return _hard(noisy) + (soft - lax.stop_gradient(soft))  # in this order: 0 and 1 stay exact
+        return _one_hot_argmax(noisy) + (soft - lax.stop_gradient(soft))  # in this order: 0 and 1 stay exact
 
     def hard_density(self) -> OneHot:
         return OneHot(self.logits, self.event)
 
 
-def _gumbel(keys: Array, logits: Array, event: int) -> Array:
+def _gumbel_noise(keys: Array, logits: Array, event: int) -> Array:
     """Standard Gumbel noise: logits plus it are largest at class k with probability softmax(logits)_k."""
     return draw_each(random.gumbel, keys, logits.shape, event)
 
 
-def _hard(scores: Array) -> Array:
+def _one_hot_argmax(scores: Array) -> Array:
     """One-hot vectors of the largest score, [*batch, D, K], without a gradient."""
     return jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=scores.dtype)

@@ -133,10 +133,10 @@ class LogisticMixture:
         """log P(x), `[*batch]`, for x in levels k / 255."""
         pixels = self.event - 1
         loc, log_scale, coefficients = (
-            _laid_flat(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
+            _flatten_pixels(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
         )
-        flat = LogisticMixture(_laid_flat(self.logits, pixels, 1), loc, log_scale, coefficients, event=2)
-        x = _laid_flat(x, pixels, 1)
+        flat = LogisticMixture(_flatten_pixels(self.logits, pixels, 1), loc, log_scale, coefficients, event=2)
+        x = _flatten_pixels(x, pixels, 1)
         channels = [x[..., None, c] for c in range(x.shape[-1])]
         each = jax.nn.log_softmax(flat.logits)
         for c, channel in enumerate(channels):
@@ -156,7 +156,7 @@ class LogisticMixture:
         return location
 
 
-def _laid_flat(a: Array, pixels: int, own: int) -> Array:
+def _flatten_pixels(a: Array, pixels: int, own: int) -> Array:
     """The array with the `pixels` axes before its last `own` laid flat: a sum over one axis is what a CPU does fast."""
     last, batch = a.ndim - own, a.ndim - own - pixels
     return a.reshape(*a.shape[:batch], math.prod(a.shape[batch:last]), *a.shape[last:])

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxvae.distributions._base import softplus, sum_event
-from jaxvae.distributions._bessel import divergence_from_uniform
+from jaxvae.distributions._bessel import kl_to_uniform
 from jaxvae.distributions.bernoulli import Bernoulli
 from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
-from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal, inverse, times
+from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal, inverse_tril, matvec
 from jaxvae.distributions.normal import Normal
 from jaxvae.distributions.quantized import Point
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
@@ -62,7 +62,7 @@ def _bernoulli_bernoulli(q: Bernoulli, p: Bernoulli) -> Array:
 
 def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Array:
     """KL to the uniform density of the sphere (Davidson et al. 2018, arXiv 1804.00891, section 3)."""
-    return divergence_from_uniform(q.dim, jnp.exp(q.log_kappa[..., 0]))
+    return kl_to_uniform(q.dim, jnp.exp(q.log_kappa[..., 0]))
 
 
 def _full_normal(q: MultivariateNormal, p: Normal) -> Array:
@@ -73,9 +73,9 @@ def _full_normal(q: MultivariateNormal, p: Normal) -> Array:
 
 
 def _full_full(q: MultivariateNormal, p: MultivariateNormal) -> Array:
-    to_p = inverse(p.scale_tril)
+    to_p = inverse_tril(p.scale_tril)
     relative = jnp.matmul(to_p, q.scale_tril, precision=lax.Precision.HIGHEST)
-    log_ratio, distance = q.log_diagonal() - p.log_diagonal(), times(to_p, q.loc - p.loc)
+    log_ratio, distance = q.log_diagonal() - p.log_diagonal(), matvec(to_p, q.loc - p.loc)
     below = jnp.tril(relative, -1)
     return (0.5 * (jnp.expm1(2 * log_ratio) + (below**2).sum(-1) + distance**2) - log_ratio).sum(-1)
 

@@ -71,12 +71,12 @@ def _log_prob_of_components(components: Any, x: Array) -> Array:
             loc, log_scale = (
                 jnp.broadcast_to(leaf, shape).reshape(shape[-2:]) for leaf in (components.loc, components.log_scale)
             )
-            return normal_log_probs(x.reshape(-1, shape[-1]), loc, log_scale).reshape(*x.shape[:-1], -1)
+            return normal_log_prob_pairs(x.reshape(-1, shape[-1]), loc, log_scale).reshape(*x.shape[:-1], -1)
     return components.log_prob(jnp.expand_dims(x, -components.event - 1))
 
 
 @jax.custom_jvp
-def normal_log_probs(x: Array, loc: Array, log_scale: Array) -> Array:
+def normal_log_prob_pairs(x: Array, loc: Array, log_scale: Array) -> Array:
     """log N(x_n; loc_k, exp(log_scale_k)^2), [N, K], of each point x [N, D] under each component [K, D].
 
     The value sums over pairs, since a matrix product of squares would lose its digits to (x / scale)^2; but gradients
@@ -86,21 +86,21 @@ def normal_log_probs(x: Array, loc: Array, log_scale: Array) -> Array:
     return (-0.5 * (_standardized(x, loc, log_scale) ** 2 + LOG_2PI) - log_scale[None]).sum(-1)
 
 
-@normal_log_probs.defjvp
-def _normal_log_probs_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+@normal_log_prob_pairs.defjvp
+def _normal_log_prob_pairs_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     x, loc, log_scale = primals
     d_x, d_loc, d_log_scale = tangents
     # distances from the middle of all, so that an offset shared by points and components costs no digits
     middle = lax.stop_gradient(loc.mean(0, keepdims=True))
     from_middle, loc_from_middle, precision = x - middle, loc - middle, jnp.exp(-2 * log_scale)
     moved = (
-        _each_pair(d_x, loc_from_middle * precision)
-        - _each_pair(d_x * from_middle, precision)
-        + _each_pair(from_middle, precision * d_loc)
+        _inner_products(d_x, loc_from_middle * precision)
+        - _inner_products(d_x * from_middle, precision)
+        + _inner_products(from_middle, precision * d_loc)
         - (loc_from_middle * precision * d_loc).sum(-1)[None]
     )
     widened = ((_standardized(x, loc, log_scale) ** 2 - 1) * d_log_scale[None]).sum(-1)
-    return normal_log_probs(x, loc, log_scale), moved + widened
+    return normal_log_prob_pairs(x, loc, log_scale), moved + widened
 
 
 def _standardized(x: Array, loc: Array, log_scale: Array) -> Array:
@@ -108,6 +108,6 @@ def _standardized(x: Array, loc: Array, log_scale: Array) -> Array:
     return (x[:, None] - loc[None]) * jnp.exp(-log_scale)[None]
 
 
-def _each_pair(a: Array, b: Array) -> Array:
+def _inner_products(a: Array, b: Array) -> Array:
     """The inner products of a [N, D] with b [K, D], in full float32: accelerators would round the factors to less."""
     return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)

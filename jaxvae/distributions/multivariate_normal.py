@@ -26,14 +26,14 @@ class MultivariateNormal:
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
         """Draws loc + temperature * L eps, reparameterized; see `draw_each` for the keys."""
-        return self.loc + temperature * times(self.scale_tril, self._noise(keys))
+        return self.loc + temperature * matvec(self.scale_tril, self._noise(keys))
 
     def log_prob(self, x: Array) -> Array:
-        return self._log_prob_of_noise(times(inverse(self.scale_tril), x - self.loc))
+        return self._log_prob_of_noise(matvec(inverse_tril(self.scale_tril), x - self.loc))
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         noise = self._noise(keys)  # known, so that nothing is solved for it
-        return self.loc + times(self.scale_tril, noise), self._log_prob_of_noise(noise)
+        return self.loc + matvec(self.scale_tril, noise), self._log_prob_of_noise(noise)
 
     def log_diagonal(self) -> Array:
         """log L_ii, [*batch, D]; the log-determinant of the covariance is twice their sum."""
@@ -85,7 +85,7 @@ class LowRankNormal:
     def _distance(self, keys: Array) -> Array:
         noise = draw_each(random.normal, keys, (*self._shape[:-1], sum(self.factor.shape[-2:])), self.event)
         each, shared = jnp.split(noise, (self.factor.shape[-2],), axis=-1)
-        return jnp.exp(0.5 * self.log_diagonal) * each + times(self.factor, shared)
+        return jnp.exp(0.5 * self.log_diagonal) * each + matvec(self.factor, shared)
 
     def _log_prob_of_distance(self, distance: Array) -> Array:
         """By the matrix determinant lemma and Woodbury's identity, in the form d' C^-1 d = min_u |w - G u|^2 + |u|^2,
@@ -93,8 +93,8 @@ class LowRankNormal:
         """
         scaled, inner = self._scaled_factor(), self._inner()
         whitened = distance * jnp.exp(-0.5 * self.log_diagonal)
-        shared = times(jax.scipy.linalg.cho_solve((inner, True), jnp.swapaxes(scaled, -1, -2)), whitened)
-        rest = whitened - times(scaled, shared)
+        shared = matvec(jax.scipy.linalg.cho_solve((inner, True), jnp.swapaxes(scaled, -1, -2)), whitened)
+        rest = whitened - matvec(scaled, shared)
         own = -0.5 * (rest**2 + LOG_2PI + self.log_diagonal).sum(-1)
         return own - 0.5 * (shared**2).sum(-1) - _half_log_det(inner)
 
@@ -112,12 +112,12 @@ class LowRankNormal:
         return jnp.broadcast_shapes(self.loc.shape, self.log_diagonal.shape, self.factor.shape[:-1])
 
 
-def times(matrix: Array, vector: Array) -> Array:
+def matvec(matrix: Array, vector: Array) -> Array:
     """matrix [*batch, D, R] times vector [*batch, R], in full float32: accelerators would round the factors to less."""
     return jnp.einsum("...ij,...j->...i", matrix, vector, precision=lax.Precision.HIGHEST)
 
 
-def inverse(lower: Array) -> Array:
+def inverse_tril(lower: Array) -> Array:
     """The inverse of lower triangular matrices [*batch, D, D].
 
     Formed once and multiplied, since a batch of matrices meets many more vectors: S draws, or K components each.

@@ -34,10 +34,10 @@ class Point:
 
     def sample(self, keys: Array) -> Array:
         """loc, once for every key."""
-        return repeated(self.loc, keys, self.event)
+        return _repeat_for_keys(self.loc, keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return _certain(z, self.event)
+        return _zero_log_prob(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -46,7 +46,7 @@ class Point:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Codes:
+class VectorQuantized:
     """The code nearest to each of `vectors [*batch, slots, dim]` in `codebook [*1, K, dim]`.
 
     `usage [*1, K, 1]` is each code's share of what was quantized of late. The gradient of an outcome is passed to its
@@ -73,14 +73,14 @@ class Codes:
         return lax.stop_gradient(table[self.codes()])
 
     def mean(self) -> Array:
-        return straight_through(self.vectors, self.nearest())
+        return _straight_through(self.vectors, self.nearest())
 
     def sample(self, keys: Array) -> Array:
         """The nearest codes, once for every key."""
-        return repeated(self.mean(), keys, self.event)
+        return _repeat_for_keys(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return _certain(z, self.event)
+        return _zero_log_prob(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -102,7 +102,7 @@ class Codes:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Rounded:
+class FiniteScalarQuantized:
     """`vectors [*batch, slots, dim]` squashed and rounded: dimension i to one of `levels[i]` values in [-1, 1].
 
     Finite scalar quantization (Mentzer et al. 2023, arXiv 2309.15505, sec. 3.1): the codebook is the grid of all
@@ -117,19 +117,19 @@ class Rounded:
     def mean(self) -> Array:
         """[*batch, slots, dim]; an even number of levels lies unevenly around 0: 4 of them are -1, -1/2, 0, 1/2."""
         squashed = self._squashed()
-        return straight_through(squashed, jnp.round(squashed)) / self._row(halves(self.levels))
+        return _straight_through(squashed, jnp.round(squashed)) / self._row(_half_levels(self.levels))
 
     def codes(self) -> Array:
         """The number of each slot's place on the grid, int32 [*batch, slots], the first dimension counting fastest."""
-        digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(halves(self.levels))
-        return (digits * self._row(places(self.levels))).sum(-1)
+        digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(_half_levels(self.levels))
+        return (digits * self._row(_strides(self.levels))).sum(-1)
 
     def sample(self, keys: Array) -> Array:
         """The rounded vectors, once for every key."""
-        return repeated(self.mean(), keys, self.event)
+        return _repeat_for_keys(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
-        return _certain(z, self.event)
+        return _zero_log_prob(z, self.event)
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -137,7 +137,7 @@ class Rounded:
 
     def uniform(self) -> UniformCodes:
         """The density that gives every code of every slot the same probability."""
-        table = grid(self.levels)
+        table = code_grid(self.levels)
         return UniformCodes(table.reshape((1,) * (self.vectors.ndim - 2) + table.shape), self.vectors.shape[-2])
 
     def _squashed(self) -> Array:
@@ -173,7 +173,7 @@ class UniformCodes:
 
     def log_prob(self, z: Array) -> Array:
         """-slots log K, wherever z is: what is scored are codes."""
-        return _certain(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
+        return _zero_log_prob(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
         z = self.sample(keys)
@@ -185,33 +185,33 @@ class UniformCodes:
         return jnp.broadcast_to(mean, (*mean.shape[:-2], self.slots, mean.shape[-1]))
 
 
-def straight_through(vectors: Array, outcome: Array) -> Array:
+def _straight_through(vectors: Array, outcome: Array) -> Array:
     """The outcome, to the bit, with the gradient of the vectors."""
     return lax.stop_gradient(outcome) + (vectors - lax.stop_gradient(vectors))
 
 
-def repeated(outcome: Array, keys: Array, event: int) -> Array:
+def _repeat_for_keys(outcome: Array, keys: Array, event: int) -> Array:
     """[*batch, *event] for keys [*batch]; as it is for a scalar key. Nothing is drawn."""
     return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
 
 
-def _certain(z: Array, event: int) -> Array:
+def _zero_log_prob(z: Array, event: int) -> Array:
     """Zeros [*batch] for z [*batch, *event]."""
     return jnp.zeros(z.shape[: z.ndim - event])
 
 
-def places(levels: tuple[int, ...]) -> tuple[int, ...]:
+def _strides(levels: tuple[int, ...]) -> tuple[int, ...]:
     """What one level counts in the number of a code: 1, levels[0], levels[0] levels[1], ..."""
     return tuple(itertools.accumulate((1, *levels[:-1]), operator.mul))
 
 
-def halves(levels: tuple[int, ...]) -> tuple[int, ...]:
+def _half_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
     """How many levels of each dimension lie below 0."""
     return tuple(level // 2 for level in levels)
 
 
-def grid(levels: tuple[int, ...]) -> Array:
+def code_grid(levels: tuple[int, ...]) -> Array:
     """All codes in the order of their numbers, [K, dim], each coordinate in [-1, 1]."""
     column = jnp.arange(math.prod(levels))[:, None]
-    place, count, half = (jnp.asarray(each)[None] for each in (places(levels), levels, halves(levels)))
+    place, count, half = (jnp.asarray(each)[None] for each in (_strides(levels), levels, _half_levels(levels)))
     return (column // place % count - half) / half

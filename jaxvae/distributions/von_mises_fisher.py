@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_each
-from jaxvae.distributions._bessel import complement, log_mean_scaled, resultant
+from jaxvae.distributions._bessel import log_mean_scaled, mean_resultant_length, one_minus_resultant
 
-_TRIES = 100  # two of three proposals are accepted at worst, so that this is never reached
+_MAX_PROPOSALS = 100  # two of three proposals are accepted at worst, so that this is never reached
 _NODES = 32
-_COLDEST = 1e-14  # the least square of a temperature
+_MIN_SQUARED_TEMPERATURE = 1e-14  # the least square of a temperature
 
 
 @jax.tree_util.register_dataclass
@@ -32,7 +32,7 @@ class UniformSphere:
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
         """One point for every key, `[*keys, dim]`. A uniform density has no spread: `temperature` changes nothing."""
-        return draw_each(direction, keys, (self.dim,), event=1)
+        return draw_each(_sample_unit_vector, keys, (self.dim,), event=1)
 
     def log_prob(self, x: Array) -> Array:
         """-log(area), `[*batch]`, at every x `[*batch, dim]`; x is taken to lie on the sphere."""
@@ -57,24 +57,24 @@ class VonMisesFisher:
 
     def mean(self) -> Array:
         """E[x], inside the sphere: the nearer to it, the more concentrated the density."""
-        return resultant(self.dim, jnp.exp(self.log_kappa)) * self.loc
+        return mean_resultant_length(self.dim, jnp.exp(self.log_kappa)) * self.loc
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
         """Draws cos(a) loc + sin(a) v: an angle a from loc, and a uniform tangent v; reparameterized.
 
-        In kappa it is so implicitly (see `follow`), in loc by a reflection, so that loc has to be of length 1.
+        In kappa it is so implicitly (see `_implicit_angle`), in loc by a reflection, so that loc has to be of length 1.
         `temperature` divides kappa by its square, as it multiplies the deviations of a Gaussian.
         """
         batch, dim = jnp.broadcast_shapes(self.loc.shape[:-1], self.log_kappa.shape[:-1]), self.dim
         keys = random.split(keys, batch) if keys.ndim == 0 else keys
-        kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), _COLDEST)
+        kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), _MIN_SQUARED_TEMPERATURE)
         draw = functools.partial(_draw_angle_and_direction, dim=dim)
         for _ in range(keys.ndim):
             draw = jax.vmap(draw)
         angle, around = draw(keys, jnp.broadcast_to(lax.stop_gradient(kappa), keys.shape))
-        angle = follow(dim, angle, kappa)[..., None]
+        angle = _implicit_angle(dim, angle, kappa)[..., None]
         loc = jnp.broadcast_to(self.loc, (*angle.shape[:-1], dim))
-        return jnp.cos(angle) * loc + jnp.sin(angle) * tangent(loc, around)
+        return jnp.cos(angle) * loc + jnp.sin(angle) * reflect_tangent(loc, around)
 
     def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, `[*batch]`, at x on the sphere; from |x - loc|, which keeps its digits for large kappa."""
@@ -96,14 +96,14 @@ def log_area(dim: int) -> float:
     return math.log(2) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)
 
 
-def direction(key: Array, shape: tuple[int, ...]) -> Array:
+def _sample_unit_vector(key: Array, shape: tuple[int, ...]) -> Array:
     """A uniform point of the unit sphere, `[D]`."""
     x = random.normal(key, shape)
     x = jnp.where((x == 0).all(), 1.0, x)  # where D = 1, a zero comes once in 10^7 draws
     return x / jnp.sqrt(jnp.square(x).sum())
 
 
-def tangent(loc: Array, around: Array) -> Array:
+def reflect_tangent(loc: Array, around: Array) -> Array:
     """The unit vectors `around [*batch, D-1]` of the space across the first axis, carried to the one across `loc`.
 
     By the reflection that takes the first axis, with the sign that is farther from loc, to loc: it is orthogonal, and
@@ -118,7 +118,7 @@ def tangent(loc: Array, around: Array) -> Array:
 def _draw_angle_and_direction(key: Array, kappa: Array, *, dim: int) -> tuple[Array, Array]:
     """The angle from loc, a scalar, and a uniform unit vector [D-1], of one outcome."""
     angle_key, direction_key = random.split(key)
-    return _draw_angle(angle_key, kappa, dim), direction(direction_key, (dim - 1,))
+    return _draw_angle(angle_key, kappa, dim), _sample_unit_vector(direction_key, (dim - 1,))
 
 
 def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
@@ -127,7 +127,7 @@ def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     A proposal is the angle b of a uniform point, contracted: tan(a/2) = shrink tan(b/2). It is accepted with the
     density ratio over its largest value, which the best `shrink` has at b = pi/2.
     """
-    shrink2 = _best_shrink2(dim, kappa)
+    shrink2 = _best_squared_shrink(dim, kappa)
     widest, top = (1 + shrink2) / 2, 2 * shrink2 / (1 + shrink2)
 
     def propose(tried: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -142,10 +142,10 @@ def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
     # made from key and kappa, so that what the loop carries varies over devices from the start, as shard_map asks
     unset = 0 * (kappa + random.key_data(key)[0].astype(kappa.dtype))
     tried: tuple[Any, ...] = (0, key, unset, unset > 0)
-    return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < _TRIES), propose, tried)[2]
+    return lax.while_loop(lambda tried: ~tried[3] & (tried[0] < _MAX_PROPOSALS), propose, tried)[2]
 
 
-def _best_shrink2(dim: int, kappa: Array) -> Array:
+def _best_squared_shrink(dim: int, kappa: Array) -> Array:
     """The square of the contraction that brings the uniform law nearest to kappa's (Wood 1994, step 0: his b)."""
     return (dim - 1) / (2 * kappa + jnp.sqrt(4 * kappa**2 + (dim - 1) ** 2))
 
@@ -160,7 +160,7 @@ def _squared_half_angle(x: Array) -> tuple[Array, Array]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def follow(dim: int, angle: Array, kappa: Array) -> Array:
+def _implicit_angle(dim: int, angle: Array, kappa: Array) -> Array:
     """The drawn angle, which moves with kappa such that its quantile stays: da/dkappa = -(dF/dkappa) / (dF/da).
 
     (Figurnov, Mohamed & Mnih 2018, arXiv 1805.08498, section 3.)
@@ -168,13 +168,13 @@ def follow(dim: int, angle: Array, kappa: Array) -> Array:
     return angle
 
 
-@follow.defjvp
-def _follow_jvp(dim: int, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+@_implicit_angle.defjvp
+def _implicit_angle_jvp(dim: int, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     angle, kappa = primals
-    return angle, tangents[0] + angle_slope(dim, angle, kappa) * tangents[1]
+    return angle, tangents[0] + angle_gradient(dim, angle, kappa) * tangents[1]
 
 
-def angle_slope(dim: int, angle: Array, kappa: Array) -> Array:
+def angle_gradient(dim: int, angle: Array, kappa: Array) -> Array:
     """da/dkappa at a fixed quantile: -integral of (E[u] - u(a')) p(a') da' over a' < a, over p(a); u(a) = 1 - cos(a).
 
     Of the two sides of a, which differ by the sign alone, the one without E[u] inside: there nothing cancels. The
@@ -184,18 +184,22 @@ def angle_slope(dim: int, angle: Array, kappa: Array) -> Array:
         jnp.asarray(column, angle.dtype).reshape(*(1,) * angle.ndim, -1) for column in zip(*_fejer(_NODES), strict=True)
     )
     angle, kappa = angle[..., None], kappa[..., None]
-    sin, cos, shrink = jnp.sin(angle / 2), jnp.cos(angle / 2), jnp.sqrt(_best_shrink2(dim, kappa))
-    mean, b = complement(dim, kappa), 2 * jnp.arctan2(sin, shrink * cos)
+    sin, cos, shrink = jnp.sin(angle / 2), jnp.cos(angle / 2), jnp.sqrt(_best_squared_shrink(dim, kappa))
+    mean, b = one_minus_resultant(dim, kappa), 2 * jnp.arctan2(sin, shrink * cos)
     reach = 7 / math.sqrt(dim - 2) if dim > 2 else math.pi
     end = jnp.where(2 * sin**2 < mean, jnp.maximum(b - reach, 0), jnp.minimum(b + reach, math.pi))
     near, far = jnp.sin((b + nodes * (end - b)) / 2), jnp.cos((b + nodes * (end - b)) / 2)
     width = far**2 + (shrink * near) ** 2
     u, sin_there = 2 * (shrink * near) ** 2 / width, 2 * shrink * near * far / width
-    log_ratio = (dim - 2) * (log(sin_there) - log(2 * sin * cos)) + kappa * (2 * sin**2 - u) + jnp.log(shrink / width)
+    log_ratio = (
+        (dim - 2) * (_safe_log(sin_there) - _safe_log(2 * sin * cos))
+        + kappa * (2 * sin**2 - u)
+        + jnp.log(shrink / width)
+    )
     return -jnp.abs(end - b)[..., 0] * (weights * (jnp.abs(mean - u) * jnp.exp(log_ratio))).sum(axis=-1)
 
 
-def log(x: Array) -> Array:
+def _safe_log(x: Array) -> Array:
     """log x, finite at 0."""
     return jnp.log(jnp.maximum(x, 1e-30))
 

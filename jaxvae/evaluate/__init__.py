@@ -4,17 +4,17 @@ bounds                 the ELBO and its parts, the importance-weighted likelihoo
 aggregate_posterior    q(z) against p(z)
 """
 
-from jaxvae.evaluate.aggregate_posterior import make_codes
+from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import (
-    active,
+    active_units,
     bits_per_dim,
-    coordinates,
     elbo_parts,
     infer,
+    latent_statistics,
     log_weight_sum,
     make_evaluate,
     make_log_likelihood,
-    mean_and_error,
+    mean_and_stderr,
     perplexity,
     rate_and_distortion,
     require_bound,
@@ -22,16 +22,17 @@ from jaxvae.evaluate.bounds import (
 )
 
 __all__ = [
-    "active",
+    "active_units",
     "bits_per_dim",
     "coordinates",
     "elbo_parts",
     "infer",
+    "latent_statistics",
     "log_weight_sum",
-    "make_codes",
+    "make_collect_codes",
     "make_evaluate",
     "make_log_likelihood",
-    "mean_and_error",
+    "mean_and_stderr",
     "perplexity",
     "rate_and_distortion",
     "require_bound",

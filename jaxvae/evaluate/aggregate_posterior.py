@@ -20,12 +20,14 @@ from jax import Array, lax, random
 from jaxvae.distributions import Normal
 from jaxvae.terms import Level, Terms, example_keys
 
-_MOST_KEPT = 2**15  # values of one posterior: of a larger one q(z) is not estimated
-MOST_PAIRED = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
-PAIRED_AT_ONCE = 2**22
+_MAX_POSTERIOR_VALUES = 2**15  # values of one posterior: of a larger one q(z) is not estimated
+_MAX_PAIR_VALUES = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
+_PAIR_CHUNK_VALUES = 2**22
 
 
-def make_codes(model, prepare: Callable, *, key: Array, fetch: Callable = np.asarray) -> Callable[..., dict[str, Any]]:
+def make_collect_codes(
+    model, prepare: Callable, *, key: Array, fetch: Callable = np.asarray
+) -> Callable[..., dict[str, Any]]:
     """Returns codes(variables, batches, *, key=key): one z ~ q(z|x) of every example, and what meets in it.
 
     Arrays of the host: `z` and as many draws `prior` of p(z), [N, *Z]; `log_q` and `log_p` [N], nats; `posterior`, the
@@ -41,9 +43,9 @@ def make_codes(model, prepare: Callable, *, key: Array, fetch: Callable = np.asa
         keys, prior_keys = (example_keys(each, data.index) for each in (model_key, prior_key))
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
         one = len(terms.levels) == 1 and not hasattr(terms.levels[0].q, "codes")
-        if one and not depends(model, variables, data.condition):
-            return _missed(terms) | met(terms.levels[0], prior_keys, knows)
-        return _missed(terms)
+        if one and not _prior_depends_on_condition(model, variables, data.condition):
+            return _squared_errors(terms) | _latent_draws(terms.levels[0], prior_keys, knows)
+        return _squared_errors(terms)
 
     def codes(variables, batches: Iterable, *, key: Array = key) -> dict[str, Any]:
         prepare_key, model_key, weight_key = random.split(random.clone(key), 3)  # as evaluate: the draws it scored
@@ -56,7 +58,7 @@ def make_codes(model, prepare: Callable, *, key: Array, fetch: Callable = np.asa
     return codes
 
 
-def depends(model, variables, condition: Array | None) -> bool:
+def _prior_depends_on_condition(model, variables, condition: Array | None) -> bool:
     """Whether p(z) is another for another condition."""
     if condition is None:
         return False
@@ -65,16 +67,16 @@ def depends(model, variables, condition: Array | None) -> bool:
     return any(leaf.shape[1] == 2 for leaf in jax.tree.leaves(p))
 
 
-def met(level: Level, prior_keys: Array, knows: bool) -> dict[str, Any]:
+def _latent_draws(level: Level, prior_keys: Array, knows: bool) -> dict[str, Any]:
     """The draw of each example and of the prior beside it, with its densities; and q itself where `knows`."""
     batch = level.z.shape[1]
     found = {"z": level.z[0], "log_q": level.log_q[0], "log_p": level.log_p[0], "prior": level.p.sample(prior_keys)[0]}
-    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= _MOST_KEPT:
+    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= _MAX_POSTERIOR_VALUES:
         found["posterior"] = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], (batch, *leaf.shape[2:])), level.q)
     return found
 
 
-def _missed(terms: Terms) -> dict[str, Array]:
+def _squared_errors(terms: Terms) -> dict[str, Array]:
     """The mean square error of each example, and the one scale, where p(x|z) is Gaussian and has one; else {}."""
     px = terms.px
     if not isinstance(px, Normal) or px.log_scale.size != 1:
@@ -86,53 +88,53 @@ def _missed(terms: Terms) -> dict[str, Array]:
     }
 
 
-def meeting(codes: dict[str, Any]) -> dict[str, float]:
-    """How the codes of N examples meet as many draws of the prior: `told_apart`, with `divergences` where q is known.
+def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
+    """Returns how the codes of N examples differ from N draws of the prior: a two-sample test, and parts of the rate.
 
-    Each of the 2 N points is told by its nearest neighbour among all others to be a code or a draw (Lopez-Paz & Oquab
-    2016, arXiv 1610.06545, with k = 1); `told_apart` is the share that is told right: 1/2, and less than 1/2N below
-    it, where q(z) = p(z). No rule is right more often than (1 + TV) / 2, so that by Pinsker's inequality
-    KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise. {} where there are no such codes, or fewer than two.
+    `told_apart` is the accuracy of a nearest-neighbour classifier of codes against draws (Lopez-Paz & Oquab 2016, arXiv
+    1610.06545, with k = 1). Where q(z) = p(z) it is 1/2, or less than 1/2N below. No classifier is right more often
+    than (1 + TV) / 2. So by Pinsker's inequality KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise.
+    `decompose_rate` adds the parts if q has a density. Returns {} if there are fewer than two codes.
     """
-    count = min(len(codes.get("z", ())), _most_codes(codes))
+    count = min(len(codes.get("z", ())), _max_examples(codes))
     if count < 2:
         return {}
     chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
     codes = jax.tree.map(lambda a: a[chosen], codes)
-    right = told_apart(codes["z"], codes["prior"])
-    found = {"examples": count, "told_apart": float(right.mean()), "told_apart_stderr": error_of(right)}
+    right = nearest_neighbour_test(codes["z"], codes["prior"])
+    found = {"examples": count, "told_apart": float(right.mean()), "told_apart_stderr": standard_error(right)}
     if "posterior" in codes:
-        among, others = log_aggregate(codes["posterior"], codes["z"])
-        found |= divergences(codes["log_q"], codes["log_p"], among, others)
+        among, others = log_aggregate_posterior(codes["posterior"], codes["z"])
+        found |= decompose_rate(codes["log_q"], codes["log_p"], among, others)
     return found
 
 
-def _most_codes(codes: dict[str, Any]) -> int:
+def _max_examples(codes: dict[str, Any]) -> int:
     """How many examples may be compared, each with each."""
     leaves = jax.tree.leaves(codes.get("posterior", codes.get("z")))
-    return math.isqrt(MOST_PAIRED // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0
+    return math.isqrt(_MAX_PAIR_VALUES // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0
 
 
-def error_of(values: np.ndarray) -> float:
+def standard_error(values: np.ndarray) -> float:
     """The standard error of the mean of [N] values."""
     return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def told_apart(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """1 for every z, then every draw of the prior, [N, *Z], whose nearest neighbour is of its kind, else 0: [2 N].
 
     Of two neighbours equally near, one of each kind, 1/2.
     """
     own, no = np.arange(len(z)), np.full(len(z), -1)
     among_codes, among_draws = (
-        [nearest(points, each, left) for points, left in ((same, own), (other, no))]
+        [_nearest_distances(points, each, left) for points, left in ((same, own), (other, no))]
         for each, same, other in ((z, z, prior), (prior, prior, z))
     )
     margin = np.concatenate([other - same for same, other in (among_codes, among_draws)])
     return 0.5 * (1 + np.sign(margin.astype(np.float64)))
 
 
-def divergences(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others: np.ndarray) -> dict[str, float]:
+def decompose_rate(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others: np.ndarray) -> dict[str, float]:
     """The rate and its two parts by one draw of each of N examples, nats; all arguments [N], at z_i ~ q(z|x_i).
 
     `among` is the log of the mean of q(z_i|x_j) over all j: it gives the parts of these N examples' rate, without a
@@ -146,19 +148,19 @@ def divergences(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others:
         "rate": float((log_q - log_p).mean()),
         "information": float((log_q - among).mean()),
         "divergence": float((among - log_p).mean()),
-        "divergence_stderr": error_of(among - log_p),
+        "divergence_stderr": standard_error(among - log_p),
         "divergence_least": float((others - log_p).mean()),
     }
 
 
-def log_aggregate(q: Any, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def log_aggregate_posterior(q: Any, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log 1/N sum_j q_j(z_i) at z [N, *Z], over all j, and over all but i: two [N], nats; q's leaves are [N, *Z]."""
     size = sum(leaf[0].size for leaf in jax.tree.leaves(q))
-    return jax.tree.map(np.asarray, _log_aggregate(q, z, chunk=max(1, PAIRED_AT_ONCE // (len(z) * size))))
+    return jax.tree.map(np.asarray, _log_aggregate_posterior(q, z, chunk=max(1, _PAIR_CHUNK_VALUES // (len(z) * size))))
 
 
 @partial(jax.jit, static_argnames="chunk")
-def _log_aggregate(q: Any, z: Array, *, chunk: int) -> tuple[Array, Array]:
+def _log_aggregate_posterior(q: Any, z: Array, *, chunk: int) -> tuple[Array, Array]:
     count = len(z)
     q = jax.tree.map(lambda leaf: leaf[None], q)
 
@@ -172,9 +174,9 @@ def _log_aggregate(q: Any, z: Array, *, chunk: int) -> tuple[Array, Array]:
     return among - math.log(count), others - math.log(count - 1)
 
 
-def nearest(points: np.ndarray, z: np.ndarray, left: np.ndarray) -> np.ndarray:
+def _nearest_distances(points: np.ndarray, z: np.ndarray, left: np.ndarray) -> np.ndarray:
     """The square distance of each z [M, *Z] to the nearest of points [N, *Z], number `left` [M] not counted, [M]."""
-    return np.asarray(_nearest(points, z, left, chunk=max(1, PAIRED_AT_ONCE // points.size)))
+    return np.asarray(_nearest(points, z, left, chunk=max(1, _PAIR_CHUNK_VALUES // points.size)))
 
 
 @partial(jax.jit, static_argnames="chunk")

@@ -21,8 +21,8 @@ from jaxvae._checks import UsageError
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.terms import Terms, example_keys
 
-_ACTIVE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
-CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
+_ACTIVE_VARIANCE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
+_CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
 
 
 def elbo_parts(terms: Terms) -> dict[str, Array]:
@@ -46,7 +46,7 @@ def require_bound(terms: Terms) -> None:
         )
 
 
-def coordinates(terms: Terms) -> dict[str, Array]:
+def latent_statistics(terms: Terms) -> dict[str, Array]:
     """Of every latent coordinate, [B, Z] with levels side by side: the posterior mean where q has one, and the KL where
     q and p factorise; of a codebook, the codes chosen.
     """
@@ -98,7 +98,7 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
     def log_likelihood(variables, key, x, index, condition=None, *, samples: int, target=None) -> Array:
         if samples < 1:
             raise UsageError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
-        size = min(samples, chunk or max(1, CHUNK_VALUES // x.size))
+        size = min(samples, chunk or max(1, _CHUNK_VALUES // x.size))
         inferred = infer_once(variables, x, condition)
         x = x if target is None else target
         sums = (
@@ -125,7 +125,7 @@ def make_evaluate(
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | coordinates(terms)
+        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | latent_statistics(terms)
 
     log_likelihood = make_log_likelihood(model, chunk)
 
@@ -154,15 +154,15 @@ def summarize(
     `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound.
     """
     names = ("elbo", "log_likelihood", "rate", "distortion")  # as one reads them
-    scalars = {name: mean_and_error(values[name]) for name in names if name in values}
+    scalars = {name: mean_and_stderr(values[name]) for name in names if name in values}
     results: dict[str, Any] = {"examples": len(values["distortion"]), **scalars}
     if "log_likelihood" in results:
         results["log_likelihood"]["samples"] = samples
     if bits and "elbo" in values:
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
-        results["bits_per_dim"] = mean_and_error(bits_per_dim(values[best], *bits)) | {"of": best}
+        results["bits_per_dim"] = mean_and_stderr(bits_per_dim(values[best], *bits)) | {"of": best}
     if "means" in values and "elbo" in values:  # without a bound nothing holds z near the prior: its scale is arbitrary
-        results["active_units"] = {"value": int(active(values["means"]).sum()), "of": values["means"].shape[1]}
+        results["active_units"] = {"value": int(active_units(values["means"]).sum()), "of": values["means"].shape[1]}
     if "kl_per_dimension" in values:
         results["kl_per_dimension"] = {
             "value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]
@@ -172,7 +172,7 @@ def summarize(
     return results
 
 
-def from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def summarize_from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Means and standard errors of what was measured with the encoder shown corrupted inputs, under names of their own.
 
     The distortion is -log p(x|z) of the clean x: how well it is restored. The elbo bounds log p(x), too: Jensen's
@@ -180,10 +180,10 @@ def from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[str, float]]
     [log p(x, z) - log q(z|x')], and so has the mean over x' (Im et al. 2017, arXiv 1511.06406).
     """
     names = ("elbo", "rate", "distortion")
-    return {f"{name}_from_corrupted": mean_and_error(values[name]) for name in names if name in values}
+    return {f"{name}_from_corrupted": mean_and_stderr(values[name]) for name in names if name in values}
 
 
-def mean_and_error(values: np.ndarray) -> dict[str, float]:
+def mean_and_stderr(values: np.ndarray) -> dict[str, float]:
     """The mean of [N] values and its standard error over the examples, in double precision."""
     values = values.astype(np.float64)
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
@@ -203,6 +203,6 @@ def bits_per_dim(log_prob: np.ndarray, dimensions: int, cell: float) -> np.ndarr
     return cell - log_prob / (dimensions * math.log(2))
 
 
-def active(means: np.ndarray) -> np.ndarray:
+def active_units(means: np.ndarray) -> np.ndarray:
     """Which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
-    return means.var(axis=0, dtype=np.float64) > _ACTIVE
+    return means.var(axis=0, dtype=np.float64) > _ACTIVE_VARIANCE

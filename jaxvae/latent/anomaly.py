@@ -23,13 +23,13 @@ from jaxvae.terms import example_keys
 _DRAWS = 16  # of z for each example, that its rate and distortion are averaged over
 
 
-def make_anomaly(model) -> Callable[..., dict[str, Array]]:
+def make_anomaly_scores(model) -> Callable[..., dict[str, Array]]:
     """Returns anomaly(variables, key, x [B, *X], index [B], condition=None, *, samples) -> {score: [B]}, nats.
 
     K = `samples` are the weights of the log-likelihood. Of a model without a bound, rate and distortion alone. What an
     example scores depends on the key and its index, not on the batch.
     """
-    pieces = jax.jit(partial(_pieces_of_bound, model))
+    pieces = jax.jit(partial(_bound_terms, model))
     log_likelihood = make_log_likelihood(model)
 
     def anomaly(variables, key, x, index, condition=None, *, samples: int) -> dict[str, Array]:
@@ -44,7 +44,7 @@ def make_anomaly(model) -> Callable[..., dict[str, Array]]:
     return anomaly
 
 
-def _pieces_of_bound(
+def _bound_terms(
     model, variables, key: Array, x: Array, index: Array, condition: Array | None = None
 ) -> dict[str, Array]:
     """The elbo, where there is one, rate and distortion of x [B, *X], [B], nats, averaged over DRAWS draws of z."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 _NEWTON_STEPS = 25
-_SHORTER = 8  # times that a Newton step may be halved
+_STEP_HALVINGS = 8  # times that a Newton step may be halved
 
 
 def mean_difference(codes: Array, has: Array) -> Array:
@@ -32,10 +32,10 @@ def probe(codes: Array, has: Array, penalty: float = 1.0) -> Array:
     arXiv:1610.01644; as an editing direction: Shen et al. 2020, arXiv:1907.10786.)
     """
     weights, _ = logistic_regression(codes, has, penalty)
-    return _along_difference(weights, codes, has)
+    return _scale_to_mean_difference(weights, codes, has)
 
 
-def keeping(direction: Array, others: Array) -> Array:
+def orthogonalize(direction: Array, others: Array) -> Array:
     """[Z]: what of `direction` [Z] is orthogonal to all of `others` [K, Z].
 
     Where `others` are the weights of probes, a step along it changes none of what they say: the conditional
@@ -45,7 +45,7 @@ def keeping(direction: Array, others: Array) -> Array:
     return direction - basis @ (basis.T @ direction)
 
 
-def _along_difference(direction: Array, codes: Array, has: Array) -> Array:
+def _scale_to_mean_difference(direction: Array, codes: Array, has: Array) -> Array:
     """`direction` [Z], made as long (and as signed) as the means of the two groups are apart along it."""
     apart = direction @ mean_difference(codes, has)
     return direction * apart / jnp.maximum(direction @ direction, 1e-30)
@@ -70,7 +70,7 @@ def logistic_regression(codes: Array, has: Array, penalty: float = 1.0) -> tuple
         slope = features.T @ (odds - has) + ridge * w
         bend = (features * (odds * (1 - odds))[:, None]).T @ features + jnp.diag(ridge + 1e-6)
         newton = jnp.linalg.solve(bend, slope)
-        tries = w[None] - newton[None] * jnp.append(0.5 ** jnp.arange(_SHORTER), 0.0)[:, None]
+        tries = w[None] - newton[None] * jnp.append(0.5 ** jnp.arange(_STEP_HALVINGS), 0.0)[:, None]
         return tries[jnp.argmin(jax.vmap(loss)(tries))]
 
     w = lax.fori_loop(0, _NEWTON_STEPS, step, jnp.zeros(features.shape[1], codes.dtype))

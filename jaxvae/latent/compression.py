@@ -26,7 +26,9 @@ class _Compressed(NamedTuple):
     x: Array  # [B, *X], what it is decoded to
 
 
-def ideally(model, variables, key: Array, x: Array, index: Array, condition: Array | None = None) -> _Compressed:
+def ideal_compression(
+    model, variables, key: Array, x: Array, index: Array, condition: Array | None = None
+) -> _Compressed:
     """x [B, *X] through one z ~ q(z|x): rate / ln 2 bits, and the mean of p(x|z).
 
     The bits are the ideal cost, which a coder exceeds by a few; of codes of a codebook they are what naming them costs.
@@ -36,7 +38,7 @@ def ideally(model, variables, key: Array, x: Array, index: Array, condition: Arr
     return _Compressed(terms.rate[0] / math.log(2), terms.px.mean()[0])
 
 
-class Principal(NamedTuple):
+class PrincipalComponents(NamedTuple):
     """The leading principal components of training examples, and these in their coordinates."""
 
     mean: np.ndarray  # [D]
@@ -60,13 +62,15 @@ def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     return -np.log2((found + 0.5) / (len(training) + 0.5 * (high - low + 1))).mean(0)
 
 
-def _quantized(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
+def _quantize(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
     """Whole numbers of steps nearest to the coordinates [M, K], no further out than those of `within` [N, K] are."""
     ends = np.round(within.min(0) / step), np.round(within.max(0) / step)
     return np.clip(np.round(coordinates / step), *ends).astype(np.int64)
 
 
-def transform_coding(principal: Principal, x: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def transform_coding_curves(
+    principal: PrincipalComponents, x: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(bits per example, mean squared error per number), [T, K + 1] each: of x [M, *X] by 0, 1, ..., K components.
 
     For every step size; without the clipping of what is decoded, so that the errors add up over components.
@@ -76,7 +80,7 @@ def transform_coding(principal: Principal, x: np.ndarray, steps: np.ndarray) -> 
     energy = (coordinates**2).mean(0, dtype=np.float64)
     bits, errors = [], []
     for step in steps:
-        sent = _quantized(coordinates, step, principal.coordinates)
+        sent = _quantize(coordinates, step, principal.coordinates)
         training = np.round(principal.coordinates / step).astype(np.int64)
         lost = ((coordinates - step * sent) ** 2).mean(0, dtype=np.float64)
         bits.append(np.concatenate([[0.0], np.cumsum(code_lengths(training, sent))]))
@@ -84,15 +88,17 @@ def transform_coding(principal: Principal, x: np.ndarray, steps: np.ndarray) -> 
     return np.array(bits), np.array(errors) / flat.shape[1]
 
 
-def transformed(principal: Principal, x: np.ndarray, count: int, step: float) -> np.ndarray:
+def transform_coding_reconstruction(
+    principal: PrincipalComponents, x: np.ndarray, count: int, step: float
+) -> np.ndarray:
     """What x [M, *X] decodes to, [M, *X], after `count` components quantized to whole steps, clipped to [0, 1]."""
     flat = x.reshape(len(x), -1) - principal.mean
     directions, within = principal.directions[:, :count], principal.coordinates[:, :count]
-    sent = step * _quantized(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
+    sent = step * _quantize(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
     return np.clip(sent @ directions.T + principal.mean, 0.0, 1.0).reshape(x.shape)
 
 
-def frontier(bits: np.ndarray, errors: np.ndarray) -> np.ndarray:
+def pareto_frontier(bits: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Indices into both, laid flat, of the points that no other beats in bits and in error, by ascending bits."""
     order = np.lexsort((errors.ravel(), bits.ravel()))
     ascending = errors.ravel()[order]

@@ -13,12 +13,12 @@ from jax import Array, random
 
 def encode(model, variables, x: Array, condition: Array | None = None) -> Any:
     """q(z|x) of x [B, *X]: leaves [B, *Z]."""
-    return without_samples(model.apply(variables, x, condition, method="infer"))
+    return drop_sample_axis(model.apply(variables, x, condition, method="infer"))
 
 
 def decode(model, variables, z: Array, condition: Array | None = None) -> Any:
     """p(x|z) of z [B, *Z]: a density over [B, *X]."""
-    return without_samples(model.apply(variables, (z[None],), condition, method="decode"))
+    return drop_sample_axis(model.apply(variables, (z[None],), condition, method="decode"))
 
 
 def generate(
@@ -26,7 +26,7 @@ def generate(
 ) -> tuple[Array, Any]:
     """(z [N, *Z], p(x|z) over [N, *X]) for z ~ p(z), one key each."""
     (z,), px = model.apply(variables, keys, condition, temperature=temperature, method="generate")
-    return z[0], without_samples(px)
+    return z[0], drop_sample_axis(px)
 
 
 def sample(
@@ -52,6 +52,6 @@ def latent_shape(model, variables, condition: Array | None = None) -> tuple[int,
     return z.shape[2:]
 
 
-def without_samples(density: Any) -> Any:
+def drop_sample_axis(density: Any) -> Any:
     """Drops the leading S axis, of size 1, of a density's leaves."""
     return jax.tree.map(lambda leaf: leaf[0], density)

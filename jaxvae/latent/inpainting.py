@@ -18,7 +18,7 @@ from jaxvae.terms import example_keys
 _WARM = 20  # steps at the start, at most a quarter, that take every proposal
 
 
-class Completed(NamedTuple):
+class InpaintResult(NamedTuple):
     """Examples whose missing pixels a chain has filled in."""
 
     x: Array  # [B, *X], the last draw of the missing pixels, around the known ones
@@ -46,7 +46,7 @@ def inpaint(
     steps: int,
     condition: Array | None = None,
     index: Array | None = None,
-) -> Completed:
+) -> InpaintResult:
     """Draws of the missing pixels of x [B, *X] given those that are `known`, bool [*X] or [B, *X], by a Markov chain.
 
     `metropolis_within_gibbs`, which is exact in the limit of many steps, where q(z|x) has a density at any z;
@@ -72,7 +72,7 @@ def pseudo_gibbs(
     steps: int,
     condition: Array | None = None,
     index: Array | None = None,
-) -> Completed:
+) -> InpaintResult:
     """As `inpaint`: z ~ q(z|x), then the missing pixels from p(x|z), in turn.
 
     Rezende, Mohamed & Wierstra 2014 (arXiv 1401.4082, appendix F). Its stationary distribution is p(missing|known)
@@ -94,7 +94,7 @@ def metropolis_within_gibbs(
     steps: int,
     condition: Array | None = None,
     index: Array | None = None,
-) -> Completed:
+) -> InpaintResult:
     """As `inpaint`: z' ~ q(z|x) is taken with Metropolis & Hastings' probability, then the missing pixels ~ p(x|z).
 
     Mattei & Frellsen 2018 (arXiv 1802.04826, sec. 3.3): taken with probability min(1, w(z') / w(z)), where w(z) is
@@ -112,7 +112,7 @@ def metropolis_within_gibbs(
     return _run_chain(model, variables, key, x, known, steps, condition, index, weighed, min(_WARM, steps // 4))
 
 
-def _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, warm: int = 0) -> Completed:
+def _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, warm: int = 0) -> InpaintResult:
     """The chain itself, one scan; `log_ratio(chain, q(z|x), z', p(x|z')) -> [B]` is the log of z's chance to be taken.
 
     ValueError for fewer than two steps: the first half is left out of the mean.
@@ -121,26 +121,26 @@ def _run_chain(model, variables, key, x, known, steps, condition, index, log_rat
         raise UsageError(f"steps={steps}: expected two or more; the first half of them is left out of the mean.")
     known = jnp.broadcast_to(known, x.shape)
     keys = example_keys(key, jnp.arange(len(x)) if index is None else index)[0]
-    for_start, for_rest, for_steps = _purposes(keys, 3)
+    for_start, for_rest, for_steps = _split_keys(keys, 3)
     (z,), px = model.apply(variables, for_start, condition, method="generate")
     start = jnp.where(known, x, px.sample(for_rest[None])[0])
     first = _Chain(start, z, px, jnp.zeros_like(start), jnp.zeros(len(x)))
 
     def step(chain: _Chain, t: Array) -> tuple[_Chain, None]:
-        for_z, for_test, for_x = _purposes(jax.vmap(random.fold_in, (0, None))(for_steps, t), 3)
+        for_z, for_test, for_x = _split_keys(jax.vmap(random.fold_in, (0, None))(for_steps, t), 3)
         q = model.apply(variables, chain.x, condition, method="infer")
         proposed = q.sample(for_z[None])
         px = model.apply(variables, (proposed,), condition, method="decode")
         chance = jnp.where(t < warm, 0.0, log_ratio(chain, q, proposed, px))
         taken = jnp.log(jax.vmap(random.uniform)(for_test)) <= chance
-        z, px = chosen(taken, (proposed, px), (chain.z, chain.px))
+        z, px = _select(taken, (proposed, px), (chain.z, chain.px))
         x = jnp.where(known, start, px.sample(for_x[None])[0])
         total = chain.total + jnp.where(t >= steps // 2, px.mean()[0], 0.0)
         return _Chain(x, z, px, total, chain.accepted + jnp.where(t < warm, 0.0, taken)), None
 
     last, _ = lax.scan(step, first, jnp.arange(steps))
     mean = jnp.where(known, start, last.total / (steps - steps // 2))
-    return Completed(last.x, last.z[0], mean, last.accepted / (steps - warm))
+    return InpaintResult(last.x, last.z[0], mean, last.accepted / (steps - warm))
 
 
 def denoise(
@@ -158,7 +158,7 @@ def denoise(
     return model.apply(variables, (q.sample(keys),), condition, method="decode").mean().mean(0)
 
 
-def chosen(taken: Array, new: Any, old: Any) -> Any:
+def _select(taken: Array, new: Any, old: Any) -> Any:
     """Leaf by leaf, `new` [1, B, ...] where it is taken [B], else `old`; what all share is the same in both."""
 
     def choose(a: Array, b: Array) -> Array:
@@ -167,7 +167,7 @@ def chosen(taken: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old)
 
 
-def _purposes(keys: Array, count: int) -> list[Array]:
+def _split_keys(keys: Array, count: int) -> list[Array]:
     """`count` rows of keys [B], one for each purpose, of the keys [B]."""
     split = jax.vmap(lambda key: random.split(key, count))(keys)
     return [split[:, purpose] for purpose in range(count)]

@@ -32,22 +32,22 @@ def great_circle(start: Array, end: Array, steps: int) -> Array:
     straight line where the two point the same way, exactly opposite ways, or one of them is 0.
     """
     t = _fractions(steps, jnp.ndim(start))
-    lengths = length(start), length(end)
+    lengths = _norm(start), _norm(end)
     short = jnp.minimum(*lengths) < 1e-6
     a, b = (each / jnp.where(short, 1.0, long) for each, long in zip((start, end), lengths, strict=True))
-    angle = 2 * jnp.arctan2(length(a - b), length(a + b))  # exact, too, where it is small
+    angle = 2 * jnp.arctan2(_norm(a - b), _norm(a + b))  # exact, too, where it is small
     straight = short | (angle > jnp.pi - _OPPOSITE)
     safe = jnp.where(straight, 1.0, angle)
     turned = (jnp.sin((1 - t) * safe) * a[None] + jnp.sin(t * safe) * b[None]) / jnp.sin(safe)
     return jnp.where(straight, line(start, end, steps), ((1 - t) * lengths[0] + t * lengths[1]) * turned)
 
 
-def length(z: Array) -> Array:
+def _norm(z: Array) -> Array:
     """The Euclidean length of z, with a gradient at 0, too."""
     return jnp.sqrt(jnp.sum(z**2) + 1e-24)
 
 
-def along(z: Array, direction: Array, strengths: Array) -> Array:
+def move_along(z: Array, direction: Array, strengths: Array) -> Array:
     """[T, N, *Z]: the codes z [N, *Z], moved by each strength [T] times `direction` [*Z]."""
     return z[None] + jnp.reshape(strengths, (-1, *(1,) * jnp.ndim(z))) * direction[None, None]
 
@@ -64,20 +64,20 @@ def plane(z: Array, dimensions: tuple[int, int], values: Array) -> Array:
     return grid.at[..., dimensions[0]].set(first).at[..., dimensions[1]].set(second)
 
 
-def nudges(z: Array, directions: Array, size: float | Array) -> Array:
+def perturb(z: Array, directions: Array, size: float | Array) -> Array:
     """[N, *Z]: z [*Z] moved by `size`, a Euclidean length, along each of `directions` [N, *Z]."""
     lengths = jnp.sqrt(jnp.sum(directions.reshape(len(directions), -1) ** 2, axis=1))
     return z[None] + size * directions / jnp.reshape(lengths, (-1, *(1,) * jnp.ndim(z)))
 
 
-def quantiles(side: int) -> np.ndarray:
+def normal_quantiles(side: int) -> np.ndarray:
     """[side]: the standard normal's quantiles (i + 1/2) / side, equally probable steps."""
     return np.asarray(norm.ppf((jnp.arange(side) + 0.5) / side), np.float32)
 
 
 def quantile_grid(side: int) -> np.ndarray:
     """[side, side, 2] points of the plane at the standard normal's quantiles (i + 1/2) / side; row 0 the largest z2."""
-    return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(quantiles(side))))
+    return np.asarray(plane(jnp.zeros(2), (0, 1), jnp.asarray(normal_quantiles(side))))
 
 
 def _fractions(steps: int, rank: int) -> Array:
@@ -97,7 +97,7 @@ def circle(radius: float, steps: int) -> Array:
 
 
 @partial(jax.jit, static_argnames=("steps", "way"))
-def tour(stops: Array, steps: int, way: Callable[..., Array] = line) -> Array:
+def closed_path(stops: Array, steps: int, way: Callable[..., Array] = line) -> Array:
     """[K * steps, *Z]: from each of `stops` [K, *Z] to the next, and from the last to the first, slowly at the stops.
 
     `way(start, end, points)` is a leg: `line`, or `great_circle`. Point k * steps is stop k.

@@ -15,15 +15,15 @@ from jax import Array, lax
 
 from jaxvae._checks import UsageError
 
-CHUNK = 2048  # places compared with all queries at once
+_CHUNK = 2048  # places compared with all queries at once
 _SPARE = 8  # candidates beyond those asked for, whose distances are computed anew, without cancellation
 
 
 class _Nearest(NamedTuple):
     """The nearest places to every query, the nearest first."""
 
-    place: Array  # [N, K], which of the places
-    distance: Array  # [N, K], Euclidean
+    indices: Array  # [N, K], into the points searched
+    distances: Array  # [N, K], Euclidean
 
 
 @partial(jax.jit, static_argnums=2)
@@ -42,14 +42,14 @@ def nearest(queries: Array, among: Array, count: int) -> _Nearest:
     centre = among.mean(0, keepdims=True)
     queries, among = queries - centre, among - centre
     candidates = _search(queries, among, min(count + _SPARE, len(among)))
-    exact = jnp.sqrt(lax.map(lambda pair: _squares(pair[0], among[pair[1]]), (queries, candidates)))
+    exact = jnp.sqrt(lax.map(lambda pair: _squared_distances(pair[0], among[pair[1]]), (queries, candidates)))
     order = jnp.argsort(exact, axis=1, stable=True)[:, :count]
     return _Nearest(jnp.take_along_axis(candidates, order, 1), jnp.take_along_axis(exact, order, 1))
 
 
 def _search(queries: Array, among: Array, count: int) -> Array:
     """[N, K]: the nearest as far as float32's matrix product tells, in order of their index where it does not."""
-    size = min(CHUNK, len(among))
+    size = min(_CHUNK, len(among))
     beyond = -len(among) % size
     chunks = jnp.pad(among, ((0, beyond), (0, 0))).reshape(-1, size, among.shape[1])
     numbers = jnp.arange(len(among) + beyond).reshape(-1, size)
@@ -68,12 +68,12 @@ def _search(queries: Array, among: Array, count: int) -> Array:
     return lax.scan(look, best, (chunks, numbers))[0][1]
 
 
-def _squares(query: Array, places: Array) -> Array:
+def _squared_distances(query: Array, places: Array) -> Array:
     """|query - place|^2 of a query [D] and places [K, D]: [K]."""
     return jnp.square(query[None] - places).sum(1)
 
 
-def vote(labels: np.ndarray) -> np.ndarray:
+def majority_label(labels: np.ndarray) -> np.ndarray:
     """[N]: the commonest of the neighbours' labels [N, K], the nearest first; of equally common ones, the nearest's."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
     return labels[np.arange(len(labels)), votes.argmax(1)]

@@ -36,14 +36,14 @@ def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (means - middle) @ axes, shares
 
 
-def ellipses(q: Any, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def covariance_ellipses(q: Any, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Where each q(z|x) casts its 1-sigma ellipse on the plane of two orthonormal `axes` [Z, 2].
 
     (half axes [N, 2], the longer one first, in the units of z; the angle [N] of the longer one, radians from the first
     axis towards the second) of the covariances axes' C axes: the marginal of q in that plane is the Gaussian of which
     this is the contour at one deviation, within which lie 1 - exp(-1/2) = 39% of it. None where q is no Gaussian.
     """
-    factors = _factors_of(jax.device_get(q))
+    factors = _covariance_factors(jax.device_get(q))
     if factors is None:
         return None
     shadows = np.einsum("zk,nzd->nkd", axes, factors)
@@ -56,17 +56,17 @@ def ellipses(q: Any, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return half_axes, np.arctan2(longer[:, 1], longer[:, 0])
 
 
-def _factors_of(q: Any) -> np.ndarray | None:
+def _covariance_factors(q: Any) -> np.ndarray | None:
     """A [N, Z, D] with covariances A A' of a Gaussian q over [N, Z], its leaves on the host; None where q is none."""
     if isinstance(q, Normal) and np.ndim(q.log_scale) == 2:
-        return _with_diagonal(np.exp(q.log_scale))
+        return _diagonal_matrices(np.exp(q.log_scale))
     if isinstance(q, MultivariateNormal):
         return np.asarray(q.scale_tril)
     if isinstance(q, LowRankNormal):
-        return np.concatenate([_with_diagonal(np.exp(0.5 * np.asarray(q.log_diagonal))), q.factor], -1)
+        return np.concatenate([_diagonal_matrices(np.exp(0.5 * np.asarray(q.log_diagonal))), q.factor], -1)
     return None
 
 
-def _with_diagonal(values: np.ndarray) -> np.ndarray:
+def _diagonal_matrices(values: np.ndarray) -> np.ndarray:
     """Diagonal matrices [N, Z, Z] of values [N, Z]."""
     return values[:, :, None] * np.eye(values.shape[1])[None]

@@ -17,14 +17,14 @@ from jax import Array, lax
 from jaxvae.latent.encode_decode import decode, encode
 
 
-class _Stretch(NamedTuple):
+class _JacobianSVD(NamedTuple):
     """How a decoder stretches the space around codes."""
 
-    lengths: Array  # [B, Z], how far the picture moves for a step of length 1, descending
-    directions: Array  # [B, Z, Z], row i the unit vector of lengths[:, i]
+    singular_values: Array  # [B, Z], descending: how far the picture moves for a step of length 1
+    directions: Array  # [B, Z, Z], row i the right singular vector of singular_values[:, i]
 
 
-def stretch(model, variables, z: Array, condition: Array | None = None) -> _Stretch:
+def decoder_jacobian_svd(model, variables, z: Array, condition: Array | None = None) -> _JacobianSVD:
     """The singular values and right singular vectors of dE[x|z]/dz at z [B, Z]; of few pixels, some values are 0."""
 
     def of_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
@@ -39,7 +39,7 @@ def stretch(model, variables, z: Array, condition: Array | None = None) -> _Stre
         _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, fewer), (0, 0))), full_matrices=False)
         return lengths, directions
 
-    return _Stretch(*lax.map(of_one, (z, condition)))
+    return _JacobianSVD(*lax.map(of_one, (z, condition)))
 
 
 def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
@@ -54,7 +54,7 @@ def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
     return jax.vmap(lambda v: push(v)[0])(jnp.eye(len(z), dtype=z.dtype)).T
 
 
-def displacement(model, variables, x: Array, changed: Array, condition: Array | None = None) -> Array:
+def code_displacement(model, variables, x: Array, changed: Array, condition: Array | None = None) -> Array:
     """|mean of q(z|x') - mean of q(z|x)|, [T, B], Euclidean, of x [B, *X] and T changes x' of each, [T, B, *X]."""
 
     def mean(x: Array) -> Array:
@@ -63,7 +63,7 @@ def displacement(model, variables, x: Array, changed: Array, condition: Array | 
     return jnp.sqrt(jnp.square(lax.map(mean, changed) - mean(x)[None]).sum(2))
 
 
-def spread(model, variables, keys: Array, x: Array, condition: Array | None = None) -> Array:
+def posterior_spread(model, variables, keys: Array, x: Array, condition: Array | None = None) -> Array:
     """The root mean square distance of z ~ q(z|x) from the mean of q, [B], over keys [S, B]."""
     q = model.apply(variables, x, condition, method="infer")
     away = (q.sample(keys) - q.mean()).reshape(*keys.shape, -1)

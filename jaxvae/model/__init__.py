@@ -1,4 +1,4 @@
-"""The model: the VAE (vae.py, the file to read first) and its encoders, posteriors, priors, decoders and likelihoods."""
+"""The VAE (vae.py: read it first) and its parts: encoders, posteriors, priors, decoders and likelihoods."""
 
 from jaxvae.model.vae import VAE
 

@@ -16,17 +16,17 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae._checks import UsageError
-from jaxvae.distributions import Codes, Rounded
+from jaxvae.distributions import FiniteScalarQuantized, VectorQuantized
 
-_VARIABLES = "codebook"  # the collection that holds a Book
-_START = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
-_DEAD = 0.1  # a code used less than this share of an equal share is given half of another's vectors
-_FROZEN = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
-_MOST_CODES = 2**20
-_MOST_LENGTH = 2**14
+_COLLECTION = "codebook"  # the collection that holds a CodebookState
+_INITIAL_COUNT = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
+_DEAD_SHARE = 0.1  # a code used less than this share of an equal share is given half of another's vectors
+_MIN_DECAYING_COUNT = 1e-9  # counts of no use no longer decay from here on: their ratio to the sums must not underflow
+_MAX_CODES = 2**20
+_MAX_DIM = 2**14
 
 
-class Book(NamedTuple):
+class CodebookState(NamedTuple):
     """A codebook's state: moving averages, linear in means over examples, so that they may be averaged over devices.
 
     `counts [K]`: the share of all vectors that a code stood for; `sums [K, dim]`: of those vectors times their share;
@@ -40,36 +40,36 @@ class Book(NamedTuple):
     revived: Array
 
 
-def blank_book(key: Array, codes: int, dim: int) -> Book:
+def init_codebook(key: Array, codes: int, dim: int) -> CodebookState:
     """Codes at random places, that nothing has been averaged into yet."""
-    counts = jnp.full(codes, _START / codes, jnp.float32)
+    counts = jnp.full(codes, _INITIAL_COUNT / codes, jnp.float32)
     errors = jnp.zeros((codes, dim), jnp.float32)
     places = random.normal(key, (codes, dim), jnp.float32)
-    return Book(counts, counts[:, None] * places, errors, jnp.zeros((), jnp.float32))
+    return CodebookState(counts, counts[:, None] * places, errors, jnp.zeros((), jnp.float32))
 
 
-def positions(book: Book) -> Array:
+def code_vectors(book: CodebookState) -> Array:
     """The codes themselves, [K, dim]: the average of the vectors that each stood for."""
     return book.sums / book.counts[:, None]
 
 
-def averaged_in(book: Book, vectors: Array, codes: Array, decay: float) -> Book:
+def update_codebook(book: CodebookState, vectors: Array, codes: Array, decay: float) -> CodebookState:
     """The book after vectors [M, dim] and the codes [M] they were given (van den Oord et al. 2017, arXiv 1711.00937,
     appendix A.1, eqs. 6 to 8, with means over the vectors in place of sums, which leaves the codes the same).
     """
     chosen = jax.nn.one_hot(codes, len(book.counts), dtype=vectors.dtype) / len(vectors)  # [M, K]
-    squares = (vectors - positions(book)[codes]) ** 2
+    squares = (vectors - code_vectors(book)[codes]) ** 2
     new = (chosen.sum(0), *(jnp.matmul(chosen.T, each, precision="highest") for each in (vectors, squares)))
-    keep = jnp.where(book.counts < _FROZEN / len(book.counts), 1.0, decay)
+    keep = jnp.where(book.counts < _MIN_DECAYING_COUNT / len(book.counts), 1.0, decay)
 
     def moved(old: Array, mean: Array) -> Array:
         return keep.reshape((-1,) + (1,) * (old.ndim - 1)) * old + (1 - decay) * mean
 
     counts, sums, errors = (moved(old, mean) for old, mean in zip(book[:3], new, strict=True))
-    return Book(counts, sums, errors, book.revived)
+    return CodebookState(counts, sums, errors, book.revived)
 
 
-def revived(book: Book) -> Book:
+def revive_dead_code(book: CodebookState) -> CodebookState:
     """The book with its least used code, where that is dead, beside the code that stands for the largest squared error.
 
     That one is split as Linde, Buzo and Gray (1980) grow a codebook: along its widest dimension, where the two best
@@ -78,13 +78,13 @@ def revived(book: Book) -> Book:
     """
     dead, donor = jnp.argmin(book.counts), jnp.argmax(book.errors.sum(-1))
     count, errors = book.counts[donor], book.errors[donor]
-    unused = book.counts[dead] < _DEAD * book.counts.mean()
+    unused = book.counts[dead] < _DEAD_SHARE * book.counts.mean()
     split = unused & (dead != donor) & (errors.sum() > 0)
     widest = jax.nn.one_hot(jnp.argmax(errors), len(errors), dtype=errors.dtype)
     step = widest * jnp.sqrt(2 / math.pi * errors / count)
     middle = book.sums[donor] / count
     left = errors * (1 - 2 / math.pi * widest) / 2
-    halves = Book(
+    halves = CodebookState(
         book.counts.at[jnp.stack([dead, donor])].set(count / 2),
         book.sums.at[dead].set(count / 2 * (middle + step)).at[donor].set(count / 2 * (middle - step)),
         book.errors.at[jnp.stack([dead, donor])].set(left[None]),
@@ -104,25 +104,25 @@ class NearestCode(nn.Module):
     offers: ClassVar[frozenset[str]] = frozenset()
 
     @nn.compact
-    def __call__(self, features: Array, condition: Array | None = None) -> Codes:
-        if not self.has_variable(_VARIABLES, "counts"):
-            self.keep(blank_book(self.make_rng("params"), self.codes, self.dim))
+    def __call__(self, features: Array, condition: Array | None = None) -> VectorQuantized:
+        if not self.has_variable(_COLLECTION, "counts"):
+            self.keep(init_codebook(self.make_rng("params"), self.codes, self.dim))
         vectors = nn.Dense(self.slots * self.dim)(features).astype(jnp.float32)
         book = self.book()
-        codebook, usage = positions(book), book.counts[:, None]
-        return Codes(vectors.reshape(1, -1, self.slots, self.dim), codebook[None, None], usage[None, None])
+        codebook, usage = code_vectors(book), book.counts[:, None]
+        return VectorQuantized(vectors.reshape(1, -1, self.slots, self.dim), codebook[None, None], usage[None, None])
 
-    def renew(self, q: Codes) -> None:
+    def renew(self, q: VectorQuantized) -> None:
         """Averages into the codebook what this q, of the batch of a train step, was inferred from."""
         vectors = jax.lax.stop_gradient(q.vectors).reshape(-1, self.dim)
-        self.keep(averaged_in(revived(self.book()), vectors, q.codes().reshape(-1), self.decay))
+        self.keep(update_codebook(revive_dead_code(self.book()), vectors, q.codes().reshape(-1), self.decay))
 
-    def book(self) -> Book:
-        return Book(*(self.get_variable(_VARIABLES, name) for name in Book._fields))
+    def book(self) -> CodebookState:
+        return CodebookState(*(self.get_variable(_COLLECTION, name) for name in CodebookState._fields))
 
-    def keep(self, book: Book) -> None:
+    def keep(self, book: CodebookState) -> None:
         for name, value in book._asdict().items():
-            self.put_variable(_VARIABLES, name, value)
+            self.put_variable(_COLLECTION, name, value)
 
 
 class FiniteScalar(nn.Module):
@@ -134,9 +134,9 @@ class FiniteScalar(nn.Module):
     offers: ClassVar[frozenset[str]] = frozenset()
 
     @nn.compact
-    def __call__(self, features: Array, condition: Array | None = None) -> Rounded:
+    def __call__(self, features: Array, condition: Array | None = None) -> FiniteScalarQuantized:
         vectors = nn.Dense(self.slots * len(self.levels))(features).astype(jnp.float32)
-        return Rounded(vectors.reshape(1, -1, self.slots, len(self.levels)), tuple(self.levels))
+        return FiniteScalarQuantized(vectors.reshape(1, -1, self.slots, len(self.levels)), tuple(self.levels))
 
 
 def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) -> NearestCode:
@@ -146,11 +146,11 @@ def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) 
     A.1), with this `decay`, and codes that fall out of use are given a new place. Takes model.prior='codes' and
     objective='reconstruction(commitment=0.25)'; its rate is a constant, so that objective='elbo' is refused.
     """
-    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= _MOST_CODES:
-        raise UsageError(f"vq(codes={codes!r}): expected a whole number from 2 to {_MOST_CODES:,}, such as 512.")
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= _MOST_LENGTH:
+    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= _MAX_CODES:
+        raise UsageError(f"vq(codes={codes!r}): expected a whole number from 2 to {_MAX_CODES:,}, such as 512.")
+    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= _MAX_DIM:
         raise UsageError(
-            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {_MOST_LENGTH:,}, such as 8."
+            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {_MAX_DIM:,}, such as 8."
         )
     if not isinstance(decay, int | float) or not 0 <= decay < 1:
         raise UsageError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
@@ -165,9 +165,9 @@ def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScala
     model.prior='codes' and objective='reconstruction'; its rate is a constant, so that objective='elbo' is refused.
     """
     whole = isinstance(levels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in levels)
-    if not whole or not levels or min(levels) < 2 or math.prod(levels) > _MOST_CODES:
+    if not whole or not levels or min(levels) < 2 or math.prod(levels) > _MAX_CODES:
         raise UsageError(
-            f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {_MOST_CODES:,}, "
+            f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {_MAX_CODES:,}, "
             "such as (8, 5, 5, 5)."
         )
     return FiniteScalar(latent_dim, tuple(levels))

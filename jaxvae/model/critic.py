@@ -12,7 +12,7 @@ import flax.linen as nn
 from jax import Array
 
 from jaxvae.model.encoder import require_widths
-from jaxvae.model.layers import activation_named
+from jaxvae.model.layers import get_activation
 
 
 class MLPCritic(nn.Module):
@@ -24,7 +24,7 @@ class MLPCritic(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, Array]:
         x = x.reshape(len(x), -1)
         for width in self.widths:
-            x = activation_named("leaky_relu")(nn.Dense(width)(x))
+            x = get_activation("leaky_relu")(nn.Dense(width)(x))
         return nn.Dense(1)(x)[..., 0], x
 
 
@@ -37,16 +37,16 @@ class ConvCritic(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, Array]:
         places = x.ndim - 2
         for channels in self.channels:
-            x = activation_named("leaky_relu")(nn.Conv(channels, (4,) * places, strides=(2,) * places)(x))
+            x = get_activation("leaky_relu")(nn.Conv(channels, (4,) * places, strides=(2,) * places)(x))
         features = x.reshape(len(x), -1)
         return nn.Dense(1)(features)[..., 0], features
 
 
-def dense(widths: Sequence[int]) -> MLPCritic:
+def mlp(widths: Sequence[int]) -> MLPCritic:
     """The critic with dense layers of these widths; ValueError where they are too wide or too many."""
     return MLPCritic(require_widths("critic", widths))
 
 
-def strided(channels: Sequence[int]) -> ConvCritic:
+def conv(channels: Sequence[int]) -> ConvCritic:
     """The critic with a stride-2 convolution per entry of `channels`; ValueError where there are none, or too many."""
     return ConvCritic(require_widths("critic", channels))

@@ -23,15 +23,15 @@ from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
     Transformer,
-    activation_named,
+    append_condition,
+    bound_spectral_norms,
+    downsampled_sizes,
     dropout,
+    float32_dot_general,
     from_patches,
-    halved,
+    get_activation,
     layer_keys,
     patch_grid,
-    spectrally_bounded,
-    wide_product,
-    with_condition,
 )
 
 
@@ -45,8 +45,8 @@ class LinearDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None) -> Array:
-        z = with_condition(z.reshape(len(z), -1), condition)
-        return _wide_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
+        z = append_condition(z.reshape(len(z), -1), condition)
+        return _float32_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
 
 
 class MLPDecoder(nn.Module):
@@ -61,9 +61,9 @@ class MLPDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        z = with_condition(z.reshape(len(z), -1), condition)
+        z = append_condition(z.reshape(len(z), -1), condition)
         hidden = DenseStack(self.widths, self.activation, self.dropout, self.dtype)(z, keys)
-        return _wide_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
+        return _float32_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
 
 
 class ConvDecoder(nn.Module):
@@ -80,13 +80,13 @@ class ConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
+        smallest, *larger = reversed(downsampled_sizes(self.shape[:-1], len(self.channels)))
         widths = (self.dense, math.prod(smallest) * self.channels[0])
-        z = with_condition(z.reshape(len(z), -1), condition)
+        z = append_condition(z.reshape(len(z), -1), condition)
         x = DenseStack(widths, self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
         x = x.reshape(-1, *smallest, self.channels[0])
         for layer, (channels, size) in enumerate(zip(self.channels[1:], larger, strict=False), start=1):
-            x = activation_named(self.activation)(ConvTranspose(channels, size, self.kernel, dtype=self.dtype)(x))
+            x = get_activation(self.activation)(ConvTranspose(channels, size, self.kernel, dtype=self.dtype)(x))
             x = dropout(layer_keys(keys, layer), x, self.dropout)
         return ConvTranspose(self.shape[-1], larger[-1], self.kernel)(x)
 
@@ -124,7 +124,7 @@ class SpectralDecoder(nn.Module):
         if self.is_initializing():
             return self.network(z, condition, keys)
         network, variables = self.network.unbind()
-        held = {"params": spectrally_bounded(variables["params"], self.bound)}
+        held = {"params": bound_spectral_norms(variables["params"], self.bound)}
         features: Any = network.apply(held, z, condition, keys)
         return features
 
@@ -145,8 +145,8 @@ class ResNetDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        smallest, *larger = reversed(halved(self.shape[:-1], len(self.channels)))
-        z = with_condition(z.reshape(len(z), -1), condition)
+        smallest, *larger = reversed(downsampled_sizes(self.shape[:-1], len(self.channels)))
+        z = append_condition(z.reshape(len(z), -1), condition)
         hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
         x = nn.Dense(math.prod(smallest) * self.channels[0], dtype=self.dtype)(hidden)
         x = x.reshape(-1, *smallest, self.channels[0])
@@ -176,19 +176,19 @@ class AttentionDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         tokens = math.prod(patch_grid(self.shape, self.patch))
-        z = with_condition(z.reshape(len(z), -1), condition)
+        z = append_condition(z.reshape(len(z), -1), condition)
         hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
         x = nn.Dense(tokens * self.width, dtype=self.dtype)(hidden).reshape(-1, tokens, self.width)
         x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)(
             x, layer_keys(keys, 1)
         )
-        patches = _wide_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
+        patches = _float32_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
         return from_patches(patches, self.shape[:2], self.patch)
 
 
-def _wide_dense(features: int, dtype: DTypeLike) -> nn.Dense:
+def _float32_dense(features: int, dtype: DTypeLike) -> nn.Dense:
     """A decoder's last affine map: operands in `dtype`, outputs in float32."""
-    return nn.Dense(features, dtype=dtype, dot_general=wide_product)
+    return nn.Dense(features, dtype=dtype, dot_general=float32_dot_general)
 
 
 def linear(*, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LinearDecoder:
@@ -213,9 +213,9 @@ def mlp(
     training zeroes at each step; `spectral`, if any, the largest singular value that a layer's kernel may have (Miyato
     et al. 2018, arXiv 1802.05957). Goes with any data.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_rate(dropout=dropout)
-    return bounded(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
+    return _bound_spectrum(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
 
 
 def conv(
@@ -234,14 +234,14 @@ def conv(
     every kernel, `dense` the width of the first layer; `activation`, `dropout` and `spectral` as for mlp. Goes with
     images of any size; sequences take conv1d.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
     network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
-    return bounded(network, spectral)
+    return _bound_spectrum(network, spectral)
 
 
-def bounded(network: Any, spectral: float | None) -> Any:
+def _bound_spectrum(network: Any, spectral: float | None) -> Any:
     """The network, held to that largest singular value where there is one."""
     return network if spectral is None else SpectralDecoder(network, require_positive("spectral", spectral))
 
@@ -259,7 +259,7 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
     flat = (math.prod(shape[:-1]), shape[-1])
@@ -284,7 +284,7 @@ def resnet(
     (He et al. 2016, arXiv 1603.05027) with group norm (Wu & He 2018, arXiv 1803.08494); options as for the encoder.
     Goes with images of any size, not with sequences.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
     return ResNetDecoder(
@@ -311,6 +311,6 @@ def attention(
     images of any size, cut from whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    activation_named(activation)
+    get_activation(activation)
     require_rate(dropout=dropout)
     return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype, remat)

@@ -20,15 +20,15 @@ from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
     Transformer,
-    activation_named,
+    append_condition,
     dropout,
+    get_activation,
     layer_keys,
     to_patches,
-    with_condition,
 )
 
-_MOST_WIDTH = 2**20  # units of a layer
-_MOST_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
+_MAX_WIDTH = 2**20  # units of a layer
+_MAX_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
 
 
 class LinearEncoder(nn.Module):
@@ -38,7 +38,7 @@ class LinearEncoder(nn.Module):
     dropout = 0.0
 
     def __call__(self, x: Array, condition: Array | None = None) -> Array:
-        return with_condition(x.reshape(len(x), -1), condition)
+        return append_condition(x.reshape(len(x), -1), condition)
 
 
 class MLPEncoder(nn.Module):
@@ -52,7 +52,7 @@ class MLPEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x = with_condition(x.reshape(len(x), -1), condition)
+        x = append_condition(x.reshape(len(x), -1), condition)
         return DenseStack(self.widths, self.activation, self.dropout, self.dtype)(x, keys)
 
 
@@ -69,10 +69,10 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x, places = with_condition(x, condition), x.ndim - 2
+        x, places = append_condition(x, condition), x.ndim - 2
         for layer, channels in enumerate(self.channels):
             x = nn.Conv(channels, (self.kernel,) * places, strides=(2,) * places, dtype=self.dtype)(x)
-            x = dropout(layer_keys(keys, layer), activation_named(self.activation)(x), self.dropout)
+            x = dropout(layer_keys(keys, layer), get_activation(self.activation)(x), self.dropout)
         head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
         return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
 
@@ -106,7 +106,7 @@ class ResNetEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x = with_condition(x, condition)
+        x = append_condition(x, condition)
         for layer, channels in enumerate(self.channels):
             level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype, self.remat)
             x = level(nn.Conv(channels, (4, 4), strides=(2, 2), dtype=self.dtype)(x), layer_keys(keys, layer))
@@ -130,7 +130,7 @@ class AttentionEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        tokens = nn.Dense(self.width, dtype=self.dtype)(with_condition(to_patches(x, self.patch), condition))
+        tokens = nn.Dense(self.width, dtype=self.dtype)(append_condition(to_patches(x, self.patch), condition))
         transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)
         tokens = transformer(tokens, layer_keys(keys, 0))
         head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
@@ -152,7 +152,7 @@ def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTy
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
     training zeroes at each step. Goes with any data.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_rate(dropout=dropout)
     return MLPEncoder(require_widths("mlp", widths), activation, dropout, dtype)
 
@@ -170,7 +170,7 @@ def conv(
     `kernel` is the side of every kernel, `dense` the width of the last layer; `activation` and `dropout` as for mlp.
     Goes with images of any size; sequences take conv1d.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
     return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout, dtype)
@@ -188,7 +188,7 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
     require_rate(dropout=dropout)
     return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout, dtype))
@@ -210,7 +210,7 @@ def resnet(
     most `groups` groups of four channels or more; never batch norm, which mixes examples. `dense`, `activation` and
     `dropout` (inside the blocks and after the dense layer) as for conv. Goes with images of any size, not sequences.
     """
-    activation_named(activation)
+    get_activation(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
     require_rate(dropout=dropout)
     return ResNetEncoder(
@@ -237,7 +237,7 @@ def attention(
     `activation` and `dropout` as for conv. Goes with images of any size, padded to whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    activation_named(activation)
+    get_activation(activation)
     require_rate(dropout=dropout)
     return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
 
@@ -248,16 +248,16 @@ def require_widths(name: str, widths: Sequence[int], each: int = 1) -> tuple[int
     """
     if not widths or any(not isinstance(width, int) or width < 1 for width in widths):
         raise UsageError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
-    if max(widths) > _MOST_WIDTH:
-        raise UsageError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {_MOST_WIDTH:,}.")
+    if max(widths) > _MAX_WIDTH:
+        raise UsageError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {_MAX_WIDTH:,}.")
     require_depth(name, len(widths) * each)
     return tuple(widths)
 
 
 def require_depth(name: str, layers: int) -> None:
     """ValueError for more layers than can be traced and compiled."""
-    if layers > _MOST_LAYERS:
-        raise UsageError(f"{name} of {layers:.3g} layers is too deep; expected at most {_MOST_LAYERS:,}.")
+    if layers > _MAX_LAYERS:
+        raise UsageError(f"{name} of {layers:.3g} layers is too deep; expected at most {_MAX_LAYERS:,}.")
 
 
 def require_sizes(**sizes: int) -> None:
@@ -265,8 +265,8 @@ def require_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise UsageError(f"{name}={size!r}: expected a positive whole number.")
-        if size > _MOST_WIDTH:
-            raise UsageError(f"{name}={size:.3g}: expected at most {_MOST_WIDTH:,}.")
+        if size > _MAX_WIDTH:
+            raise UsageError(f"{name}={size:.3g}: expected at most {_MAX_WIDTH:,}.")
 
 
 def require_rate(**rates: float) -> None:

@@ -50,10 +50,10 @@ class CouplingFlow(nn.Module):
         return self.forward(z, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.forward for turn in self.turns], z, shares(context, self.steps))
+        return _compose([turn.forward for turn in self.turns], z, _split_context(context, self.steps))
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.inverse for turn in self.turns[::-1]], x, shares(context, self.steps)[::-1])
+        return _compose([turn.inverse for turn in self.turns[::-1]], x, _split_context(context, self.steps)[::-1])
 
 
 class InverseAutoregressiveFlow(nn.Module):
@@ -69,7 +69,7 @@ class InverseAutoregressiveFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), gated, turn % 2 == 1)
+            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), gated_affine, turn % 2 == 1)
             for turn in range(self.steps)
         ]
 
@@ -81,10 +81,10 @@ class InverseAutoregressiveFlow(nn.Module):
         return self.forward(z, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.at_once for turn in self.turns], z, shares(context, self.steps))
+        return _compose([turn.parallel for turn in self.turns], z, _split_context(context, self.steps))
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.one_by_one for turn in self.turns[::-1]], x, shares(context, self.steps)[::-1])
+        return _compose([turn.sequential for turn in self.turns[::-1]], x, _split_context(context, self.steps)[::-1])
 
 
 class MaskedAutoregressiveFlow(nn.Module):
@@ -100,7 +100,9 @@ class MaskedAutoregressiveFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardised, turn % 2 == 1)
+            Autoregressive(
+                self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardizing_affine, turn % 2 == 1
+            )
             for turn in range(self.steps)
         ]
 
@@ -112,13 +114,13 @@ class MaskedAutoregressiveFlow(nn.Module):
         return self.inverse(x, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.one_by_one for turn in self.turns[::-1]], z, shares(context, self.steps)[::-1])
+        return _compose([turn.sequential for turn in self.turns[::-1]], z, _split_context(context, self.steps)[::-1])
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return through([turn.at_once for turn in self.turns], x, shares(context, self.steps))
+        return _compose([turn.parallel for turn in self.turns], x, _split_context(context, self.steps))
 
 
-def transformed(base: Normal, network: Any, context: Array | None = None) -> Flow:
+def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
     """The density of network.forward(z), z ~ base [1, B or 1, D], as a pytree that no longer needs its Linen scope.
 
     `network` is a child of the module that calls this; `context [B, network.context_features]`. Gradients of the Flow's
@@ -140,7 +142,7 @@ def require_coordinates(name: str, latent_dim: int, instead: str) -> None:
         )
 
 
-def through(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]) -> tuple[Array, Array]:
+def _compose(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]) -> tuple[Array, Array]:
     """z through one map after the other, and the sum of their log-determinants."""
     log_dets = []
     for change, context in zip(maps, contexts, strict=True):
@@ -149,7 +151,7 @@ def through(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]
     return z, sum(log_dets[1:], log_dets[0])
 
 
-def shares(context: Array | None, steps: int) -> Sequence[Array | None]:
+def _split_context(context: Array | None, steps: int) -> Sequence[Array | None]:
     """What of the context each step sees."""
     return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
 
@@ -234,12 +236,12 @@ class Autoregressive(nn.Module):
     def setup(self) -> None:
         self.made = MADE(self.dim, self.hidden, self.layers, self.descending)
 
-    def at_once(self, x: Array, context: Array | None) -> tuple[Array, Array]:
+    def parallel(self, x: Array, context: Array | None) -> tuple[Array, Array]:
         """(y, log |det dy/dx|)."""
         shift, log_scale = self.form(*_masked_network(self.made.masked(), x, context), self.bound)
         return x * jnp.exp(log_scale) + shift, log_scale.sum(-1)
 
-    def one_by_one(self, y: Array, context: Array | None) -> tuple[Array, Array]:
+    def sequential(self, y: Array, context: Array | None) -> tuple[Array, Array]:
         """(x, log |det dx/dy|). What comes later stays 0 until its turn, so that no wrong guess can overflow."""
         layers = self.made.masked()
 
@@ -306,13 +308,13 @@ def _masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array 
     return shift.astype(jnp.float32), free.astype(jnp.float32)
 
 
-def gated(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+def gated_affine(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
     """Shift and log-scale of y = g x + (1 - g) mean with a gate g = sigmoid(free + 2), `free` bounded (eq. 13-14)."""
     gate = _GATE + smooth_bound(free, bound)
     return jax.nn.sigmoid(-gate) * mean, -softplus(-gate)
 
 
-def _standardised(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+def _standardizing_affine(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
     """Shift and log-scale of y = (x - mean) exp(-a), a = `free` bounded (arXiv 1705.07057, eq. 5)."""
     log_scale = -smooth_bound(free, bound)
     return -mean * jnp.exp(log_scale), log_scale

@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from jaxvae._checks import UsageError
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
-_POWER_STEPS = 20  # of the power method: a few percent short where two singular values are near each other
+_POWER_ITERATIONS = 20  # of the power method: a few percent short where two singular values are near each other
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "tanh": jnp.tanh,
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def activation_named(name: str) -> Callable[[Array], Array]:
+def get_activation(name: str) -> Callable[[Array], Array]:
     """The activation function of that name; ValueError lists the known ones."""
     if name not in ACTIVATIONS:
         raise UsageError(f"activation={name!r} is not known; choose one of {', '.join(ACTIVATIONS)}.")
@@ -53,7 +53,7 @@ def layer_keys(keys: Array | None, layer: int) -> Array | None:
     return None if keys is None else jax.vmap(lambda key: random.fold_in(key, layer))(keys)
 
 
-def with_condition(x: Array, condition: Array | None) -> Array:
+def append_condition(x: Array, condition: Array | None) -> Array:
     """x [N, ..., F] with the condition [N, C] as further features, the same at every place: [N, ..., F + C]."""
     if condition is None:
         return x
@@ -72,7 +72,7 @@ class DenseStack(nn.Module):
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         for layer, width in enumerate(self.widths):
-            x = activation_named(self.activation)(nn.Dense(width, dtype=self.dtype)(x))
+            x = get_activation(self.activation)(nn.Dense(width, dtype=self.dtype)(x))
             x = dropout(layer_keys(keys, layer), x, self.dropout)
         return x
 
@@ -89,7 +89,7 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        channels, groups = x.shape[-1], groups_of(x.shape[-1], self.most)
+        channels, groups = x.shape[-1], group_count(x.shape[-1], self.most)
         scale = self.param("scale", nn.initializers.ones_init(), (channels,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
 
@@ -105,7 +105,7 @@ class GroupNorm(nn.Module):
         return (centred * (factor * scale[None, None]) + bias[None, None]).reshape(x.shape).astype(self.dtype)
 
 
-def groups_of(channels: int, most: int) -> int:
+def group_count(channels: int, most: int) -> int:
     """The largest number of equal groups, up to `most`, with four channels or more each; else 1.
 
     In smaller groups of a small image little but signs would survive the normalisation.
@@ -128,7 +128,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
-        activation, channels = activation_named(self.activation), x.shape[-1]
+        activation, channels = get_activation(self.activation), x.shape[-1]
         norm, conv = partial(GroupNorm, self.groups, self.dtype), partial(nn.Conv, channels, (3, 3), dtype=self.dtype)
         small = nn.initializers.variance_scaling(1 / self.depth, "fan_in", "truncated_normal")
         hidden = conv()(activation(norm()(x)))
@@ -136,7 +136,7 @@ class ResidualBlock(nn.Module):
         return x + conv(kernel_init=small)(hidden)
 
 
-def recomputed(remat: bool, function: Callable[..., Array]) -> Callable[..., Array]:
+def maybe_remat(remat: bool, function: Callable[..., Array]) -> Callable[..., Array]:
     """function(module, *args), modules among the args too; where `remat`, the backward pass computes it again.
 
     So its activations are not kept (Chen et al. 2016, arXiv 1604.06174, section 3); parameters keep their names.
@@ -144,7 +144,7 @@ def recomputed(remat: bool, function: Callable[..., Array]) -> Callable[..., Arr
     return nn.remat(function) if remat else function
 
 
-def applied(network: nn.Module, *args: Array | None) -> Array:
+def call_module(network: nn.Module, *args: Array | None) -> Array:
     """network(*args)."""
     return network(*args)
 
@@ -163,8 +163,8 @@ class ResidualLevel(nn.Module):
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         for number in range(self.blocks):
             block = ResidualBlock(self.groups, self.activation, self.dropout, self.blocks, self.dtype)
-            x = recomputed(self.remat, applied)(block, x, layer_keys(keys, number))
-        return activation_named(self.activation)(GroupNorm(self.groups, self.dtype)(x))
+            x = maybe_remat(self.remat, call_module)(block, x, layer_keys(keys, number))
+        return get_activation(self.activation)(GroupNorm(self.groups, self.dtype)(x))
 
 
 class SelfAttention(nn.Module):
@@ -207,13 +207,13 @@ class Transformer(nn.Module):
         def block(attention, norms, layers, x, keys_of_two):
             hidden = attention(norms[0](x))
             x = x + dropout(keys_of_two[0], hidden, self.dropout)
-            hidden = layers[1](activation_named(self.activation)(layers[0](norms[1](x))))
+            hidden = layers[1](get_activation(self.activation)(layers[0](norms[1](x))))
             return x + dropout(keys_of_two[1], hidden, self.dropout)
 
         for number in range(self.blocks):
             layers = SelfAttention(self.heads, self.dtype), (norm(), norm()), (dense(4 * width), dense(width))
             of_block = [layer_keys(keys, 2 * number), layer_keys(keys, 2 * number + 1)]
-            x = recomputed(self.remat, block)(*layers, x, of_block)
+            x = maybe_remat(self.remat, block)(*layers, x, of_block)
         return norm()(x)
 
 
@@ -264,7 +264,7 @@ class ConvTranspose(nn.Module):
         return transpose_convolution(x, kernel, self.size, self.stride) + bias[(None,) * (places + 1)]
 
 
-def wide_product(x: Array, kernel: Array, dimensions: Any, precision: Any = None) -> Array:
+def float32_dot_general(x: Array, kernel: Array, dimensions: Any, precision: Any = None) -> Array:
     """A dense layer's product, x [..., F] and kernel [F, G] of whatever dtype, summed and given in float32: [..., G].
 
     For the `dot_general` of a Dense layer whose outputs nothing may round: its operands are as small as other layers',
@@ -273,26 +273,26 @@ def wide_product(x: Array, kernel: Array, dimensions: Any, precision: Any = None
     if x.dtype == jnp.float32:
         return lax.dot_general(x, kernel, dimensions, precision)
     assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))
-    return _wide_product(x, kernel)
+    return _float32_product(x, kernel)
 
 
 @jax.custom_vjp
-def _wide_product(x: Array, kernel: Array) -> Array:
+def _float32_product(x: Array, kernel: Array) -> Array:
     return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
 
 
-def _wide_forward(x: Array, kernel: Array):
-    return _wide_product(x, kernel), (x, kernel)
+def _float32_product_forward(x: Array, kernel: Array):
+    return _float32_product(x, kernel), (x, kernel)
 
 
-def _wide_backward(saved: tuple[Array, Array], cotangent: Array):
+def _float32_product_backward(saved: tuple[Array, Array], cotangent: Array):
     # jax's own rule would multiply a float32 cotangent, at the speed of float32
     x, kernel = saved
     rows, out = x.reshape(-1, x.shape[-1]), cotangent.astype(x.dtype).reshape(-1, kernel.shape[-1])
     return (out @ kernel.T).reshape(x.shape), rows.T @ out
 
 
-_wide_product.defvjp(_wide_forward, _wide_backward)
+_float32_product.defvjp(_float32_product_forward, _float32_product_backward)
 
 
 def convolution(x: Array, kernel: Array, stride: int) -> Array:
@@ -346,7 +346,7 @@ def _transpose_backward(size: tuple[int, ...], stride: int, saved: tuple[Array, 
 transpose_convolution.defvjp(_transpose_forward, _transpose_backward)
 
 
-def halved(size: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
+def downsampled_sizes(size: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
     """The sizes that (H, W), or (L,), passes through under `times` stride-2 SAME convolutions, the first included."""
     sizes = [size]
     for _ in range(times):
@@ -354,14 +354,14 @@ def halved(size: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
     return sizes
 
 
-def folded(network: Callable[..., Array], *args: Array | None) -> Array:
+def apply_folded(network: Callable[..., Array], *args: Array | None) -> Array:
     """Applies a network that sees one leading axis to arguments [S, B, ...]: folds S and B, applies, unfolds."""
     samples, batch = next(arg.shape[:2] for arg in args if arg is not None)
     out = network(*(None if arg is None else arg.reshape(samples * batch, *arg.shape[2:]) for arg in args))
     return out.reshape(samples, batch, *out.shape[1:])
 
 
-def spectrally_bounded(params: Any, bound: float) -> Any:
+def bound_spectral_norms(params: Any, bound: float) -> Any:
     """The parameters with every kernel's largest singular value no larger than `bound`; smaller kernels as they are.
 
     A kernel is the matrix [everything else, its last axis] (Miyato et al. 2018, arXiv 1802.05957, section 2.1), its
@@ -373,7 +373,7 @@ def spectrally_bounded(params: Any, bound: float) -> Any:
             return kernel
         matrix = lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1]).astype(jnp.float32)
         right = random.normal(random.key(0), (matrix.shape[1],))
-        for _ in range(_POWER_STEPS):
+        for _ in range(_POWER_ITERATIONS):
             left = matrix @ right
             right = matrix.T @ (left / jnp.maximum(jnp.linalg.norm(left), 1e-30))
             right = right / jnp.maximum(jnp.linalg.norm(right), 1e-30)

@@ -28,9 +28,11 @@ from jaxvae.distributions import (
 )
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 
-_SMALLEST_SCALE = math.exp(-LOG_SCALE_BOUND)  # of what is fitted: data that are met exactly do not make it 0
-SCALE_MEMORY = 0.99  # of the running mean square, a batch
-_CODED_SCALE = 0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
+_MIN_SCALE = math.exp(-LOG_SCALE_BOUND)  # of the optimal scale, which a perfect fit would make 0
+SCALE_DECAY = 0.99  # per step, of the running mean square
+_INITIAL_LOGISTIC_SCALE = (
+    0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
+)
 
 
 class BernoulliLikelihood(nn.Module):
@@ -60,18 +62,18 @@ class ContinuousBernoulliLikelihood(nn.Module):
 
 
 class GaussianLikelihood(nn.Module):
-    """p(x|z) = N(features, scale^2); `scale` as in `_location_and_scale`."""
+    """p(x|z) = N(features, scale^2); `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
     support = "real"
     mass = False
 
     def features(self, channels: int) -> int:
-        return _per_pixel(self.scale) * channels
+        return _parameters_per_channel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> Normal:
-        return Normal(*_location_and_scale(self, self.scale, features), event=features.ndim - 2)
+        return Normal(*_loc_and_log_scale(self, self.scale, features), event=features.ndim - 2)
 
 
 class OptimalGaussianLikelihood(nn.Module):
@@ -102,29 +104,29 @@ class OptimalGaussianLikelihood(nn.Module):
             # at its optimum the loss has no slope in sigma, so that nothing is lost by holding it fixed
             mean_square = lax.stop_gradient(jnp.mean((x - loc) ** 2))
             if self.is_mutable_collection("scale") and not self.is_initializing():
-                total.value = SCALE_MEMORY * total.value + (1 - SCALE_MEMORY) * mean_square
-                weight.value = SCALE_MEMORY * weight.value + (1 - SCALE_MEMORY)
-        log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, _SMALLEST_SCALE**2))
+                total.value = SCALE_DECAY * total.value + (1 - SCALE_DECAY) * mean_square
+                weight.value = SCALE_DECAY * weight.value + (1 - SCALE_DECAY)
+        log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, _MIN_SCALE**2))
         return Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
 
 
 class LaplaceLikelihood(nn.Module):
-    """p(x|z) = Laplace(features, scale); `scale` as in `_location_and_scale`."""
+    """p(x|z) = Laplace(features, scale); `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
     support = "real"
     mass = False
 
     def features(self, channels: int) -> int:
-        return _per_pixel(self.scale) * channels
+        return _parameters_per_channel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> Laplace:
-        return Laplace(*_location_and_scale(self, self.scale, features), event=features.ndim - 2)
+        return Laplace(*_loc_and_log_scale(self, self.scale, features), event=features.ndim - 2)
 
 
 class StudentTLikelihood(nn.Module):
-    """p(x|z) = t with df degrees of freedom around features; `scale` as in `_location_and_scale`."""
+    """p(x|z) = t with df degrees of freedom around features; `scale` as in `_loc_and_log_scale`."""
 
     df: float
     scale: float | str
@@ -132,11 +134,11 @@ class StudentTLikelihood(nn.Module):
     mass = False
 
     def features(self, channels: int) -> int:
-        return _per_pixel(self.scale) * channels
+        return _parameters_per_channel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> StudentT:
-        return StudentT(*_location_and_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
+        return StudentT(*_loc_and_log_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
 
 
 class BetaLikelihood(nn.Module):
@@ -155,18 +157,18 @@ class BetaLikelihood(nn.Module):
 
 
 class DiscretizedLogisticLikelihood(nn.Module):
-    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `_location_and_scale`."""
+    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
     support = "coded"
     mass = True
 
     def features(self, channels: int) -> int:
-        return _per_pixel(self.scale) * channels
+        return _parameters_per_channel(self.scale) * channels
 
     @nn.compact
     def __call__(self, features: Array) -> DiscretizedLogistic:
-        loc, log_scale = _location_and_scale(self, self.scale, features, _CODED_SCALE)
+        loc, log_scale = _loc_and_log_scale(self, self.scale, features, _INITIAL_LOGISTIC_SCALE)
         return DiscretizedLogistic(loc + 0.5, log_scale, event=features.ndim - 2)
 
 
@@ -191,7 +193,7 @@ class LogisticMixtureLikelihood(nn.Module):
         logits, loc, log_scale, coefficients = jnp.split(values, [1, 1 + channels, 1 + 2 * channels], axis=-1)
         centres = (jnp.arange(self.components) + 0.5) / self.components
         loc += centres.reshape((1,) * (loc.ndim - 2) + (-1, 1))
-        log_scale = math.log(_CODED_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
+        log_scale = math.log(_INITIAL_LOGISTIC_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
         return LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
 
     def _each(self, channels: int) -> int:
@@ -213,9 +215,7 @@ class CategoricalLikelihood(nn.Module):
         return CategoricalLevels(logits, event=features.ndim - 2)
 
 
-def _location_and_scale(
-    head: nn.Module, scale: float | str, features: Array, start: float = 1.0
-) -> tuple[Array, Array]:
+def _loc_and_log_scale(head: nn.Module, scale: float | str, features: Array, start: float = 1.0) -> tuple[Array, Array]:
     """(loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
 
     A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
@@ -233,7 +233,7 @@ def _location_and_scale(
     return features, log_scale.reshape((1,) * features.ndim)
 
 
-def _per_pixel(scale: float | str) -> int:
+def _parameters_per_channel(scale: float | str) -> int:
     """Features per channel: a scale of its own takes a second one."""
     return 2 if scale == "pixel" else 1
 

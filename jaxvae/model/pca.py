@@ -33,13 +33,13 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
     """
     if not scale > 0 or not math.isfinite(scale):
         raise UsageError(f"pca(scale={scale!r}): the likelihood's standard deviation is a positive number.")
-    mean, variances, directions = principal(x, latent_dim)
+    mean, variances, directions = _principal_components(x, latent_dim)
     lengths = np.sqrt(variances[:latent_dim])
     used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for
     to_z = directions * np.where(used, 1 / np.where(used, lengths, 1.0), 0.0)
     params = {
-        "posterior": {"Dense_0": dense(to_z, -mean @ to_z)},
-        "decoder": {"Dense_0": dense((directions * lengths).T, mean)},
+        "posterior": {"Dense_0": _dense_params(to_z, -mean @ to_z)},
+        "decoder": {"Dense_0": _dense_params((directions * lengths).T, mean)},
     }
     likelihood = GaussianLikelihood(float(scale))
     return linear_vae(PointPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
@@ -52,40 +52,40 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
     posterior N(L^-1 W' (x - mean), s^2 L^-1) is diagonal, as this model's q is: the ELBO is log p(x) itself. ValueError
     where no variance is left, or so little that a log-scale would lie beyond its bound.
     """
-    mean, variances, directions = principal(x, latent_dim)
+    mean, variances, directions = _principal_components(x, latent_dim)
     kept, noise = variances[:latent_dim], _noise_variance(variances, latent_dim)
     w = directions * np.sqrt(np.maximum(kept - noise, 0.0))
     precision = np.maximum(kept, noise)  # of the posterior, times s^2
     to_mean = w / precision
-    log_scale = _unbounded(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
+    log_scale = _inverse_smooth_bound(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
     params = {
         "posterior": {
-            "Dense_0": dense(
+            "Dense_0": _dense_params(
                 np.concatenate([to_mean, np.zeros_like(to_mean)], 1), np.concatenate([-mean @ to_mean, log_scale])
             )
         },
-        "decoder": {"Dense_0": dense(w.T, mean)},
+        "decoder": {"Dense_0": _dense_params(w.T, mean)},
         "likelihood": {
-            "log_scale": np.float32(_unbounded(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
+            "log_scale": np.float32(_inverse_smooth_bound(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
         },
     }
     likelihood = GaussianLikelihood("learned")
     return linear_vae(DiagonalPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
 
 
-def best_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
+def max_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
     """The largest mean log p(x) over x [N, *X], nats, of any VAE with a linear decoder and one Gaussian scale.
 
     Probabilistic PCA reaches it: the maximum of Tipping & Bishop 1999, eq. 4.
     """
-    _, variances, _ = principal(x, latent_dim)
+    _, variances, _ = _principal_components(x, latent_dim)
     noise = _noise_variance(variances, latent_dim)
     left = len(variances) - latent_dim
     log_determinant = np.log(np.maximum(variances[:latent_dim], noise)).sum() + left * math.log(noise)
     return float(-0.5 * (len(variances) * (math.log(2 * math.pi) + 1) + log_determinant))
 
 
-def principal(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _principal_components(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean [D], all D variances, largest first, the leading directions [D, latent_dim]) of x [N, *X], float64."""
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     if len(flat) < 2 or not 1 <= latent_dim <= flat.shape[1] or not np.isfinite(flat).all():
@@ -117,12 +117,12 @@ def linear_vae(posterior: Any, likelihood: GaussianLikelihood, shape: tuple[int,
     return VAE(MLPEncoder(()), posterior, StandardPrior(posterior.latent_dim), decoder, likelihood)
 
 
-def dense(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
+def _dense_params(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
     """The parameters of a Dense layer."""
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
-def _unbounded(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
+def _inverse_smooth_bound(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
     """What `smooth_bound` maps to the value; ValueError where nothing is."""
     if np.abs(value).max() > 0.999 * bound:
         raise UsageError(

@@ -18,11 +18,11 @@ from jax import Array
 from jaxvae._checks import UsageError
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
 from jaxvae.model.encoder import require_depth, require_sizes
-from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, require_coordinates, transformed
+from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flow, require_coordinates
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 
-_MOST_CORRELATED = 2048  # coordinates, each with each
-_MOST_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
+_MAX_FULL_DIM = 2048  # coordinates, each with each
+_MAX_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
 
 
 FACTOR_BOUND = 7.0  # what couples two coordinates, in units of the coordinate's own scale: correlations reach 0.99
@@ -37,7 +37,7 @@ class DiagonalPosterior(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Normal:
-        return _gaussian_of(nn.Dense(2 * self.latent_dim)(features))
+        return _make_normal(nn.Dense(2 * self.latent_dim)(features))
 
 
 class FlowPosterior(nn.Module):
@@ -49,8 +49,8 @@ class FlowPosterior(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Flow:
-        base = _gaussian_of(nn.Dense(2 * self.flow.dim, name="base")(features))
-        return transformed(base, self.flow, nn.Dense(self.flow.context_features, name="context")(features))
+        base = _make_normal(nn.Dense(2 * self.flow.dim, name="base")(features))
+        return make_flow(base, self.flow, nn.Dense(self.flow.context_features, name="context")(features))
 
 
 class VonMisesFisherPosterior(nn.Module):
@@ -68,10 +68,10 @@ class VonMisesFisherPosterior(nn.Module):
     def __call__(self, features: Array, condition: Array | None = None) -> VonMisesFisher:
         # in float32 whatever the network computes in: at kappa 10000 a coarser loc would be off by many deviations
         out = nn.Dense(self.latent_dim + 1)(features).astype(jnp.float32)
-        least, most = math.log(self.latent_dim) / 2 - math.log(2), math.log(_MOST_KAPPA)
+        least, most = math.log(self.latent_dim) / 2 - math.log(2), math.log(_MAX_KAPPA)
         half = (most - least) / 2
         log_kappa = least + half + smooth_bound(out[..., -1:] - half / 2, half)  # starts near 5 sqrt(latent_dim)
-        return VonMisesFisher(_normalized(out[..., :-1])[None], log_kappa[None])
+        return VonMisesFisher(_normalize(out[..., :-1])[None], log_kappa[None])
 
 
 class PointPosterior(nn.Module):
@@ -141,7 +141,7 @@ class RelaxedPosterior(nn.Module):
         return RelaxedOneHot(logits, self.temperature, self.straight_through)
 
 
-def _gaussian_of(outputs: Array) -> Normal:
+def _make_normal(outputs: Array) -> Normal:
     """The Gaussian whose means and log-scales are the halves of a network's outputs [B, 2 D]; leaves [1, B, D]."""
     loc, log_scale = jnp.split(outputs, 2, axis=-1)
     # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
@@ -149,7 +149,7 @@ def _gaussian_of(outputs: Array) -> Normal:
     return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
 
 
-def _normalized(x: Array) -> Array:
+def _normalize(x: Array) -> Array:
     """x [N, D] at length 1, with a finite gradient everywhere; where x is as good as zero, the first axis."""
     vanishes = jnp.square(x).sum(axis=-1, keepdims=True) < 1e-12
     first = (jnp.arange(x.shape[-1]) == 0).astype(x.dtype)
@@ -219,10 +219,10 @@ def full(*, latent_dim: int) -> FullPosterior:
     Kingma & Welling 2019, arXiv 1906.02691, sec. 2.5.1. Its head grows with the square of latent_dim. Coordinates have
     no density of their own, so objectives that compare them one by one refuse it.
     """
-    if latent_dim > _MOST_CORRELATED:
+    if latent_dim > _MAX_FULL_DIM:
         raise UsageError(
             f"full makes latent_dim^2 / 2 numbers of every image, with model.latent_dim={latent_dim:,} too many; "
-            f"expected at most {_MOST_CORRELATED:,}. Choose model.posterior='low_rank(4)', or 'diagonal'."
+            f"expected at most {_MAX_FULL_DIM:,}. Choose model.posterior='low_rank(4)', or 'diagonal'."
         )
     return FullPosterior(latent_dim)
 

@@ -17,8 +17,8 @@ from jax import Array
 from jaxvae._checks import UsageError
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
 from jaxvae.model.encoder import require_depth, require_sizes, require_widths
-from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, require_coordinates, transformed
-from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, activation_named, smooth_bound
+from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow, require_coordinates
+from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, get_activation, smooth_bound
 
 
 class StandardPrior(nn.Module):
@@ -60,7 +60,7 @@ class FlowPrior(nn.Module):
     def __call__(self, infer: Callable, condition: Array | None = None) -> Flow:
         zeros = jnp.zeros((1, 1 if condition is None else len(condition), self.flow.dim))
         context = None if condition is None else nn.Dense(self.flow.context_features, name="context")(condition)
-        return transformed(Normal(zeros, zeros, event=1), self.flow, context)
+        return make_flow(Normal(zeros, zeros, event=1), self.flow, context)
 
 
 class CodesPrior(nn.Module):
@@ -264,5 +264,5 @@ def conditional(*widths: int, activation: str = "relu", latent_dim: int) -> Cond
 
     Sohn, Lee & Yan 2015 (NeurIPS). It needs a condition: model.condition='label' or 'vector'.
     """
-    activation_named(activation)
+    get_activation(activation)
     return ConditionalPrior(latent_dim, require_widths("conditional", widths) if widths else (), activation)

@@ -16,7 +16,7 @@ SUPPORTS = {
     "unit": ("values from 0 to 1", lambda x: _in_unit(x)),
     "real": ("finite real numbers", lambda x: bool(np.isfinite(x).all())),
 }
-LIES_IN = {  # support -> those that contain it
+CONTAINED_IN = {  # support -> those that contain it
     "binary": {"binary", "coded", "unit", "real"},
     "coded": {"coded", "unit", "real"},
     "open": {"open", "unit", "real"},
@@ -36,11 +36,11 @@ def check_support(support: str, x: np.ndarray, name: str) -> None:
     if not holds(x):
         raise UsageError(
             f"{name} holds values from {np.min(x):g} to {np.max(x):g}; "
-            f"this model's likelihood is a density over {expected}. {_next_move(support, x)}"
+            f"this model's likelihood is a density over {expected}. {_advice(support, x)}"
         )
 
 
-def _next_move(support: str, x: np.ndarray) -> str:
+def _advice(support: str, x: np.ndarray) -> str:
     """What to do with x that lie outside the support."""
     prepared = "Pass uint8 images through prepare(key, images) first, as in training"
     if support == "binary" and _in_unit(x):

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from jaxvae.distributions import draw_each
-from jaxvae.model.layers import applied, folded, recomputed
+from jaxvae.model.layers import apply_folded, call_module, maybe_remat
 from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
 from jaxvae.terms import Terms
 
-_ENCODER, _DECODER, _SLOPE, _DREAMS = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
+_ENCODER, _DECODER, _SLOPE, _GENERATED = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
 
 
 class VAE(nn.Module):
@@ -30,8 +30,8 @@ class VAE(nn.Module):
     `training` is set by the train step alone: dropout is on, a discrete z is drawn such that gradients pass, and
     variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters. With `remat` the
     backward pass computes a network's activations again: block by block where the network knows how, else all of them.
-    `asked`, set likewise, is what the objective needs of a pass besides: a 'gate' in the draw of z, the decoder's
-    'slope' or 'norm' among the terms' extras, 'dreams' of the prior.
+    `objective_needs`, also set by the train step, names what the terms must hold for the objective: a 'gate' in the
+    draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior.
     """
 
     encoder: nn.Module
@@ -41,11 +41,11 @@ class VAE(nn.Module):
     likelihood: nn.Module
     training: bool = False
     remat: bool = False
-    asked: frozenset[str] = frozenset()
+    objective_needs: frozenset[str] = frozenset()
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
-        inferred = self.infer(x, condition, keys=_dropout_keys(keys, _ENCODER)[0] if self.training else None)
+        inferred = self.infer(x, condition, keys=_fold_in(keys, _ENCODER)[0] if self.training else None)
         return self.terms(keys, inferred, x if target is None else target, condition)
 
     def infer(self, x: Array, condition: Array | None = None, *, keys: Array | None = None) -> Any:
@@ -54,28 +54,30 @@ class VAE(nn.Module):
         `condition` [B, C] is a one-hot class or a vector; `keys [B]` are for dropout in training.
         """
         dropout = (keys,) if self._drops_out(self.encoder) and keys is not None else ()
-        features = recomputed(self._remat(self.encoder), applied)(self.encoder, x, condition, *dropout)
+        features = maybe_remat(self._remat(self.encoder), call_module)(self.encoder, x, condition, *dropout)
         return self.posterior(features, condition)
 
     def terms(self, keys: Array, inferred: Any, x: Array, condition: Array | None = None) -> Terms:
         """Draws z ~ q with keys [S, B] and scores x [B, *X] under it."""
         q, p = inferred, self.prior(condition)
         relaxed = self.training and hasattr(q, "relaxed_sample")
-        way = draw_relaxed if relaxed else draw_gated if "gate" in self.asked else draw
+        way = draw_relaxed if relaxed else draw_gated if "gate" in self.objective_needs else draw
         level = way(keys, q=q, p=p)
         if self.training and hasattr(self.posterior, "renew"):
             self.posterior.renew(q)
-        px = self.decode((level.z,), condition, keys=_dropout_keys(keys, _DECODER) if self.training else None, x=x)
+        px = self.decode((level.z,), condition, keys=_fold_in(keys, _DECODER) if self.training else None, x=x)
         log_px = px.log_prob(x[None])
         extra: dict[str, Array] = getattr(q, "extra", dict)()
-        if "slope" in self.asked:
+        if "slope" in self.objective_needs:
             extra["decoder_slope"] = self._slope(keys, level.z, condition)
-        if "norm" in self.asked:
+        if "norm" in self.objective_needs:
             extra["decoder_norm"] = self._norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound = not relaxed and getattr(q, "bound", True)
-        dreams = self.generate(_dropout_keys(keys, _DREAMS)[0], condition)[1] if "dreams" in self.asked else None
-        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, dreams=dreams)
+        generated = (
+            self.generate(_fold_in(keys, _GENERATED)[0], condition)[1] if "generated" in self.objective_needs else None
+        )
+        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, generated=generated)
 
     def prior(self, condition: Array | None = None) -> Any:
         """p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""
@@ -96,8 +98,8 @@ class VAE(nn.Module):
         (z,) = zs
         condition = spread(condition, z)
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
-        network = partial(recomputed(self._remat(self.decoder), applied), self.decoder)
-        features = folded(network, z, condition, *dropout)
+        network = partial(maybe_remat(self._remat(self.decoder), call_module), self.decoder)
+        features = apply_folded(network, z, condition, *dropout)
         if x is not None and self.training and getattr(self.likelihood, "fits", False):
             return self.likelihood(features, x[None])
         return self.likelihood(features)
@@ -137,11 +139,11 @@ class VAE(nn.Module):
             def decoded(*args: Array) -> Any:
                 return network.apply(of_network, *args)
 
-            px: Any = head.apply(of_head, folded(decoded, z, spread(condition, z)))
+            px: Any = head.apply(of_head, apply_folded(decoded, z, spread(condition, z)))
             return px.mean()
 
         x, pull_back = jax.vjp(mean, z)
-        u = draw_each(random.normal, _dropout_keys(keys, _SLOPE), x.shape, x.ndim - 2)
+        u = draw_each(random.normal, _fold_in(keys, _SLOPE), x.shape, x.ndim - 2)
         (slope,) = pull_back(u)
         return jnp.square(slope).reshape(*z.shape[:2], -1).sum(-1)
 
@@ -158,6 +160,6 @@ def spread(condition: Array | None, z: Array) -> Array | None:
     return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
 
 
-def _dropout_keys(keys: Array, purpose: int) -> Array:
+def _fold_in(keys: Array, purpose: int) -> Array:
     """Keys [S, B] of their own for another purpose than the draw of z."""
     return jax.vmap(jax.vmap(lambda key: random.fold_in(key, purpose)))(keys)

@@ -11,7 +11,7 @@ Objectives add up, as terms of one loss: `elbo() + 0.1 * mmd()`.
 
 from jaxvae.objective.adversarial import aae, factor, gan
 from jaxvae.objective.aggregate_posterior import dip_i, dip_ii, mmd, tc
-from jaxvae.objective.base import Loss, Objective, Weight, scaled, total, weight_at
+from jaxvae.objective.base import Loss, Objective, Weight, scale_objective, sum_objectives, weight_at
 from jaxvae.objective.bound import capacity, elbo, geco, rae, rate, reconstruction
 from jaxvae.objective.importance_weighted import ciwae, iwae, miwae, piwae, renyi
 from jaxvae.objective.perceptual import ms_ssim
@@ -38,8 +38,8 @@ __all__ = [
     "rate",
     "reconstruction",
     "renyi",
-    "scaled",
+    "scale_objective",
+    "sum_objectives",
     "tc",
-    "total",
     "weight_at",
 ]

@@ -14,8 +14,8 @@ from jax import Array, lax, random
 
 from jaxvae._checks import require_number, require_whole
 from jaxvae.distributions import softplus
-from jaxvae.objective.aggregate_posterior import flat, own_rows, prior_draws
-from jaxvae.objective.base import Loss, Objective, Weight, parts_of_the_bound, require_asked, require_weight, weight_at
+from jaxvae.objective.aggregate_posterior import flatten_events, local_rows, sample_prior
+from jaxvae.objective.base import Loss, Objective, Weight, bound_metrics, require_provided, require_weight, weight_at
 from jaxvae.terms import Terms
 
 _Critic = Callable[[Sequence[int]], Any]
@@ -32,15 +32,17 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
     network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        z = _draws_of(terms)
-        rows = own_rows(z, gather)
-        apart = jnp.take(coordinates_permuted(key, gather(lax.stop_gradient(z))), rows, axis=1)
-        ratio = logits(network, lax.stop_gradient(params), z).mean(0)
-        loss, right = told_apart(network, params, real=z, made=apart)
+        z = _flat_latents(terms)
+        rows = local_rows(z, gather)
+        apart = jnp.take(permute_dimensions(key, gather(lax.stop_gradient(z))), rows, axis=1)
+        ratio = _critic_logits(network, lax.stop_gradient(params), z).mean(0)
+        loss, right = _critic_loss(network, params, real=z, made=apart)
         metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": right}
-        return Loss(weight_at(gamma, step) * ratio + loss, memory, {**parts_of_the_bound(terms), **metrics})
+        return Loss(weight_at(gamma, step) * ratio + loss, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_init_for(network, _draws_of), apply, frozenset({"samples", "continuous", "batch", "critic"}))
+    return Objective(
+        _critic_init(network, _flat_latents), apply, frozenset({"samples", "continuous", "batch", "critic"})
+    )
 
 
 def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Critic) -> Objective:
@@ -54,15 +56,17 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
     network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        z = _draws_of(terms)
-        drawn = [flat(prior_draws(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)]
-        prior = jnp.take(jnp.concatenate(drawn, axis=-1), own_rows(z, gather), axis=1)
-        fooled = softplus(-logits(network, lax.stop_gradient(params), z)).mean(0)
-        loss, right = told_apart(network, params, real=prior, made=z)
+        z = _flat_latents(terms)
+        drawn = [
+            flatten_events(sample_prior(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)
+        ]
+        prior = jnp.take(jnp.concatenate(drawn, axis=-1), local_rows(z, gather), axis=1)
+        fooled = softplus(-_critic_logits(network, lax.stop_gradient(params), z)).mean(0)
+        loss, right = _critic_loss(network, params, real=prior, made=z)
         metrics = {"critic_loss": loss, "critic_accuracy": right}
-        return Loss(weight_at(weight, step) * fooled + loss, memory, {**parts_of_the_bound(terms), **metrics})
+        return Loss(weight_at(weight, step) * fooled + loss, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_init_for(network, _draws_of), apply, frozenset({"continuous", "batch", "critic"}))
+    return Objective(_critic_init(network, _flat_latents), apply, frozenset({"continuous", "batch", "critic"}))
 
 
 def gan(
@@ -80,53 +84,53 @@ def gan(
     network = image_critic(tuple(require_whole("channels", each) for each in channels))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        require_asked(terms.dreams is not None, "dreams")
+        require_provided(terms.generated is not None, "generated")
         x, fixed = terms.x, lax.stop_gradient(params)
         again = terms.px.mean()
-        made = jnp.concatenate([again, terms.dreams.mean()])  # [S + 1, B, *X]
-        logit, features = _each_of(network, fixed, made)
-        distance = 0.5 * jnp.square(features[: len(again)] - _each_of(network, fixed, x)[1]).sum(-1).mean(0)
+        made = jnp.concatenate([again, terms.generated.mean()])  # [S + 1, B, *X]
+        logit, features = _apply_critic(network, fixed, made)
+        distance = 0.5 * jnp.square(features[: len(again)] - _apply_critic(network, fixed, x)[1]).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
-        loss, right = told_apart(network, params, real=x, made=made)
+        loss, right = _critic_loss(network, params, real=x, made=made)
         metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": right}
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
-        return Loss(value, memory, {**parts_of_the_bound(terms), **metrics})
+        return Loss(value, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_init_for(network, lambda terms: terms.x), apply, frozenset({"critic", "dreams"}))
+    return Objective(_critic_init(network, lambda terms: terms.x), apply, frozenset({"critic", "generated"}))
 
 
-def _init_for(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
+def _critic_init(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
     """An objective's init: the parameters of a critic of such things as shown(terms), [S, B, ...], and no memory."""
     return lambda key, terms: (network.init(key, shown(terms)[0]), {})
 
 
-def told_apart(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:
+def _critic_loss(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:
     """(the critic's loss, its share of right answers), [B], of real and made things [S, B, ...], which get no gradient.
 
     The cross-entropy of both halves (Goodfellow et al. 2014, arXiv 1406.2661, eq. 1): 2 log 2 where it cannot tell.
     """
-    of_real, of_made = (logits(network, params, lax.stop_gradient(each)) for each in (real, made))
+    of_real, of_made = (_critic_logits(network, params, lax.stop_gradient(each)) for each in (real, made))
     loss = softplus(-of_real).mean(0) + softplus(of_made).mean(0)
     return loss, ((of_real > 0).mean(0) + (of_made < 0).mean(0)) / 2
 
 
-def logits(network: Any, params: Any, x: Array) -> Array:
+def _critic_logits(network: Any, params: Any, x: Array) -> Array:
     """The critic's logits [S, B] of x [S, B, ...]."""
-    return _each_of(network, params, x)[0]
+    return _apply_critic(network, params, x)[0]
 
 
-def _each_of(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
+def _apply_critic(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
     """(logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
     logit, features = network.apply(params, x.reshape(-1, *x.shape[2:]))
     return logit.reshape(x.shape[:2]), features.reshape(*x.shape[:2], -1)
 
 
-def _draws_of(terms: Terms) -> Array:
+def _flat_latents(terms: Terms) -> Array:
     """z of all levels side by side, [S, B, Z]."""
-    return jnp.concatenate([flat(level.z) for level in terms.levels], axis=-1)
+    return jnp.concatenate([flatten_events(level.z) for level in terms.levels], axis=-1)
 
 
-def coordinates_permuted(key: Array, z: Array) -> Array:
+def permute_dimensions(key: Array, z: Array) -> Array:
     """z [S, B, Z] with every coordinate permuted over the batch on its own: draws from prod_j q(z_j)."""
     order = random.permutation(key, jnp.broadcast_to(jnp.arange(z.shape[1])[:, None], z.shape[1:]), 0, independent=True)
     return jnp.take_along_axis(z, order[None], axis=1)

@@ -18,16 +18,24 @@ from jaxvae.objective.base import (
     Loss,
     Objective,
     Weight,
-    everywhere,
-    nothing,
-    parts_of_the_bound,
+    bound_metrics,
+    broadcast_to_examples,
+    init_stateless,
     require_choice,
     require_weight,
     weight_at,
 )
 from jaxvae.terms import Level, Terms
 
-_SPREADS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
+_KERNEL_WIDTHS = (
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
 
 
 def tc(
@@ -52,19 +60,19 @@ def tc(
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         information, correlation, marginal = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
         for level in terms.levels:
-            log_qz, log_qz_each = log_aggregate(level, gather, examples, log_weights)
+            log_qz, log_qz_each = estimate_log_q(level, gather, examples, log_weights)
             information += (level.log_q - log_qz).mean(0)
             correlation += (log_qz - log_qz_each.sum(-1)).mean(0)
             marginal += (log_qz_each.sum(-1) - level.log_p).mean(0)
-        weight, metrics = weight_at(beta, step), parts_of_the_bound(terms)
+        weight, metrics = weight_at(beta, step), bound_metrics(terms)
         value = metrics["distortion"] + alpha * information + weight * correlation + gamma * marginal
         parts = {"mutual_information": information, "total_correlation": correlation, "marginal_kl": marginal}
         return Loss(value, memory, {**metrics, **parts, "beta": weight})
 
-    return Objective(nothing, apply, frozenset({"samples", "density", "each", "batch"}))
+    return Objective(init_stateless, apply, frozenset({"samples", "density", "each", "batch"}))
 
 
-def log_aggregate(
+def estimate_log_q(
     level: Level, gather, examples: int, log_weights: Callable[[Array, int], Array]
 ) -> tuple[Array, Array]:
     """(log q(z) [S, B], log q(z_j) [S, B, Z]) at the level's own draws, estimated from the batch, nats."""
@@ -72,11 +80,11 @@ def log_aggregate(
     everyone = jax.tree.map(lambda leaf: leaf[:, None], gather(level.q))  # [1, 1, B of all devices, Z]
     each = everyone.log_prob_each(z[:, :, None])  # [S, B, B of all, Z]
     each = each.reshape(*each.shape[:3], -1)
-    weight = log_weights(own(z, gather), examples)[None]  # [1, B, B of all]
+    weight = log_weights(self_mask(z, gather), examples)[None]  # [1, B, B of all]
     return jax.nn.logsumexp(each.sum(-1) + weight, axis=2), jax.nn.logsumexp(each + weight[..., None], axis=2)
 
 
-def stratified(own: Array, examples: int) -> Array:
+def stratified_log_weights(own: Array, examples: int) -> Array:
     """Log weights [B, all] that make sum_j w_ij q(z|x_j) an unbiased estimate of q(z) for z ~ q(z|x_i).
 
     Example i itself is one of N, each other stands for (N - 1) / (B - 1) of them (Chen et al. 2018, appendix C.2, there
@@ -88,21 +96,21 @@ def stratified(own: Array, examples: int) -> Array:
     return jnp.where(own, -math.log(examples), math.log(max(examples - 1, 1) / examples / others))
 
 
-def equal(own: Array, examples: int) -> Array:
+def _uniform_log_weights(own: Array, examples: int) -> Array:
     """Log weights [B, all] of minibatch-weighted sampling, 1/(N B) (Chen et al. 2018, eq. 5)."""
     return jnp.full(own.shape, -math.log(examples * own.shape[1]))
 
 
-LOG_WEIGHTS = {"stratified": stratified, "weighted": equal}
+LOG_WEIGHTS = {"stratified": stratified_log_weights, "weighted": _uniform_log_weights}
 
 
-def own(z: Array, gather) -> Array:
+def self_mask(z: Array, gather) -> Array:
     """Which of the columns, the batch's examples of all devices, is each row's own: bool [B, B of all devices]."""
-    rows = own_rows(z, gather)
+    rows = local_rows(z, gather)
     return rows[:, None] == jnp.arange(gather(z).shape[1])[None]
 
 
-def own_rows(z: Array, gather) -> Array:
+def local_rows(z: Array, gather) -> Array:
     """Where in the gathered batch this device's examples are, [B]: at the block that holds this z [S, B, *Z].
 
     Two blocks that hold the same are the same to whoever compares them.
@@ -131,17 +139,19 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.zeros(())
         for number, level in enumerate(terms.levels):
-            prior = prior_draws(random.fold_in(key, number), level, gather)
-            z, p, rows = flat(level.z), flat(prior), own_rows(level.z, gather)
-            value += discrepancy(z, gather(z), p, rows, averaged(_KERNELS[kernel], 2 * z.shape[-1] * scale))
-        return Loss(value, memory, {**parts_of_the_bound(terms), "mmd": value})
+            prior = sample_prior(random.fold_in(key, number), level, gather)
+            z, p, rows = flatten_events(level.z), flatten_events(prior), local_rows(level.z, gather)
+            value += _mmd_per_example(
+                z, gather(z), p, rows, _mean_over_widths(_KERNELS[kernel], 2 * z.shape[-1] * scale)
+            )
+        return Loss(value, memory, {**bound_metrics(terms), "mmd": value})
 
-    return Objective(nothing, apply, frozenset({"continuous", "batch"}))
+    return Objective(init_stateless, apply, frozenset({"continuous", "batch"}))
 
 
-def averaged(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
+def _mean_over_widths(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
     """The mean of a kernel of the squared distance over seven widths."""
-    return lambda squared: jnp.stack([kernel(squared, width * spread) for spread in _SPREADS]).mean(0)
+    return lambda squared: jnp.stack([kernel(squared, width * spread) for spread in _KERNEL_WIDTHS]).mean(0)
 
 
 _KERNELS: dict[str, Callable[[Array, float], Array]] = {
@@ -150,7 +160,7 @@ _KERNELS: dict[str, Callable[[Array, float], Array]] = {
 }
 
 
-def discrepancy(z: Array, everyone: Array, prior: Array, rows: Array, kernel: Callable[[Array], Array]) -> Array:
+def _mmd_per_example(z: Array, everyone: Array, prior: Array, rows: Array, kernel: Callable[[Array], Array]) -> Array:
     """[B], whose mean over the batch is the unbiased estimate of MMD^2 (Gretton et al. 2012, JMLR 13, eq. 3).
 
     z [S, B, D] are this device's draws, `everyone` [S, A, D] all devices', `prior` [1 or S, A, D] as many of the prior.
@@ -171,7 +181,7 @@ def _squared_distances(a: Array, b: Array) -> Array:
     return jnp.square(a[:, :, None] - b[:, None]).sum(-1)
 
 
-def prior_draws(key: Array, level: Level, gather) -> Array:
+def sample_prior(key: Array, level: Level, gather) -> Array:
     """z ~ p(z), one for each example of the whole batch, [1, B of all devices, *Z], the same on every device."""
     count = level.z.shape[1]
     conditional = any(leaf.shape[1] == count for leaf in jax.tree.leaves(level.p))
@@ -180,7 +190,7 @@ def prior_draws(key: Array, level: Level, gather) -> Array:
     return p.sample(random.split(key, (1, everyone)))
 
 
-def flat(z: Array) -> Array:
+def flatten_events(z: Array) -> Array:
     """z [S, B, *Z] with its event axes laid flat."""
     return z.reshape(*z.shape[:2], -1)
 
@@ -190,7 +200,7 @@ def dip_i(off_diagonal: float = 10.0, diagonal: float = 5.0) -> Objective:
 
     DIP-VAE-I (Kumar et al. 2017, arXiv 1711.00848, section 3), a term to be added; of the whole batch's means.
     """
-    return _covariance_held(off_diagonal, diagonal, lambda q, covariance: covariance)
+    return _covariance_penalty(off_diagonal, diagonal, lambda q, covariance: covariance)
 
 
 def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
@@ -203,10 +213,10 @@ def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
         variances = jnp.square(q.scale()).reshape(q.mean().shape[1], -1).mean(0)
         return covariance + jnp.diag(variances)
 
-    return _covariance_held(off_diagonal, diagonal, of_draws)
+    return _covariance_penalty(off_diagonal, diagonal, of_draws)
 
 
-def _covariance_held(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
+def _covariance_penalty(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
     """The term that holds of(q, the covariance of q's means) at the identity; q [1, B of all devices, Z]."""
     off_diagonal, diagonal = require_number("off_diagonal", off_diagonal, 0), require_number("diagonal", diagonal, 0)
 
@@ -220,6 +230,6 @@ def _covariance_held(off_diagonal: float, diagonal: float, of: Callable[[Any, Ar
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.stack([penalty(gather(level.q)) for level in terms.levels]).sum()
-        return Loss(everywhere(value, terms), memory, {**parts_of_the_bound(terms), "dip": value})
+        return Loss(broadcast_to_examples(value, terms), memory, {**bound_metrics(terms), "dip": value})
 
-    return Objective(nothing, apply, frozenset({"samples", "each", "batch"}))
+    return Objective(init_stateless, apply, frozenset({"samples", "each", "batch"}))

@@ -18,7 +18,7 @@ from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, short_repr
 from jaxvae.terms import Terms
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
-_OF_THE_TERMS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
+_SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
 
 
 class Loss(NamedTuple):
@@ -35,8 +35,8 @@ class Objective(NamedTuple):
     `needs` says what it asks for. Of the posterior: 'samples' with their log-density, 'density' at any z, 'each'
     coordinate on its own, 'path' derivatives, a z that is 'continuous' in x; of posterior and prior, 'kl_each', the KL
     by coordinates; of the engine, the whole 'batch', and an optimizer of its own for a 'critic'; of the model, a 'gate'
-    in the draw of z, the decoder's 'slope' or 'norm' among the terms' extras, 'dreams', what draws of the prior decode
-    to; of the data, 'images' [H, W, C].
+    in the draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior;
+    of the data, 'images' [H, W, C].
 
     `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
     """
@@ -46,16 +46,16 @@ class Objective(NamedTuple):
     needs: frozenset[str] = frozenset()
 
     def __add__(self, other: Objective) -> Objective:  # type: ignore[override]  # not a tuple's
-        return total(self, other) if isinstance(other, Objective) else NotImplemented
+        return sum_objectives(self, other) if isinstance(other, Objective) else NotImplemented
 
     def __mul__(self, weight: Weight) -> Objective:  # type: ignore[override]  # not a tuple's
-        return scaled(weight, self)
+        return scale_objective(weight, self)
 
     def __rmul__(self, weight: Weight) -> Objective:  # type: ignore[override]  # not a tuple's
-        return scaled(weight, self)
+        return scale_objective(weight, self)
 
 
-def total(*objectives: Objective) -> Objective:
+def sum_objectives(*objectives: Objective) -> Objective:
     """The sum of objectives, each with parameters, memory and key of its own; metrics of one name are numbered."""
     needs = frozenset().union(*(each.needs for each in objectives))
     if "gate" in needs and len(objectives) > 1:
@@ -74,12 +74,12 @@ def total(*objectives: Objective) -> Objective:
             for i, each in enumerate(objectives)
         ]
         value = sum((loss.value for loss in losses[1:]), start=losses[0].value)
-        return Loss(value, tuple(loss.memory for loss in losses), side_by_side([loss.metrics for loss in losses]))
+        return Loss(value, tuple(loss.memory for loss in losses), _merge_metrics([loss.metrics for loss in losses]))
 
     return Objective(init, apply, needs)
 
 
-def scaled(weight: Weight, objective: Objective) -> Objective:
+def scale_objective(weight: Weight, objective: Objective) -> Objective:
     """The objective times a weight, a number from 0 on or a schedule; its metrics stay its own.
 
     A critic's loss is multiplied as well: its optimizer, Adam, does not notice.
@@ -93,17 +93,17 @@ def scaled(weight: Weight, objective: Objective) -> Objective:
     return Objective(objective.init, apply, objective.needs)
 
 
-def side_by_side(metrics: list[dict[str, Array]]) -> dict[str, Array]:
+def _merge_metrics(metrics: list[dict[str, Array]]) -> dict[str, Array]:
     """All metrics in one dict: a second 'mmd' is 'mmd_2'; what several report alike, as the rate, stands once."""
     found: dict[str, Array] = {}
     seen: collections.Counter[str] = collections.Counter()
     for name, value in (pair for each in metrics for pair in each.items()):
         seen[name] += 1
-        found[name if seen[name] == 1 or name in _OF_THE_TERMS else f"{name}_{seen[name]}"] = value
+        found[name if seen[name] == 1 or name in _SHARED_METRICS else f"{name}_{seen[name]}"] = value
     return found
 
 
-def parts_of_the_bound(terms: Terms) -> dict[str, Array]:
+def bound_metrics(terms: Terms) -> dict[str, Array]:
     """Rate, distortion, the elbo where there is one, and the terms' extras: means over samples of each example, [B]."""
     distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
     metrics = {"rate": rate, "distortion": distortion}
@@ -112,21 +112,21 @@ def parts_of_the_bound(terms: Terms) -> dict[str, Array]:
     return {**metrics, **{name: value.mean(0) for name, value in terms.extra.items()}}
 
 
-def require_asked(present: bool, need: str) -> None:
-    """ValueError where the terms lack what the objective needs of the model: it was not asked."""
+def require_provided(present: bool, need: str) -> None:
+    """ValueError where the terms lack what the objective needs of the model: its `objective_needs` lacks them."""
     if not present:
         raise UsageError(
             f"these terms were made without {need!r}, which the objective needs; a train step asks a model for it that "
-            "has a field `asked`, as jaxvae.model.VAE: model.clone(asked=objective.needs)."
+            "has a field `objective_needs`, as jaxvae.model.VAE: model.clone(objective_needs=objective.needs)."
         )
 
 
-def everywhere(value: Array, terms: Terms) -> Array:
+def broadcast_to_examples(value: Array, terms: Terms) -> Array:
     """A number about the whole batch as every example's value, [B], whose mean it is."""
     return jnp.broadcast_to(value.reshape(1), terms.log_px.shape[1:])
 
 
-def nothing(key: Array, terms: Terms) -> tuple[dict, dict]:
+def init_stateless(key: Array, terms: Terms) -> tuple[dict, dict]:
     """The state of an objective that has neither parameters nor memory."""
     return {}, {}
 

@@ -11,17 +11,17 @@ from jaxvae.objective.base import (
     Loss,
     Objective,
     Weight,
-    nothing,
-    parts_of_the_bound,
-    require_asked,
+    bound_metrics,
+    init_stateless,
     require_choice,
+    require_provided,
     require_weight,
     weight_at,
 )
 from jaxvae.terms import Terms
 
-_STEEPEST = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
-_MEMORY = 0.95  # of geco's running mean of the constraint, a step
+_MAX_LOG_MULTIPLIER = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
+_CONSTRAINT_DECAY = 0.95  # of geco's running mean of the constraint, a step
 
 
 def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Objective:
@@ -41,25 +41,25 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         weight = weight_at(beta, step)
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
-        metrics = {**parts_of_the_bound(terms), "beta": weight}
+        metrics = {**bound_metrics(terms), "beta": weight}
         if free:
-            groups = _rates_by_level(terms) if per == "level" else _rates_by_dimension(terms)
-            rate, metrics["free"] = _not_below(free, groups, gather)
+            groups = _kl_per_level(terms) if per == "level" else _kl_per_dimension(terms)
+            rate, metrics["free"] = _apply_free_nats(free, groups, gather)
         return Loss(distortion + weight * rate, memory, metrics)
 
     needs = (
         {"samples"} | ({"batch"} if free else set()) | ({"each", "kl_each"} if free and per == "dimension" else set())
     )
-    return Objective(nothing, apply, frozenset(needs))
+    return Objective(init_stateless, apply, frozenset(needs))
 
 
-def _rates_by_level(terms: Terms) -> Array:
+def _kl_per_level(terms: Terms) -> Array:
     """The KL of each level, [B, levels], nats."""
     batch = terms.log_px.shape[1]
     return jnp.stack([jnp.broadcast_to(level.kl.mean(0), (batch,)) for level in terms.levels], axis=-1)
 
 
-def _rates_by_dimension(terms: Terms) -> Array:
+def _kl_per_dimension(terms: Terms) -> Array:
     """The KL of each latent dimension, [B, Z] with levels side by side, nats; ValueError where it does not part so."""
     batch, found = terms.log_px.shape[1], []
     for level in terms.levels:
@@ -74,7 +74,7 @@ def _rates_by_dimension(terms: Terms) -> Array:
     return jnp.concatenate(found, axis=-1)
 
 
-def _not_below(free: float, rates: Array, gather) -> tuple[Array, Array]:
+def _apply_free_nats(free: float, rates: Array, gather) -> tuple[Array, Array]:
     """(each example's rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups held free).
 
     A group whose mean lies below counts `free` nats and has no gradient.
@@ -89,9 +89,9 @@ def rate(beta: Weight = 1.0) -> Objective:
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         weight = weight_at(beta, step)
-        return Loss(weight * terms.rate.mean(0), memory, {**parts_of_the_bound(terms), "beta": weight})
+        return Loss(weight * terms.rate.mean(0), memory, {**bound_metrics(terms), "beta": weight})
 
-    return Objective(nothing, apply, frozenset({"samples"}))
+    return Objective(init_stateless, apply, frozenset({"samples"}))
 
 
 def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
@@ -107,9 +107,9 @@ def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
         above = jnp.sign(gather(rate[None])[0].mean() - wanted)  # of the whole batch: |mean - C| = above (mean - C)
         value = distortion + gamma * above * (rate - wanted)
-        return Loss(value, memory, {**parts_of_the_bound(terms), "capacity": wanted})
+        return Loss(value, memory, {**bound_metrics(terms), "capacity": wanted})
 
-    return Objective(nothing, apply, frozenset({"samples", "batch"}))
+    return Objective(init_stateless, apply, frozenset({"samples", "batch"}))
 
 
 def geco(distortion: float, speed: float = 0.01) -> Objective:
@@ -128,7 +128,7 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
         multiplier = jnp.exp(memory["log_multiplier"])
         excess = terms.distortion.mean(0) - wanted
         value = terms.rate.mean(0) + multiplier * excess
-        metrics = {**parts_of_the_bound(terms), "multiplier": multiplier, "beta": 1 / multiplier}
+        metrics = {**bound_metrics(terms), "multiplier": multiplier, "beta": 1 / multiplier}
         return Loss(value, moved(memory, excess), metrics)
 
     def moved(memory: dict[str, Array], excess: Array) -> dict[str, Array]:
@@ -136,9 +136,10 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
         mean = memory["constraint"] / jnp.maximum(memory["weight"], 1e-6)
         log_multiplier = memory["log_multiplier"] + speed * jnp.clip(mean, -1, 1)
         return {
-            "log_multiplier": jnp.clip(log_multiplier, -_STEEPEST, _STEEPEST),
-            "constraint": _MEMORY * memory["constraint"] + (1 - _MEMORY) * lax.stop_gradient(excess.mean()),
-            "weight": _MEMORY * memory["weight"] + (1 - _MEMORY),
+            "log_multiplier": jnp.clip(log_multiplier, -_MAX_LOG_MULTIPLIER, _MAX_LOG_MULTIPLIER),
+            "constraint": _CONSTRAINT_DECAY * memory["constraint"]
+            + (1 - _CONSTRAINT_DECAY) * lax.stop_gradient(excess.mean()),
+            "weight": _CONSTRAINT_DECAY * memory["weight"] + (1 - _CONSTRAINT_DECAY),
         }
 
     return Objective(init, apply, frozenset({"samples"}))
@@ -153,11 +154,11 @@ def reconstruction(commitment: float = 0.25) -> Objective:
     commitment = require_number("commitment", commitment, 0)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        metrics = parts_of_the_bound(terms)
+        metrics = bound_metrics(terms)
         value = metrics["distortion"] + commitment * metrics.get("commitment", 0.0)
         return Loss(value, memory, metrics)
 
-    return Objective(nothing, apply)
+    return Objective(init_stateless, apply)
 
 
 def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Objective:
@@ -172,13 +173,13 @@ def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Obje
     require_choice("decoder", decoder, ("norm", "slope", "none"))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        metrics = parts_of_the_bound(terms)
+        metrics = bound_metrics(terms)
         squares = (jnp.square(level.z).reshape(*level.z.shape[:2], -1).sum(-1) for level in terms.levels)
         size = 0.5 * sum(squares, start=jnp.zeros((1, 1))).mean(0)
         value = metrics["distortion"] + code * size
         if decoder != "none":
-            require_asked(f"decoder_{decoder}" in metrics, decoder)
+            require_provided(f"decoder_{decoder}" in metrics, decoder)
             value = value + weight * metrics[f"decoder_{decoder}"]
         return Loss(value, memory, {**metrics, "code_norm": size})
 
-    return Objective(nothing, apply, frozenset({"continuous"} | ({decoder} - {"none"})))
+    return Objective(init_stateless, apply, frozenset({"continuous"} | ({decoder} - {"none"})))

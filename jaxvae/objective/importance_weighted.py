@@ -13,11 +13,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxvae._checks import UsageError, require_number, require_whole
-from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound, require_choice
-from jaxvae.terms import Level, Terms, steer
+from jaxvae.objective.base import Loss, Objective, bound_metrics, init_stateless, require_choice
+from jaxvae.terms import Level, Terms, reweight_gradient
 
-_LEAST_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
-_NEAR_ONE = 0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
+_MIN_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
+_MIN_DISTANCE_TO_ONE = (
+    0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
+)
 
 
 def iwae(gradient: str = "plain") -> Objective:
@@ -33,12 +35,14 @@ def iwae(gradient: str = "plain") -> Objective:
     def value(terms: Terms) -> Array:
         if gradient == "plain":
             return -_log_mean(terms.log_weight)
-        log_w = _log_weight_of_path(terms, f"iwae({gradient!r})")
+        log_w = _path_log_weight(terms, f"iwae({gradient!r})")
         bound = _log_mean(log_w)
-        return -bound if gradient == "stl" else steer(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
+        return (
+            -bound if gradient == "stl" else reweight_gradient(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
+        )
 
-    asked = {"plain": (), "stl": ("path", "density"), "dreg": ("path", "density", "gate")}[gradient]
-    return weighted("iwae", value, *asked)
+    needs = {"plain": (), "stl": ("path", "density"), "dreg": ("path", "density", "gate")}[gradient]
+    return _importance_objective("iwae", value, *needs)
 
 
 def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -48,7 +52,7 @@ def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     which averaging makes up for. groups=1 is iwae, groups=K the elbo with K draws.
     """
     _require_groups("miwae", groups, samples)
-    return weighted("miwae", lambda terms: -_grouped(terms.log_weight, groups).mean(0))
+    return _importance_objective("miwae", lambda terms: -_grouped_bounds(terms.log_weight, groups).mean(0))
 
 
 def ciwae(share: float = 0.5) -> Objective:
@@ -63,7 +67,7 @@ def ciwae(share: float = 0.5) -> Objective:
         log_w = terms.log_weight
         return -share * log_w.mean(0) - (1 - share) * _log_mean(log_w)
 
-    return weighted("ciwae", value)
+    return _importance_objective("ciwae", value)
 
 
 def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -76,18 +80,18 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
 
     def value(terms: Terms) -> Array:
         log_w = lax.stop_gradient(terms.log_weight)
-        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), _LEAST_WEIGHT)
+        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), _MIN_WEIGHT)
         in_groups = log_w.reshape(groups, -1, log_w.shape[1])
         of_encoder = (jax.nn.softmax(in_groups, axis=1) / groups).reshape(log_w.shape)
-        (level,) = _one_level(terms, "piwae")
+        (level,) = _single_level(terms, "piwae")
         # through z, all is weighted as the decoder wants it, and the gate turns that into what the encoder wants;
         # q's own parameters, at fixed z, are the encoder's alone
-        through_z = of_decoder * _log_weight_of_path(terms, "piwae")
+        through_z = of_decoder * _path_log_weight(terms, "piwae")
         of_q = of_encoder * level.q.log_prob(lax.stop_gradient(level.z))
-        surrogate = (of_q - through_z).sum(0) + steer(level, of_encoder / of_decoder)
+        surrogate = (of_q - through_z).sum(0) + reweight_gradient(level, of_encoder / of_decoder)
         return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
-    return weighted("piwae", value, "path", "density", "gate")
+    return _importance_objective("piwae", value, "path", "density", "gate")
 
 
 def renyi(alpha: float = 0.5) -> Objective:
@@ -97,24 +101,24 @@ def renyi(alpha: float = 0.5) -> Objective:
     below the elbo, and below 0 it is no lower bound on log p(x) any more.
     """
     power = 1 - require_number("alpha", alpha)
-    if 0 < abs(power) < _NEAR_ONE:
+    if 0 < abs(power) < _MIN_DISTANCE_TO_ONE:
         raise UsageError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
 
     def value(terms: Terms) -> Array:
         log_w = terms.log_weight
         return -_log_mean(power * log_w) / power if power else -log_w.mean(0)
 
-    return weighted("renyi", value)
+    return _importance_objective("renyi", value)
 
 
-def weighted(name: str, value: Callable[[Terms], Array], *asked: str) -> Objective:
+def _importance_objective(name: str, value: Callable[[Terms], Array], *needs: str) -> Objective:
     """The objective whose loss is value(terms), [B], minus a bound of that name."""
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = value(terms)
-        return Loss(loss, memory, {**parts_of_the_bound(terms), name: -loss})
+        return Loss(loss, memory, {**bound_metrics(terms), name: -loss})
 
-    return Objective(nothing, apply, frozenset({"samples", "continuous", *asked}))
+    return Objective(init_stateless, apply, frozenset({"samples", "continuous", *needs}))
 
 
 def _log_mean(log_w: Array) -> Array:
@@ -122,10 +126,10 @@ def _log_mean(log_w: Array) -> Array:
     return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
 
 
-def _grouped(log_w: Array, groups: int) -> Array:
+def _grouped_bounds(log_w: Array, groups: int) -> Array:
     """The importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
     if len(log_w) % groups:
-        raise UsageError(refusal("groups", groups, len(log_w)))
+        raise UsageError(_groups_error("groups", groups, len(log_w)))
     return jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
 
 
@@ -133,10 +137,10 @@ def _require_groups(name: str, groups: int, samples: int | None) -> None:
     """ValueError unless `groups` is a whole number that divides the draws, where their number is known."""
     require_whole("groups", groups)
     if samples is not None and samples % groups:
-        raise UsageError(f"{name}: {refusal('groups', groups, samples)}")
+        raise UsageError(f"{name}: {_groups_error('groups', groups, samples)}")
 
 
-def refusal(name: str, groups: int, samples: int) -> str:
+def _groups_error(name: str, groups: int, samples: int) -> str:
     multiple = max(groups, samples // groups * groups)
     return (
         f"{name}={groups} equal groups cannot be made of train.samples={samples} draws; "
@@ -144,13 +148,13 @@ def refusal(name: str, groups: int, samples: int) -> str:
     )
 
 
-def _log_weight_of_path(terms: Terms, name: str) -> Array:
+def _path_log_weight(terms: Terms, name: str) -> Array:
     """log w [K, B] whose derivative leaves out the score of q: q's parameters count through z alone."""
-    (level,) = _one_level(terms, name)
+    (level,) = _single_level(terms, name)
     return terms.log_px + level.log_p - lax.stop_gradient(level.q).log_prob(level.z)
 
 
-def _one_level(terms: Terms, name: str) -> tuple[Level]:
+def _single_level(terms: Terms, name: str) -> tuple[Level]:
     """The one level of the terms; ValueError for a hierarchy.
 
     There q of a level depends on the z above it, and holding its parameters fixed would cut that path as well.

@@ -9,12 +9,12 @@ import numpy as np
 from jax import Array
 
 from jaxvae._checks import require_positive, require_whole
-from jaxvae.objective.base import Loss, Objective, nothing, parts_of_the_bound
+from jaxvae.objective.base import Loss, Objective, bound_metrics, init_stateless
 from jaxvae.terms import Terms
 
-SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
-_WINDOW, _SPREAD = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
-_STEADY_MEAN, _STEADY_VARIANCE = 0.01**2, 0.03**2  # for values in [0, 1]
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
+_WINDOW, _WINDOW_SIGMA = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
+_C1, _C2 = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
 def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
@@ -25,39 +25,39 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
     to 1. For images [H, W, C] with values in [0, 1]; 1 is the same picture. Not in nats: `weight` sets what it costs
     beside the rate. It looks at the mean of p(x|z) alone: a scale that the likelihood learns needs elbo() in the sum.
     """
-    weight, scales = require_positive("weight", weight), require_whole("scales", scales, 1, len(SHARES))
+    weight, scales = require_positive("weight", weight), require_whole("scales", scales, 1, len(SCALE_WEIGHTS))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        alike = similarity(terms.x, terms.px.mean(), scales).mean(0)
-        return Loss(weight * (1 - alike), memory, {**parts_of_the_bound(terms), "ms_ssim": alike})
+        alike = multiscale_ssim(terms.x, terms.px.mean(), scales).mean(0)
+        return Loss(weight * (1 - alike), memory, {**bound_metrics(terms), "ms_ssim": alike})
 
-    return Objective(nothing, apply, frozenset({"images"}))
+    return Objective(init_stateless, apply, frozenset({"images"}))
 
 
-def similarity(x: Array, y: Array, scales: int = len(SHARES)) -> Array:
+def multiscale_ssim(x: Array, y: Array, scales: int = len(SCALE_WEIGHTS)) -> Array:
     """MS-SSIM of pictures [S, B, H, W, C], values in [0, 1], over channels and places: [S, B], at most 1."""
     size = min(x.shape[2:4])
     count = max(1, sum(size >> scale >= _WINDOW for scale in range(scales)))
-    shares = np.array(SHARES[:count]) / sum(SHARES[:count])
+    shares = np.array(SCALE_WEIGHTS[:count]) / sum(SCALE_WEIGHTS[:count])
     product = jnp.ones((1, 1))
     for scale, share in enumerate(shares):
-        luminance, structure = compared(x, y)
+        luminance, structure = _ssim_parts(x, y)
         alike = structure if scale < count - 1 else structure * luminance
         product = product * jnp.maximum(alike.mean(axis=(2, 3, 4)), 1e-6) ** share
-        x, y = _halved(x), _halved(y)
+        x, y = _average_pool(x), _average_pool(y)
     return product
 
 
-def compared(x: Array, y: Array) -> tuple[Array, Array]:
+def _ssim_parts(x: Array, y: Array) -> tuple[Array, Array]:
     """(luminance, contrast times structure) of two pictures, place by place (Wang et al. 2004, IEEE TIP 13(4))."""
-    mean_x, mean_y = _blurred(x), _blurred(y)
-    variance = _blurred(x * x) - mean_x**2 + _blurred(y * y) - mean_y**2
-    covariance = _blurred(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _STEADY_MEAN) / (mean_x**2 + mean_y**2 + _STEADY_MEAN)
-    return luminance, (2 * covariance + _STEADY_VARIANCE) / (variance + _STEADY_VARIANCE)
+    mean_x, mean_y = _gaussian_filter(x), _gaussian_filter(y)
+    variance = _gaussian_filter(x * x) - mean_x**2 + _gaussian_filter(y * y) - mean_y**2
+    covariance = _gaussian_filter(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    return luminance, (2 * covariance + _C2) / (variance + _C2)
 
 
-def _blurred(x: Array) -> Array:
+def _gaussian_filter(x: Array) -> Array:
     """Means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
 
     As two products with band matrices: a CPU's convolutions crawl inside a compiled loop.
@@ -70,14 +70,14 @@ def _blurred(x: Array) -> Array:
 def _window_matrix(length: int) -> np.ndarray:
     """[length, places] whose column j is the window around place j."""
     side = min(_WINDOW, length)
-    taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / _SPREAD) ** 2)
+    taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / _WINDOW_SIGMA) ** 2)
     matrix = np.zeros((length, length - side + 1), np.float32)
     for place in range(length - side + 1):
         matrix[place : place + side, place] = taps / taps.sum()
     return matrix
 
 
-def _halved(x: Array) -> Array:
+def _average_pool(x: Array) -> Array:
     """Means of 2 x 2 pixels, a last odd row or column left out; what has one pixel stays."""
     height, width = max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)
     if min(x.shape[2:4]) < 2:

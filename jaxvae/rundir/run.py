@@ -61,7 +61,7 @@ class Run:
         self._reconstruct = jax.jit(partial(latent.reconstruct, model))
         self._inpaint = jax.jit(partial(latent.inpaint, model), static_argnums=4)
         self._denoise = jax.jit(partial(latent.denoise, model), static_argnums=3)
-        self._anomaly = latent.make_anomaly(model)
+        self._anomaly = latent.make_anomaly_scores(model)
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
@@ -132,7 +132,7 @@ class Run:
 
     def inpaint(
         self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
-    ) -> latent.Completed:
+    ) -> latent.InpaintResult:
         """x [B, *X] with what is not `known`, bool [*X] or [B, *X], drawn by a chain of so many steps: `.x`, `.mean`.
 
         What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvae.data.dataset import Split, drawn
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.aggregate_posterior import error_of, meeting
+from jaxvae.evaluate.aggregate_posterior import compare_to_prior, standard_error
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.training.diagnosis_rules import findings
 from jaxvae.training.setup import Experiment
@@ -58,7 +58,7 @@ def measure(experiment: Experiment, variables: Any, split: str, values: dict[str
         return in_order(some(splits[name], len(splits[split])), config.evaluate.batch_size, layout)
 
     codes = experiment.codes(variables, batches(split))
-    found: dict[str, Any] = {"split": split, "meeting": meeting(codes)}
+    found: dict[str, Any] = {"split": split, "meeting": compare_to_prior(codes)}
     if "square_error" in codes:
         error = codes["square_error"].mean(dtype=float)
         found["sigma"] = {"used": float(codes["scale"][0]), "implied": math.sqrt(error)}
@@ -81,7 +81,7 @@ def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str
     one, other = (sign * each[name].astype(np.float64) for each in (train, values))
     return {
         "value": float(one.mean() - other.mean()),
-        "stderr": math.hypot(error_of(one), error_of(other)) if min(len(one), len(other)) > 1 else math.inf,
+        "stderr": math.hypot(standard_error(one), standard_error(other)) if min(len(one), len(other)) > 1 else math.inf,
         "score": float(other.mean()),
         "train_examples": len(one),
         "examples": len(other),

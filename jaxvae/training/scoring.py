@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.bounds import from_corrupted, summarize
+from jaxvae.evaluate.bounds import summarize, summarize_from_corrupted
 from jaxvae.training.setup import Experiment
 
 _VERSION = 1
@@ -38,7 +38,7 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
         values[name] = experiment.evaluate(variables, batches(), samples=samples)
         results[name] = summarize(values[name], samples=samples, bits=parts.bits)
         if experiment.evaluate_corrupted:
-            results[name] |= from_corrupted(experiment.evaluate_corrupted(variables, batches()))
+            results[name] |= summarize_from_corrupted(experiment.evaluate_corrupted(variables, batches()))
     bound = all("elbo" in results[name] for name in config.evaluate.splits)
     results["protocol"] = protocol(experiment, bound=bound)
     return results, values

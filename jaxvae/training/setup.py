@@ -21,7 +21,7 @@ from jaxvae.config.schema import is_ensemble
 from jaxvae.data.dataset import DataSet, open_data
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.tfds.records import Records
-from jaxvae.evaluate.aggregate_posterior import make_codes
+from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.rundir.run import first_state
 from jaxvae.runtime import multihost
@@ -81,7 +81,7 @@ def set_up(
     keys, evaluate_key = _keys_of(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
-    codes = make_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
+    codes = make_collect_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
     return Experiment(config, parts, data, layout, evaluate, corrupted, codes, generate, **keys)
 

@@ -23,7 +23,7 @@ from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_a
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
-from jaxvae.evaluate.bounds import from_corrupted, make_evaluate
+from jaxvae.evaluate.bounds import make_evaluate, summarize_from_corrupted
 from jaxvae.rundir import CHECKPOINTS, checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import abstract_state, first_state
@@ -248,7 +248,7 @@ def test_training_shows_the_encoder_corrupted_inputs_and_nothing_else_does(monke
 
 def test_without_a_bound_rate_and_distortion_are_given_from_corrupted_inputs():
     values = np.arange(4.0)
-    found = from_corrupted({"rate": 0 * values, "distortion": values, "codes": values[:, None]})
+    found = summarize_from_corrupted({"rate": 0 * values, "distortion": values, "codes": values[:, None]})
     assert set(found) == {"rate_from_corrupted", "distortion_from_corrupted"}
     assert found["distortion_from_corrupted"] == {"value": 1.5, "stderr": pytest.approx(values.std(ddof=1) / 2)}
 

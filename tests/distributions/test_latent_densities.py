@@ -11,7 +11,7 @@ import scipy.stats
 from jax import lax, random
 
 from jaxvae.distributions import LowRankNormal, Mixture, MultivariateNormal, Normal, OneHot, RelaxedOneHot, kl
-from jaxvae.distributions.mixture import normal_log_probs
+from jaxvae.distributions.mixture import normal_log_prob_pairs
 
 BATCH, SIZE, CLASSES, COUNT = 2, 3, 4, 4000
 
@@ -248,7 +248,7 @@ def test_components_have_the_gradient_of_double_precision_even_where_they_are_na
     x = loc[state.randint(0, 6, 9)] + 0.01 * state.normal(size=(9, SIZE))
     weight = state.uniform(size=(9, 6)) * (np.abs(x[:, None] - loc).max(-1) < 0.5)  # as a mixture weighs: the near ones
     args = array(x), array(loc), array(log_scale)
-    got = jax.jit(jax.grad(lambda *args: (normal_log_probs(*args) * array(weight)).sum(), (0, 1, 2)))(*args)
+    got = jax.jit(jax.grad(lambda *args: (normal_log_prob_pairs(*args) * array(weight)).sum(), (0, 1, 2)))(*args)
     x, loc, log_scale = (np.float64(each) for each in args)
     ratio = (x[:, None] - loc) / np.exp(log_scale)
     pull = weight[..., None] * ratio / np.exp(log_scale)

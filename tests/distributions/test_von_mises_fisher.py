@@ -13,8 +13,8 @@ from small import SHAPE, init, make_vae, ones_and_zeros
 
 from jaxvae.config import build, schema
 from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
-from jaxvae.distributions._bessel import complement, divergence_from_uniform, log_mean_scaled, resultant
-from jaxvae.distributions.von_mises_fisher import angle_slope, log_area, tangent
+from jaxvae.distributions._bessel import kl_to_uniform, log_mean_scaled, mean_resultant_length
+from jaxvae.distributions.von_mises_fisher import angle_gradient, log_area, reflect_tangent
 from jaxvae.evaluate.bounds import elbo_parts
 from jaxvae.model import likelihood, posterior, prior
 from jaxvae.model.vae import VAE
@@ -78,13 +78,13 @@ def drawn(dim):
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_the_normalizer_the_mean_and_the_divergence_are_scipys_with_their_derivatives(dim):
-    functions = (log_mean_scaled, resultant, divergence_from_uniform)
+    functions = (log_mean_scaled, mean_resultant_length, kl_to_uniform)
 
     def with_derivative(f):
         return jax.jvp(functools.partial(f, dim), (KAPPAS,), (np.ones_like(KAPPAS),))
 
     (scaled, slope), (mean, mean_slope), (divergence, divergence_slope) = map(with_derivative, functions)
-    missing = complement(dim, KAPPAS)
+    missing = one_minus_resultant(dim, KAPPAS)
     log_mean, expected, expected_slope, _ = exact(dim, KAPPAS)
     np.testing.assert_allclose(scaled, log_mean - KAPPAS, rtol=1e-5)
     np.testing.assert_allclose(slope, expected - 1, rtol=2e-5)
@@ -98,7 +98,7 @@ def test_the_normalizer_the_mean_and_the_divergence_are_scipys_with_their_deriva
 @pytest.mark.parametrize("dim", [2, 64])
 def test_the_divergence_vanishes_with_kappa_and_is_never_negative(dim):
     kappa = jnp.asarray([0.0, 1e-15, 1e-6, 1e-4, 1e-3])
-    value, slope = jax.jvp(functools.partial(divergence_from_uniform, dim), (kappa,), (jnp.ones_like(kappa),))
+    value, slope = jax.jvp(functools.partial(kl_to_uniform, dim), (kappa,), (jnp.ones_like(kappa),))
     np.testing.assert_allclose(value, np.float64(kappa) ** 2 / (2 * dim), rtol=1e-5)
     np.testing.assert_allclose(slope, np.float64(kappa) / dim, rtol=1e-5)
 
@@ -188,7 +188,7 @@ def test_a_draw_moves_with_kappa_as_its_quantile_does(dim):
         places = np.searchsorted(below, quantiles)
         angles.append(angle[places])
         slopes.append(-scipy.integrate.cumulative_simpson(moved, x=angle, initial=0)[places] / density[places])
-    got = angle_slope(dim, np.float32(angles), DRAWN[:, None])
+    got = angle_gradient(dim, np.float32(angles), DRAWN[:, None])
     np.testing.assert_allclose(got, slopes, rtol=2e-4)
 
 
@@ -243,11 +243,11 @@ def test_tangents_are_unit_across_loc_and_keep_their_angles(dim):
     around = random.normal(random.key(0), (2, 1, dim - 1))
     around = jnp.broadcast_to(around / jnp.linalg.norm(around, axis=-1, keepdims=True), (2, len(near), dim - 1))
     both = jnp.broadcast_to(locs, (2, *locs.shape))
-    moved = np.float64(tangent(both, around))
+    moved = np.float64(reflect_tangent(both, around))
     np.testing.assert_allclose((moved * both).sum(-1), 0, atol=3e-7)
     np.testing.assert_allclose((moved**2).sum(-1), 1, atol=1e-6)
     np.testing.assert_allclose((moved[0] * moved[1]).sum(-1), (around[0] * around[1]).sum(-1), atol=1e-6)
-    jacobian = jax.jit(jax.vmap(jax.jacobian(tangent)))(locs, around[0])
+    jacobian = jax.jit(jax.vmap(jax.jacobian(reflect_tangent)))(locs, around[0])
     assert (np.linalg.norm(jacobian, axis=(-2, -1)) < 3 * np.sqrt(dim)).all()
 
 

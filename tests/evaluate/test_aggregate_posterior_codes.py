@@ -17,7 +17,13 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Examples, Prepare
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 from jaxvae.evaluate import aggregate_posterior
-from jaxvae.evaluate.aggregate_posterior import divergences, log_aggregate, make_codes, meeting, told_apart
+from jaxvae.evaluate.aggregate_posterior import (
+    compare_to_prior,
+    decompose_rate,
+    log_aggregate_posterior,
+    make_collect_codes,
+    nearest_neighbour_test,
+)
 from jaxvae.training.diagnosis_rules import pinsker
 
 
@@ -45,9 +51,9 @@ def test_the_aggregate_is_the_mean_of_all_densities_in_chunks_too(kind, monkeypa
     each = np.stack([jax.vmap(q.log_prob)(np.broadcast_to(one, (1, 6, 3)))[0] for one in z]).astype(np.float64)
     without = np.where(np.eye(6, dtype=bool), -np.inf, each)
     expected = np.logaddexp.reduce(each, 1) - math.log(6), np.logaddexp.reduce(without, 1) - math.log(5)
-    np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(aggregate_posterior, "PAIRED_AT_ONCE", 100)
-    np.testing.assert_allclose(log_aggregate(q, z), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(log_aggregate_posterior(q, z), expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(aggregate_posterior, "_PAIR_CHUNK_VALUES", 100)
+    np.testing.assert_allclose(log_aggregate_posterior(q, z), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_divergence_of_a_mixture_is_the_integral():
@@ -55,7 +61,7 @@ def test_the_divergence_of_a_mixture_is_the_integral():
     loc = np.where(np.arange(2000) % 2, 2.0, -2.0).astype(np.float32)[:, None]
     q, p, normal = Normal(loc, np.full_like(loc, math.log(0.5))), Normal(0 * loc, 0 * loc), scipy.stats.norm
     z, log_q = drawn(q, 2000)
-    found = meeting(
+    found = compare_to_prior(
         {"z": z, "log_q": log_q, "log_p": np.asarray(p.log_prob(z)), "prior": drawn(p, 2000)[0], "posterior": q}
     )
 
@@ -76,7 +82,7 @@ def test_the_rate_is_information_and_divergence_and_few_images_hold_log_n(width)
     q = Normal(loc, np.full_like(loc, math.log(width)))
     z, log_q = drawn(q, 50)
     log_p = scipy.stats.norm.logpdf(z)[:, 0]
-    found = divergences(log_q, log_p, *log_aggregate(q, z))
+    found = decompose_rate(log_q, log_p, *log_aggregate_posterior(q, z))
     assert found["information"] + found["divergence"] == pytest.approx(found["rate"], rel=1e-12)
     assert found["rate"] == pytest.approx(np.mean(log_q - log_p), rel=1e-5)
     assert found["divergence_least"] < found["divergence"]
@@ -101,8 +107,8 @@ def exact_model(count):
 def test_where_the_aggregate_is_the_prior_nothing_is_found():
     """With the exact posterior and x ~ p(x), q(z) is p(z), and E|x - E[x|z]|^2 is sigma^2 in every pixel."""
     model, variables, prepare, batches = exact_model(1500)
-    codes = make_codes(model, prepare, key=random.key(0))(variables, batches)
-    found = meeting(codes)
+    codes = make_collect_codes(model, prepare, key=random.key(0))(variables, batches)
+    found = compare_to_prior(codes)
     assert found["examples"] == 1500
     assert -4 * found["divergence_stderr"] < found["divergence"] < 0.1
     assert -0.1 < found["divergence_least"] < 4 * found["divergence_stderr"]
@@ -115,7 +121,7 @@ def test_where_the_aggregate_is_the_prior_nothing_is_found():
 def test_a_shifted_posterior_is_seen_from_below_and_above():
     model, _, prepare, batches = exact_model(1000)
     _, shifted, _ = make_linear_vae(shift=1.0)
-    found = meeting(make_codes(model, prepare, key=random.key(0))(shifted, batches))
+    found = compare_to_prior(make_collect_codes(model, prepare, key=random.key(0))(shifted, batches))
     kl = 2 * 1.0 / 2  # N((1, 1), I) against N(0, I)
     error = found["divergence_stderr"]
     assert found["divergence_least"] - 4 * error < kl < found["divergence"] + 4 * error
@@ -127,15 +133,17 @@ def test_a_shifted_posterior_is_seen_from_below_and_above():
 def test_neighbours_tell_apart_as_often_as_their_densities_say(shift):
     """The limit is 1/2 of the integral of (f^2 + g^2) / (f + g) (Henze 1988)."""
     r, pdf = np.random.default_rng(0), scipy.stats.norm.pdf
-    right = told_apart(r.normal(size=(2000, 1)).astype(np.float32), r.normal(shift, size=(2000, 1)).astype(np.float32))
+    right = nearest_neighbour_test(
+        r.normal(size=(2000, 1)).astype(np.float32), r.normal(shift, size=(2000, 1)).astype(np.float32)
+    )
     limit = 0.5 * quad(lambda z: (pdf(z) ** 2 + pdf(z, shift) ** 2) / (pdf(z) + pdf(z, shift)), -8, 8)[0]
     assert right.mean() == pytest.approx(limit, abs=4 * right.std() / math.sqrt(4000))
 
 
 def test_neighbours_of_two_kinds_at_one_place_count_half_and_far_ones_one():
     same, far = np.zeros((5, 2), np.float32), np.full((5, 2), 9, np.float32)
-    assert told_apart(same, same).tolist() == [0.5] * 10
-    assert told_apart(same, far).tolist() == [1.0] * 10
+    assert nearest_neighbour_test(same, same).tolist() == [0.5] * 10
+    assert nearest_neighbour_test(same, far).tolist() == [1.0] * 10
 
 
 @pytest.mark.parametrize(
@@ -161,15 +169,18 @@ def test_what_a_model_does_not_have_is_left_out(model, names):
     blank = np.zeros((1, *SHAPE), np.float32)
     condition = np.eye(10, dtype=np.float32)[:1] if parts.condition_size else None
     variables = jax.jit(parts.model.init)(random.key(0), random.split(random.key(1), (1, 1)), blank, condition)
-    codes = make_codes(parts.model, parts.prepare, key=random.key(2))(variables, in_order(make_split(11), 4))
+    codes = make_collect_codes(parts.model, parts.prepare, key=random.key(2))(variables, in_order(make_split(11), 4))
     assert set(codes) == names
     assert all(len(leaf) == 11 for leaf in jax.tree.leaves(codes))
-    assert ("divergence" in meeting(codes), "told_apart" in meeting(codes)) == ("posterior" in names, "z" in names)
+    assert ("divergence" in compare_to_prior(codes), "told_apart" in compare_to_prior(codes)) == (
+        "posterior" in names,
+        "z" in names,
+    )
 
 
 def test_of_too_many_values_fewer_examples_are_compared(monkeypatch):
     codes = {name: np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32) for name in ("z", "prior")}
-    assert meeting(codes)["examples"] == 100
-    monkeypatch.setattr(aggregate_posterior, "MOST_PAIRED", 5 * 30**2)
-    assert meeting(codes)["examples"] == 30
-    assert meeting({name: values[:1] for name, values in codes.items()}) == {}
+    assert compare_to_prior(codes)["examples"] == 100
+    monkeypatch.setattr(aggregate_posterior, "_MAX_PAIR_VALUES", 5 * 30**2)
+    assert compare_to_prior(codes)["examples"] == 30
+    assert compare_to_prior({name: values[:1] for name, values in codes.items()}) == {}

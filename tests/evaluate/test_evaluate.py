@@ -13,10 +13,10 @@ from small import SHAPE, init, make_conv_vae, make_split, make_vae, ones_and_zer
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import binarize, dequantize, grey
 from jaxvae.evaluate.bounds import (
-    active,
+    active_units,
     bits_per_dim,
-    coordinates,
     infer,
+    latent_statistics,
     log_weight_sum,
     make_evaluate,
     make_log_likelihood,
@@ -80,7 +80,7 @@ def test_a_chunk_that_memory_chooses_changes_nothing(monkeypatch):
     model, x = make_vae(), ones_and_zeros(5)
     variables, index = init(model, x), np.arange(5)
     at_once = make_log_likelihood(model)(variables, random.key(0), x, index, samples=20)
-    monkeypatch.setattr("jaxvae.evaluate.bounds.CHUNK_VALUES", 3 * x.size)
+    monkeypatch.setattr("jaxvae.evaluate.bounds._CHUNK_VALUES", 3 * x.size)
     np.testing.assert_allclose(
         make_log_likelihood(model)(variables, random.key(0), x, index, samples=20), at_once, atol=1e-4
     )
@@ -164,7 +164,7 @@ def test_every_call_of_an_evaluation_draws_the_same():
 def test_the_kl_of_the_coordinates_sums_to_the_rate():
     model, x = make_vae(latent_dim=3), ones_and_zeros(6)
     terms = jax.jit(model.apply)(init(model, x), example_keys(random.key(0), np.arange(6), 2), x)
-    each = coordinates(terms)
+    each = latent_statistics(terms)
     assert each["means"].shape == each["kl_per_dimension"].shape == (6, 3)
     np.testing.assert_allclose(each["kl_per_dimension"].sum(-1), terms.rate[0], rtol=1e-5)
     np.testing.assert_array_equal(each["means"], terms.levels[0].q.loc[0])
@@ -225,7 +225,7 @@ def test_units_are_active_where_their_means_vary_over_the_data():
     random_state = np.random.RandomState(0)
     spread = np.array([1.0, 0.11, 0.09, 0.0])  # variances 1, 0.0121, 0.0081, 0: the threshold is 0.01
     means = random_state.normal(size=(5000, 4)) * spread + 10
-    assert active(means.astype(np.float32)).tolist() == [True, True, False, False]
+    assert active_units(means.astype(np.float32)).tolist() == [True, True, False, False]
     values = {
         "elbo": np.zeros(5000),
         "distortion": np.zeros(5000),

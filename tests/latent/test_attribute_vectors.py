@@ -64,11 +64,11 @@ def test_logistic_regression_survives_newton_steps_that_overshoot():
 
 def test_what_is_kept_does_not_change(cut):
     others = jnp.asarray([[0.0, 1.0, 0.0, 0.3], [0.5, 1.0, -1.0, 0.0]])
-    kept = latent.keeping(latent.mean_difference(*cut), others)
+    kept = latent.orthogonalize(latent.mean_difference(*cut), others)
     np.testing.assert_allclose(others @ kept, [0.0, 0.0], atol=1e-5)
-    np.testing.assert_allclose(latent.keeping(kept, others), kept, atol=1e-5)
+    np.testing.assert_allclose(latent.orthogonalize(kept, others), kept, atol=1e-5)
     orthogonal = jnp.asarray([1.0, 0.0, 0.5, 0.0])
-    np.testing.assert_allclose(latent.keeping(orthogonal, others), orthogonal, atol=1e-6)
+    np.testing.assert_allclose(latent.orthogonalize(orthogonal, others), orthogonal, atol=1e-6)
 
 
 def test_arithmetic_is_of_any_shape_and_passes_gradients():

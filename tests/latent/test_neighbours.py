@@ -27,22 +27,22 @@ plots_of_neighbours = sys.modules["jaxvae.viz.plots.neighbours"]  # the function
 
 @pytest.mark.parametrize(("places", "chunk", "count"), [(50, 2048, 3), (50, 7, 50), (50, 10, 4), (1, 5, 1)])
 def test_neighbours_are_those_of_all_distances(places, chunk, count, monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    monkeypatch.setattr(neighbours, "_CHUNK", chunk)
     random_state = np.random.RandomState(0)
     queries, among = (random_state.normal(5, 1, (n, 6)).astype(np.float32) for n in (9, places))
     distances = np.sqrt(np.square(queries[:, None].astype(float) - among[None]).sum(2))
     found = latent.nearest.__wrapped__(jnp.asarray(queries), jnp.asarray(among), count)
-    np.testing.assert_array_equal(found.place, distances.argsort(1)[:, :count])
-    np.testing.assert_allclose(found.distance, np.sort(distances, 1)[:, :count], rtol=1e-5)
+    np.testing.assert_array_equal(found.indices, distances.argsort(1)[:, :count])
+    np.testing.assert_allclose(found.distances, np.sort(distances, 1)[:, :count], rtol=1e-5)
 
 
 def test_neighbours_a_hair_apart_keep_their_order_and_one_at_home_is_at_no_distance():
     far = np.array([[1000.0, 0.0, 0.0]], np.float32)
     among = far + np.array([[0, 3e-3, 0], [0, 1e-3, 0], [0, 2e-3, 0], [50, 0, 0]], np.float32)
     found = latent.nearest(far, among, 3)
-    assert found.place.tolist() == [[1, 2, 0]]
-    np.testing.assert_allclose(found.distance, [[1e-3, 2e-3, 3e-3]], rtol=1e-3)
-    np.testing.assert_array_equal(latent.nearest(among, among, 1).distance, 0)
+    assert found.indices.tolist() == [[1, 2, 0]]
+    np.testing.assert_allclose(found.distances, [[1e-3, 2e-3, 3e-3]], rtol=1e-3)
+    np.testing.assert_array_equal(latent.nearest(among, among, 1).distances, 0)
 
 
 @pytest.mark.parametrize("count", [0, 5])
@@ -53,13 +53,13 @@ def test_as_many_neighbours_as_there_are(count):
 
 def test_the_commonest_label_wins_and_the_nearest_of_equals():
     labels = np.array([[1, 2, 2, 3, 1], [3, 2, 2, 0, 0], [5, 1, 2, 3, 4], [0, 7, 7, 7, 0]])
-    assert neighbours.vote(labels).tolist() == [1, 2, 5, 7]
+    assert neighbours.majority_label(labels).tolist() == [1, 2, 5, 7]
 
 
 def test_a_linear_decoder_stretches_by_its_columns():
     model, variables, _ = make_linear_vae()
-    found = latent.stretch(model, variables, jnp.array([[0.0, 0.0], [3.0, -1.0]]))
-    np.testing.assert_allclose(found.lengths, np.broadcast_to(STRETCH, (2, 2)), rtol=1e-5)
+    found = latent.decoder_jacobian_svd(model, variables, jnp.array([[0.0, 0.0], [3.0, -1.0]]))
+    np.testing.assert_allclose(found.singular_values, np.broadcast_to(STRETCH, (2, 2)), rtol=1e-5)
     np.testing.assert_allclose(np.abs(found.directions), np.broadcast_to(np.eye(2), (2, 2, 2)), atol=1e-5)
 
 
@@ -68,32 +68,32 @@ def test_a_step_moves_the_picture_by_its_length(make):
     model = make()
     variables = init(model, ones_and_zeros(2))
     z = random.normal(random.key(1), (3, 2))
-    found = jax.jit(lambda z: latent.stretch(model, variables, z))(z)
-    assert (found.lengths[:, 0] > found.lengths[:, 1]).all()
+    found = jax.jit(lambda z: latent.decoder_jacobian_svd(model, variables, z))(z)
+    assert (found.singular_values[:, 0] > found.singular_values[:, 1]).all()
     step = 1e-2
     for which in range(2):
         ends = [latent.decode(model, variables, z + s * step * found.directions[:, which]).mean() for s in (1, -1)]
         moved = jnp.sqrt(jnp.square(ends[0] - ends[1]).reshape(3, -1).sum(1)) / (2 * step)
-        np.testing.assert_allclose(moved, found.lengths[:, which], rtol=1e-2)
+        np.testing.assert_allclose(moved, found.singular_values[:, which], rtol=1e-2)
 
 
 def test_of_fewer_pixels_than_latents_some_directions_are_flat():
     model = make_vae((1, 2, 1), latent_dim=4)
-    found = latent.stretch(model, init(model, ones_and_zeros(1, (1, 2, 1))), jnp.ones((1, 4)))
-    assert found.lengths.shape == (1, 4)
+    found = latent.decoder_jacobian_svd(model, init(model, ones_and_zeros(1, (1, 2, 1))), jnp.ones((1, 4)))
+    assert found.singular_values.shape == (1, 4)
     assert found.directions.shape == (1, 4, 4)
-    assert (found.lengths[0, :2] > 1e-5).all()
-    np.testing.assert_allclose(found.lengths[0, 2:], 0, atol=1e-6)
+    assert (found.singular_values[0, :2] > 1e-5).all()
+    np.testing.assert_allclose(found.singular_values[0, 2:], 0, atol=1e-6)
 
 
 def test_codes_move_by_the_encoder_s_slope_and_are_spread_as_the_posterior():
     model, variables, _ = make_linear_vae()
     x = images(3)
     kernel = variables["params"]["posterior"]["Dense_0"]["kernel"][:, :2]
-    moved = sensitivity.displacement(model, variables, x, jnp.stack([x + 0.1, x - 0.2]))
+    moved = sensitivity.code_displacement(model, variables, x, jnp.stack([x + 0.1, x - 0.2]))
     length = np.linalg.norm(0.1 * kernel.sum(0))
     np.testing.assert_allclose(moved, np.broadcast_to([[length], [2 * length]], (2, 3)), rtol=1e-4)
-    wide = sensitivity.spread(model, variables, example_keys(random.key(0), np.arange(3), 4000), x)
+    wide = sensitivity.posterior_spread(model, variables, example_keys(random.key(0), np.arange(3), 4000), x)
     np.testing.assert_allclose(wide, np.sqrt((1 / (1 + STRETCH**2 / SIGMA**2)).sum()), rtol=0.03)
 
 

@@ -27,7 +27,7 @@ def full(count=3, seed=0):
 
 def test_ellipses_are_those_of_draws_seen_on_the_plane():
     q, axes = full(), orthonormal()
-    half_axes, angles = latent.ellipses(q, axes)
+    half_axes, angles = latent.covariance_ellipses(q, axes)
     keys = random.split(random.key(0), (20_000, 3))
     draws = np.asarray(MultivariateNormal(q.loc[None], q.scale_tril[None]).sample(keys)) @ axes
     for n in range(3):
@@ -40,7 +40,7 @@ def test_ellipses_are_those_of_draws_seen_on_the_plane():
 
 def test_of_a_diagonal_q_they_are_parallel_to_the_axes():
     q = Normal(jnp.zeros((2, 2)), jnp.log(jnp.array([[0.5, 0.1], [0.2, 0.3]])))
-    half_axes, angles = latent.ellipses(q, np.eye(2))
+    half_axes, angles = latent.covariance_ellipses(q, np.eye(2))
     np.testing.assert_allclose(half_axes, [[0.5, 0.1], [0.3, 0.2]], rtol=1e-5)
     np.testing.assert_allclose(np.abs(np.cos(angles)), [1, 0], atol=1e-6)
 
@@ -52,15 +52,17 @@ def test_of_a_low_rank_q_they_are_those_of_its_covariance():
     as_full = MultivariateNormal(jnp.zeros((2, Z)), jnp.asarray(np.linalg.cholesky(covariances)))
     low_rank = LowRankNormal(jnp.zeros((2, Z)), jnp.asarray(log_diagonal), jnp.asarray(factor))
     for one, other in zip(
-        latent.ellipses(low_rank, orthonormal()), latent.ellipses(as_full, orthonormal()), strict=True
+        latent.covariance_ellipses(low_rank, orthonormal()),
+        latent.covariance_ellipses(as_full, orthonormal()),
+        strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 def test_there_are_none_of_what_is_no_gaussian_and_no_numbers_of_what_is_not_finite():
-    assert latent.ellipses(Point(jnp.zeros((2, Z))), orthonormal()) is None
+    assert latent.covariance_ellipses(Point(jnp.zeros((2, Z))), orthonormal()) is None
     q = Normal(jnp.zeros((2, 2)), jnp.array([[0.0, jnp.nan], [0.0, -1.0]]))
-    half_axes, _ = latent.ellipses(q, np.eye(2))
+    half_axes, _ = latent.covariance_ellipses(q, np.eye(2))
     assert np.isnan(half_axes[0]).all()
     assert np.isfinite(half_axes[1]).all()
 
@@ -124,14 +126,14 @@ def test_names_of_classes_do_not_lie_on_each_other(tmp_path, drawn):  # noqa: F8
 def test_a_tour_passes_its_stops_slowly_and_closes():
     stops = jnp.asarray(np.random.default_rng(0).normal(size=(4, Z)), jnp.float32)
     stops = stops / jnp.linalg.norm(stops, axis=1, keepdims=True)
-    walk = np.asarray(latent.tour(stops, 10, latent.great_circle))
+    walk = np.asarray(latent.closed_path(stops, 10, latent.great_circle))
     assert walk.shape == (40, Z)
     np.testing.assert_allclose(walk[::10], stops, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(walk, axis=1), 1, atol=1e-5)
     lengths = np.linalg.norm(np.roll(walk, -1, 0) - walk, axis=1).reshape(4, 10)
     assert (lengths[:, 0] < 0.5 * lengths[:, 4]).all()
     assert (lengths[:, -1] < 0.5 * lengths[:, 5]).all()
-    straight = np.asarray(latent.tour(stops, 2))
+    straight = np.asarray(latent.closed_path(stops, 2))
     np.testing.assert_allclose(straight[1], (stops[0] + stops[1]) / 2, atol=1e-6)
 
 

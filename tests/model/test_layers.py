@@ -15,18 +15,18 @@ from jaxvae.model.layers import (
     ResidualBlock,
     SelfAttention,
     Transformer,
-    activation_named,
+    append_condition,
+    apply_folded,
     convolution,
+    downsampled_sizes,
     dropout,
-    folded,
     from_patches,
-    groups_of,
-    halved,
+    get_activation,
+    group_count,
     layer_keys,
     smooth_bound,
     to_patches,
     transpose_convolution,
-    with_condition,
 )
 
 SIZES = [(1, 1), (1, 2), (7, 5), (8, 6)]
@@ -96,7 +96,7 @@ def test_gradients_of_the_transpose_convolution_are_its_differences(size, kernel
 def test_a_transpose_convolution_gives_exactly_the_size_asked_for(kernel):
     for size in np.ndindex(9, 9):
         height, width = size[0] + 1, size[1] + 1
-        (small,) = halved((height, width), 1)[1:]
+        (small,) = downsampled_sizes((height, width), 1)[1:]
         layer = ConvTranspose(3, (height, width), kernel)
         y = jax.ShapeDtypeStruct((2, *small, 4), jnp.float32)
         out, _ = jax.eval_shape(lambda y, layer=layer: layer.init_with_output(random.key(0), y), y)
@@ -107,8 +107,8 @@ def test_convolution_makes_the_sizes_that_halved_says():
     for size in [(9, 4), (1, 1), (28, 28), (7, 5)]:
         x = jax.ShapeDtypeStruct((1, *size, 2), jnp.float32)
         w = jax.ShapeDtypeStruct((4, 4, 2, 3), jnp.float32)
-        assert jax.eval_shape(lambda x, w: convolution(x, w, 2), x, w).shape[1:3] == halved(size, 1)[1]
-    assert halved((28, 7), 3) == [(28, 7), (14, 4), (7, 2), (4, 1)]
+        assert jax.eval_shape(lambda x, w: convolution(x, w, 2), x, w).shape[1:3] == downsampled_sizes(size, 1)[1]
+    assert downsampled_sizes((28, 7), 3) == [(28, 7), (14, 4), (7, 2), (4, 1)]
 
 
 def test_a_transpose_layer_starts_with_the_variance_of_its_input():
@@ -119,8 +119,8 @@ def test_a_transpose_layer_starts_with_the_variance_of_its_input():
 
 def test_folded_applies_the_network_to_each_sample_and_example():
     w, z = random.normal(random.key(0), (4, 5)), random.normal(random.key(1), (2, 3, 4))
-    np.testing.assert_allclose(folded(lambda z: z @ w, z), np.einsum("sbf,fg->sbg", z, w), rtol=1e-5, atol=1e-6)
-    assert folded(lambda z: jnp.zeros((len(z), 7, 8, 1)), z).shape == (2, 3, 7, 8, 1)
+    np.testing.assert_allclose(apply_folded(lambda z: z @ w, z), np.einsum("sbf,fg->sbg", z, w), rtol=1e-5, atol=1e-6)
+    assert apply_folded(lambda z: jnp.zeros((len(z), 7, 8, 1)), z).shape == (2, 3, 7, 8, 1)
 
 
 @pytest.mark.parametrize("bound", [1.0, 7.0])
@@ -159,14 +159,14 @@ def test_a_dense_stack_is_affine_maps_and_activations(name):
     x = random.normal(random.key(0), (3, 4))
     out, variables = DenseStack((5, 2), name).init_with_output(random.key(1), x)
     first, second = variables["params"]["Dense_0"], variables["params"]["Dense_1"]
-    act = activation_named(name)
+    act = get_activation(name)
     np.testing.assert_allclose(out, act(act(x @ first["kernel"]) @ second["kernel"]), rtol=1e-5, atol=1e-6)
     assert jnp.asarray(act(jnp.array(2.0))) > act(jnp.array(0.5))
 
 
 def test_an_unknown_activation_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"activation='rellu' is not known; choose one of relu, tanh"):
-        activation_named("rellu")
+        get_activation("rellu")
 
 
 @pytest.mark.parametrize("widths", [(), (0,), (3, -1), (2.5,), ("8",)])
@@ -205,10 +205,10 @@ def test_an_examples_mask_is_its_keys_alone():
 @pytest.mark.parametrize("places", [(), (3,), (2, 3)])
 def test_a_condition_is_further_features_the_same_everywhere(places):
     x, condition = jnp.ones((2, *places, 4)), jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    out = np.asarray(with_condition(x, condition)).reshape(2, -1, 6)
+    out = np.asarray(append_condition(x, condition)).reshape(2, -1, 6)
     np.testing.assert_array_equal(out[..., :4], np.ones_like(out[..., :4]))
     np.testing.assert_array_equal(out[..., 4:], np.broadcast_to(condition[:, None], out[..., 4:].shape))
-    assert with_condition(x, None) is x
+    assert append_condition(x, None) is x
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_condition_is_further_features_the_same_everywhere(places):
     ],
 )
 def test_groups_divide_the_channels_four_or_more_each(channels, most, groups):
-    assert groups_of(channels, most) == groups
+    assert group_count(channels, most) == groups
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4, 8), (2, 6, 8)])

@@ -13,9 +13,9 @@ from test_build import refused, small_config
 
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES, build_part
-from jaxvae.latent import without_samples
+from jaxvae.latent import drop_sample_axis
 from jaxvae.model import likelihood
-from jaxvae.model.support import LIES_IN, SUPPORTS, check_support
+from jaxvae.model.support import CONTAINED_IN, SUPPORTS, check_support
 
 SHAPE = (2, 2, 3)
 TEXTS = (
@@ -93,7 +93,7 @@ def test_a_head_scores_each_example_alone_with_or_without_the_sample_axis_and_dr
 
     @jax.jit
     def alone(features, keys):
-        density = without_samples(px.apply(variables, features))
+        density = drop_sample_axis(px.apply(variables, features))
         return density.log_prob(x), density.mean(), density.sample(keys)
 
     before, after = (np.asarray(log_px(variables, *pair)) for pair in ((features, x), (moved, edited)))
@@ -171,7 +171,7 @@ def test_the_stored_scale_alone_is_scored_and_is_the_bias_corrected_average_of_t
     variables = px.init(random.key(0), loc, loc + 3)
     np.testing.assert_array_equal(px.apply(variables, loc).log_scale, np.zeros((1,) * 5))  # untrained, though it saw x
     step = jax.jit(lambda v, x: px.apply(v, loc, x[None], mutable=["scale"])[1])
-    squares, memory = [], likelihood.SCALE_MEMORY
+    squares, memory = [], likelihood.SCALE_DECAY
     for seed in range(3):
         x = (seed + 1) * np.float32(np.random.default_rng(seed).normal(size=(4, *SHAPE)))
         variables = step(variables, x)
@@ -260,7 +260,7 @@ def test_values_outside_the_support_are_refused_with_the_next_move(support, x, w
 def test_data_and_likelihood_go_together_or_are_refused_with_likelihoods_that_do(prepared, name):
     fields = {"data__prepare": prepared, "model__likelihood": name}
     given = {"binarize": "binary", "grey": "coded", "dequantize": "open"}[prepared]
-    if head(name).support in LIES_IN[given]:
+    if head(name).support in CONTAINED_IN[given]:
         build(small_config(**fields), (4, 4, 1))
         return
     with pytest.raises(
@@ -270,7 +270,7 @@ def test_data_and_likelihood_go_together_or_are_refused_with_likelihoods_that_do
     offered = str(refusal.value).rsplit("or choose model.likelihood=")[1]
     fitting = [other for other in TABLES["likelihood"] if f"'{other}'" in offered]
     assert fitting
-    assert all(head(other).support in LIES_IN[given] for other in fitting)
+    assert all(head(other).support in CONTAINED_IN[given] for other in fitting)
 
 
 def test_grey_pixels_for_a_bernoulli_are_refused_with_the_three_right_ways():

@@ -15,7 +15,7 @@ from jaxvae import latent
 from jaxvae.data.prepare import Batch, Examples
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
 from jaxvae.model.likelihood import gaussian
-from jaxvae.model.pca import best_log_likelihood, linear_vae, pca, probabilistic_pca
+from jaxvae.model.pca import linear_vae, max_log_likelihood, pca, probabilistic_pca
 from jaxvae.model.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.objective import elbo, reconstruction
 from jaxvae.step import init_state, make_train_step
@@ -79,7 +79,7 @@ def test_probabilistic_pca_is_scikit_learns_and_a_gaussian():
     mean = flat(x).mean(0)
     gaussian_density = scipy.stats.multivariate_normal(mean, w.T @ w + noise * np.eye(6))
     np.testing.assert_allclose(got, gaussian_density.logpdf(flat(x)), atol=1e-3)
-    np.testing.assert_allclose(got.mean(), best_log_likelihood(x, LATENTS), atol=1e-4)
+    np.testing.assert_allclose(got.mean(), max_log_likelihood(x, LATENTS), atol=1e-4)
     # scikit-learn's variances are larger by N / (N - 1)
     oracle = sklearn.decomposition.PCA(LATENTS).fit(flat(x))
     np.testing.assert_allclose(got.mean(), oracle.score(flat(x)), atol=1e-3)
@@ -94,13 +94,13 @@ def test_the_elbo_of_probabilistic_pca_is_its_log_likelihood():
     expected = make_log_likelihood(model)(variables, random.key(1), x, np.arange(COUNT), samples=1)
     np.testing.assert_allclose(terms.log_weight, np.broadcast_to(expected, (draws, COUNT)), atol=1e-3)
     error = np.float64(terms.log_px).std() / np.sqrt(draws * COUNT)
-    assert abs(np.float64(elbo_parts(terms)["elbo"]).mean() - best_log_likelihood(x, LATENTS)) < 5 * error + 1e-3
+    assert abs(np.float64(elbo_parts(terms)["elbo"]).mean() - max_log_likelihood(x, LATENTS)) < 5 * error + 1e-3
 
 
 def test_no_linear_model_is_likelier_than_the_best():
     """The closed form is a maximum: every direction away from its variables loses likelihood, to second order."""
     x = correlated()
-    best = best_log_likelihood(x, LATENTS)
+    best = max_log_likelihood(x, LATENTS)
     model, variables = probabilistic_pca(x, LATENTS)
     score = make_log_likelihood(model)
     for seed in range(3):
@@ -167,7 +167,7 @@ def test_a_linear_vae_trained_from_a_random_start_reaches_the_best_likelihood():
     variables = trained(model, elbo(), x, steps=3000, rate=0.03, samples=4)
     keys = example_keys(random.key(5), np.arange(COUNT), 1000)
     bound = np.float64(elbo_parts(jax.jit(model.apply)(variables, keys, x))["elbo"]).mean()
-    best = best_log_likelihood(x, LATENTS)
+    best = max_log_likelihood(x, LATENTS)
     assert best - 0.02 < bound < best + 0.01, (bound, best)
     score = make_log_likelihood(model)(variables, random.key(0), x, np.arange(COUNT), samples=200)
     np.testing.assert_allclose(np.float64(score).mean(), best, atol=0.01)

@@ -17,7 +17,7 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.bounds import coordinates, elbo_parts, make_evaluate, make_log_likelihood, summarize
+from jaxvae.evaluate.bounds import elbo_parts, latent_statistics, make_evaluate, make_log_likelihood, summarize
 from jaxvae.latent import encode, generate, reconstruct
 from jaxvae.model.codebook import fsq, vq
 from jaxvae.objective import reconstruction
@@ -85,7 +85,7 @@ def test_the_terms_have_their_shapes_and_the_rate_of_naming_the_codes(case):
     q = encode(parts.model, variables, x)
     assert q.mean().shape == q.sample(random.key(0)).shape == (6, *shape)
     assert reconstruct(parts.model, variables, random.key(0), x).shape == x.shape
-    if "codes" in coordinates(terms):
+    if "codes" in latent_statistics(terms):
         table = np.asarray(parts.model.apply(variables, method="prior").codebook)[0, 0]
         np.testing.assert_allclose(table[np.asarray(q.codes())], q.mean(), rtol=1e-6)
 

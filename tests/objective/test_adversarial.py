@@ -13,7 +13,7 @@ from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, factor, gan
-from jaxvae.objective.adversarial import coordinates_permuted
+from jaxvae.objective.adversarial import permute_dimensions
 from jaxvae.rundir.run import first_state
 from jaxvae.terms import example_keys
 
@@ -58,7 +58,7 @@ def test_the_critic_of_factor_estimates_the_total_correlation(correlation):
 
 def test_a_permutation_keeps_every_coordinate_and_parts_them():
     z = random.normal(random.key(0), (2, 500, 3)) @ jnp.array([[1.0, 1, 1], [0, 0.1, 0], [0, 0, 0.1]])
-    apart = np.asarray(coordinates_permuted(random.key(1), z))
+    apart = np.asarray(permute_dimensions(random.key(1), z))
     np.testing.assert_array_equal(np.sort(apart, axis=1), np.sort(z, axis=1))
     assert abs(np.corrcoef(apart[0].T)[0, 1]) < 0.15 < abs(np.corrcoef(z[0].T)[0, 1])
 
@@ -90,8 +90,8 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     weights = init(model, x)["params"]
 
     def terms_at(weights):
-        asked = model.clone(asked=term.needs)
-        return asked.apply({"params": weights}, example_keys(random.key(3), np.arange(6)), x)
+        with_needs = model.clone(objective_needs=term.needs)
+        return with_needs.apply({"params": weights}, example_keys(random.key(3), np.arange(6)), x)
 
     critic, memory = term.init(random.key(1), terms_at(weights))
 

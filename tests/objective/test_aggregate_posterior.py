@@ -16,7 +16,7 @@ from jaxvae.config.build import build
 from jaxvae.data.pipeline import Streaming
 from jaxvae.distributions import Normal
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
-from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, log_aggregate
+from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, estimate_log_q
 from jaxvae.rundir.run import first_state
 from jaxvae.runtime.sharding import Layout, one_device
 from jaxvae.terms import Level, Terms, example_keys
@@ -108,7 +108,7 @@ def test_stratified_weights_are_unbiased_over_all_batches(batch):
     for others in itertools.combinations(range(1, 6), batch - 1):
         rows = [*others[:1], 0, *others[1:]]  # its own place is not the first
         level = level_of(means[rows], scales[rows], ((z - means) / scales)[rows])
-        log_qz, _ = log_aggregate(level, alone, 6, LOG_WEIGHTS["stratified"])
+        log_qz, _ = estimate_log_q(level, alone, 6, LOG_WEIGHTS["stratified"])
         found.append(np.exp(np.float64(log_qz[0, 1])))
     exact = scipy.stats.norm.pdf(z[:1, None], means[None], scales[None]).prod(-1).mean()
     assert np.mean(found) == pytest.approx(exact, rel=1e-5)

@@ -13,7 +13,7 @@ from small import SHAPE, init, make_vae, ones_and_zeros
 from jaxvae.data.prepare import binarize
 from jaxvae.distributions import kl_each
 from jaxvae.model import decoder
-from jaxvae.model.layers import spectrally_bounded
+from jaxvae.model.layers import bound_spectral_norms
 from jaxvae.model.posterior import PointPosterior
 from jaxvae.model.prior import MixturePrior, StandardPrior
 from jaxvae.objective import capacity, elbo, geco, iwae, mmd, rae, rate, reconstruction
@@ -154,8 +154,8 @@ def point_vae():
 def test_the_regularized_autoencoder_is_its_formula(kind):
     model, x = point_vae(), ones_and_zeros(5)
     variables, objective = init(model, x), rae(code=0.3, decoder=kind, weight=0.2)
-    asked = model.clone(asked=objective.needs)
-    seen = jax.jit(asked.apply)(variables, example_keys(random.key(5), np.arange(5), 300), x)
+    with_needs = model.clone(objective_needs=objective.needs)
+    seen = jax.jit(with_needs.apply)(variables, example_keys(random.key(5), np.arange(5), 300), x)
     z = np.asarray(seen.levels[0].z)[0]
     expected = np.asarray(seen.distortion).mean(0) + 0.15 * (z**2).sum(-1)
     if kind == "norm":
@@ -174,7 +174,7 @@ def test_the_regularized_autoencoder_is_its_formula(kind):
 def test_terms_that_lack_what_an_objective_needs_of_the_model_are_refused_in_words():
     model, x = point_vae(), ones_and_zeros(5)
     seen = jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(5)), x)
-    with pytest.raises(ValueError, match=r"made without 'slope', which the objective needs; .* field `asked`"):
+    with pytest.raises(ValueError, match=r"made without 'slope', .* objective needs; .* field `objective_needs`"):
         apply(rae(decoder="slope"), seen)
 
 
@@ -184,13 +184,13 @@ def test_a_spectral_bound_holds_every_layer_of_the_decoder():
         free = make_vae(decode=bounded)
         variables = init(free, x)
         big = jax.tree.map(lambda a: 40 * a, variables)  # far above the bound, and all of them alike
-        kernels = jax.tree.leaves(spectrally_bounded(big["params"]["decoder"], 0.5))
+        kernels = jax.tree.leaves(bound_spectral_norms(big["params"]["decoder"], 0.5))
         for kernel in kernels:
             if kernel.ndim > 1:
                 largest = np.linalg.norm(np.asarray(kernel).reshape(-1, kernel.shape[-1]), 2)
                 assert largest == pytest.approx(0.5, rel=0.05)
         small = jax.tree.map(lambda a: 1e-3 * a, variables["params"]["decoder"])
-        for a, b in zip(jax.tree.leaves(small), jax.tree.leaves(spectrally_bounded(small, 0.5)), strict=True):
+        for a, b in zip(jax.tree.leaves(small), jax.tree.leaves(bound_spectral_norms(small, 0.5)), strict=True):
             np.testing.assert_array_equal(a, b)
         z = np.ones((1, 1, 2), np.float32)
         means = [np.asarray(free.apply(v, (k * z,), method="decode").logits) for v in (big,) for k in (0.0, 1.0)]

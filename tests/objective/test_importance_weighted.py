@@ -23,7 +23,7 @@ from jax import random
 from small import init, make_vae, ones_and_zeros
 
 from jaxvae.objective import ciwae, elbo, iwae, miwae, piwae, renyi
-from jaxvae.terms import Level, Terms, example_keys, steer
+from jaxvae.terms import Level, Terms, example_keys, reweight_gradient
 
 
 def log_mean(log_w):
@@ -137,7 +137,7 @@ def vae():
 
 def gradient_of(vae, objective, samples=5):
     model, params, x = vae
-    model = model.clone(asked=objective.needs)
+    model = model.clone(objective_needs=objective.needs)
 
     def loss(params):
         terms = model.apply({"params": params}, example_keys(random.key(3), np.arange(6), samples), x)
@@ -186,7 +186,8 @@ def test_a_gate_that_no_loss_touches_changes_nothing(vae):
         terms = model.apply({"params": params}, example_keys(random.key(3), np.arange(6)), x)
         return elbo().apply({}, {}, terms, key=random.key(0), step=0, gather=None).value.mean()
 
-    for a, b in pairs(*(jax.grad(loss)(params, model.clone(asked=frozenset(asked))) for asked in ((), {"gate"}))):
+    both = (jax.grad(loss)(params, model.clone(objective_needs=frozenset(needs))) for needs in ((), {"gate"}))
+    for a, b in pairs(*both):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
@@ -204,6 +205,6 @@ def test_a_hierarchy_is_refused_and_so_are_groups_that_do_not_fit():
     with pytest.raises(ValueError, match="too near 1 for float32"):
         renyi(0.999)
     with pytest.raises(ValueError, match="drawn without a gate"):
-        steer(Level(jnp.zeros((1, 1, 1)), *[jnp.zeros((1, 1))] * 3, None, None), jnp.zeros((1, 1)))
+        reweight_gradient(Level(jnp.zeros((1, 1, 1)), *[jnp.zeros((1, 1))] * 3, None, None), jnp.zeros((1, 1)))
     with pytest.raises(ValueError, match="no other term can be added"):
         iwae("dreg") + elbo()

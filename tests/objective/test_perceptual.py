@@ -7,7 +7,7 @@ import scipy.ndimage
 from small import init, make_vae, ones_and_zeros
 
 from jaxvae.objective import ms_ssim
-from jaxvae.objective.perceptual import SHARES, similarity
+from jaxvae.objective.perceptual import SCALE_WEIGHTS, multiscale_ssim
 from jaxvae.terms import example_keys
 
 
@@ -15,7 +15,7 @@ def by_hand(x, y, scales):
     """MS-SSIM of two pictures [H, W]: Wang et al. 2003, eq. 7, with Gaussian windows where they fit whole."""
     window = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
     window = np.outer(window, window) / window.sum() ** 2
-    shares, product = np.array(SHARES[:scales]) / sum(SHARES[:scales]), 1.0
+    shares, product = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales]), 1.0
 
     def blurred(a):
         return scipy.ndimage.correlate(a, window, mode="constant")[5:-5, 5:-5]
@@ -36,15 +36,15 @@ def test_similarity_is_its_formula(shape, scales):
     generator = np.random.default_rng(0)
     x = scipy.ndimage.gaussian_filter(generator.random(shape), 1.0)
     y = np.clip(x + 0.1 * generator.normal(size=shape), 0, 1)
-    found = jax.jit(similarity)(*(np.float32(a)[None, None, ..., None] for a in (x, y)))
+    found = jax.jit(multiscale_ssim)(*(np.float32(a)[None, None, ..., None] for a in (x, y)))
     assert float(found[0, 0]) == pytest.approx(by_hand(x, y, scales), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (5, 9, 3), (28, 28, 1), (1, 6, 1)])
 def test_the_same_picture_is_alike_and_another_less_at_any_size(shape):
     x = np.random.default_rng(0).random((1, 2, *shape), np.float32)
-    np.testing.assert_allclose(jax.jit(similarity)(x, x), 1.0, rtol=1e-5)
-    assert (np.asarray(jax.jit(similarity)(x, x[:, ::-1])) < 0.9).all()
+    np.testing.assert_allclose(jax.jit(multiscale_ssim)(x, x), 1.0, rtol=1e-5)
+    assert (np.asarray(jax.jit(multiscale_ssim)(x, x[:, ::-1])) < 0.9).all()
 
 
 def test_the_loss_is_the_weight_times_what_is_not_alike_and_has_a_gradient_at_blank_pictures():

@@ -21,7 +21,7 @@ from jaxvae.model.codebook import vq
 from jaxvae.objective import Loss, Objective, elbo, reconstruction
 from jaxvae.rundir.checkpoint import Saver, restore
 from jaxvae.runtime.sharding import LEAST_CUT, all_devices, one_device
-from jaxvae.step import init_state, make_train_step, mean_over
+from jaxvae.step import init_state, make_train_step, mean_over_devices
 from jaxvae.terms import example_keys
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, SYNC_EVERY, choose_engine
 
@@ -104,7 +104,7 @@ def test_shard_map_gives_the_gradient_of_one_device(what):
 
 def counting(state, batch, *, axis_name=None):
     """A step of next to nothing, with one sum over devices."""
-    return state + 1, {"mean": mean_over(axis_name, batch.index.astype(jnp.float32).mean())}
+    return state + 1, {"mean": mean_over_devices(axis_name, batch.index.astype(jnp.float32).mean())}
 
 
 @pytest.mark.parametrize("name", ["sharded", "shard_map", "pmap"])

@@ -11,7 +11,7 @@ import optax
 import pytest
 from jax import lax, random
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from small import make_examples
+from small import make_examples, make_vae
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
@@ -104,7 +104,7 @@ def test_the_loop_of_an_accelerator_fits_a_mapped_step(monkeypatch):
 
 
 def test_parts_that_do_not_fit_are_refused_in_words():
-    step = make_train_step(None, None, None, None, accumulate=3)
+    step = make_train_step(make_vae(), elbo(), None, None, accumulate=3)
     state = whole("dense")[1]
     with pytest.raises(ValueError, match=r"accumulate=3 cuts a batch .* 16 examples .* are no multiple of 3"):
         jax.eval_shape(step, state, make_examples(BATCH))

@@ -20,7 +20,7 @@ from jaxvae.viz.figures.anomaly import draw_anomaly, roc
 def test_the_scores_are_exact_where_the_posterior_is():
     model, variables, log_px = make_linear_vae()
     x = images(6)
-    score = latent.make_anomaly(model)
+    score = latent.make_anomaly_scores(model)
     found = score(variables, random.key(0), x, np.arange(6), samples=3)
     assert list(found) == ["negative_log_likelihood", "negative_elbo", "rate", "distortion"]
     np.testing.assert_allclose(found["negative_log_likelihood"], -log_px(x), rtol=1e-4)

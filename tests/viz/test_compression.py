@@ -20,13 +20,13 @@ def test_the_ideal_cost_is_the_rate_in_bits():
     mean = latent.encode(model, variables, x).mean()
     variance = 1 / (1 + STRETCH**2 / SIGMA**2)
     kl = 0.5 * (variance + np.square(mean) - 1 - np.log(variance)).sum(1)
-    found = compression.ideally(model, variables, random.key(0), x, np.arange(5))
+    found = compression.ideal_compression(model, variables, random.key(0), x, np.arange(5))
     np.testing.assert_allclose(found.bits, kl / math.log(2), rtol=1e-4)
     z = (found.x.reshape(5, -1) - variables["params"]["decoder"]["Dense_0"]["bias"][None]) @ (
         variables["params"]["decoder"]["Dense_0"]["kernel"] / STRETCH[:, None] ** 2
     ).T
     assert 0.3 < (np.square(z - mean) / variance).mean() < 3  # a draw of z, not its mean
-    one = compression.ideally(model, variables, random.key(0), x[3:4], np.array([3]))
+    one = compression.ideal_compression(model, variables, random.key(0), x[3:4], np.array([3]))
     np.testing.assert_allclose(one.x, found.x[3:4], rtol=1e-5)
 
 
@@ -60,7 +60,7 @@ def principal():
 
 def test_halving_a_small_step_costs_a_bit_for_each_component_and_quarters_the_error(principal):
     fitted, x = principal
-    bits, errors = compression.transform_coding(fitted, x, np.array([0.02, 0.01, 0.005]))
+    bits, errors = compression.transform_coding_curves(fitted, x, np.array([0.02, 0.01, 0.005]))
     assert bits.shape == errors.shape == (3, 4)
     np.testing.assert_allclose(np.diff(bits, axis=0)[:, 1:], np.array([[1, 2, 3]] * 2), atol=0.08)
     np.testing.assert_allclose(errors[:, 3], np.array([0.02, 0.01, 0.005]) ** 2 / 12, rtol=0.05)
@@ -71,8 +71,8 @@ def test_halving_a_small_step_costs_a_bit_for_each_component_and_quarters_the_er
 @pytest.mark.parametrize(("count", "step"), [(0, 0.02), (1, 0.02), (2, 0.1), (3, 0.3)])
 def test_what_is_decoded_is_off_by_what_was_reckoned(principal, count, step):
     fitted, x = principal
-    _, errors = compression.transform_coding(fitted, x, np.array([step]))
-    decoded = compression.transformed(fitted, x, count, step)
+    _, errors = compression.transform_coding_curves(fitted, x, np.array([step]))
+    decoded = compression.transform_coding_reconstruction(fitted, x, count, step)
     assert np.square(decoded - x).mean() == pytest.approx(errors[0, count], rel=1e-3)
 
 
@@ -81,7 +81,7 @@ def test_the_frontier_is_what_nothing_beats():
     bits, errors = random_state.uniform(size=(2, 5, 8))
     flat = list(zip(bits.ravel(), errors.ravel(), strict=True))
     best = {i for i, a in enumerate(flat) if not any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in flat)}
-    found = compression.frontier(bits, errors)
+    found = compression.pareto_frontier(bits, errors)
     assert set(found) == best
     assert (np.diff(bits.ravel()[found]) > 0).all()
 

@@ -134,7 +134,7 @@ def test_an_image_is_read_as_the_library_reads_it(known):
     close(found["reconstruction"], run.decode(q.mean()).mean())
     np.testing.assert_allclose(found["z"], q.mean()[0], atol=1e-4)
     prior = run.model.apply(run.variables, method="prior")
-    assert found["rate"] == pytest.approx(float(kl(q, latent.without_samples(prior))[0]), abs=2e-3)
+    assert found["rate"] == pytest.approx(float(kl(q, latent.drop_sample_axis(prior))[0]), abs=2e-3)
     far = np.linalg.norm(subject.means - np.asarray(q.mean()), axis=1)
     assert found["neighbours"]["positions"] == [i for i in np.argsort(far) if i != 7][:6]
     np.testing.assert_allclose(found["neighbours"]["distances"], np.sort(far[np.arange(len(far)) != 7])[:6], rtol=1e-3)

@@ -93,11 +93,11 @@ def test_traversals_planes_and_moves_change_what_they_say_alone():
     np.testing.assert_array_equal(grid[:, :, 1], np.tile(values[::-1, None], (1, 3)))
     np.testing.assert_array_equal(grid[:, :, [0, 2, 3]], np.broadcast_to(np.asarray(z)[[0, 2, 3]], (3, 3, 3)))
     codes, way = random.normal(random.key(7), (2, 5)), jnp.arange(5.0)
-    moved = latent.along(codes, way, values)
+    moved = latent.move_along(codes, way, values)
     np.testing.assert_allclose(
         moved - codes[None], np.asarray(values)[:, None, None] * np.tile(way, (3, 2, 1)), atol=1e-5
     )
-    steps = latent.nudges(z, random.normal(random.key(8), (6, 5)), 0.3) - z[None]
+    steps = latent.perturb(z, random.normal(random.key(8), (6, 5)), 0.3) - z[None]
     np.testing.assert_allclose(np.linalg.norm(steps, axis=1), 0.3, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxvae import latent
 from jaxvae.data.dataset import drawn
-from jaxvae.evaluate.bounds import active
+from jaxvae.evaluate.bounds import active_units
 from jaxvae.terms import example_keys
 from jaxvae.viz.explorer.compiled import Functions, compiled, factorises
 from jaxvae.viz.explorer.latent_ranges import reach
@@ -89,7 +89,7 @@ def _flat_of(subject: Subject) -> Flat:
     x = jnp.zeros((1, *run.shape))
     given = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
     kl = factorises(run.model, run.variables, x, given)
-    return Flat(codes, subject.said, kl, active(codes), low, high, attributes(subject))
+    return Flat(codes, subject.said, kl, active_units(codes), low, high, attributes(subject))
 
 
 def attributes(subject: Subject) -> Mapping[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae.data.dataset import DataSet
-from jaxvae.evaluate.bounds import active
+from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.snapshots import forget_frames, read_codes, read_frames, save_codes, save_frame
@@ -106,7 +106,7 @@ def _draw_few(folder: Path, subject: Subject, values: dict[str, np.ndarray], wor
     if records := read_metrics(workdir):
         plots.training_curves(folder / "curves.png", records)
     if "means" in values and "kl_per_dimension" in values:
-        kl, units = values["kl_per_dimension"].mean(0), active(values["means"])
+        kl, units = values["kl_per_dimension"].mean(0), active_units(values["means"])
         plots.kl_per_dimension(folder / "kl_per_dimension.png", kl, units)
     if "means" in values:
         draw_plane(folder / "latent_plane.png", subject, values["means"], circles="elbo" in values)

@@ -87,7 +87,7 @@ def _from_image_to_image(subject: Subject, count: int) -> dict:
     positions, means, classes = _stops_of(subject), subject.means, subject.classes
     way = latent.great_circle if draws(subject) and means.shape[1] > 2 else latent.line
     each = max(2, count // len(positions))
-    z = np.asarray(latent.tour(jnp.asarray(means[positions]), each, way))
+    z = np.asarray(latent.closed_path(jnp.asarray(means[positions]), each, way))
     middle, basis, axes = view_of(means)
     shown = np.unique(np.linspace(0, len(means) - 1, _BACKGROUND).astype(int))
     shown = shown[np.isfinite(means[shown]).all(1)]

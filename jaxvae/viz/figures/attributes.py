@@ -93,7 +93,7 @@ def direction_of(learned: Known, name: str, method: str, keep: Sequence[str] = (
     if len(keep) >= codes.shape[1]:
         raise UsageError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
     others = jnp.stack([_weights_of(learned, other) for other in keep])
-    kept = latent.keeping(direction, others)
+    kept = latent.orthogonalize(direction, others)
     if float(jnp.linalg.norm(kept)) < 1e-3 * float(jnp.linalg.norm(direction)):
         raise UsageError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
     return kept
@@ -176,7 +176,7 @@ def judgement(
 
 def moved(held: Known, direction: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """[T, N, Z]: the images' codes, moved."""
-    return np.asarray(latent.along(jnp.asarray(held.codes), jnp.asarray(direction), jnp.asarray(strengths)))
+    return np.asarray(latent.move_along(jnp.asarray(held.codes), jnp.asarray(direction), jnp.asarray(strengths)))
 
 
 def moving(held: Known, count: int) -> Known:

@@ -56,7 +56,7 @@ def draw_compression(
     shown = subject.examples(positions)
     x, chosen = np.asarray(shown.x), spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
-    through = run_once(run, partial(compression.ideally, run.model))
+    through = run_once(run, partial(compression.ideal_compression, run.model))
     vae = jax.device_get(
         through(run.variables, subject.key_of(_COMPRESS), shown.x, subject.split.index[positions], condition)
     )
@@ -90,28 +90,30 @@ def _principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bi
     principal = fitted(training)
     widest = float(principal.coordinates.std(0).max())
     steps = np.geomspace(4 * widest, 0.02 * widest, _STEPS)
-    found, errors = compression.transform_coding(principal, x, steps)
-    best = compression.frontier(found, errors)
+    found, errors = compression.transform_coding_curves(principal, x, steps)
+    best = compression.pareto_frontier(found, errors)
     below = best[found.ravel()[best] <= bits][-1]
     spread = np.geomspace(1, max(2, found.ravel()[best].max()), _POINTS)
     drawn = best[np.unique([0, *np.searchsorted(found.ravel()[best], spread).clip(0, len(best) - 1)])]
     across = found.shape[1]
 
     def decoded(some: np.ndarray, point: int) -> np.ndarray:
-        return compression.transformed(principal, some, int(point % across), float(steps[point // across]))
+        return compression.transform_coding_reconstruction(
+            principal, some, int(point % across), float(steps[point // across])
+        )
 
     exact = np.array([np.square(decoded(x, point) - x).mean() for point in drawn])
-    kept = compression.frontier(found.ravel()[drawn], exact)
+    kept = compression.pareto_frontier(found.ravel()[drawn], exact)
     return _Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
 
 
-def fitted(training: np.ndarray) -> compression.Principal:
+def fitted(training: np.ndarray) -> compression.PrincipalComponents:
     """The principal components of training images [N, *X], those of no variance left out."""
     flat = training.reshape(len(training), -1)
     found = PCA(min(_COMPONENTS, *flat.shape), random_state=0).fit(flat)
     kept = found.explained_variance_ > 1e-6 * found.explained_variance_[0]
     directions = found.components_[kept].T
-    return compression.Principal(found.mean_, directions, (flat - found.mean_) @ directions)
+    return compression.PrincipalComponents(found.mean_, directions, (flat - found.mean_) @ directions)
 
 
 def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> _Curve:

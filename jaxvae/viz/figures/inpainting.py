@@ -49,7 +49,7 @@ def draw_inpainting(
     return arrays
 
 
-def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: int, steps: int) -> latent.Completed:
+def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: int, steps: int) -> latent.InpaintResult:
     """So many chains for each example shown: leaves [D, B, ...]."""
     run, count = subject.run, len(known)
     again = np.tile(np.arange(count), completions)

@@ -94,7 +94,7 @@ def draw_manifold(
 
     first, second = chosen = _two_of(subject, dimensions)
     z, given = _start_of(subject, None)
-    unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.quantiles(side))))
+    unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.normal_quantiles(side))))
     grid = z + subject.spread * unit_plane
     seen = subject.decoded(grid, _everywhere(given, grid))
     normal = "the prior" if subject.at_the_prior else "a normal about the codes"

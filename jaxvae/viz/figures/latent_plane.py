@@ -52,7 +52,7 @@ def _shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict
     positions = np.unique(np.linspace(0, len(subject.split) - 1, MOST_ELLIPSES).astype(int))
     shown = subject.examples(positions)
     q: Any = subject.run.encode(shown.x, shown.condition)
-    found = latent.ellipses(q, basis) if len(basis) > 1 else None
+    found = latent.covariance_ellipses(q, basis) if len(basis) > 1 else None
     if found is None:
         return None
     half_axes, angles = found

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.latent.neighbours import nearest, vote
+from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
 
@@ -39,14 +39,14 @@ def draw_neighbours(
     rows, same = {}, {}
     for space in _SPACES:
         found = jax.device_get(nearest(queries[space], places[space], voters))
-        shown = there[found.place[drawn, :count]]
-        arrays[f"{space}_index"], arrays[f"{space}_distance"] = shown, found.distance[drawn, :count]
+        shown = there[found.indices[drawn, :count]]
+        arrays[f"{space}_index"], arrays[f"{space}_distance"] = shown, found.distances[drawn, :count]
         near = np.asarray(training.examples(shown.ravel()).x)
         arrays[f"{space}_nearest"] = near.reshape(*shown.shape, *subject.run.shape)
         rows[space] = np.stack([pictures(row) for row in arrays[f"{space}_nearest"]])
         if classes is not None and of_places is not None:
             same[space] = of_places[shown] == classes[asked[drawn]][:, None]
-            right = vote(of_places[there[found.place[:, :_VOTERS]]]) == classes[asked]
+            right = majority_label(of_places[there[found.indices[:, :_VOTERS]]]) == classes[asked]
             arrays[f"{space}_accuracy"] = np.asarray(right.mean())
     accuracy = {space: float(arrays[f"{space}_accuracy"]) for space in same}
     plots.neighbours(path, pictures(arrays["images"]), rows, same, accuracy)

@@ -13,7 +13,7 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.distributions import draw_each
-from jaxvae.latent.sensitivity import displacement, spread, stretch
+from jaxvae.latent.sensitivity import code_displacement, decoder_jacobian_svd, posterior_spread
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
@@ -56,17 +56,17 @@ def _small_changes(model, n, sizes, amounts, binary, variables, keys, x, conditi
     """All that the figure shows, by one program, of examples x [N, *X] with keys [1 + S, N]."""
     z = latent.encode(model, variables, x, condition).mean()[:n]
     first = None if condition is None else condition[:n]
-    around = stretch(model, variables, z, first)
+    around = decoder_jacobian_svd(model, variables, z, first)
     ends = jnp.stack([around.directions[:, 0], around.directions[:, -1]], 1)  # [n, 2, Z]
-    each_size = jax.vmap(latent.nudges, (None, None, 0), 1)
+    each_size = jax.vmap(latent.perturb, (None, None, 0), 1)
     walks = jax.vmap(each_size, (0, 0, None))(z, ends, jnp.asarray(sizes, z.dtype))  # [n, 2, T, Z]
     again = None if first is None else jnp.repeat(first, 2 * len(sizes), axis=0)
     means = latent.decode(model, variables, walks.reshape(-1, z.shape[-1]), again).mean()
     changed = flipped(keys[0], x, amounts) if binary else noisy(keys[0], x, amounts)
-    moved = displacement(model, variables, x, changed, condition)
-    wide = spread(model, variables, keys[1:], x, condition)
+    moved = code_displacement(model, variables, x, changed, condition)
+    wide = posterior_spread(model, variables, keys[1:], x, condition)
     means = means.reshape(n, 2, len(sizes), *x.shape[1:])
-    return {"lengths": around.lengths, "pictures": means, "moved": moved, "spread": wide}
+    return {"lengths": around.singular_values, "pictures": means, "moved": moved, "spread": wide}
 
 
 def walkable(run: Run) -> bool:
