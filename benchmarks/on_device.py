@@ -38,8 +38,8 @@ from jaxvae import latent
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import make_log_likelihood
-from jaxvae.rundir.run import first_state, variables_of
-from jaxvae.runtime.environment import describe
+from jaxvae.rundir.state import first_state, variables_of
+from jaxvae.runtime.environment import describe_environment
 from jaxvae.training import roofline
 from jaxvae.training.benchmark import compiled_cost, peak_memory
 from jaxvae.training.engine import ENGINES
@@ -346,7 +346,7 @@ def main() -> None:
         print(fingerprint(session))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    session.found["environment"] = describe(engine="", pipeline="", seed=0, command=" ".join(sys.argv))
+    session.found["environment"] = describe_environment(engine="", pipeline="", seed=0, command=" ".join(sys.argv))
     for part, share in PARTS:
         if options.only and part.__name__ not in options.only:
             continue

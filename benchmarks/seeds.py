@@ -24,7 +24,7 @@ from pathlib import Path
 import jax
 
 from jaxvae.config import Config, Data, Model
-from jaxvae.rundir.run import first_state
+from jaxvae.rundir.state import first_state
 from jaxvae.training.ensemble import engine as members_engine
 from jaxvae.training.ensemble.loop import Seat, start, take_seats
 from jaxvae.training.ensemble.members import members_of

@@ -106,7 +106,7 @@ def watch(name: str, options) -> dict:
     """In a process of its own: trains over --images straight from the records, and notes the memory on the way."""
     import jax
 
-    from jaxvae.rundir.run import first_state
+    from jaxvae.rundir.state import first_state
     from jaxvae.training.setup import make_engine
 
     experiment = experiment_of(name, options.scratch, limit=0.0, workers=options.workers)
@@ -144,7 +144,7 @@ def speeds(options) -> dict:
     """Images/s over the quarter from records, from the cache, and resident; medians of alternate windows."""
     import jax
 
-    from jaxvae.rundir.run import first_state
+    from jaxvae.rundir.state import first_state
     from jaxvae.training.setup import make_engine
 
     steps = 20
@@ -174,7 +174,7 @@ def costs(options, n: int = 2048) -> dict[str, float]:
     from jaxvae.data.pipeline import Streaming
     from jaxvae.data.tfds.open import open_builder, read_split
     from jaxvae.data.tfds.workers import Workers
-    from jaxvae.rundir.run import first_state
+    from jaxvae.rundir.state import first_state
 
     builder = open_builder("quarter", options.scratch)
     raw, whole = read_split(builder, "train", images=False), read_split(builder, "train")
@@ -282,7 +282,7 @@ def traced(options, steps: int = 60) -> dict:
 
     from jaxvae.config import Config, Data, Model
     from jaxvae.data.pipeline import Streaming
-    from jaxvae.rundir.run import first_state
+    from jaxvae.rundir.state import first_state
     from jaxvae.training.setup import set_up
 
     images = np.random.default_rng(0).integers(0, 256, (10_000, SIDE, SIDE, 3), np.uint8)

@@ -60,7 +60,7 @@ def jaxvae_trainer(data_dir: str):
     import jax
 
     from jaxvae.config import Config, Data, Model
-    from jaxvae.rundir.run import first_state
+    from jaxvae.rundir.state import first_state
     from jaxvae.training.setup import make_engine, set_up
 
     config = Config(

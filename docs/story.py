@@ -248,7 +248,7 @@ def draw_betas(path: Path, sweep: Path) -> None:
 
 def test_of(folder: Path) -> dict:
     """The test split's numbers of results.json."""
-    return results.read(folder)["test"]
+    return results.read_results(folder)["test"]
 
 
 def draw_bounds(path: Path, runs: dict[Path, tuple[str, str, str]]) -> None:

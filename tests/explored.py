@@ -11,7 +11,8 @@ from small import grey_images
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
-from jaxvae.rundir.run import Run, first_state, variables_of
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz.explorer.session import know
 from jaxvae.viz.figures.subject import Subject
 

@@ -8,7 +8,8 @@ from small import grey_images
 from jaxvae.config import Config, Model
 from jaxvae.config.build import build
 from jaxvae.data.dataset import open_data
-from jaxvae.rundir.run import Run, first_state, variables_of
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz.figures.subject import Subject
 
 PREPARE = {"bernoulli": "binarize", "gaussian(0.3)": "dequantize", "logistic_mixture(2)": "grey"}

@@ -15,7 +15,7 @@ from jaxvae.config.registry import TABLES
 from jaxvae.config.schema import field_types, is_ensemble
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import elbo_parts, latent_statistics, log_weight_sum, rate_and_distortion
-from jaxvae.rundir.run import abstract_batch, abstract_state, variables_of
+from jaxvae.rundir.state import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
 from jaxvae.training import loop
 from jaxvae.training.ensemble.members import members_of

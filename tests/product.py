@@ -24,7 +24,7 @@ from jaxvae.config.compatibility import offers
 from jaxvae.config.registry import TABLES
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
-from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
+from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
 from tools.parts_page import NUMBER, SHAPE, config_of, refusal
 
 KINDS = ("posterior", "prior", "likelihood", "encoder")

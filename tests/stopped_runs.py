@@ -23,8 +23,8 @@ import numpy as np
 
 from jaxvae.config.build import build
 from jaxvae.config.serialization import load_config
-from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint
-from jaxvae.rundir.run import abstract_state
+from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, manifest
+from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT_TIMEOUT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,7 +151,7 @@ def stamp(path: Path) -> int:
 
 def is_saving(session: Session, folder: Path) -> bool:
     """Whether the process writes this checkpoint, or removes an old one; not where an earlier process was stopped."""
-    return is_new(session, folder) and not (folder / checkpoint.MANIFEST).exists()
+    return is_new(session, folder) and not (folder / manifest.MANIFEST).exists()
 
 
 def is_validating(session: Session) -> bool:
@@ -317,7 +317,7 @@ def final_state(run: Path) -> dict[str, np.ndarray]:
     folder, abstract = run / CHECKPOINTS, abstract_state(config, parts)
     states = {"": checkpoint.restore(folder, abstract)}
     if config.train.patience:
-        states[", the best"] = checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder))
+        states[", the best"] = checkpoint.restore(folder, abstract, prefer=manifest.best_step(folder))
     return {
         name + jax.tree_util.keystr(path): np.asarray(raw(leaf))
         for name, state in states.items()

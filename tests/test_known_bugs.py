@@ -32,9 +32,9 @@ from jaxvae.model import likelihood, prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, elbo, factor, gan, iwae, tc
 from jaxvae.objective.aggregate_posterior import self_mask, stratified_log_weights
-from jaxvae.rundir import checkpoint
+from jaxvae.rundir import checkpoint, manifest
 from jaxvae.rundir.checkpoint import Saver
-from jaxvae.rundir.run import abstract_state, first_state
+from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.sharding import one_device
 from jaxvae.terms import example_keys
 from jaxvae.training import loop
@@ -306,7 +306,7 @@ def test_the_best_weights_come_with_their_own_optimizers_state_and_go_on_as_if_n
     with Saver(tmp_path) as saver:
         for number, score in ((1, 5.0), (2, 1.0)):
             saver.save(number, states[number], score, regular=True)
-    found = checkpoint.restore(tmp_path, jax.eval_shape(lambda: state), prefer=checkpoint.best_step(tmp_path))
+    found = checkpoint.restore(tmp_path, jax.eval_shape(lambda: state), prefer=manifest.best_step(tmp_path))
     assert int(found.step) == 1
     for one, other in ((found, states[1]), (step(found, batch)[0], states[2])):
         jax.tree.map(np.testing.assert_array_equal, one.replace(key=None), other.replace(key=None))

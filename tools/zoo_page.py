@@ -29,8 +29,8 @@ from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import flatten
 from jaxvae.config.serialization import differences
 from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
-from jaxvae.runtime.console import show
-from jaxvae.runtime.files import write_whole
+from jaxvae.runtime.console import print_safely
+from jaxvae.runtime.files import write_atomically
 from jaxvae.viz import figures, plots
 from jaxvae.viz.report.markdown import code, plain, table
 from tools.pythae_models import comparison
@@ -81,8 +81,8 @@ def write(workdirs: Sequence[Path], out: Path) -> None:
         require_config(each)
     for each in found:
         draw_strip(each, out.with_suffix("") / f"{each.name}.png")
-    write_whole(out, page(found, out).encode())
-    show(out)
+    write_atomically(out, page(found, out).encode())
+    print_safely(out)
 
 
 def require_config(one: FinishedRun) -> None:

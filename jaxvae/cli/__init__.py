@@ -17,7 +17,7 @@ from jaxvae.cli.arguments import check_arguments
 from jaxvae.cli.commands import COMMANDS, make_parser
 from jaxvae.cli.errors import explain
 from jaxvae.config.command_line import PREFIX
-from jaxvae.runtime.console import show
+from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
 __all__ = ["main", "run_action", "train"]
@@ -74,7 +74,7 @@ def run_action(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:
         if debug:
             traceback.print_exc()
         message, code = explain(error)
-        show(f"error: {message}", sys.stderr)
+        print_safely(f"error: {message}", sys.stderr)
         return code, False
     return 0, True
 

@@ -22,7 +22,7 @@ from jaxvae._checks import UsageError
 from jaxvae.data.dataset import Split
 from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds.records import Records
-from jaxvae.runtime.sharding import Layout, one_device
+from jaxvae.runtime.sharding import DeviceLayout, one_device
 
 AHEAD = 4  # batches made ready before the step that asks for one
 
@@ -32,7 +32,7 @@ class Resident:
 
     name = "resident"
 
-    def __init__(self, split: Split, key: Array, batch_size: int, layout: Layout | None = None):
+    def __init__(self, split: Split, key: Array, batch_size: int, layout: DeviceLayout | None = None):
         self.n, self.key, self.batch_size = len(split), key, batch_size
         layout = layout or one_device()
         self.data = layout.put_whole(Examples(*split.take(np.arange(len(split)))))
@@ -45,7 +45,7 @@ class Resident:
         def take(data, permutation, position):
             return take_batch(data, permutation, position, batch_size=batch_size), position + 1
 
-        self.take = jax.jit(take, out_shardings=(layout.batch, layout.whole) if layout.spread else None)
+        self.take = jax.jit(take, out_shardings=(layout.batch, layout.whole) if layout.is_distributed else None)
 
     def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end; within an epoch the device counts, and nothing is sent to it."""
@@ -77,7 +77,7 @@ class Streaming:
 
     name = "streaming"
 
-    def __init__(self, split: Split, key: Array, batch_size: int, layout: Layout | None = None):
+    def __init__(self, split: Split, key: Array, batch_size: int, layout: DeviceLayout | None = None):
         self.split, self.n, self.key, self.batch_size = split, len(split), key, batch_size
         self.layout = layout or one_device()
         self.rows = self.layout.rows(batch_size)
@@ -121,7 +121,7 @@ def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int 
         pool.shutdown(cancel_futures=True)
 
 
-def in_order(split: Split, batch_size: int, layout: Layout | None = None) -> Iterator[tuple[Examples, int]]:
+def in_order(split: Split, batch_size: int, layout: DeviceLayout | None = None) -> Iterator[tuple[Examples, int]]:
     """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones.
 
     Over several devices batches grow to a multiple of their number, and lie where the layout says.
@@ -136,7 +136,7 @@ def in_order(split: Split, batch_size: int, layout: Layout | None = None) -> Ite
 
     firsts = range(0, len(split), batch_size)
     for first, batch in zip(firsts, read_ahead(read, firsts), strict=True):
-        yield layout.put_rows(batch) if layout.spread else batch, min(batch_size, len(split) - first)
+        yield layout.put_rows(batch) if layout.is_distributed else batch, min(batch_size, len(split) - first)
 
 
 PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Resident, "streaming": Streaming}

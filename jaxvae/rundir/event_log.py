@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.rundir import EVENTS
-from jaxvae.rundir.metrics_log import line, read_metrics, step_of
-from jaxvae.runtime.files import write_whole
+from jaxvae.rundir.metrics_log import json_line, line_step, read_metrics
+from jaxvae.runtime.files import write_atomically
 
 ROLLBACK = "rollback"
 _WHAT = {
@@ -28,35 +28,35 @@ _WHAT = {
 }
 
 
-def append(workdir: Path, event: str, step: int, **about: Any) -> None:
+def append_event(workdir: Path, event: str, step: int, **about: Any) -> None:
     """Adds a line, durably."""
     with (workdir / EVENTS).open("a") as file:
-        file.write(line({"event": event, "step": step, **about}))
+        file.write(json_line({"event": event, "step": step, **about}))
         file.flush()
         os.fsync(file.fileno())
 
 
-def read(workdir: Path, step: float) -> list[dict[str, Any]]:
+def read_events(workdir: Path, step: float) -> list[dict[str, Any]]:
     """The events that belong to a run which goes on from this step."""
-    return [json.loads(text) for text in kept(workdir, step)]
+    return [json.loads(text) for text in _kept_lines(workdir, step)]
 
 
-def cut(workdir: Path, step: int) -> None:
+def truncate_events(workdir: Path, step: int) -> None:
     """Drops the other events, which will come again, and a torn last line."""
-    path, content = workdir / EVENTS, b"".join(kept(workdir, step))
+    path, content = workdir / EVENTS, b"".join(_kept_lines(workdir, step))
     if not path.exists() or path.read_bytes() == content:
         return
-    write_whole(path, content)
+    write_atomically(path, content)
 
 
-def kept(workdir: Path, step: float) -> list[bytes]:
+def _kept_lines(workdir: Path, step: float) -> list[bytes]:
     """The lines of a run that goes on from this step: of what was met up to it, and of rollbacks to it or before it.
 
     Rollbacks that came before one of those stay as well, wherever they led: they are part of how the run got here.
     """
     path = workdir / EVENTS
     texts = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    events = [(text, json.loads(text)) for text in texts if step_of(text) < float("inf")]
+    events = [(text, json.loads(text)) for text in texts if line_step(text) < float("inf")]
     led_here = [place for place, (_, event) in enumerate(events) if event.get("to", float("inf")) <= step]
     last = max(led_here, default=-1)
     return [
@@ -66,18 +66,18 @@ def kept(workdir: Path, step: float) -> list[bytes]:
     ]
 
 
-def rollbacks(workdir: Path, step: float) -> list[dict[str, Any]]:
+def read_rollbacks(workdir: Path, step: float) -> list[dict[str, Any]]:
     """Those of a run which goes on from this step, in their order."""
-    return [event for event in read(workdir, step) if event["event"] == ROLLBACK]
+    return [event for event in read_events(workdir, step) if event["event"] == ROLLBACK]
 
 
-def scale_at(workdir: Path, step: int) -> float | None:
+def rollback_scale(workdir: Path, step: int) -> float | None:
     """The scale of updates from this step on, where the last rollback led to it; None where the state's own counts."""
-    found = rollbacks(workdir, step)
+    found = read_rollbacks(workdir, step)
     return found[-1]["scale"] if found and found[-1]["to"] == step else None
 
 
-class Incidents:
+class IncidentLog:
     """Notes what a run's lines tell: steps skipped, and spikes of the loss, since the line before.
 
     Each is an event; it is said the first time and whenever their number has doubled, so that nobody drowns in it.
@@ -87,12 +87,12 @@ class Incidents:
         lines = [each for each in read_metrics(workdir, step) if each["split"] == "train"]
         self.workdir, self.say, self.before = workdir, say, lines[-1] if lines else {}
 
-    def look(self, step: int, numbers: dict[str, float]) -> None:
+    def record(self, step: int, numbers: dict[str, float]) -> None:
         """Looks at the line of this step."""
         for name, what in _WHAT.items():
             before, now = int(self.before.get(name, 0)), int(numbers[name])
             if now > before:
-                append(self.workdir, name, step, count=now - before, total=now)
+                append_event(self.workdir, name, step, count=now - before, total=now)
             if now.bit_length() > before.bit_length():
                 self.say(f"step {step:,}  {what}: {now:,}")
         self.before = numbers

@@ -10,7 +10,7 @@ from typing import Any
 from jaxvae._checks import UsageError, is_instance, short_repr
 from jaxvae.config.serialization import config_from_json
 from jaxvae.rundir import CONFIG, METRICS, RESULTS, TIMING
-from jaxvae.rundir.run import Run, load_from
+from jaxvae.rundir.run import Run, load_run
 from jaxvae.rundir.run_directory import RESTORE, RunDirectory
 
 __all__ = ["FinishedRun", "read_finished_run"]
@@ -49,7 +49,7 @@ def read_finished_run(workdir: Path) -> FinishedRun:
         )
     directory = RunDirectory(workdir)
     config_from_json(directory.config_json, str(workdir / CONFIG))  # the copy in the checkpoints does not do for a page
-    run, results = load_from(directory), directory.results
+    run, results = load_run(directory), directory.results
     if results is None:
         raise UsageError(f"{workdir} is not finished: it has no {RESULTS}. Run the command that trained it again.")
     _require_last_step(run, results, workdir)

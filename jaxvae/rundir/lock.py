@@ -21,7 +21,7 @@ LOCK = "lock"
 
 
 @contextlib.contextmanager
-def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+def lock_run_directory(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Holds the run directory, made where it is not there; ValueError names the process that holds it already.
 
     The lock is the operating system's, on a file that names its owner: it ends with the process, however that ends, and
@@ -44,7 +44,7 @@ def alone_in(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(workdir: Path, say: Callable[[str], None]) -> Iterator[Path]:
-    """`alone_in`, of one process; gives the lock's file."""
+    """`lock_run_directory`, of one process; gives the lock's file."""
     path, made = workdir / LOCK, [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     file = taken(workdir)
     give_back = partial(path.unlink, missing_ok=True)
@@ -100,7 +100,7 @@ def _require_name(workdir: Path) -> None:
 
 def hold(file: IO[str], workdir: Path) -> None:
     """Takes the operating system's lock on the file, where it has any; ValueError names who has it."""
-    if files.held(file.fileno()) is False:
+    if files.try_lock(file.fileno()) is False:
         by = named(file.read())
         file.close()
         raise UsageError(

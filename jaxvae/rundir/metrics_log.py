@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
-from jaxvae.runtime.files import write_whole
+from jaxvae.runtime.files import write_atomically
 
 log = logging.getLogger("jaxvae")
 
 
-class Logbook:
+class MetricsLog:
     """Appends to the run directory's logs; opened at a step, it first cuts every line after that step.
 
     `lines`: the fingerprint of metrics.jsonl when that step was saved, where it is known. Where the file has another,
@@ -29,7 +29,7 @@ class Logbook:
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
         _look_for_damage(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
-            cut_after(workdir / name, step)
+            truncate_after(workdir / name, step)
         self.metrics = (workdir / METRICS).open("a")
         self.timing = (workdir / TIMING).open("a")
         self.events = _Events(workdir / TENSORBOARD, step)
@@ -38,7 +38,7 @@ class Logbook:
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One line of metrics.jsonl: {"step": ..., "split": ..., name: value}; what is not finite becomes null."""
-        text = line({"step": step, "split": split, **values})
+        text = json_line({"step": step, "split": split, **values})
         self.metrics.write(text)
         self.size += len(text)  # JSON is ASCII: a letter is a byte
         self.digest.update(text.encode())
@@ -46,7 +46,7 @@ class Logbook:
 
     def write_timing(self, step: int, values: dict[str, float]) -> None:
         """One line of timing.jsonl, in seconds and images per second."""
-        self.timing.write(line({"step": step, **values}))
+        self.timing.write(json_line({"step": step, **values}))
         self.timing.flush()
 
     def sync(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Logbook:
         self.events.flush()
         return {"size": self.size, "sha256": self.digest.hexdigest()}
 
-    def __enter__(self) -> Logbook:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -97,7 +97,7 @@ class _Events:
         self.file.close()
 
 
-class NoLogbook:
+class NoMetricsLog:
     """A logbook's silence, for the processes that do not write."""
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None: ...
@@ -107,13 +107,13 @@ class NoLogbook:
     def sync(self) -> dict[str, Any]:
         return {}
 
-    def __enter__(self) -> NoLogbook:
+    def __enter__(self) -> NoMetricsLog:
         return self
 
     def __exit__(self, *exception: object) -> None: ...
 
 
-def line(values: dict[str, Any]) -> str:
+def json_line(values: dict[str, Any]) -> str:
     """One JSON object and a newline."""
     finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
     return json.dumps(finite) + "\n"
@@ -133,18 +133,18 @@ def _look_for_damage(path: Path, lines: dict[str, Any] | None) -> None:
     log.warning("%s is damaged: lines of it are lost (%s). Training goes on with those that can be read.", path, where)
 
 
-def cut_after(path: Path, step: int) -> None:
+def truncate_after(path: Path, step: int) -> None:
     """Drops every line after `step`, and a torn last one; the lines before keep their bytes."""
     if not path.exists():
         return
     content = path.read_bytes()
-    kept = b"".join(text for text in content.splitlines(keepends=True) if step_of(text) <= step)
+    kept = b"".join(text for text in content.splitlines(keepends=True) if line_step(text) <= step)
     if kept == content:
         return
-    write_whole(path, kept)
+    write_atomically(path, kept)
 
 
-def step_of(text: bytes) -> float:
+def line_step(text: bytes) -> float:
     """The step of a line; infinity where the line is not whole."""
     try:
         return int(json.loads(text)["step"]) if text.endswith(b"\n") else math.inf
@@ -156,7 +156,7 @@ def read_metrics(workdir: Path, last: float = math.inf) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl up to step `last`, null as NaN; a torn one is left out."""
     path = workdir / METRICS
     lines = [text for text in path.read_bytes().splitlines(keepends=True)] if path.exists() else []
-    whole = [json.loads(text) for text in lines if step_of(text) < math.inf]
+    whole = [json.loads(text) for text in lines if line_step(text) < math.inf]
     return [
         {name: math.nan if value is None else value for name, value in values.items()}
         for values in whole

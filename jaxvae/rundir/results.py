@@ -15,12 +15,12 @@ from jaxvae.runtime.files import write_json
 log = logging.getLogger("jaxvae")
 
 
-def write(workdir: Path, results: dict[str, Any]) -> None:
+def write_results(workdir: Path, results: dict[str, Any]) -> None:
     """Writes results.json."""
     write_json(workdir / RESULTS, results)
 
 
-def read(workdir: Path) -> dict[str, Any]:
+def read_results(workdir: Path) -> dict[str, Any]:
     """Returns the content of results.json; {} without one, and with a warning if it is damaged."""
     try:
         return RunDirectory(workdir).results or {}
@@ -29,7 +29,7 @@ def read(workdir: Path) -> dict[str, Any]:
         return {}
 
 
-def covers(results: dict[str, Any], config: Config, step: int) -> bool:
+def is_complete(results: dict[str, Any], config: Config, step: int) -> bool:
     """Whether these results are of this step and hold all that the config's `evaluate` asks for."""
     found = [results.get(split, {}) for split in config.evaluate.splits]
     return results.get("step") == step and all(enough(numbers, config.evaluate.samples) for numbers in found)
@@ -42,7 +42,7 @@ def enough(numbers: dict[str, Any], samples: int) -> bool:
     return numbers.get("log_likelihood", {}).get("samples", 0) >= samples
 
 
-def lines(results: dict[str, Any]) -> list[str]:
+def format_results(results: dict[str, Any]) -> list[str]:
     """The numbers as lines for the screen."""
     text = []
     for split, numbers in results.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,9 @@ from jaxvae.config.schema import is_ensemble
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
-from jaxvae.rundir import CHECKPOINTS, checkpoint
+from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
 from jaxvae.rundir.run_directory import RunDirectory
-from jaxvae.step import State, init_state
+from jaxvae.rundir.state import abstract_state, variables_of
 
 
 class Run:
@@ -292,10 +291,10 @@ def load(workdir: str | Path, *, trust: bool = False) -> Run:
 
         vae = jaxvae.load("runs/digits")
     """
-    return load_from(RunDirectory(Path(workdir)), trust=trust)
+    return load_run(RunDirectory(Path(workdir)), trust=trust)
 
 
-def load_from(directory: RunDirectory, *, trust: bool = False) -> Run:
+def load_run(directory: RunDirectory, *, trust: bool = False) -> Run:
     """Loads the model of a run directory whose records were read already, as `load`."""
     config, data, folder = directory.config, directory.data, directory.workdir
     if is_ensemble(config):
@@ -306,7 +305,7 @@ def load_from(directory: RunDirectory, *, trust: bool = False) -> Run:
     examples = count if is_instance(count, int) and count > 0 else None
     shape, size = tuple(data["shape"]), data.get("condition_size")
     parts = build(config, shape, condition=size, examples=examples, trust=trust)
-    prefer = checkpoint.best_step(folder / CHECKPOINTS) if config.train.patience else None
+    prefer = manifest.best_step(folder / CHECKPOINTS) if config.train.patience else None
     state = checkpoint.restore(folder / CHECKPOINTS, abstract_state(config, parts), prefer=prefer)
     if state is None:
         raise UsageError(
@@ -314,38 +313,3 @@ def load_from(directory: RunDirectory, *, trust: bool = False) -> Run:
             "Train it on with the same command."
         )
     return Run(config, parts, variables_of(state), int(state.step), folder)
-
-
-def variables_of(state: State) -> Any:
-    """The model's variables, ready for apply: the averaged weights where they are kept."""
-    return {"params": state.weights["model"], **state.variables["model"]}
-
-
-def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, places: Any = None) -> State:
-    """The state before the first step; `places` as for `make_first_state`."""
-    return make_first_state(config, parts, places)(init_key=init_key, train_key=train_key)
-
-
-def make_first_state(config: Config, parts: Parts, places: Any = None) -> Callable[..., State]:
-    """The jitted function of `init_key` and `train_key` that gives the state before the first step.
-
-    Made where `places` says, a sharding for every leaf, never whole elsewhere.
-    """
-    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
-    make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
-    make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
-    return jax.jit(make, out_shardings=places)
-
-
-def abstract_state(config: Config, parts: Parts) -> State:
-    """The shapes and dtypes of the run's state."""
-    key = random.key(0)
-    return jax.eval_shape(partial(first_state, config, parts), key, key)
-
-
-def abstract_batch(config: Config, parts: Parts, batch_size: int) -> Examples:
-    """The shapes and dtypes of a stored batch, as far as the model looks at it."""
-    index = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    vector = jax.ShapeDtypeStruct((batch_size, parts.condition_size or 0), jnp.float32)
-    label = vector if config.model.condition == "vector" else index
-    return Examples(jax.ShapeDtypeStruct((batch_size, *parts.shape), jnp.uint8), label, index)

@@ -13,7 +13,7 @@ from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.schema import is_ensemble
 from jaxvae.config.serialization import config_from_json
-from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, RESULTS, TIMING, checkpoint
+from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, RESULTS, TIMING, manifest
 from jaxvae.runtime.environment import ENVIRONMENT
 from jaxvae.runtime.files import DamagedFile, read_json
 
@@ -78,7 +78,7 @@ class RunDirectory:
 
     @cached_property
     def _config_and_data(self) -> tuple[Config, dict[str, Any]]:
-        path, copy = self.workdir / CONFIG, checkpoint.kept_config(self.workdir / CHECKPOINTS)
+        path, copy = self.workdir / CONFIG, manifest.saved_config(self.workdir / CHECKPOINTS)
         try:
             return config_from_json(self.config_json, str(path))
         except UsageError as error:

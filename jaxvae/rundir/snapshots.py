@@ -32,7 +32,7 @@ def save_codes(workdir: Path, step: int, means: np.ndarray, labels: np.ndarray |
         _keep(workdir / _CODES, _LABELS, labels.astype(np.int32))
 
 
-def forget_frames(workdir: Path, step: int) -> None:
+def remove_snapshots_after(workdir: Path, step: int) -> None:
     """Removes what was kept after this step: a run that goes on from there dreams anew."""
     for folder in (_FRAMES, _CODES):
         for path in (workdir / folder).glob("[0-9]*.npy"):

@@ -7,14 +7,14 @@ import time
 from typing import Any, TextIO
 
 
-def show(text: object, file: TextIO | None = None) -> None:
+def print_safely(text: object, file: TextIO | None = None) -> None:
     """Prints a text; control and invisible characters, and what the terminal cannot encode, are written out."""
     file = file or sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(printable(str(text)).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
+    print(escape_unprintable(str(text)).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The text with all but printable characters, spaces and newlines written out."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 # MERGED
 
 
-class Progress:
+class ProgressBar:
     """`update(step, values)` shows where training is; `say(text)` prints a line without breaking the bar.
 
     With show=False nothing is printed: of several processes one speaks.
@@ -35,7 +35,7 @@ class Progress:
         self.speed: float | None = None  # steps/s
         self.bar: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         if self.show and sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,7 +64,7 @@ class Progress:
         self.last = (now, step)
         seconds = max(now - before, 1e-9)
         self.speed = speed = (step - first) / seconds
-        text = f"{speed:,.0f} steps/s  {speed * self.images_per_step:,.0f} images/s  {describe(values)}"
+        text = f"{speed:,.0f} steps/s  {speed * self.images_per_step:,.0f} images/s  {format_bound(values)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, description=text)
         elif self.show and (now - self.shown > 2.0 or step == self.total):
@@ -73,18 +73,18 @@ class Progress:
             print(f"step {step:,}/{self.total:,}  {text}  ETA {remaining:,.0f} s", flush=True)
         return {"seconds": seconds, "steps_per_second": speed, "images_per_second": speed * self.images_per_step}
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         if self.show:
             if self.bar is None:
-                show(text)
+                print_safely(text)
             else:
-                self.bar.console.print(printable(text), markup=False, highlight=False)
+                self.bar.console.print(escape_unprintable(text), markup=False, highlight=False)
 
-    def rest(self, step: int) -> None:
+    def restart_clock(self, step: int) -> None:
         """Counts anew from this step on: what went before it (a validation, a checkpoint) is no part of the speed."""
         self.last = (time.perf_counter(), step)
 
 
-def describe(values: dict[str, float]) -> str:
+def format_bound(values: dict[str, float]) -> str:
     """The bound and its parts, as far as they are known, in nats."""
     return "  ".join(f"{name} {values[name]:.2f}" for name in ("elbo", "rate", "distortion") if name in values)

@@ -17,18 +17,26 @@ from jaxvae.runtime.files import read_json, write_json
 _VERSION = 1
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
-SHAPE = ("versions", "platform", "devices", "threads", "flags", "engine", "pipeline")  # on another one, other last bits
+_COMPARED = (
+    "versions",
+    "platform",
+    "devices",
+    "threads",
+    "flags",
+    "engine",
+    "pipeline",
+)  # on another one, other last bits
 
 
-def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:
+def describe_environment(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:
     """Versions, commit, devices, threads, flags, engine, pipeline and seed."""
     return {
         "version": _VERSION,
         "command": command,
-        "jaxvae": installed("jaxvae"),
+        "jaxvae": _installed_version("jaxvae"),
         "python": platform.python_version(),
-        "versions": {name: installed(name) for name in _PACKAGES},
-        "commit": commit(),
+        "versions": {name: _installed_version(name) for name in _PACKAGES},
+        "commit": _git_commit(),
         "platform": jax.default_backend(),
         "devices": [f"{device.device_kind} {device.id}" for device in jax.devices()],
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -37,14 +45,14 @@ def describe(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str
         "pipeline": pipeline,
         "seed": seed,
         "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
+        "processor": processor_name(),
     }
 
 
-def record(workdir: Path, **now: Any) -> list[str]:
+def record_environment(workdir: Path, **now: Any) -> list[str]:
     """Writes environment.json; returns a warning for everything of the machine's shape that has changed since."""
     path = workdir / ENVIRONMENT
-    described = describe(**now)
+    described = describe_environment(**now)
     try:
         before = read_json(path)
     except (OSError, ValueError):
@@ -52,7 +60,7 @@ def record(workdir: Path, **now: Any) -> list[str]:
     write_json(path, described)
     changed = [
         f"{name} {before[name]} -> {described[name]}"
-        for name in SHAPE
+        for name in _COMPARED
         if name in before and before[name] != described[name]
     ]
     return [
@@ -61,7 +69,7 @@ def record(workdir: Path, **now: Any) -> list[str]:
     ]
 
 
-def installed(package: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     """The package's version; None where it is not installed: not every run needs all of them."""
     try:
         return importlib.metadata.version(package)
@@ -69,7 +77,7 @@ def installed(package: str) -> str | None:
         return None
 
 
-def processor(path: str = "/proc/cpuinfo") -> str:
+def processor_name(path: str = "/proc/cpuinfo") -> str:
     """The processor's name, as Linux or else Python's platform gives it; '' where neither knows."""
     try:
         found = re.search(r"^model name\s*: (.+)$", Path(path).read_text(errors="replace"), re.MULTILINE)
@@ -78,7 +86,7 @@ def processor(path: str = "/proc/cpuinfo") -> str:
     return found[1].strip() if found else platform.processor()
 
 
-def commit() -> str | None:
+def _git_commit() -> str | None:
     """The git commit of the package's checkout, '-dirty' where files of it differ; None where it is no checkout."""
 
     def git(*arguments: str) -> str:

@@ -16,7 +16,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
-def full(error: BaseException | None) -> int | None:
+def disk_full_errno(error: BaseException | None) -> int | None:
     """The number of the error of a full disk, be it this one or one that led to it; None of any other.
 
     Libraries wrap it in errors of their own, those in C++ hand on its words alone.
@@ -29,7 +29,7 @@ def full(error: BaseException | None) -> int | None:
     return None
 
 
-def held(descriptor: int) -> bool | None:
+def try_lock(descriptor: int) -> bool | None:
     """Whether the file is this process's alone from now on, until it ends or closes it; None where there are no locks.
 
     The lock is the operating system's: whoever is killed lets go of it. OSError for what is wrong besides.
@@ -49,7 +49,7 @@ def held(descriptor: int) -> bool | None:
     return True
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that after a crash it is all there, or what it was before; OSError leaves nothing behind."""
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -88,7 +88,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     NaN and the infinities, which JSON does not have, become null.
     """
     content = _without_nonfinite(content)
-    write_whole(path, json.dumps(content | {DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
+    write_atomically(path, json.dumps(content | {DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
 
 
 def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:

@@ -22,7 +22,7 @@ LEAST_CUT = 2**12  # elements: smaller arrays are not worth the gathering, and s
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class DeviceLayout:
     """`devices` in a row; with `fsdp` parameters, their average and the optimizer's state are cut over them."""
 
     devices: tuple[jax.Device, ...]
@@ -33,7 +33,7 @@ class Layout:
         return len(self.devices)
 
     @property
-    def spread(self) -> bool:
+    def is_distributed(self) -> bool:
         """Whether there is more than one device."""
         return self.size > 1
 
@@ -66,7 +66,7 @@ class Layout:
 
     def rows(self, batch_size: int) -> slice:
         """The rows of a batch of so many examples that this process's devices hold."""
-        if not self.spread:
+        if not self.is_distributed:
             return slice(0, batch_size)
         each = batch_size // self.size
         mine = [place for place, device in enumerate(self.devices) if device.process_index == jax.process_index()]
@@ -75,23 +75,23 @@ class Layout:
 
     def put_rows(self, rows: Any) -> Any:
         """Puts this process's rows of a batch, arrays of the host, onto its devices: the batch [B, ...] over all."""
-        if not self.spread:
+        if not self.is_distributed:
             return jax.device_put(rows)
         return jax.tree.map(partial(jax.make_array_from_process_local_data, self.batch), rows)
 
     def put_whole(self, tree: Any) -> Any:
         """Puts arrays that every process has, equal in all, whole onto every device."""
-        return jax.tree.map(lambda a: _put(a, self.whole), tree) if self.spread else jax.device_put(tree)
+        return jax.tree.map(lambda a: _put(a, self.whole), tree) if self.is_distributed else jax.device_put(tree)
 
     def put_state(self, state: Any) -> Any:
         """A copy of a state where this layout has it: the original is nobody's to donate."""
-        if not self.spread:
-            return copied(state)
-        return copied(jax.tree.map(_put, state, self.of_state(state)))
+        if not self.is_distributed:
+            return copy_arrays(state)
+        return copy_arrays(jax.tree.map(_put, state, self.of_state(state)))
 
     def abstract(self, state: Any) -> Any:
         """The state's shapes and dtypes with their places, to load it from a checkpoint to where it belongs."""
-        if not self.spread:
+        if not self.is_distributed:
             return state
 
         def at(leaf: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -105,9 +105,9 @@ class Layout:
             array = self._gathered(array)
         return np.asarray(array)
 
-    def here(self, tree: Any) -> Any:
+    def to_first_device(self, tree: Any) -> Any:
         """Arrays whole on this process's first device, to work with alone."""
-        if not self.spread:
+        if not self.is_distributed:
             return tree
         return jax.tree.map(lambda a: a.addressable_data(0), self._gathered(tree))
 
@@ -134,14 +134,14 @@ def _copies(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
-copied = jax.jit(_copies)
+copy_arrays = jax.jit(_copies)
 
 
-def one_device() -> Layout:
+def one_device() -> DeviceLayout:
     """This process's first device alone."""
-    return Layout(tuple(jax.local_devices()[:1]))
+    return DeviceLayout(tuple(jax.local_devices()[:1]))
 
 
-def all_devices(*, fsdp: bool = False) -> Layout:
+def all_devices(*, fsdp: bool = False) -> DeviceLayout:
     """All devices of all processes, in jax's order."""
-    return Layout(tuple(jax.devices()), fsdp)
+    return DeviceLayout(tuple(jax.devices()), fsdp)

@@ -22,8 +22,8 @@ from jax import random
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
-from jaxvae.rundir.run import abstract_batch, abstract_state, first_state, variables_of
-from jaxvae.runtime.environment import describe
+from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
+from jaxvae.runtime.environment import describe_environment
 from jaxvae.training import roofline
 from jaxvae.training.engine import Engine
 from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
@@ -90,7 +90,7 @@ def benchmark(
         "step_memory_bytes": memory,
         "peak_memory_bytes": peak_memory(),
         "load_average": [load, os.getloadavg()[0]],
-        "environment": describe(
+        "environment": describe_environment(
             engine=engine.name, pipeline=pipeline.name, seed=config.train.seed, command="jaxvae benchmark"
         ),
     }

@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxvae._checks import UsageError
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
-from jaxvae.runtime.sharding import AXIS, Layout, copied
+from jaxvae.runtime.sharding import AXIS, DeviceLayout, copy_arrays
 from jaxvae.step import State
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)
@@ -35,19 +35,19 @@ class Engine(NamedTuple):
     collect: Callable[[State], State]
 
 
-def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
     """One device, one program per step, dispatched from Python ahead of the device."""
     compiled = jax.jit(train_step, donate_argnums=0)
-    return Engine("dispatch", in_sequence(compiled, pipeline.batches), place=copied, collect=copied)
+    return Engine("dispatch", in_sequence(compiled, pipeline.batches), place=copy_arrays, collect=copy_arrays)
 
 
-def scan(train_step: Callable, pipeline: Resident, layout: Layout) -> Engine:
+def scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout) -> Engine:
     """One device, many steps per dispatch, in one compiled loop over batches gathered on the device."""
     run = jax.jit(loop_of(train_step, pipeline), donate_argnums=0)
-    return Engine("scan", in_stretches(run, pipeline), place=copied, collect=copied)
+    return Engine("scan", in_stretches(run, pipeline), place=copy_arrays, collect=copy_arrays)
 
 
-def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
     """One program per step over all devices, by jit: the state whole on each or cut (train.fsdp), the batch cut."""
 
     def over(state: State) -> Callable:
@@ -61,10 +61,10 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Layout
 
     compiled = once_known(over)
     advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
-    return Engine("sharded", advance, place=layout.put_state, collect=copied)
+    return Engine("sharded", advance, place=layout.put_state, collect=copy_arrays)
 
 
-def sharded_scan(train_step: Callable, pipeline: Resident, layout: Layout) -> Engine:
+def sharded_scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout) -> Engine:
     """Many steps per dispatch over all devices: `scan`, with places as in `sharded`."""
 
     def over(state: State) -> Callable:
@@ -72,10 +72,10 @@ def sharded_scan(train_step: Callable, pipeline: Resident, layout: Layout) -> En
         run = loop_of(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
         return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.whole))
 
-    return Engine("sharded_scan", in_stretches(once_known(over), pipeline), place=layout.put_state, collect=copied)
+    return Engine("sharded_scan", in_stretches(once_known(over), pipeline), place=layout.put_state, collect=copy_arrays)
 
 
-def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
     """Data-parallel over all devices, each running the step on its own rows, the state whole on each."""
     spread, whole = PartitionSpec(AXIS), PartitionSpec()
     on_each = jax.shard_map(
@@ -83,10 +83,10 @@ def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Layo
     )
     compiled = jax.jit(on_each, donate_argnums=0)
     advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
-    return Engine("shard_map", advance, place=layout.put_state, collect=copied)
+    return Engine("shard_map", advance, place=layout.put_state, collect=copy_arrays)
 
 
-def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: Layout) -> Engine:
+def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
     """Data-parallel over the devices of one process, the state whole on each, in jax's oldest words for it."""
     # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
     over_devices = NamedSharding(layout.mesh, PartitionSpec(AXIS))

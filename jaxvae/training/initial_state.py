@@ -16,7 +16,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.pipeline import in_order
 from jaxvae.model import pca
 from jaxvae.rundir import checkpoint, event_log
-from jaxvae.rundir.run import abstract_state, first_state, load
+from jaxvae.rundir.run import load
+from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.terms import example_keys
@@ -32,7 +33,7 @@ def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[st
     Where a rollback led to that state, its updates have the scale that the rollback gave them.
     """
     state = _restored_or_first(experiment, folder, say)
-    return set_update_scale(state, event_log.scale_at(folder.parent, int(state.step)))
+    return set_update_scale(state, event_log.rollback_scale(folder.parent, int(state.step)))
 
 
 def set_update_scale(state: State, scale: float | None) -> State:
@@ -55,7 +56,7 @@ def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str]
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
-    places = experiment.layout.of_state(abstract) if experiment.layout.spread else None
+    places = experiment.layout.of_state(abstract) if experiment.layout.is_distributed else None
     keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
     state = first_state(config, parts, *keys, places)
     if config.train.init_from == CLOSED_FORM:

@@ -17,16 +17,17 @@ from jaxvae.config import Config
 from jaxvae.config.serialization import differences, save_config
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import in_order
-from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, disk_space, event_log, results
+from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, disk_space, event_log, manifest, results
 from jaxvae.rundir.checkpoint import Saver
-from jaxvae.rundir.lock import alone_in
-from jaxvae.rundir.metrics_log import Logbook, NoLogbook, read_metrics
-from jaxvae.rundir.run import Run, abstract_state, variables_of
+from jaxvae.rundir.lock import lock_run_directory
+from jaxvae.rundir.metrics_log import MetricsLog, NoMetricsLog, read_metrics
+from jaxvae.rundir.run import Run
 from jaxvae.rundir.run_directory import RunDirectory
+from jaxvae.rundir.state import abstract_state, variables_of
 from jaxvae.runtime import environment, multihost
-from jaxvae.runtime.console import Progress, describe, show
+from jaxvae.runtime.console import ProgressBar, format_bound, print_safely
 from jaxvae.runtime.files import read_json
-from jaxvae.runtime.sharding import Layout
+from jaxvae.runtime.sharding import DeviceLayout
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
 from jaxvae.step import State
 from jaxvae.training import diagnosis, scoring
@@ -60,16 +61,21 @@ def of_arrays(config: Config, arrays: Any) -> Config:
 
 
 def train_and_evaluate(
-    config: Config, workdir: str | Path, *, arrays: Any = None, command: str = "", say: Callable[[str], None] = show
+    config: Config,
+    workdir: str | Path,
+    *,
+    arrays: Any = None,
+    command: str = "",
+    say: Callable[[str], None] = print_safely,
 ) -> Run:
     """Trains what the config says, or goes on where this workdir stopped; scores it on test, draws and reports."""
     workdir, say = Path(workdir), say if multihost.is_first_process() else silent
-    with alone_in(workdir, say), disk_space.in_words(workdir):
+    with lock_run_directory(workdir, say), disk_space.explain_full_disk(workdir):
         experiment = set_up(config, arrays, say)
         pipeline, engine = make_engine(experiment)
         claim(workdir, config, experiment.data, say)
         names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-        for warning in environment.record(workdir, **names) if multihost.is_first_process() else ():
+        for warning in environment.record_environment(workdir, **names) if multihost.is_first_process() else ():
             say(warning)
         images = len(experiment.data.splits["train"])
         say(
@@ -78,12 +84,12 @@ def train_and_evaluate(
         )
         state = take_steps(experiment, engine, workdir, say)
         variables = variables_of(state)
-        run = Run(config, experiment.parts, experiment.layout.here(variables), int(state.step), workdir)
+        run = Run(config, experiment.parts, experiment.layout.to_first_device(variables), int(state.step), workdir)
         conclude(experiment, run, variables, workdir, say)
         return run
 
 
-def _on_devices(layout: Layout) -> str:
+def _on_devices(layout: DeviceLayout) -> str:
     """On what it runs, in words, where there is more than one device."""
     if jax.device_count() == 1:
         return ""
@@ -112,7 +118,7 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
         identity["fingerprint"] = data.fingerprint
     directory = RunDirectory(workdir)
-    known = (workdir / CONFIG).exists() or checkpoint.holds_some(workdir / CHECKPOINTS)
+    known = (workdir / CONFIG).exists() or manifest.has_checkpoints(workdir / CHECKPOINTS)
     if known and _is_trained(workdir):
         old, old_data = directory.config, directory.data
         changed = differences(old, config)
@@ -147,7 +153,7 @@ def holds(workdir: Path, config: Config) -> bool:
 def _is_trained(workdir: Path) -> bool:
     """Whether the run, or a member of it, has a checkpoint."""
     folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
-    return any(checkpoint.holds_some(folder) for folder in folders)
+    return any(manifest.has_checkpoints(folder) for folder in folders)
 
 
 def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Callable[[str], None]) -> State:
@@ -162,7 +168,7 @@ def take_steps(experiment: Experiment, engine: Engine, workdir: Path, say: Calla
                 state = session(experiment, engine, workdir, caught, say)
             except Stuck as stuck:
                 if multihost.any_process(bool(caught)):  # whoever starts it again comes to the same rollback
-                    last = max(checkpoint.steps(folder), default=0)
+                    last = max(manifest.saved_steps(folder), default=0)
                     raise Interrupted(caught[0] if caught else signal.SIGTERM, last) from None
                 roll_back(experiment, workdir, stuck, say)
     _say_skipped(state, say)
@@ -183,18 +189,18 @@ def session(
     """Takes steps from where the run's directory says to the end; Stuck where they are skipped one after the other."""
     config, folder = experiment.config, workdir / CHECKPOINTS
     state = load_or_create_state(experiment, folder, say)
-    disk_space.require_room(folder, state)
+    disk_space.require_disk_space(folder, state)
     step, total, writes = int(state.step), config.train.steps, multihost.is_first_process()
     if writes:
-        event_log.cut(workdir, step)
-        figures.forget_frames(workdir, step)
+        event_log.truncate_events(workdir, step)
+        figures.remove_snapshots_after(workdir, step)
     patience = _Patience(config.train.patience, workdir, step)
     with (
-        Logbook(workdir, step, checkpoint.lines_of(folder, step)) if writes else NoLogbook() as logbook,
+        MetricsLog(workdir, step, manifest.metrics_fingerprint(folder, step)) if writes else NoMetricsLog() as logbook,
         Saver(folder, read_json(workdir / CONFIG)) as saver,
-        Progress(total, step, config.data.batch_size, show=writes) as bar,
+        ProgressBar(total, step, config.data.batch_size, show=writes) as bar,
     ):
-        incidents = event_log.Incidents(workdir, step, bar.say) if writes else None
+        incidents = event_log.IncidentLog(workdir, step, bar.print) if writes else None
         late = DeferredMetrics(config.train, _line_writer(experiment, logbook, bar, incidents))
         if step == 0:
             save_snapshot(experiment, state, workdir, 0)
@@ -211,14 +217,14 @@ def session(
                     score = validate(experiment, now, step, logbook, bar)
                     better = patience.record(score)
                     save_snapshot(experiment, now, workdir, step)
-                    bar.rest(step)
+                    bar.restart_clock(step)
                 elif step in EARLY_STEPS:
                     save_snapshot(experiment, engine.collect(state), workdir, step)
                 if due(step, config.train.checkpoint_every, total) or better:
                     late.write_all()
                     regular = better or step % config.train.checkpoint_every == 0
                     saver.save(step, engine.collect(state), score, lines=logbook.sync(), regular=regular)
-                    bar.rest(step)
+                    bar.restart_clock(step)
             if caught:
                 noticed.set()
             late.write_all()
@@ -236,7 +242,7 @@ def best(experiment: Experiment, folder: Path, state: State) -> State:
     """The state with the best validation score."""
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
     multihost.broadcast_from_first(0)  # whose manifests are all there now
-    return checkpoint.restore(folder, abstract, prefer=checkpoint.best_step(folder)) or state
+    return checkpoint.restore(folder, abstract, prefer=manifest.best_step(folder)) or state
 
 
 def next_stop(step: int, config: Config, speed: float | None) -> int:
@@ -248,7 +254,10 @@ def next_stop(step: int, config: Config, speed: float | None) -> int:
 
 
 def _line_writer(
-    experiment: Experiment, logbook: Logbook | NoLogbook, bar: Progress, incidents: event_log.Incidents | None
+    experiment: Experiment,
+    logbook: MetricsLog | NoMetricsLog,
+    bar: ProgressBar,
+    incidents: event_log.IncidentLog | None,
 ) -> Callable[[int, dict[str, Any], int], None]:
     """What writes a step's line, for LateMetrics; it raises Stuck where nothing is finite any more."""
 
@@ -258,21 +267,21 @@ def _line_writer(
         logbook.write(step, "train", numbers)
         logbook.write_timing(step, bar.update(reached, numbers))
         if incidents is not None:
-            incidents.look(step, numbers)
+            incidents.record(step, numbers)
         look_for_streak(step, numbers)
 
     return write
 
 
 def validate(
-    experiment: Experiment, state: State, step: int, logbook: Logbook | NoLogbook, bar: Progress
+    experiment: Experiment, state: State, step: int, logbook: MetricsLog | NoMetricsLog, bar: ProgressBar
 ) -> float | None:
     """The score on the validation images under the weights that count, logged; None where there are no such images."""
     means = validation(experiment, state)
     if not means:
         return None
     logbook.write(step, "validation", means)
-    bar.say(f"step {step:,}  validation: {describe(means)}")
+    bar.print(f"step {step:,}  validation: {format_bound(means)}")
     return score_of(means)
 
 
@@ -326,12 +335,12 @@ def conclude(experiment: Experiment, run: Run, variables: Any, workdir: Path, sa
     `variables` are the run's as they lie on the devices that trained them.
     """
     page = workdir / report.REPORT
-    finished = results.covers(results.read(workdir), experiment.config, run.step) and page.exists()
+    finished = results.is_complete(results.read_results(workdir), experiment.config, run.step) and page.exists()
     if multihost.broadcast_from_first(finished):
         say(f"already trained for {run.step:,} steps and evaluated; raise train.steps to train longer.")
     else:
         _conclude_anew(experiment, run, variables, workdir, say)
-    for line in results.lines(results.read(workdir)):
+    for line in results.format_results(results.read_results(workdir)):
         say(line)
     say(f"report: {page}")
 
@@ -345,7 +354,7 @@ def _conclude_anew(experiment: Experiment, run: Run, variables: Any, workdir: Pa
     if not multihost.is_first_process():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # whoever is stopped from here on is told that none is there
-    results.write(workdir, numbers)
+    results.write_results(workdir, numbers)
     scored = time.perf_counter()
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key, config.evaluate.figures)
     report.write_report(workdir)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae.rundir import CHECKPOINTS, checkpoint, event_log
-from jaxvae.rundir.run import abstract_state
+from jaxvae.rundir import CHECKPOINTS, checkpoint, event_log, manifest
+from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.training.find_nonfinite import Finding, find_first_nonfinite
@@ -53,16 +53,16 @@ def roll_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable
     found, most = describe_streak(experiment, stuck), experiment.config.train.rollbacks
     multihost.broadcast_from_first(0)  # whose last manifest is written now
     target = _way_back(experiment, workdir / CHECKPOINTS, stuck.first)
-    times = multihost.broadcast_from_first(len(event_log.rollbacks(workdir, math.inf)))
+    times = multihost.broadcast_from_first(len(event_log.read_rollbacks(workdir, math.inf)))
     if target is None or times >= most:
         why = _NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if multihost.is_first_process():
-            event_log.append(workdir, "stopped", stuck.step, **found)
+            event_log.append_event(workdir, "stopped", stuck.step, **found)
         raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {_advice(found['term'])}")
     scale = stuck.scale / 2
     if multihost.is_first_process():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
-        event_log.append(workdir, event_log.ROLLBACK, stuck.step, to=target, scale=scale, **found)
+        event_log.append_event(workdir, event_log.ROLLBACK, stuck.step, to=target, scale=scale, **found)
     multihost.broadcast_from_first(0)  # the others start when both are done
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
@@ -73,13 +73,13 @@ def _way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | Non
     None where that would not help: its own weights gave the bad numbers.
     """
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
-    good = [step for step in checkpoint.good_steps(folder) if step < first_bad]
+    good = [step for step in manifest.rollback_steps(folder) if step < first_bad]
     for step in reversed(good):
         path = folder / str(step)
-        if step + 1 == first_bad or multihost.any_process(checkpoint.damage(path) is not None):
+        if step + 1 == first_bad or multihost.any_process(manifest.find_damage(path) is not None):
             continue
         state = checkpoint.read_state(path / "state", abstract)
-        if not multihost.any_process(not checkpoint.is_finite(state)):
+        if not multihost.any_process(not checkpoint.all_finite(state)):
             return step
     return 0 if first_bad > 1 and not good else None
 
@@ -97,7 +97,7 @@ def describe_streak(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
 def _first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
     """What was first not finite in the first step that was skipped."""
     assert stuck.state is not None
-    state = experiment.layout.here(stuck.state)
+    state = experiment.layout.to_first_device(stuck.state)
     if int(state.guard.streak) - (int(state.step) - stuck.step) != stuck.streak:
         return Finding(None, None, "a good step came after them, so it cannot be replayed any more")
     return find_first_nonfinite(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))

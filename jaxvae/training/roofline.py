@@ -18,7 +18,7 @@ from jax import random
 
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import unit
-from jaxvae.rundir.run import abstract_batch, abstract_state, first_state
+from jaxvae.rundir.state import abstract_batch, abstract_state, first_state
 from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
 from jaxvae.training.setup import Experiment

@@ -23,10 +23,10 @@ from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate
-from jaxvae.rundir.run import first_state
+from jaxvae.rundir.state import first_state
 from jaxvae.runtime import multihost
-from jaxvae.runtime.console import show
-from jaxvae.runtime.sharding import Layout, all_devices, one_device
+from jaxvae.runtime.console import print_safely
+from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 
 
@@ -41,7 +41,7 @@ class Experiment:
     config: Config
     parts: Parts
     data: DataSet
-    layout: Layout
+    layout: DeviceLayout
     evaluate: Callable
     evaluate_corrupted: Callable | None
     codes: Callable
@@ -53,7 +53,7 @@ class Experiment:
 
 
 def set_up(
-    config: Config, arrays: Any = None, say: Callable[[str], None] = show, layout: Layout | None = None
+    config: Config, arrays: Any = None, say: Callable[[str], None] = print_safely, layout: DeviceLayout | None = None
 ) -> Experiment:
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`.
 
@@ -119,7 +119,7 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
 
 
-def _layout_for(config: Config) -> Layout:
+def _layout_for(config: Config) -> DeviceLayout:
     """All devices, where the engine takes them and they divide the batch; else this process's first."""
     devices = jax.device_count()
     shares = devices * config.train.accumulate

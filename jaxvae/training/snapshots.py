@@ -10,7 +10,7 @@ from jax import random
 
 from jaxvae.data.dataset import drawn
 from jaxvae.data.pipeline import in_order
-from jaxvae.rundir.run import variables_of
+from jaxvae.rundir.state import variables_of
 from jaxvae.runtime import multihost
 from jaxvae.step import State
 from jaxvae.training.setup import Experiment
@@ -29,7 +29,7 @@ def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int
     All processes look at the images, as they do to validate; the first keeps.
     """
     _keep_codes(experiment, variables_of(state), workdir, step)
-    variables = experiment.layout.here(variables_of(state))
+    variables = experiment.layout.to_first_device(variables_of(state))
     if not multihost.is_first_process():
         return
     labels = figures.conditions(experiment.parts, experiment.data, _FRAME)

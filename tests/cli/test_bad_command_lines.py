@@ -21,7 +21,7 @@ from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import field_types
 from jaxvae.data import dataset
 from jaxvae.model import layers
-from jaxvae.rundir.run import abstract_state
+from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime import watch
 from jaxvae.training import benchmark
 

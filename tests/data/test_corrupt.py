@@ -26,7 +26,7 @@ from jaxvae.distributions import kl
 from jaxvae.evaluate.bounds import make_evaluate, summarize_from_corrupted
 from jaxvae.rundir import CHECKPOINTS, checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import abstract_state, first_state
+from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.terms import example_keys
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up, set_up_member
@@ -211,9 +211,9 @@ def whole(tmp_path_factory):
 
 def test_all_scores_but_those_that_say_so_are_of_clean_inputs(whole, tmp_path):
     """They are what the same weights have in a run that knows of no corruption."""
-    found = results.read(whole.workdir)
+    found = results.read_results(whole.workdir)
     run = go(config("none", steps=0, init_from=str(whole.workdir)), tmp_path / "clean")
-    clean = results.read(run.workdir)
+    clean = results.read_results(run.workdir)
     for split in ("test", "validation"):
         extra = {name for name in found[split] if name not in clean[split]}
         assert extra == {f"{name}_from_corrupted" for name in ("elbo", "rate", "distortion")}
@@ -225,7 +225,7 @@ def test_all_scores_but_those_that_say_so_are_of_clean_inputs(whole, tmp_path):
     assert last["elbo"] == pytest.approx(clean["validation"]["elbo"]["value"], rel=1e-6)
     assert found["protocol"]["corruption"].startswith("each pixel set to 0 with probability 0.5, in what the encoder")
     assert "corruption" not in clean["protocol"]
-    assert any("  distortion_from_corrupted  " in line for line in results.lines(found))
+    assert any("  distortion_from_corrupted  " in line for line in results.format_results(found))
     with pytest.raises(ValueError, match=r"data\.corrupt: 'none' -> 'mask\(0\.5\)'"):
         go(config(), run.workdir)
 

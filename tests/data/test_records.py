@@ -23,7 +23,7 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds import workers
 from jaxvae.data.tfds.open import prepared_folder
 from jaxvae.data.tfds.records import Records, decoder
-from jaxvae.runtime.sharding import Layout
+from jaxvae.runtime.sharding import DeviceLayout
 from jaxvae.training.setup import check_against
 
 COUNT = 60
@@ -144,7 +144,7 @@ def test_processes_decode_their_shares_alone_and_together_the_batch(cached):
 
     records = Records("train", split.image.shape, decode)
     lazy = type(split)(records, split.label, split.rows, split.offset)
-    layout, shares = Layout(tuple(SimpleNamespace(process_index=process) for process in range(BATCH // 4))), []
+    layout, shares = DeviceLayout(tuple(SimpleNamespace(process_index=process) for process in range(BATCH // 4))), []
     for process in range(BATCH // 4):
         with mock.patch("jax.process_index", return_value=process):
             shares.append(Streaming(lazy, random.key(3), BATCH, layout))

@@ -14,7 +14,7 @@ from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.layers import GroupNorm
-from jaxvae.rundir.run import abstract_batch, abstract_state
+from jaxvae.rundir.state import abstract_batch, abstract_state
 from jaxvae.terms import example_keys
 
 SMALL = {

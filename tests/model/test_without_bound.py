@@ -21,7 +21,7 @@ from jaxvae.evaluate.bounds import elbo_parts, latent_statistics, make_evaluate,
 from jaxvae.latent import encode, generate, reconstruct
 from jaxvae.model.codebook import fsq, vq
 from jaxvae.objective import reconstruction
-from jaxvae.rundir.checkpoint import best_step
+from jaxvae.rundir.manifest import best_step
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys

@@ -14,7 +14,7 @@ from jaxvae.config.build import build
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, factor, gan
 from jaxvae.objective.adversarial import permute_dimensions
-from jaxvae.rundir.run import first_state
+from jaxvae.rundir.state import first_state
 from jaxvae.terms import example_keys
 
 

@@ -17,8 +17,8 @@ from jaxvae.data.pipeline import Streaming
 from jaxvae.distributions import Normal
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
 from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, estimate_log_q
-from jaxvae.rundir.run import first_state
-from jaxvae.runtime.sharding import Layout, one_device
+from jaxvae.rundir.state import first_state
+from jaxvae.runtime.sharding import DeviceLayout, one_device
 from jaxvae.terms import Level, Terms, example_keys
 from jaxvae.training.engine import ENGINES
 
@@ -196,7 +196,7 @@ def advanced(text, name, steps=2):
         train=Train(samples=2),
     )
     parts = build(config, (4, 4, 1), condition=10, examples=36)
-    layout = one_device() if name == "dispatch" else Layout(tuple(jax.devices()[:4]))
+    layout = one_device() if name == "dispatch" else DeviceLayout(tuple(jax.devices()[:4]))
     engine = ENGINES[name](parts.train_step, Streaming(make_split(36), random.key(2), 16, layout), layout)
     state = jax.jit(lambda a, b: first_state(config, parts, a, b))(*random.split(random.key(0)))
     state, metrics = engine.advance(engine.place(state), 0, steps)

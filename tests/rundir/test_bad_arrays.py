@@ -19,7 +19,8 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Train
 from jaxvae.config.build import build
 from jaxvae.data.dataset import DataSet, from_arrays
-from jaxvae.rundir.run import Run, abstract_state, variables_of
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import abstract_state, variables_of
 from jaxvae.training import loop
 
 PACKAGE = str(Path(jaxvae.__file__).parent)

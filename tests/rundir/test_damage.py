@@ -13,9 +13,10 @@ import pytest
 
 from jaxvae.config import Config
 from jaxvae.config.serialization import save_config
-from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, checkpoint, results
-from jaxvae.rundir.checkpoint import MANIFEST, Saver
-from jaxvae.rundir.metrics_log import Logbook, read_metrics
+from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, checkpoint, manifest, results
+from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.manifest import MANIFEST
+from jaxvae.rundir.metrics_log import MetricsLog, read_metrics
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
@@ -58,7 +59,7 @@ def saved(tmp_path_factory):
     """A run directory with checkpoints of the steps 10 and 20, a config and metrics."""
     workdir = tmp_path_factory.mktemp("saved")
     save_config(workdir / CONFIG, Config(), {"shape": [8, 8, 1]})
-    with Logbook(workdir, 0) as book, Saver(workdir / CHECKPOINTS, read_json(workdir / CONFIG)) as saver:
+    with MetricsLog(workdir, 0) as book, Saver(workdir / CHECKPOINTS, read_json(workdir / CONFIG)) as saver:
         for step in (10, 20):
             book.write(step, "train", {"elbo": -step / 3, "loss": 1.0})
             saver.save(step, state(step), -1.0 / step, lines=book.sync())
@@ -113,7 +114,7 @@ def test_a_first_save_that_was_killed_is_no_damage_but_a_lost_manifest_is(workdi
     shutil.rmtree(workdir / CHECKPOINTS / "20")
     (workdir / CHECKPOINTS / "10" / MANIFEST).unlink()
     assert restored(workdir) is None
-    results.write(workdir, {"step": 10})  # so it had been sealed
+    results.write_results(workdir, {"step": 10})  # so it had been sealed
     with pytest.raises(ValueError, match="All 1 checkpoints"):
         restored(workdir)
 
@@ -121,7 +122,7 @@ def test_a_first_save_that_was_killed_is_no_damage_but_a_lost_manifest_is(workdi
 def test_a_lost_score_is_said_where_the_best_weights_are_asked_for(workdir, caplog):
     flip(workdir / CHECKPOINTS / "20" / MANIFEST)
     folder = workdir / CHECKPOINTS
-    found = checkpoint.restore(folder, jax.eval_shape(lambda: state(0)), prefer=checkpoint.best_step(folder))
+    found = checkpoint.restore(folder, jax.eval_shape(lambda: state(0)), prefer=manifest.best_step(folder))
     assert int(found["deep"]["n"]) == 10
     assert "may have been the best" in caplog.text
 
@@ -143,7 +144,7 @@ def test_damaged_metrics_are_named_kept_and_gone_on_with(workdir, harm, caplog):
     whole = path.read_bytes()
     harm(path)
     found = path.read_bytes() if path.exists() else None
-    with Logbook(workdir, 20, checkpoint.lines_of(workdir / CHECKPOINTS, 20)) as book:
+    with MetricsLog(workdir, 20, manifest.metrics_fingerprint(workdir / CHECKPOINTS, 20)) as book:
         book.write(30, "train", {"elbo": -10.0})
     if harm is grow:  # what comes after the saved lines is cut anyhow
         assert path.read_bytes()[: len(whole)] == whole
@@ -156,19 +157,19 @@ def test_damaged_metrics_are_named_kept_and_gone_on_with(workdir, harm, caplog):
 
 
 def test_metrics_that_are_whole_give_no_warning_and_their_fingerprint_goes_on(workdir, caplog):
-    lines = checkpoint.lines_of(workdir / CHECKPOINTS, 10)
-    with Logbook(workdir, 10, lines) as book:
+    lines = manifest.metrics_fingerprint(workdir / CHECKPOINTS, 10)
+    with MetricsLog(workdir, 10, lines) as book:
         assert book.sync() == lines
         book.write(20, "train", {"elbo": -20 / 3, "loss": 1.0})
-        assert book.sync() == checkpoint.lines_of(workdir / CHECKPOINTS, 20)
+        assert book.sync() == manifest.metrics_fingerprint(workdir / CHECKPOINTS, 20)
     assert not caplog.text
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_damaged_results_are_not_believed(tmp_path, harm, caplog):
-    results.write(tmp_path, {"step": 10, "test": {"elbo": {"value": -99.1, "stderr": 0.1}}})
+    results.write_results(tmp_path, {"step": 10, "test": {"elbo": {"value": -99.1, "stderr": 0.1}}})
     harm(tmp_path / "results.json")
-    assert results.read(tmp_path) == {}
+    assert results.read_results(tmp_path) == {}
     assert ("is damaged" in caplog.text) == (harm is not remove)
 
 
@@ -193,7 +194,7 @@ def test_a_checkpoint_of_other_bytes_is_replaced_when_its_step_comes_again(workd
     with Saver(workdir / CHECKPOINTS) as saver:
         saver.save(20, state(20))
     assert restored(workdir) == 20
-    np.testing.assert_array_equal(checkpoint.steps(workdir / CHECKPOINTS), [10, 20])
+    np.testing.assert_array_equal(manifest.saved_steps(workdir / CHECKPOINTS), [10, 20])
 
 
 def test_a_save_that_times_out_as_when_the_clock_jumps_ahead_is_made_again(workdir):
@@ -216,9 +217,9 @@ def test_a_state_of_another_config_and_files_that_are_not_orbaxs_are_refused_in_
         checkpoint.restore(workdir / CHECKPOINTS, jax.eval_shape(lambda: other))
     latest = workdir / CHECKPOINTS / "20"
     (latest / "state" / "state" / "_METADATA").write_bytes(b"\x80\x04")
-    manifest = read_json(latest / MANIFEST)
-    manifest["files"]["state/state/_METADATA"] = checkpoint.fingerprint(latest / "state" / "state" / "_METADATA")
-    write_json(latest / MANIFEST, manifest)  # as a stranger could
+    content = read_json(latest / MANIFEST)
+    content["files"]["state/state/_METADATA"] = manifest.file_fingerprint(latest / "state" / "state" / "_METADATA")
+    write_json(latest / MANIFEST, content)  # as a stranger could
     with pytest.raises(ValueError, match=r"20/state does not hold the state of this config"):
         restored(workdir)
     gc.collect()

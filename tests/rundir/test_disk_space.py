@@ -13,7 +13,7 @@ from unittest import mock
 import jax.numpy as jnp
 import pytest
 
-from jaxvae.rundir import CHECKPOINTS, checkpoint, disk_space
+from jaxvae.rundir import CHECKPOINTS, disk_space, manifest
 from jaxvae.rundir.checkpoint import Saver
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def wait_for(condition, process):
 def test_a_disk_that_fills_ends_the_run_in_words_and_keeps_its_last_checkpoint(small_disk):
     run = small_disk / "run"
     process = train(run, 1_000_000)
-    wait_for(lambda: checkpoint.steps(run / CHECKPOINTS), process)
+    wait_for(lambda: manifest.saved_steps(run / CHECKPOINTS), process)
     with (small_disk / "balloon").open("wb", buffering=0) as balloon, contextlib.suppress(OSError):
         while True:
             balloon.write(bytes(4096))
@@ -59,9 +59,9 @@ def test_a_disk_that_fills_ends_the_run_in_words_and_keeps_its_last_checkpoint(s
     assert process.returncode == 1
     assert "error: the disk is full" in text
     assert "Traceback" not in text
-    kept = checkpoint.steps(run / CHECKPOINTS)[-1]
+    kept = manifest.saved_steps(run / CHECKPOINTS)[-1]
     assert f"The checkpoint of step {kept:,} is kept" in text
-    assert checkpoint.damage(run / CHECKPOINTS / str(kept)) is None
+    assert manifest.find_damage(run / CHECKPOINTS / str(kept)) is None
     assert not list(run.rglob("*.tmp"))
     assert not (run / "lock").exists()
 
@@ -75,7 +75,7 @@ def test_a_save_that_fails_leaves_the_one_before_it_and_no_half(tmp_path):
         saver.save(2, {"w": jnp.ones(3)})
         with pytest.raises(OSError, match="No space"):
             saver.wait()
-    assert checkpoint.steps(tmp_path) == [1]
+    assert manifest.saved_steps(tmp_path) == [1]
     assert not (target / "manifest.json.tmp").exists()
     assert not target.exists()
 
@@ -88,16 +88,16 @@ def test_the_error_of_a_full_disk_is_found_however_deep_and_no_other_is(tmp_path
     for inner in (OSError(errno.EDQUOT, "x"), RuntimeError("write failed: No space left on device")):
         with (
             pytest.raises(OSError, match=r"disk is full .* Checkpoints saved before are kept"),
-            disk_space.in_words(tmp_path),
+            disk_space.explain_full_disk(tmp_path),
         ):
             failing(RuntimeError("wrapped"), inner)
-    with pytest.raises(RuntimeError, match=r"^other$"), disk_space.in_words(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^other$"), disk_space.explain_full_disk(tmp_path):
         failing(RuntimeError("other"))
 
 
 def test_a_state_that_does_not_fit_is_refused_before_a_step(tmp_path):
     usage = namedtuple("usage", "total used free")
     with mock.patch.object(shutil, "disk_usage", return_value=usage(0, 0, 1_500_000)):
-        disk_space.require_room(tmp_path, {"w": jnp.ones(100_000)})
+        disk_space.require_disk_space(tmp_path, {"w": jnp.ones(100_000)})
         with pytest.raises(ValueError, match=r"takes 1\.8 MB, but the disk of .* has 1\.5 MB"):
-            disk_space.require_room(tmp_path, {"w": jnp.ones(200_000)})
+            disk_space.require_disk_space(tmp_path, {"w": jnp.ones(200_000)})

@@ -206,10 +206,11 @@ from pathlib import Path
 from unittest import mock
 from jax import random
 import jaxvae
-from jaxvae import checkpoint, config as configs
+from jaxvae.rundir import checkpoint
+from jaxvae.config.serialization import save_config
 from jaxvae.config.build import build
 from jaxvae.config import Config, Model
-from jaxvae.rundir.run import first_state
+from jaxvae.rundir.state import first_state
 
 top, mark = Path(sys.argv[1]), sys.argv[2]
 config = Config(model=Model(encoder="mlp(8)", decoder="mlp(8)"))
@@ -238,8 +239,8 @@ for path in [path for path in state.rglob("*") if path.is_file()]:
         contents.append(json.dumps(renamed(json.loads(before))).encode())
     for content in contents:
         path.write_bytes(content)
-        assert checkpoint.damage(top / "checkpoints" / "3"), path  # the manifest names it
-        with mock.patch("jaxvae.rundir.checkpoint.damage", return_value=None):  # as if a stranger had written that, too
+        assert checkpoint.find_damage(top / "checkpoints" / "3"), path  # the manifest names it
+        with mock.patch("jaxvae.rundir.checkpoint.find_damage", return_value=None):  # as if a stranger had written that, too
             try:
                 jaxvae.load(top)
             except Exception as error:

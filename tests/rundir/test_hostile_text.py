@@ -12,7 +12,7 @@ from test_report import CONFIG, ENVIRONMENT, RESULTS, Page
 
 from jaxvae.cli import main
 from jaxvae.runtime import console
-from jaxvae.runtime.console import Progress
+from jaxvae.runtime.console import ProgressBar
 from jaxvae.viz import report
 
 NAMES = [
@@ -47,18 +47,18 @@ def test_class_names_are_shown_whole_and_move_no_cursor(tmp_path, capsys):
 
 def test_what_a_terminal_cannot_encode_is_written_out(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    console.show("né \ud800 π", stream)
+    console.print_safely("né \ud800 π", stream)
     stream.seek(0)
     assert stream.read() == "n\\xe9 \\ud800 \\u03c0\n"
 
 
 def test_the_bar_takes_no_text_for_its_markup(monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    with Progress(10, 0, 1) as bar:
+    with ProgressBar(10, 0, 1) as bar:
         for text in NAMES:
             bar.bar.console.file = stream = io.StringIO()
-            bar.say(text)
-            assert console.printable(text) in stream.getvalue()
+            bar.print(text)
+            assert console.escape_unprintable(text) in stream.getvalue()
 
 
 VALUES = [None, [], {}, -(10**400), "\ud800\0\x1b[2J", {"value": []}, "<b>&'\""]

@@ -6,11 +6,11 @@ import math
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
-from jaxvae.rundir.metrics_log import Logbook, cut_after, read_metrics
+from jaxvae.rundir.metrics_log import MetricsLog, read_metrics, truncate_after
 
 
 def written(workdir, steps, start=0):
-    with Logbook(workdir, start) as book:
+    with MetricsLog(workdir, start) as book:
         for step in steps:
             book.write(step, "train", {"elbo": -step / 3, "loss": math.nan if step == 20 else 1.0})
             book.write_timing(step, {"seconds": 0.5})
@@ -21,9 +21,9 @@ def test_lines_after_the_step_and_a_torn_one_are_cut_and_the_rest_keep_their_byt
     path = tmp_path / METRICS
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(path.read_bytes()[:-5])  # as a crash leaves it
-    cut_after(path, 100)
+    truncate_after(path, 100)
     assert path.read_bytes() == b"".join(whole[:2])
-    cut_after(path, 10)
+    truncate_after(path, 10)
     assert path.read_bytes() == whole[0]
 
 

@@ -51,11 +51,11 @@ def test_it_loads_and_gives_the_same_codes_and_likelihoods(old):
 
 def test_it_goes_on_from_its_step_and_scores_as_it_did(old):
     config, _ = load_config(old / "config.json")
-    before, lines = results.read(old), (old / "metrics.jsonl").read_bytes()
+    before, lines = results.read_results(old), (old / "metrics.jsonl").read_bytes()
     (old / "results.json").unlink()
     with mock.patch("jaxvae.viz.figures.draw_figures"):
         same = train_and_evaluate(config, old, say=lambda text: None)
-        for name, number in results.read(old)["test"].items():
+        for name, number in results.read_results(old)["test"].items():
             value = number["value"] if isinstance(number, dict) else number
             was = before["test"][name]["value"] if isinstance(number, dict) else before["test"][name]
             np.testing.assert_allclose(value, was, rtol=1e-4, err_msg=name)

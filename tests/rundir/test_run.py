@@ -18,9 +18,9 @@ import jaxvae
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import from_arrays, open_data
-from jaxvae.rundir import CHECKPOINTS, checkpoint, results
+from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest, results
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import abstract_state
+from jaxvae.rundir.state import abstract_state
 from jaxvae.training.loop import train_and_evaluate
 from jaxvae.viz import figures
 
@@ -217,9 +217,9 @@ def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_agai
 
 def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
     shutil.copytree(whole.workdir, tmp_path / "run")
-    results.write(tmp_path / "run", results.read(tmp_path / "run") | {"step": 7})
+    results.write_results(tmp_path / "run", results.read_results(tmp_path / "run") | {"step": 7})
     assert main(["evaluate", str(tmp_path / "run"), "--samples", "2", "--splits", "validation"]) == 0
-    renewed = results.read(tmp_path / "run")
+    renewed = results.read_results(tmp_path / "run")
     assert renewed["step"] == STEPS
     assert "test" not in renewed
 
@@ -276,7 +276,7 @@ def test_a_best_checkpoint_has_a_finite_elbo(tmp_path):
     for step, elbo in ((1, float("nan")), (2, -5.0), (3, None), (4, -6.0)):
         (tmp_path / str(step)).mkdir()
         (tmp_path / str(step) / "manifest.json").write_text(json.dumps({"step": step, "elbo": elbo, "files": {}}))
-    assert checkpoint.best_step(tmp_path) == 2
+    assert manifest.best_step(tmp_path) == 2
 
 
 def test_another_config_is_refused_with_the_difference(whole):
@@ -296,7 +296,7 @@ def test_a_finished_run_is_not_trained_or_scored_again(whole):
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "unseal"])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(whole, tmp_path, harm, caplog):
     shutil.copytree(whole.workdir, tmp_path / "run")
-    steps = checkpoint.steps(tmp_path / "run" / CHECKPOINTS)
+    steps = manifest.saved_steps(tmp_path / "run" / CHECKPOINTS)
     latest = tmp_path / "run" / CHECKPOINTS / str(steps[-1])
     data = max((latest / "state").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
     if harm == "flip":

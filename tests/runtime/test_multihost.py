@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxvae.config.command_line import read_config
-from jaxvae.rundir import CHECKPOINTS, checkpoint
+from jaxvae.rundir import CHECKPOINTS, manifest
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.runtime import multihost, watch
 from jaxvae.training.loop import train_and_evaluate
@@ -108,7 +108,7 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
     processes = start(run, **{"train.steps": 1_000_000})
     try:
         deadline = time.monotonic() + 200
-        while len(checkpoint.steps(run / CHECKPOINTS)) < 2:
+        while len(manifest.saved_steps(run / CHECKPOINTS)) < 2:
             assert all(process.poll() is None for process in processes), outputs(processes, 30)
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -123,9 +123,9 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
     finally:
         for process in processes:
             process.kill()
-    step = checkpoint.steps(run / CHECKPOINTS)[0]
-    for later in checkpoint.steps(run / CHECKPOINTS)[1:]:
-        (run / CHECKPOINTS / str(later) / checkpoint.MANIFEST).unlink()
+    step = manifest.saved_steps(run / CHECKPOINTS)[0]
+    for later in manifest.saved_steps(run / CHECKPOINTS)[1:]:
+        (run / CHECKPOINTS / str(later) / manifest.MANIFEST).unlink()
     assert step in (10, 20, 30, 40)
     alone(run, **{"train.steps": 50, "train.engine": "dispatch"})
     assert_same_metrics(run, expected, 50)
@@ -153,13 +153,13 @@ def test_two_processes_come_to_an_end_and_write_once(expected, tmp_path):
 def test_a_signal_to_one_process_stops_all_of_them_saved(expected, tmp_path):
     run = tmp_path / "run"
     processes = start(run, **{"train.steps": 1_000_000})
-    while not checkpoint.steps(run / CHECKPOINTS):
+    while not manifest.saved_steps(run / CHECKPOINTS):
         time.sleep(0.1)
     processes[1].send_signal(signal.SIGTERM)
     said = outputs(processes)
     assert [process.returncode for process in processes] == [128 + signal.SIGTERM] * 2, said
     assert all("stopped and saved at step" in text for text in said)
-    assert_same_metrics(run, expected, min(50, checkpoint.steps(run / CHECKPOINTS)[-1]))
+    assert_same_metrics(run, expected, min(50, manifest.saved_steps(run / CHECKPOINTS)[-1]))
 
 
 @pytest.mark.parametrize(

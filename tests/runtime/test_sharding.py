@@ -155,10 +155,10 @@ def test_what_is_gathered_again_is_not_compiled_again(cut, caplog):
     _, state, _ = cut
     layout = all_devices(fsdp=True)
     with caplog.at_level(logging.WARNING), jax.log_compiles():
-        first = layout.here(state.params)
+        first = layout.to_first_device(state.params)
         assert any("Compiling" in record.message for record in caplog.records)
         caplog.clear()
-        again = layout.here(state.params)
+        again = layout.to_first_device(state.params)
     assert not any("Compiling" in record.message for record in caplog.records)
     for one, other, leaf in zip(*map(jax.tree.leaves, (first, again, state.params)), strict=True):
         assert len(one.devices()) == 1

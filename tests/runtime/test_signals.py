@@ -33,8 +33,8 @@ OUTSIDE = """
 import os, sys
 from pathlib import Path
 from jaxvae.runtime import signals as interrupt
-from jaxvae.rundir.lock import alone_in
-with interrupt.exit_on_signal(), alone_in(Path(sys.argv[2]), print):
+from jaxvae.rundir.lock import lock_run_directory
+with interrupt.exit_on_signal(), lock_run_directory(Path(sys.argv[2]), print):
     print("begun")
     os.kill(os.getpid(), int(sys.argv[1]))
 """

@@ -30,7 +30,7 @@ from jaxvae.cli import main
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
 from jaxvae.evaluate.bounds import make_evaluate
-from jaxvae.rundir.run import first_state, variables_of
+from jaxvae.rundir.state import first_state, variables_of
 from tools.parts_page import config_of, refusal
 
 TINY = {"model.encoder": "mlp(16)", "model.decoder": "mlp(16)", "model.latent_dim": 3, "evaluate.samples": 3}

@@ -302,5 +302,5 @@ def test_a_model_of_pythae_that_is_a_row_of_choices_can_be_built(model):
 
 def test_the_processor_is_named_where_the_system_knows_it(tmp_path):
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz \nflags\t: x\n")
-    assert environment.processor(tmp_path / "cpuinfo") == "Some CPU @ 3 GHz"
-    assert isinstance(environment.processor(tmp_path / "none"), str)
+    assert environment.processor_name(tmp_path / "cpuinfo") == "Some CPU @ 3 GHz"
+    assert isinstance(environment.processor_name(tmp_path / "none"), str)

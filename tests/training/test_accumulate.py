@@ -17,7 +17,7 @@ from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
 from jaxvae.objective import elbo
-from jaxvae.rundir.run import first_state
+from jaxvae.rundir.state import first_state
 from jaxvae.step import make_train_step
 from jaxvae.training.engine import choose_engine
 

@@ -12,7 +12,7 @@ from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
-from jaxvae.rundir.run import first_state, variables_of
+from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.training import diagnosis, scoring
 from jaxvae.training.loop import train_and_evaluate
@@ -33,7 +33,7 @@ def diagnosed(workdir, config, arrays=None):
     said = []
     with mock.patch("jaxvae.viz.figures.draw_figures"):
         train_and_evaluate(config, workdir, arrays=arrays, say=said.append)
-    return {each["name"]: each for each in results.read(workdir)["diagnosis"]}, said
+    return {each["name"]: each for each in results.read_results(workdir)["diagnosis"]}, said
 
 
 def levels(found):
@@ -50,23 +50,23 @@ def test_a_healthy_run_has_no_illness_and_says_nothing(healthy):
     folder, found, said = healthy
     assert levels(found) == dict.fromkeys(("collapse", "beta", "holes", "overfitting"), "fine")
     assert not any("illness" in line or "note" in line for line in said)
-    numbers, rate = found["holes"]["numbers"], results.read(folder)["test"]["rate"]
+    numbers, rate = found["holes"]["numbers"], results.read_results(folder)["test"]["rate"]
     assert (numbers["examples"], found["overfitting"]["numbers"]["train_examples"]) == (360, 360)
     assert numbers["information"] + numbers["divergence"] == pytest.approx(numbers["rate"], rel=1e-9)
     assert numbers["rate"] == pytest.approx(rate["value"], abs=0.3)  # of one draw each, where that is exact
-    assert "at most 2,000 images" in results.read(folder)["protocol"]["diagnosis"]
+    assert "at most 2,000 images" in results.read_results(folder)["protocol"]["diagnosis"]
 
 
 def test_results_without_a_diagnosis_are_reported_and_evaluated_as_ever(healthy, capsys):
     folder, found, _ = healthy
     assert "What they say" in report.write_report(folder).read_text(encoding="utf-8")
-    old = {name: value for name, value in results.read(folder).items() if name != "diagnosis"}
+    old = {name: value for name, value in results.read_results(folder).items() if name != "diagnosis"}
     metrics = (folder / "metrics.jsonl").read_bytes()
-    results.write(folder, old)
+    results.write_results(folder, old)
     assert "What they say" not in report.write_report(folder).read_text(encoding="utf-8")
     (folder / "metrics.jsonl").unlink()
     assert main(["evaluate", str(folder), "--samples", "1"]) == 0
-    again = {each["name"]: each for each in results.read(folder)["diagnosis"]}
+    again = {each["name"]: each for each in results.read_results(folder)["diagnosis"]}
     assert again == {name: each for name, each in found.items() if name != "beta"}
     assert "elbo" in capsys.readouterr().out
     (folder / "metrics.jsonl").write_bytes(metrics)

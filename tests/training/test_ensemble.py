@@ -19,9 +19,9 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.serialization import load_config, save_config
 from jaxvae.data.pipeline import Resident
-from jaxvae.rundir import CHECKPOINTS, EVENTS, checkpoint, event_log
+from jaxvae.rundir import CHECKPOINTS, EVENTS, checkpoint, event_log, manifest
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.rundir.run import abstract_state, first_state
+from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
@@ -214,7 +214,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
     with (
         mock.patch("jaxvae.training.rollback.MAX_SKIPPED", 6),
-        mock.patch("jaxvae.runtime.console.Progress.say", lambda _, text: said.append(text)),
+        mock.patch("jaxvae.runtime.console.ProgressBar.say", lambda _, text: said.append(text)),
     ):
         states = take_steps(seats, engine, quiet)
     assert [int(state.guard.skipped) for state in states] == [0, 29]
@@ -222,7 +222,7 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
         False,
         True,
     ]
-    found = event_log.read(seats[1].workdir, 30)
+    found = event_log.read_events(seats[1].workdir, 30)
     assert [(event["event"], event["step"]) for event in found] == [("skipped", 7), ("stopped", 7)]
     assert found[1]["first_bad_step"] == 2
     assert found[1]["layer"] is not None
@@ -313,7 +313,7 @@ def test_stopped_members_go_on_to_the_bits_of_members_never_stopped(ensemble, tm
         pytest.raises(Interrupted, match="stopped and saved at step 20"),
     ):
         go(config, stopped)
-    assert all(checkpoint.steps(stopped / name / CHECKPOINTS)[-1] == 20 for name in ("seed-3", "seed-4"))
+    assert all(manifest.saved_steps(stopped / name / CHECKPOINTS)[-1] == 20 for name in ("seed-3", "seed-4"))
     (stopped / "seed-4" / CHECKPOINTS / "20" / "manifest.json").unlink()
     go(config, stopped)
     for name in ("seed-3", "seed-4"):

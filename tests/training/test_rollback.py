@@ -17,9 +17,10 @@ from small import grey_images
 from jaxvae import objective as objectives
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
 from jaxvae.config.serialization import save_config
-from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, event_log
-from jaxvae.rundir.checkpoint import MANIFEST, Saver
-from jaxvae.rundir.run import abstract_state, first_state
+from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, event_log, manifest
+from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.manifest import MANIFEST
+from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted
 from jaxvae.step import State
 from jaxvae.training.engine import Engine
@@ -122,7 +123,7 @@ def bad(**how):
 
 
 def events_of(workdir, name=event_log.ROLLBACK):
-    return [event for event in event_log.read(workdir, math.inf) if event["event"] == name]
+    return [event for event in event_log.read_events(workdir, math.inf) if event["event"] == name]
 
 
 def assert_same_bits(run, other):
@@ -131,7 +132,7 @@ def assert_same_bits(run, other):
     jax.tree.map(np.testing.assert_array_equal, state.replace(key=0), its.replace(key=0))
     for name in ("metrics.jsonl", "events.jsonl"):
         assert (workdir / name).read_bytes() == (its_workdir / name).read_bytes()
-    assert checkpoint.good_steps(workdir / CHECKPOINTS) == checkpoint.good_steps(its_workdir / CHECKPOINTS)
+    assert manifest.rollback_steps(workdir / CHECKPOINTS) == manifest.rollback_steps(its_workdir / CHECKPOINTS)
     for kept in ("samples", "codes"):
         frames = [{path.name: path.read_bytes() for path in (f / kept).iterdir()} for f in (workdir, its_workdir)]
         assert frames[0] == frames[1]
@@ -162,7 +163,7 @@ def test_a_run_goes_back_to_its_last_good_checkpoint_with_half_updates_and_comes
 
 def killed(at):
     """A patch that ends the way back before its event, amid its removals, or after its event."""
-    append, remove = event_log.append, checkpoint.remove
+    append, remove = event_log.append_event, checkpoint.remove_checkpoint
 
     def before(workdir, event, *args, **about):
         if event == event_log.ROLLBACK:
@@ -220,7 +221,7 @@ def test_stopped_by_a_signal_it_comes_to_the_same_bits(scanned, recovered, tmp_p
     with patches[0], patches[1], pytest.raises(Interrupted):
         go(scanned, tmp_path)
     # what is known to go back is not saved as if it went on
-    assert checkpoint.steps(tmp_path / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
+    assert manifest.saved_steps(tmp_path / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
     assert_same_bits(recovered[0], (go(scanned, tmp_path), tmp_path))
 
 
@@ -267,7 +268,7 @@ def test_where_nothing_was_learned_going_back_cannot_help(scanned, tmp_path, fir
 
 
 def test_a_checkpoint_that_is_not_finite_is_nothing_to_go_back_to(scanned, tmp_path):
-    with mock.patch("jaxvae.rundir.checkpoint.is_finite", lambda state: int(state.step) != 16):
+    with mock.patch("jaxvae.rundir.checkpoint.all_finite", lambda state: int(state.step) != 16):
         go(scanned, tmp_path)
     assert [event["to"] for event in events_of(tmp_path)] == [8]
 
@@ -276,11 +277,11 @@ def test_another_config_in_a_workdir_without_a_checkpoint_has_whole_updates(scan
     (config, data), workdir = (scanned[0].config, scanned[0].data), tmp_path / "run"
     workdir.mkdir()
     claim(workdir, config, data, print)
-    event_log.append(workdir, event_log.ROLLBACK, 12, to=0, scale=0.5)
+    event_log.append_event(workdir, event_log.ROLLBACK, 12, to=0, scale=0.5)
     claim(workdir, config, data, print)
-    assert event_log.scale_at(workdir, 0) == 0.5
+    assert event_log.rollback_scale(workdir, 0) == 0.5
     claim(workdir, dataclasses.replace(config, objective="elbo(beta=1.0)"), data, print)
-    assert event_log.scale_at(workdir, 0) is None
+    assert event_log.rollback_scale(workdir, 0) is None
 
 
 # which checkpoints are kept, and which events
@@ -297,11 +298,11 @@ def test_those_to_go_back_to_are_kept_while_steps_are_skipped(tmp_path):
     about |= {50: good | {"finite": False}, 60: bad | {"score": 0.0}, 70: bad, 80: bad}
     for step, manifest in about.items():
         sealed(tmp_path, step, **manifest)
-    assert checkpoint.good_steps(tmp_path) == [10, 20, 30, 40]
+    assert manifest.rollback_steps(tmp_path) == [10, 20, 30, 40]
     with Saver(tmp_path) as saver:
         saver._prune(80)
     # the last two good ones, the best, the best of the good ones, the last two
-    assert checkpoint.steps(tmp_path) == [20, 30, 40, 60, 70, 80]
+    assert manifest.saved_steps(tmp_path) == [20, 30, 40, 60, 70, 80]
 
 
 ROLLBACKS = [
@@ -326,14 +327,14 @@ ROLLBACKS = [
 def test_the_events_of_a_run_that_goes_on_from_a_step(tmp_path, step, expected, scale):
     scales = iter((0.5, 0.25, 0.125))
     for name, at, to in ROLLBACKS:
-        event_log.append(tmp_path, name, at, **({} if to is None else {"to": to, "scale": next(scales)}))
+        event_log.append_event(tmp_path, name, at, **({} if to is None else {"to": to, "scale": next(scales)}))
     lines = (tmp_path / EVENTS).read_bytes().splitlines(keepends=True)
-    assert event_log.scale_at(tmp_path, step) == scale
+    assert event_log.rollback_scale(tmp_path, step) == scale
     with (tmp_path / EVENTS).open("ab") as file:
         file.write(lines[1][:-5])  # torn by a kill
-    event_log.cut(tmp_path, step)
+    event_log.truncate_events(tmp_path, step)
     assert (tmp_path / EVENTS).read_bytes() == b"".join(lines[place] for place in expected)
-    assert event_log.scale_at(tmp_path, step) == scale
+    assert event_log.rollback_scale(tmp_path, step) == scale
 
 
 def test_a_state_that_version_1_saved_is_read_as_one_of_today(scanned, tmp_path):
@@ -345,4 +346,4 @@ def test_a_state_that_version_1_saved_is_read_as_one_of_today(scanned, tmp_path)
     state = checkpoint.restore(tmp_path, scanned.abstract)
     jax.tree.map(np.testing.assert_array_equal, state.guard, guard)
     assert jax.tree.structure(state) == jax.tree.structure(scanned.abstract)
-    assert checkpoint.good_steps(tmp_path) == [3]
+    assert manifest.rollback_steps(tmp_path) == [3]

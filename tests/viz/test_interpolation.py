@@ -14,7 +14,8 @@ from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.data.dataset import from_arrays
-from jaxvae.rundir.run import Run, first_state, variables_of
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz import plots
 from jaxvae.viz.figures import interpolation
 from jaxvae.viz.figures.images import curves_of, pictures

@@ -146,7 +146,7 @@ def test_codes_are_kept_read_and_forgotten_with_their_classes(tmp_path):
     np.testing.assert_allclose(codes[4], means[1], rtol=1e-3)
     assert np.isinf(codes[16][0, 0])
     np.testing.assert_array_equal(labels, np.arange(6))
-    snapshots.forget_frames(tmp_path, 4)
+    snapshots.remove_snapshots_after(tmp_path, 4)
     assert list(snapshots.read_codes(tmp_path)[0]) == [0, 4]
     assert snapshots.read_codes(tmp_path / "none") == ({}, None)
 

@@ -4,7 +4,7 @@ import argparse
 import math
 from typing import Any
 
-from jaxvae.runtime.console import show
+from jaxvae.runtime.console import print_safely
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,15 +21,15 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxvae.data.dataset import open_data
 
     options = {"manual_dir": arguments.manual_dir, "size": arguments.size, "channels": arguments.channels}
-    data = open_data(arguments.name, arguments.data_dir, 0, log=show, checked=math.inf, **options)
+    data = open_data(arguments.name, arguments.data_dir, 0, log=print_safely, checked=math.inf, **options)
     shape = " x ".join(map(str, data.shape))
     kind = "images" if len(data.shape) == 3 else "sequences"
-    show(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
+    print_safely(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
         source = "" if name == "train" else f"; {data.source(name)}"
-        show(f"  {name}: {len(split):,} {kind}, {_describe_labels(split.label)}{source}")
+        print_safely(f"  {name}: {len(split):,} {kind}, {_describe_labels(split.label)}{source}")
     if data.class_names:
-        show(f"  classes: {', '.join(data.class_names)}")
+        print_safely(f"  classes: {', '.join(data.class_names)}")
 
 
 def _describe_labels(label: Any) -> str:

@@ -19,7 +19,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Scores the run and writes results.json and the report; splits not given keep their numbers of this step."""
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import disk_space, results
-    from jaxvae.rundir.lock import alone_in
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 
@@ -29,11 +28,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.splits is not None:
         chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
     experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir)
-    with alone_in(workdir, print), disk_space.in_words(workdir):
+    with lock_run_directory(workdir, print), disk_space.explain_full_disk(workdir):
         variables = experiment.layout.put_whole(run.variables)
         numbers, values = scoring.score(experiment, variables, run.step)
         diagnosis.diagnose(experiment, variables, numbers, values, workdir)
-        before = results.read(workdir)
-        results.write(workdir, (before if before.get("step") == run.step else {}) | numbers)
+        before = results.read_results(workdir)
+        results.write_results(workdir, (before if before.get("step") == run.step else {}) | numbers)
         report.write_report(workdir)
-    print("\n".join(results.lines(numbers)))
+    print("\n".join(results.format_results(numbers)))

@@ -7,7 +7,7 @@ import webbrowser
 from jaxvae._checks import UsageError
 from jaxvae.cli.arguments import add_run
 from jaxvae.cli.open_run import open_subject
-from jaxvae.runtime.console import show
+from jaxvae.runtime.console import print_safely
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,11 +33,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     sock = listening(arguments.port)  # first, so that a port in use is reported before anything is read
     known = know(open_subject(arguments))
-    show(f"{arguments.run}: {len(known.subject.split):,} {known.subject.name} images; compiling")
+    print_safely(f"{arguments.run}: {len(known.subject.split):,} {known.subject.name} images; compiling")
     warm(known)
     with served(make_app(known, arguments.run.resolve().name), sock) as address:
-        show(f"Explore it at {address} (Ctrl-C ends it)")
+        print_safely(f"Explore it at {address} (Ctrl-C ends it)")
         if not arguments.no_browser:
             webbrowser.open(address)
         until_interrupted()
-    show("ended.")
+    print_safely("ended.")

@@ -16,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import disk_space
-    from jaxvae.rundir.lock import alone_in
     from jaxvae.training import scoring
     from jaxvae.viz import figures
     from jaxvae.viz.report import write_report
@@ -24,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = set_up_run(run.config, arguments.data_dir)
     one_sample = dataclasses.replace(run.config.evaluate, samples=1)  # the figures need values, not a tight bound
     quick = dataclasses.replace(experiment, config=dataclasses.replace(experiment.config, evaluate=one_sample))
-    with alone_in(workdir, print), disk_space.in_words(workdir):
+    with lock_run_directory(workdir, print), disk_space.explain_full_disk(workdir):
         _, values = scoring.score(quick, experiment.layout.put_whole(run.variables), run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(write_report(workdir))

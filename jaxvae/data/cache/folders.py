@@ -82,7 +82,7 @@ def build_once(target: Path, build: Callable[[Path], Path]) -> None:
             _sync(folder)
             _publish(folder, target)
         except Exception as error:
-            if (number := files.full(error)) is None:
+            if (number := files.disk_full_errno(error)) is None:
                 raise
             raise _unwritable(target, number) from error
 
@@ -144,7 +144,7 @@ def _hold(path: Path, flags: int = 0) -> int | None:
         descriptor = os.open(path, os.O_RDWR | flags)
     except FileNotFoundError:
         return None
-    held = files.held(descriptor)
+    held = files.try_lock(descriptor)
     ours = bool(flags) if held is None else held  # without locks nobody can hold one, or sweep
     if ours and os.fstat(descriptor).st_nlink > 0:  # else it was swept before we held it
         return descriptor

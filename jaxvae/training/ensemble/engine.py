@@ -18,8 +18,8 @@ from jax import Array, lax, random
 
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import Resident, order, take_batch
-from jaxvae.rundir.run import abstract_batch, abstract_state
-from jaxvae.runtime.sharding import copied
+from jaxvae.rundir.state import abstract_batch, abstract_state
+from jaxvae.runtime.sharding import copy_arrays
 from jaxvae.step import State
 from jaxvae.training.engine import has_convolutions
 from jaxvae.training.ensemble.members import EnsembleMember
@@ -121,7 +121,7 @@ def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence
         ]
         return [state for state, _ in ends], together([metrics for _, metrics in ends])
 
-    return _by_epoch(stretch, pipeline, keys), copied, copied
+    return _by_epoch(stretch, pipeline, keys), copy_arrays, copy_arrays
 
 
 def scan(one: Callable) -> Callable:

@@ -20,13 +20,14 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
-from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, disk_space, event_log
+from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, disk_space, event_log, manifest
 from jaxvae.rundir.checkpoint import Saver
-from jaxvae.rundir.lock import alone_in
-from jaxvae.rundir.metrics_log import Logbook
-from jaxvae.rundir.run import Run, abstract_state, make_first_state, variables_of
+from jaxvae.rundir.lock import lock_run_directory
+from jaxvae.rundir.metrics_log import MetricsLog
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import abstract_state, make_first_state, variables_of
 from jaxvae.runtime import environment
-from jaxvae.runtime.console import Progress, describe
+from jaxvae.runtime.console import ProgressBar, format_bound
 from jaxvae.runtime.files import read_json
 from jaxvae.runtime.sharding import one_device
 from jaxvae.runtime.signals import Interrupted, interruptible, noticed
@@ -58,7 +59,7 @@ class Seat(NamedTuple):
 
     def lines(self, step: int) -> dict[str, Any] | None:
         """The fingerprint of the member's metrics.jsonl when this step was saved."""
-        return checkpoint.lines_of(self.checkpoints, step)
+        return manifest.metrics_fingerprint(self.checkpoints, step)
 
 
 def train_members(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> list[Run]:
@@ -77,8 +78,8 @@ def train_and_evaluate_members(
     workdir, members = Path(workdir), members_of(config)
     with contextlib.ExitStack() as held:
         for folder in (workdir, *(workdir / member.name for member in members)):
-            held.enter_context(alone_in(folder, say))
-        held.enter_context(disk_space.in_words(workdir))
+            held.enter_context(lock_run_directory(folder, say))
+        held.enter_context(disk_space.explain_full_disk(workdir))
         seats = take_seats(members, workdir, arrays, say)
         engine = make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
         data = seats[0].experiment.data
@@ -121,7 +122,7 @@ def _record_environments(
     for folder, seed in [(workdir, seats[0].member.config.train.seed)] + [
         (seat.workdir, seat.member.config.train.seed) for seat in seats
     ]:
-        changed = environment.record(folder, engine=name, pipeline="resident", seed=seed, command=command)
+        changed = environment.record_environment(folder, engine=name, pipeline="resident", seed=seed, command=command)
         for warning in changed if folder == workdir else []:
             say(warning)
 
@@ -133,10 +134,10 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
     step, total = int(states[0].step), config.train.steps
     with contextlib.ExitStack() as opened:
         for seat in seats:
-            event_log.cut(seat.workdir, step)
-        logbooks = [opened.enter_context(Logbook(seat.workdir, step, seat.lines(step))) for seat in seats]
+            event_log.truncate_events(seat.workdir, step)
+        logbooks = [opened.enter_context(MetricsLog(seat.workdir, step, seat.lines(step))) for seat in seats]
         savers = [opened.enter_context(Saver(seat.checkpoints, read_json(seat.workdir / CONFIG))) for seat in seats]
-        bar = opened.enter_context(Progress(total, step, len(seats) * config.data.batch_size))
+        bar = opened.enter_context(ProgressBar(total, step, len(seats) * config.data.batch_size))
         caught = opened.enter_context(interruptible())
         if step == 0:
             keep_frames(seats, states, 0)
@@ -159,7 +160,7 @@ def take_steps(seats: Sequence[Seat], engine: Engine, say: Callable[[str], None]
             scores = validate(seats, states, step, logbooks, bar) if validating else [None] * len(seats)
             if saving:
                 save(seats, step, states, scores, logbooks, savers)
-            bar.rest(step)
+            bar.restart_clock(step)
         if caught:
             noticed.set()
         late.write_all()
@@ -181,7 +182,7 @@ def start(seats: Sequence[Seat], say: Callable[[str], None]) -> list[State]:
         abstract = abstract_state(config, parts)
         states = [checkpoint.read_state(seat.checkpoints / str(step) / "state", abstract) for seat in seats]
         scales = [
-            event_log.scale_at(seat.workdir, step) for seat in seats
+            event_log.rollback_scale(seat.workdir, step) for seat in seats
         ]  # of a member that went on alone for a while
         return [set_update_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
     require_memory(seats[0].experiment, abstract_state(config, parts), len(seats))
@@ -198,11 +199,11 @@ def common_step(folders: Sequence[Path], total: int) -> int | None:
     All save at the same steps, and none begins to before all have sealed the one before: such a step is there unless
     files were damaged, or a member was trained on alone. ValueError says so.
     """
-    found = [checkpoint.steps(folder) for folder in folders]
+    found = [manifest.saved_steps(folder) for folder in folders]
     if not all(found):
         return None
     for step in sorted(set(found[0]).intersection(*found), reverse=True):
-        damaged = [(folder, reason) for folder in folders if (reason := checkpoint.damage(folder / str(step)))]
+        damaged = [(folder, reason) for folder in folders if (reason := manifest.find_damage(folder / str(step)))]
         for folder, reason in damaged:
             log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
         if not damaged and max(map(max, found)) <= max(step, total):
@@ -222,7 +223,7 @@ def keep_frames(seats: Sequence[Seat], states: Sequence[State], step: int) -> No
 
 
 def validate(
-    seats: Sequence[Seat], states: Sequence[State], step: int, logbooks: Sequence[Logbook], bar: Progress
+    seats: Sequence[Seat], states: Sequence[State], step: int, logbooks: Sequence[MetricsLog], bar: ProgressBar
 ) -> list[float | None]:
     """The members' scores on the validation images, each logged; their means are shown."""
     each = [validation(seat.experiment, state) for seat, state in zip(seats, states, strict=True)]
@@ -230,7 +231,7 @@ def validate(
         return [None] * len(seats)
     for logbook, means in zip(logbooks, each, strict=True):
         logbook.write(step, "validation", means)
-    bar.say(f"step {step:,}  validation, mean over members: {describe(mean(each))}")
+    bar.print(f"step {step:,}  validation, mean over members: {format_bound(mean(each))}")
     return [score_of(means) for means in each]
 
 
@@ -244,7 +245,7 @@ def save(
     step: int,
     states: Sequence[State],
     scores: Sequence[float | None],
-    logbooks: Sequence[Logbook],
+    logbooks: Sequence[MetricsLog],
     savers: Sequence[Saver],
 ) -> None:
     """Saves all members, after their lines are on the disk and what they saved before is sealed."""
@@ -265,13 +266,13 @@ class _LinesOfMembers:
     def __init__(
         self,
         seats: Sequence[Seat],
-        logbooks: Sequence[Logbook],
-        bar: Progress,
+        logbooks: Sequence[MetricsLog],
+        bar: ProgressBar,
         step: int,
         states: Callable[[], list[State]],
     ):
         self.seats, self.logbooks, self.bar, self.states = seats, logbooks, bar, states
-        self.incidents = [event_log.Incidents(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
+        self.incidents = [event_log.IncidentLog(seat.workdir, step, partial(self.say_of, seat)) for seat in seats]
         self.stuck = {
             seat.member.name: _stuck_before(seat, step)
             for seat, its in zip(seats, self.incidents, strict=True)
@@ -279,7 +280,7 @@ class _LinesOfMembers:
         }
 
     def say_of(self, seat: Seat, text: str) -> None:
-        self.bar.say(f"{seat.member.name}: {text}")
+        self.bar.print(f"{seat.member.name}: {text}")
 
     def __call__(self, step: int, values: dict[str, Any], reached: int) -> None:
         each = [{name: float(of_all[i]) for name, of_all in values.items()} for i in range(len(self.seats))]
@@ -292,7 +293,7 @@ class _LinesOfMembers:
             if seat.member.name in self.stuck:
                 its.before = numbers
             else:
-                its.look(step, numbers)
+                its.record(step, numbers)
         self.look_for_stuck(step, each)
 
     def look_for_stuck(self, step: int, each: Sequence[dict[str, float]]) -> None:
@@ -315,14 +316,14 @@ class _LinesOfMembers:
         seat, stuck = self.seats[place], Stuck(step, int(values["streak"]), values["scale"])
         stuck.state = self.states()[place]
         about = rollback.describe_streak(seat.experiment, stuck)
-        event_log.append(seat.workdir, "stopped", step, **about)
+        event_log.append_event(seat.workdir, "stopped", step, **about)
         self.say_of(seat, f"{about['text']}; it stands still.")
         return about["text"]
 
 
 def _stuck_before(seat: Seat, step: int) -> str:
     """Why a member stands still that did so before this step."""
-    texts = [event["text"] for event in event_log.read(seat.workdir, step) if event["event"] == "stopped"]
+    texts = [event["text"] for event in event_log.read_events(seat.workdir, step) if event["event"] == "stopped"]
     return texts[-1] if texts else "its steps are skipped"
 
 

@@ -22,7 +22,7 @@ def summarize(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence
     A group for every swept value, or one; in it, by split and number, `mean`, `std` (n - 1 in the denominator, None of
     one member) and `n` over the members that did not fail.
     """
-    found = {each.name: results.read(workdir / each.name) for each in members if each.name not in failed}
+    found = {each.name: results.read_results(workdir / each.name) for each in members if each.name not in failed}
     values = [dict(value) for value in dict.fromkeys(tuple(each.value.items()) for each in members)]
     groups = [[each.name for each in members if each.value == value and each.name in found] for value in values]
     protocol = next(iter(found.values()), {}).get("protocol", {})

@@ -12,7 +12,7 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import Run
-from jaxvae.rundir.snapshots import forget_frames, read_codes, read_frames, save_codes, save_frame
+from jaxvae.rundir.snapshots import read_codes, read_frames, remove_snapshots_after, save_codes, save_frame
 from jaxvae.viz.figures.animation import draw_training, draw_unfolding, draw_walk
 from jaxvae.viz.figures.anomaly import draw_anomaly
 from jaxvae.viz.figures.compression import costs_bits, draw_compression
@@ -53,11 +53,11 @@ __all__ = [
     "draw_unfolding",
     "draw_walk",
     "dream",
-    "forget_frames",
     "keep_dots",
     "pictures",
     "read_codes",
     "read_frames",
+    "remove_snapshots_after",
     "save_codes",
     "save_frame",
 ]

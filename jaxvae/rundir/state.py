@@ -1,0 +1,53 @@
+"""The state of a config's run: its first values, its shapes, and the variables that apply takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+from jaxvae.config import Config
+from jaxvae.config.build import Parts
+from jaxvae.data.prepare import Examples
+from jaxvae.step import State, init_state
+
+__all__ = ["abstract_batch", "abstract_state", "first_state", "make_first_state", "variables_of"]
+
+
+def variables_of(state: State) -> Any:
+    """The model's variables, ready for apply: the averaged weights where they are kept."""
+    return {"params": state.weights["model"], **state.variables["model"]}
+
+
+def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, places: Any = None) -> State:
+    """The state before the first step; `places` as for `make_first_state`."""
+    return make_first_state(config, parts, places)(init_key=init_key, train_key=train_key)
+
+
+def make_first_state(config: Config, parts: Parts, places: Any = None) -> Callable[..., State]:
+    """The jitted function of `init_key` and `train_key` that gives the state before the first step.
+
+    Made where `places` says, a sharding for every leaf, never whole elsewhere.
+    """
+    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
+    make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
+    make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
+    return jax.jit(make, out_shardings=places)
+
+
+def abstract_state(config: Config, parts: Parts) -> State:
+    """The shapes and dtypes of the run's state."""
+    key = random.key(0)
+    return jax.eval_shape(partial(first_state, config, parts), key, key)
+
+
+def abstract_batch(config: Config, parts: Parts, batch_size: int) -> Examples:
+    """The shapes and dtypes of a stored batch, as far as the model looks at it."""
+    index = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    vector = jax.ShapeDtypeStruct((batch_size, parts.condition_size or 0), jnp.float32)
+    label = vector if config.model.condition == "vector" else index
+    return Examples(jax.ShapeDtypeStruct((batch_size, *parts.shape), jnp.uint8), label, index)
