@@ -19,6 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Scores the run and writes results.json and the report; splits not given keep their numbers of this step."""
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import disk_space, results
+    from jaxvae.rundir.lock import lock_run_directory
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 

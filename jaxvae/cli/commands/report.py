@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import disk_space
+    from jaxvae.rundir.lock import lock_run_directory
     from jaxvae.training import scoring
     from jaxvae.viz import figures
     from jaxvae.viz.report import write_report
