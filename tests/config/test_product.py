@@ -76,6 +76,7 @@ def test_of_data_an_objective_compares_pictures_or_anything(aim):
         assert "objective='ms_ssim' compares images [H, W, C], but data.name='digits' has examples [8, 1]" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", TRAINED, ids=lambda choice: "-".join(choice.values()))
 def test_it_trains(choice):
     train(choice)
