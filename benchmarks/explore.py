@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 
 from jaxvae.cli.open_run import open_subject
-from jaxvae.viz.explorer.api import FINE, warm
+from jaxvae.viz.explorer.api import PATH_STEPS, compile_all
 from jaxvae.viz.explorer.routes import make_app
-from jaxvae.viz.explorer.server import listening, served
-from jaxvae.viz.explorer.session import Known, know
+from jaxvae.viz.explorer.server import listen, serve
+from jaxvae.viz.explorer.session import Session, open_session
 
 LIMIT = 50.0  # ms, the median of an MLP on a CPU
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,37 +42,37 @@ parser.add_argument("--trust", action="store_true")
 parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
 
 
-def questions(known: Known, seed: int) -> dict[str, tuple[str, dict[str, Any]]]:
-    """{kind of interaction: (question, its fields)}, drawn by the seed."""
+def requests(session: Session, seed: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Returns {kind of interaction: (endpoint, its fields)}, drawn by the seed."""
     random = np.random.RandomState(seed)
     here: dict[str, Any] = {"strengths": {}, "condition": 0}
-    drawing = base64.b64encode(random.randint(0, 256, known.subject.run.shape).astype(np.uint8).tobytes()).decode()
-    asked: dict[str, tuple[str, dict[str, Any]]] = {
-        "draw, reconstruct, neighbours": ("draw", {"pixels": drawing, "condition": 0}),
+    drawing = base64.b64encode(random.randint(0, 256, session.subject.run.shape).astype(np.uint8).tobytes()).decode()
+    found: dict[str, tuple[str, dict[str, Any]]] = {
+        "draw, reconstruct, neighbours": ("drawing", {"pixels": drawing, "condition": 0}),
         "resample 16": ("samples", {"seed": seed, "temperature": 1.0, "condition": 0}),
     }
-    if known.flat is None:
-        return asked
-    z = random.normal(size=len(known.flat.says)).tolist()
-    first, second = (int(each) for each in random.choice(len(known.subject.split), 2, replace=False))
-    walk = {"a": first, "b": second, "path": "great_circle", "index": int(random.randint(FINE)), **here}
-    asked = {"decode a code": ("decode", {"z": z, **here}), "step between two images": ("between", walk)} | asked
-    if known.flat.directions:
-        name = list(known.flat.directions)[seed % len(known.flat.directions)]
+    if session.codes is None:
+        return found
+    z = random.normal(size=len(session.codes.information)).tolist()
+    first, second = (int(each) for each in random.choice(len(session.subject.split), 2, replace=False))
+    walk = {"a": first, "b": second, "path": "great_circle", "index": int(random.randint(PATH_STEPS)), **here}
+    found = {"decode a code": ("decode", {"z": z, **here}), "step between two images": ("interpolate", walk)} | found
+    if session.codes.directions:
+        name = list(session.codes.directions)[seed % len(session.codes.directions)]
         strengths = {"strengths": {name: float(random.uniform(-2, 2))}}
-        asked["add an attribute"] = ("decode", {"z": z, **here, **strengths})
-    return asked
+        found["add an attribute"] = ("decode", {"z": z, **here, **strengths})
+    return found
 
 
-def measure(address: str, known: Known, count: int) -> dict[str, dict[str, float]]:
+def measure(address: str, session: Session, count: int) -> dict[str, dict[str, float]]:
     """{kind: median, 90% and worst, ms}; the kinds take turns, so that what else the machine does meets them all."""
     connection = http.client.HTTPConnection(address.split("/")[2], timeout=60)
     taken: dict[str, list[float]] = {}
     for seed in range(count):
-        for kind, (question, asked) in questions(known, seed).items():
-            body = json.dumps(asked)
+        for kind, (endpoint, fields) in requests(session, seed).items():
+            body = json.dumps(fields)
             began = time.perf_counter()
-            connection.request("POST", f"/api/{question}", body, {"content-type": "application/json"})
+            connection.request("POST", f"/api/{endpoint}", body, {"content-type": "application/json"})
             answer = connection.getresponse()
             content = answer.read()
             taken.setdefault(kind, []).append(1000 * (time.perf_counter() - began))
@@ -95,11 +95,11 @@ def main() -> None:
     }
     for run in options.runs:
         settings = {"seed": 0, "split": None, "data_dir": options.data_dir, "trust": options.trust}
-        known = know(open_subject(argparse.Namespace(run=run, **settings)))
-        warm(known)
+        session = open_session(open_subject(argparse.Namespace(run=run, **settings)))
+        compile_all(session)
         load = os.getloadavg()[0]
-        with listening(0) as sock, served(make_app(known, run.name), sock) as address:
-            times = measure(address, known, options.count)
+        with listen(0) as sock, serve(make_app(session, run.name), sock) as address:
+            times = measure(address, session, options.count)
         found[str(run)] = {"load": [load, os.getloadavg()[0]], "count": options.count, "milliseconds": times}
         print(f"{run}: ms over {options.count} each, load {load:.1f} before, {os.getloadavg()[0]:.1f} after")
         for kind, each in times.items():

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from explored import make_known
+from explored import make_session
 from PIL import Image
 
-from jaxvae.viz.explorer.api import ANSWERS, FINE, warm
+from jaxvae.viz.explorer.api import PATH_STEPS, compile_all, respond
+from jaxvae.viz.explorer.requests import Fields
 from jaxvae.viz.explorer.routes import make_app
-from jaxvae.viz.explorer.server import listening, served
+from jaxvae.viz.explorer.server import listen, serve
 from jaxvae.viz.figures.images import pictures
 
 pytestmark = pytest.mark.browser
@@ -26,20 +27,20 @@ PIXELS = """canvas => {
 
 
 @contextmanager
-def serving(known):
-    warm(known)
-    with listening(0) as sock, served(make_app(known, "small"), sock) as address:
+def serving(session):
+    compile_all(session)
+    with listen(0) as sock, serve(make_app(session, "small"), sock) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def known():
-    return make_known((8, 8, 1), latent_dim=2, prepare="grey", likelihood="continuous_bernoulli")
+def session():
+    return make_session((8, 8, 1), latent_dim=2, prepare="grey", likelihood="continuous_bernoulli")
 
 
 @pytest.fixture(scope="module")
-def address(known):
-    with serving(known) as found:
+def address(session):
+    with serving(session) as found:
         yield found
 
 
@@ -48,7 +49,7 @@ def explored(open_page, address):
     """The page, its first picture shown."""
     page = open_page(accept_downloads=True, **CLIPBOARD)
     page.goto(address)
-    page.wait_for_selector("#picture[data-turn]")
+    page.wait_for_selector("#picture[data-version]")
     page.wait_for_selector("#strip button")
     page.wait_for_selector("#grid button")
     return page
@@ -61,9 +62,9 @@ def pixels(page, selector="#picture"):
 
 
 def settled(page):
-    """Waits until no question is under way, nor about to be."""
+    """Waits until no request is under way, nor about to be."""
     page.wait_for_timeout(60)
-    page.wait_for_selector("body[data-asking='0']")
+    page.wait_for_selector("body[data-pending='0']")
     page.wait_for_timeout(20)
 
 
@@ -76,8 +77,8 @@ def code(page):
     return found
 
 
-def assert_shows(page, known, z, condition=None):
-    expected = np.round(255 * pictures(known.subject.run.decode(np.float32([z]), condition).mean())[0])
+def assert_shows(page, session, z, condition=None):
+    expected = np.round(255 * pictures(session.subject.run.decode(np.float32([z]), condition).mean())[0])
     assert np.abs(pixels(page).astype(int) - expected).max() <= 1
 
 
@@ -93,95 +94,94 @@ def drag(page, selector, *places):
     page.mouse.up()
 
 
-def test_a_drag_over_the_plane_shows_what_is_decoded_there(explored, known):
+def test_a_drag_over_the_plane_shows_what_is_decoded_there(explored, session):
     before = pixels(explored)
     drag(explored, "#map", (0.5, 0.5), (0.8, 0.3))
     settled(explored)
     z = code(explored)
     side = explored.locator("#map").bounding_box()["width"]
     shares = np.array([(0.8 * side - 26) / (side - 26), 1 - 0.3 * side / (side - 26)])  # 26 pixels are the margin's
-    low, high = known.flat.low.min(), known.flat.high.max()
+    low, high = session.codes.low.min(), session.codes.high.max()
     np.testing.assert_allclose(z, low + shares * (high - low), atol=0.05)
     assert (pixels(explored) != before).any()
-    assert_shows(explored, known, z)
+    assert_shows(explored, session, z)
     assert "on the plane: z = (" in explored.inner_text("#where")
 
 
 def test_dragging_never_queues(explored):
     under_way, most = set(), 0
 
-    def asked(request):
+    def count(request):
         nonlocal most
         if request.url.endswith("/api/decode"):
             under_way.add(request)
             most = max(most, len(under_way))
 
-    explored.on("request", asked)
+    explored.on("request", count)
     explored.on("requestfinished", lambda request: under_way.discard(request))
     drag(explored, "#map", *[(x, y) for x in (0.2, 0.8) for y in (0.2, 0.4, 0.6, 0.8)])
     settled(explored)
     assert most == 1
 
 
-def test_sliders_move_the_code_and_follow_it(explored, known):
+def test_sliders_move_the_code_and_follow_it(explored, session):
     slider = explored.locator("#sliders input[type=range]").first
     slider.focus()
     slider.press("End")
     settled(explored)
     z = code(explored)
-    first = int(np.argmax(known.subject.said))
-    assert z[first] == pytest.approx(known.flat.high[first])
-    assert_shows(explored, known, z)
-    explored.click("#home")
+    first = int(np.argmax(session.subject.said))
+    assert z[first] == pytest.approx(session.codes.high[first])
+    assert_shows(explored, session, z)
+    explored.click("#middle")
     settled(explored)
     assert float(slider.input_value()) == 0
     assert code(explored) == [0.0, 0.0]
 
 
-def test_two_images_and_the_slide_between_them(explored, known):
+def test_two_images_and_the_slide_between_them(explored, session):
     shown = explored.locator("#strip button")
     for place, take in ((2, "#take-a"), (5, "#take-b")):
         shown.nth(place).click()
         settled(explored)
         explored.click(take)
-    positions = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"]
+    positions = respond(session, "images", Fields({"label": -1, "page": 0}))["positions"]
     ends = [positions[2], positions[5]]
-    assert f"image {ends[0]}," in explored.inner_text("#between figure:first-child figcaption")
-    film = pixels(explored, "#film")
+    assert f"image {ends[0]}," in explored.inner_text("#interpolation figure:first-child figcaption")
+    film = pixels(explored, "#path-strip")
     assert film.shape == (8, 11 * 9 - 1, 3)
-    explored.locator("#along").fill("37")
+    explored.locator("#path-step").fill("37")
     settled(explored)
-    z = ANSWERS["between"](
-        known, {"a": ends[0], "b": ends[1], "path": "line", "index": 37, "strengths": {}, "condition": 0}
-    )["z"]
+    path = {"a": ends[0], "b": ends[1], "path": "line", "index": 37, "strengths": {}, "condition": 0}
+    z = respond(session, "interpolate", Fields(path))["z"]
     np.testing.assert_allclose(code(explored), z, rtol=1e-4)
-    assert_shows(explored, known, z)
+    assert_shows(explored, session, z)
     assert f"37 % of the way from image {ends[0]}" in explored.inner_text("#where")
-    assert int(explored.get_attribute("#along", "max")) == FINE - 1
+    assert int(explored.get_attribute("#path-step", "max")) == PATH_STEPS - 1
 
 
-def test_attributes_are_added_and_taken_away(explored, known):
+def test_attributes_are_added_and_taken_away(explored, session):
     label = explored.get_by_label("label=1", exact=True)
     label.fill("2")
     settled(explored)
-    assert_shows(explored, known, 2 * known.flat.directions["label=1"])
+    assert_shows(explored, session, 2 * session.codes.directions["label=1"])
     assert "+ 2.00 × label=1" in explored.inner_text("#where")
-    explored.click("#none")
+    explored.click("#clear-strengths")
     settled(explored)
-    assert_shows(explored, known, [0.0, 0.0])
+    assert_shows(explored, session, [0.0, 0.0])
     assert label.input_value() == "0"
 
 
-def test_a_drawing_is_read_and_explored(explored, known):
+def test_a_drawing_is_read_and_explored(explored, session):
     drag(explored, "#canvas", (0.3, 0.2), (0.7, 0.2), (0.4, 0.9))
     settled(explored)
     drawing = pixels(explored, "#canvas")[..., :1]
     assert drawing.max() == 255
-    text = base64.b64encode(drawing.tobytes()).decode()
-    read = ANSWERS["draw"](known, {"pixels": text, "condition": 0})
-    told = explored.inner_text("#drawing-reading")
-    assert f"{read['distortion']:.2f} nats".replace("-", "−") in told
-    assert explored.locator("#drawing-reading .thumbnail").count() == 6
+    pixels_text = base64.b64encode(drawing.tobytes()).decode()
+    read = respond(session, "drawing", Fields({"pixels": pixels_text, "condition": 0}))
+    text = explored.inner_text("#drawing-reconstruction")
+    assert f"{read['distortion']:.2f} nats".replace("-", "−") in text
+    assert explored.locator("#drawing-reconstruction .thumbnail").count() == 6
     explored.get_by_role("button", name="Explore its code").click()
     settled(explored)
     np.testing.assert_allclose(code(explored), read["z"], rtol=1e-4)
@@ -196,12 +196,12 @@ def test_a_picture_of_ones_own_is_drawn(explored, tmp_path):
     assert (pixels(explored, "#canvas") == 200).all()
 
 
-def test_samples_stay_with_the_temperature_and_change_when_drawn_again(explored, known):
+def test_samples_stay_with_the_temperature_and_change_when_drawn_again(explored, session):
     def shown():
         return [pixels(explored, f"#grid button:nth-child({i + 1}) canvas").tolist() for i in (0, 9)]
 
     first = shown()
-    explored.click("#again")
+    explored.click("#resample")
     settled(explored)
     assert shown() != first
     explored.locator("#temperature").fill("0")
@@ -210,7 +210,7 @@ def test_samples_stay_with_the_temperature_and_change_when_drawn_again(explored,
     assert one == other
     explored.locator("#grid button").nth(9).click()
     settled(explored)
-    assert_shows(explored, known, [0.0, 0.0])
+    assert_shows(explored, session, [0.0, 0.0])
     assert "sample 10, temperature 0.00" in explored.inner_text("#where")
 
 
@@ -227,7 +227,7 @@ def test_the_picture_is_saved_in_whole_pixels(explored):
     np.testing.assert_array_equal(saved, pixels(explored).repeat(factor, 0).repeat(factor, 1))
 
 
-def test_the_keyboard_alone_will_do(explored, known):
+def test_the_keyboard_alone_will_do(explored, session):
     def focused():
         return explored.evaluate("document.activeElement.id || document.activeElement.className")
 
@@ -245,17 +245,17 @@ def test_the_keyboard_alone_will_do(explored, known):
     explored.keyboard.press("Shift+ArrowUp")
     settled(explored)
     z = [0.1, 0.5]
-    assert_shows(explored, known, z)
+    assert_shows(explored, session, z)
     explored.keyboard.press("Home")
     settled(explored)
-    assert_shows(explored, known, [0.0, 0.0])
+    assert_shows(explored, session, [0.0, 0.0])
     tab_to("thumbnail")
     explored.keyboard.press("ArrowRight")
     explored.keyboard.press("Enter")
     settled(explored)
-    position = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"][1]
-    assert_shows(explored, known, known.subject.means[position])
-    tab_to("along")
+    position = respond(session, "images", Fields({"label": -1, "page": 0}))["positions"][1]
+    assert_shows(explored, session, session.subject.means[position])
+    tab_to("path-step")
     explored.keyboard.press("ArrowRight")
     settled(explored)
     assert "1 % of the way" in explored.inner_text("#where")
@@ -263,7 +263,7 @@ def test_the_keyboard_alone_will_do(explored, known):
     explored.keyboard.press("Space")
     explored.keyboard.press("Shift+ArrowDown")
     settled(explored)
-    assert "nats" in explored.inner_text("#drawing-reading")
+    assert "nats" in explored.inner_text("#drawing-reconstruction")
     explored.keyboard.press("Shift+ArrowDown")
     explored.keyboard.press("Tab")
     explored.keyboard.press("Shift+Tab")
@@ -274,7 +274,7 @@ def test_the_keyboard_alone_will_do(explored, known):
     drawn = pixels(explored, "#canvas")
     assert drawn[4, 4].max() == 255
     assert drawn[6, 4].max() == 0
-    tab_to("again")
+    tab_to("resample")
     explored.keyboard.press("Enter")
     settled(explored)
 
@@ -299,30 +299,30 @@ def test_nothing_sticks_out_at_any_width(open_page, address, width, scheme):
 
 
 def test_a_model_that_is_told_the_class(open_page):
-    known = make_known(condition="label", latent_dim=3)
-    with serving(known) as address:
+    session = make_session(condition="label", latent_dim=3)
+    with serving(session) as address:
         page = open_page(**CLIPBOARD)
         page.goto(address)
         page.wait_for_selector("#grid button")
         page.select_option("#conditioned select", "2")
         settled(page)
-        assert_shows(page, known, [0.0, 0.0, 0.0], np.array([2]))
+        assert_shows(page, session, [0.0, 0.0, 0.0], np.array([2]))
         page.locator("#strip button").first.click()
         settled(page)
-        position = ANSWERS["images"](known, {"label": -1, "page": 0})["positions"][0]
-        label = known.subject.classes[[position]]
+        position = respond(session, "images", Fields({"label": -1, "page": 0}))["positions"][0]
+        label = session.subject.classes[[position]]
         assert page.input_value("#conditioned select") == str(label[0])
-        assert_shows(page, known, known.subject.means[position], label)
+        assert_shows(page, session, session.subject.means[position], label)
         assert "this model is told" in page.inner_text("#attributes")
 
 
 def test_codes_are_shown_as_far_as_they_can_be(open_page):
-    known = make_known(posterior="vq(5, dim=2)", prior="codes", objective="reconstruction(commitment=0.25)")
-    with serving(known) as address:
+    session = make_session(posterior="vq(5, dim=2)", prior="codes", objective="reconstruction(commitment=0.25)")
+    with serving(session) as address:
         page = open_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         page.wait_for_selector("#grid button")
-        assert "of discrete parts" in page.inner_text("#refused")
+        assert "of discrete parts" in page.inner_text("#limitation")
         assert not page.locator("#plane").is_visible()
         page.locator("#where", has_text="reconstructed").wait_for()  # the first is chosen at once: no black square
         page.locator("#grid button").nth(3).click()
@@ -333,8 +333,8 @@ def test_codes_are_shown_as_far_as_they_can_be(open_page):
 
 
 def test_a_sequence_is_shown_as_a_curve_and_a_line_has_no_plane(open_page):
-    known = make_known((12,), labels=False, latent_dim=1)
-    with serving(known) as address:
+    session = make_session((12,), labels=False, latent_dim=1)
+    with serving(session) as address:
         page = open_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         page.wait_for_selector("#grid button")
@@ -343,13 +343,13 @@ def test_a_sequence_is_shown_as_a_curve_and_a_line_has_no_plane(open_page):
         assert "one dimension" in page.inner_text("#plane")
 
 
-def test_a_server_that_is_gone_is_told(open_page):
-    with serving(make_known((8, 8, 1), latent_dim=2)) as address:
+def test_a_server_that_is_gone_is_reported(open_page):
+    with serving(make_session((8, 8, 1), latent_dim=2)) as address:
         page = open_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         page.wait_for_selector("#grid button")
         settled(page)
-    page.click("#home")
-    page.wait_for_selector("#trouble:not([hidden])")
-    assert "Start it again" in page.inner_text("#trouble")
+    page.click("#middle")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "Start it again" in page.inner_text("#error")
     page.complaints.clear()  # the browser's own word of a refused connection

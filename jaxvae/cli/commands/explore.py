@@ -26,18 +26,18 @@ def run(arguments: argparse.Namespace) -> None:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise UsageError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error
-    from jaxvae.viz.explorer.api import warm
+    from jaxvae.viz.explorer.api import compile_all
     from jaxvae.viz.explorer.routes import make_app
-    from jaxvae.viz.explorer.server import listening, served, until_interrupted
-    from jaxvae.viz.explorer.session import know
+    from jaxvae.viz.explorer.server import listen, serve, wait_for_interrupt
+    from jaxvae.viz.explorer.session import open_session
 
-    sock = listening(arguments.port)  # first, so that a port in use is reported before anything is read
-    known = know(open_subject(arguments))
-    print_safely(f"{arguments.run}: {len(known.subject.split):,} {known.subject.name} images; compiling")
-    warm(known)
-    with served(make_app(known, arguments.run.resolve().name), sock) as address:
+    sock = listen(arguments.port)  # first, so that a port in use is reported before anything is read
+    session = open_session(open_subject(arguments))
+    print_safely(f"{arguments.run}: {len(session.subject.split):,} {session.subject.name} images; compiling")
+    compile_all(session)
+    with serve(make_app(session, arguments.run.resolve().name), sock) as address:
         print_safely(f"Explore it at {address} (Ctrl-C ends it)")
         if not arguments.no_browser:
             webbrowser.open(address)
-        until_interrupted()
+        wait_for_interrupt()
     print_safely("ended.")

@@ -1,1 +1,1 @@
-"""A page on this machine to play with a trained model: what it asks, what it is answered, and who may ask."""
+"""The page on this machine to explore a trained model with: its requests, the responses and the server."""

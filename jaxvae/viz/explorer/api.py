@@ -1,130 +1,107 @@
-"""What the page asks, and the answers: (what is known, the question's fields) -> what JSON can hold.
+"""The requests of the page and their responses: (session, fields) -> what JSON can hold.
 
-A code z in an answer is the one without the attributes that were added to it. Nothing is kept between two questions.
+A code z in a response is without the attributes that were added to it. Nothing is kept between two requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import Array, random
 
 from jaxvae import latent
-from jaxvae.viz.explorer import requests as fields
-from jaxvae.viz.explorer.payloads import (
-    Answer,
-    Fields,
-    at,
-    bytes_of,
-    decode,
-    flat,
-    given,
-    moved,
-    packed,
-    plain,
-    reading,
-    shown,
-    side_of,
-    thumbnails,
-    walked,
-    window,
-)
-from jaxvae.viz.explorer.session import Known
+from jaxvae.viz.explorer.payloads import Payload, pack_bytes, pack_image, pack_images, pack_numbers, pack_pictures
+from jaxvae.viz.explorer.requests import Fields
+from jaxvae.viz.explorer.session import Session
 from jaxvae.viz.figures.images import pictures
 
-THUMBNAILS = 24  # test images shown at once
+__all__ = ["ENDPOINTS", "PATH_STEPS", "SAMPLES", "THUMBNAILS", "Endpoint", "compile_all", "describe_model", "respond"]
+
+THUMBNAILS = 24  # images of the split shown at once
 SAMPLES = 16
-_DOTS = 3000  # codes drawn on the plane
-FINE = 101  # places of the slider between two images
-_FILM = 11
-_HOTTEST = 3.0
+PATH_STEPS = 101  # of the slider between two images
+_STRIP_STEPS = 11
+_POINTS = 3000  # codes drawn on the plane
+_MAX_TEMPERATURE = 3.0
+_PLANE_PIXELS = 640  # of the decoded plane along each side, at most
 
 
-def describe(known: Known) -> Answer:
-    """What the page must know to build itself."""
-    subject, flat = known.subject, known.flat
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A function of (session, fields), and the names of the fields that a request must have."""
+
+    function: Callable[[Session, Fields], Payload]
+    names: tuple[str, ...]
+
+
+def describe_model(session: Session) -> Payload:
+    """Returns what the page is built from."""
+    subject, codes = session.subject, session.codes
     run = subject.run
-    found: Answer = {
+    payload: Payload = {
         "data": subject.data.name,
         "split": subject.name,
         "images": len(subject.split),
         "shape": list(run.shape),
         "condition": {"kind": run.config.model.condition, "size": run.parts.condition_size},
-        "classes": _classes_of(known),
-        "refused": known.refused,
-        "corrupted": run.parts.corrupted is not None,
-        "steps": {"fine": FINE, "hottest": _HOTTEST},
+        "classes": session.class_names,
+        "limitation": session.limitation,
+        "steps": PATH_STEPS,
+        "temperature": _MAX_TEMPERATURE,
         "model": {name: getattr(run.config.model, name) for name in ("encoder", "posterior", "prior", "decoder")},
-        "flat": None,
+        "codes": None,
     }
-    if flat is not None:
-        order = np.argsort(-flat.says, kind="stable")
-        found["flat"] = {
-            "size": len(flat.says),
-            "order": order.tolist(),
-            "says": plain(flat.says),
-            "kl": flat.kl,
-            "active": flat.active.tolist(),
-            "low": plain(flat.low),
-            "high": plain(flat.high),
+    if codes is not None:
+        payload["codes"] = {
+            "size": len(codes.information),
+            "order": np.argsort(-codes.information, kind="stable").tolist(),
+            "information": pack_numbers(codes.information),
+            "is_kl": codes.is_kl,
+            "active": codes.active.tolist(),
+            "low": pack_numbers(codes.low),
+            "high": pack_numbers(codes.high),
             "circles": subject.at_the_prior,
-            "spherical": known.spherical,
-            "attributes": list(flat.directions),
+            "attributes": list(codes.directions),
         }
-    return found
+    return payload
 
 
-def _classes_of(known: Known) -> list[str] | None:
-    """The names of the classes; None where the labels are no classes."""
-    subject = known.subject
-    if subject.classes is None:
-        return None
-    count = max(subject.run.parts.condition_size or 0, len(subject.data.class_names), int(subject.classes.max()) + 1)
-    return [subject.class_name(label) for label in range(count)]
+def _decode(session: Session, fields: Fields) -> Payload:
+    """Returns the picture of a code."""
+    return _pack_code(session, fields, fields.vector("z", len(session.require_codes().information)))
 
 
-def decoded(known: Known, asked: Fields) -> Answer:
-    """{z, strengths, condition} -> the picture there."""
-    fields.only(asked, ("z", "strengths", "condition"))
-    z = fields.numbers(asked, "z", len(flat(known).says))
-    return shown(known, z, asked)
+def _decode_middle(session: Session, fields: Fields) -> Payload:
+    """Returns the middle of the prior or of the codes, and its picture."""
+    session.require_codes()
+    return _pack_code(session, fields, session.subject.middle)
 
 
-def middle(known: Known, asked: Fields) -> Answer:
-    """{strengths, condition} -> the middle of the prior, or of the codes, and the picture there."""
-    fields.only(asked, ("strengths", "condition"))
-    flat(known)
-    return shown(known, known.subject.middle, asked)
-
-
-def plane(known: Known, asked: Fields) -> Answer:
-    """{dimensions, z, strengths, condition} -> the decoded plane of two dimensions, the others as in z: one picture."""
-    fields.only(asked, ("dimensions", "z", "strengths", "condition"))
-    of = flat(known)
-    two, low, high = window(of, asked)
-    z = fields.numbers(asked, "z", len(of.says))
-    side = side_of(pictures(np.zeros((1, *known.subject.run.shape))).shape[1:3])
+def _decode_plane(session: Session, fields: Fields) -> Payload:
+    """Returns one picture of the decoded plane of two dimensions, the others as in z."""
+    pair, low, high = _plane_range(session, fields)
+    z = fields.vector("z", len(session.require_codes().information))
+    side = _tiles_per_side(pictures(np.zeros((1, *session.subject.run.shape))).shape[1:3])
     values = low + (np.arange(side, dtype=np.float32) + 0.5) / side * (high - low)
-    grid = np.asarray(latent.plane(jnp.asarray(z), two, jnp.asarray(values))).reshape(side**2, -1)
-    tiles = decode(known, moved(known, grid, asked), given(known, asked, side**2))
+    grid = np.asarray(latent.plane(jnp.asarray(z), pair, jnp.asarray(values))).reshape(side**2, -1)
+    tiles = _decode_codes(session, fields, grid)
     _, h, w, c = tiles.shape
     whole = tiles.reshape(side, side, h, w, c).transpose(0, 2, 1, 3, 4).reshape(1, side * h, side * w, c)
-    return {"picture": packed(whole), "side": side, "low": low, "high": high}
+    return {"picture": pack_pictures(whole), "side": side, "low": low, "high": high}
 
 
-def dots(known: Known, asked: Fields) -> Answer:
-    """{dimensions} -> two coordinates of the codes of at most DOTS images, and their classes."""
-    fields.only(asked, ("dimensions",))
-    of = flat(known)
-    two, low, high = window(of, asked)
-    chosen = known.shuffled[:_DOTS]
-    places = of.codes[chosen][:, two].astype("<f4")
-    classes = known.subject.classes
+def _list_codes(session: Session, fields: Fields) -> Payload:
+    """Returns two coordinates of the codes of at most _POINTS images, and their classes."""
+    pair, low, high = _plane_range(session, fields)
+    chosen = session.shuffled[:_POINTS]
+    classes = session.subject.classes
     labels = np.zeros(len(chosen), int) if classes is None else classes[chosen]
     return {
-        "places": bytes_of(places),
+        "xy": pack_bytes(session.require_codes().means[chosen][:, pair].astype("<f4")),
         "positions": chosen.tolist(),
         "classes": labels.tolist(),
         "low": low,
@@ -132,89 +109,143 @@ def dots(known: Known, asked: Fields) -> Answer:
     }
 
 
-def images(known: Known, asked: Fields) -> Answer:
-    """{label, page} -> THUMBNAILS images, of one class where label is not -1; pages go round."""
-    fields.only(asked, ("label", "page"))
-    classes, among = known.subject.classes, known.shuffled
-    label = fields.whole(asked, "label", -1, len(_classes_of(known) or ()) - 1)
+def _list_images(session: Session, fields: Fields) -> Payload:
+    """Returns THUMBNAILS images, of all classes if label is -1; after the last page comes the first."""
+    classes, positions = session.subject.classes, session.shuffled
+    label = fields.whole("label", -1, len(session.class_names or ()) - 1)
     if label >= 0 and classes is not None:
-        among = among[classes[among] == label]
-    start = THUMBNAILS * fields.whole(asked, "page", 0, 10**6)
-    chosen = among[(start + np.arange(min(THUMBNAILS, len(among)))) % max(len(among), 1)]
-    return thumbnails(known, chosen)
+        positions = positions[classes[positions] == label]
+    start = THUMBNAILS * fields.whole("page", 0, 10**6)
+    chosen = positions[(start + np.arange(min(THUMBNAILS, len(positions)))) % max(len(positions), 1)]
+    return pack_images(session, chosen)
 
 
-def image(known: Known, asked: Fields) -> Answer:
-    """{image} -> what the model makes of it, given its own condition."""
-    fields.only(asked, ("image",))
-    position = at(known, asked, "image")
-    looked = known.subject.examples([position])
-    given = known.subject.run.condition(looked.condition, 1)
-    return reading(known, looked.x, given, without=position) | {"image": thumbnails(known, np.array([position]))}
+def _reconstruct_image(session: Session, fields: Fields) -> Payload:
+    """Returns the reconstruction of an image of the split, given its own condition."""
+    position = _position(session, fields, "image")
+    example = session.subject.examples([position])
+    condition = session.subject.run.condition(example.condition, 1)
+    image = pack_images(session, np.array([position]))
+    return pack_image(session, example.x, condition, without=position) | {"image": image}
 
 
-def drawn(known: Known, asked: Fields) -> Answer:
-    """{pixels, condition} -> what the model makes of a drawing, prepared as in training."""
-    fields.only(asked, ("pixels", "condition"))
-    run = known.subject.run
-    drawing = fields.pixels(asked, "pixels", run.shape)
-    x = run.prepare(known.subject.key_of(0), drawing[None])
-    return reading(known, x, given(known, asked, 1))
+def _reconstruct_drawing(session: Session, fields: Fields) -> Payload:
+    """Returns the reconstruction of a drawing, prepared as in training."""
+    run = session.subject.run
+    drawing = fields.image("pixels", run.shape)
+    x = run.prepare(session.subject.key_of(0), drawing[None])
+    return pack_image(session, x, _condition(session, fields, 1))
 
 
-def between(known: Known, asked: Fields) -> Answer:
-    """{a, b, path, index, strengths, condition} -> the picture at one of FINE places between two images' codes."""
-    fields.only(asked, ("a", "b", "path", "index", "strengths", "condition"))
-    walk = walked(known, asked, FINE)
-    return shown(known, walk[fields.whole(asked, "index", 0, FINE - 1)], asked)
+def _interpolate(session: Session, fields: Fields) -> Payload:
+    """Returns the picture at one of PATH_STEPS steps between the codes of two images."""
+    path = _path(session, fields, PATH_STEPS)
+    return _pack_code(session, fields, path[fields.whole("index", 0, PATH_STEPS - 1)])
 
 
-def film(known: Known, asked: Fields) -> Answer:
-    """{a, b, path, strengths, condition} -> FILM pictures between two images' codes, both ends included."""
-    fields.only(asked, ("a", "b", "path", "strengths", "condition"))
-    walk = walked(known, asked, _FILM)
-    return {"picture": packed(decode(known, moved(known, walk, asked), given(known, asked, _FILM)))}
+def _interpolation_strip(session: Session, fields: Fields) -> Payload:
+    """Returns _STRIP_STEPS pictures between the codes of two images, with both ends."""
+    return {"picture": pack_pictures(_decode_codes(session, fields, _path(session, fields, _STRIP_STEPS)))}
 
 
-def samples(known: Known, asked: Fields) -> Answer:
-    """{seed, temperature, condition} -> SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
-    fields.only(asked, ("seed", "temperature", "condition"))
-    seed = fields.whole(asked, "seed", 0, 2**31 - 1)
-    temperature = fields.number(asked, "temperature", 0.0, _HOTTEST)
-    keys = random.split(random.key(seed), SAMPLES)
-    z, means = known.functions.generate(known.subject.run.variables, keys, temperature, given(known, asked, SAMPLES))
-    codes = None if known.flat is None else [plain(each) for each in np.asarray(z)]
-    return {"picture": packed(pictures(means)), "z": codes}
+def _sample(session: Session, fields: Fields) -> Payload:
+    """Returns SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
+    keys = random.split(random.key(fields.whole("seed", 0, 2**31 - 1)), SAMPLES)
+    temperature = fields.number("temperature", 0.0, _MAX_TEMPERATURE)
+    variables, condition = session.subject.run.variables, _condition(session, fields, SAMPLES)
+    z, means = session.functions.generate(variables, keys, temperature, condition)
+    codes = None if session.codes is None else [pack_numbers(each) for each in np.asarray(z)]
+    return {"picture": pack_pictures(pictures(means)), "z": codes}
 
 
-ANSWERS: dict[str, Callable[[Known, Fields], Answer]] = {
-    "decode": decoded,
-    "middle": middle,
-    "plane": plane,
-    "dots": dots,
-    "images": images,
-    "image": image,
-    "draw": drawn,
-    "between": between,
-    "film": film,
-    "samples": samples,
+_PLACE = ("strengths", "condition")
+_PATH = ("a", "b", "path", *_PLACE)
+ENDPOINTS = {
+    "decode": Endpoint(_decode, ("z", *_PLACE)),
+    "middle": Endpoint(_decode_middle, _PLACE),
+    "plane": Endpoint(_decode_plane, ("dimensions", "z", *_PLACE)),
+    "codes": Endpoint(_list_codes, ("dimensions",)),
+    "images": Endpoint(_list_images, ("label", "page")),
+    "image": Endpoint(_reconstruct_image, ("image",)),
+    "drawing": Endpoint(_reconstruct_drawing, ("pixels", "condition")),
+    "interpolate": Endpoint(_interpolate, (*_PATH, "index")),
+    "strip": Endpoint(_interpolation_strip, _PATH),
+    "samples": Endpoint(_sample, ("seed", "temperature", "condition")),
 }
 
 
-def warm(known: Known) -> None:
-    """Asks every question once, so that each program is compiled before somebody waits for it."""
-    condition: Answer = {"condition": 0}
-    samples(known, condition | {"seed": 0, "temperature": 1.0})
-    drawn(known, condition | {"pixels": bytes_of(np.zeros(known.subject.run.shape, np.uint8))})
-    image(known, {"image": 0})
-    images(known, {"label": -1, "page": 0})
-    if known.flat is None:
+def respond(session: Session, name: str, fields: Fields) -> Payload:
+    """Returns the response of an endpoint; raises UsageError for a request with other fields."""
+    fields.require_names(ENDPOINTS[name].names)
+    return ENDPOINTS[name].function(session, fields)
+
+
+def compile_all(session: Session) -> None:
+    """Makes every request once, so that nobody waits for a program to be compiled."""
+
+    def request(name: str, **values: Any) -> Payload:
+        return respond(session, name, Fields(values))
+
+    request("samples", seed=0, temperature=1.0, condition=0)
+    request("drawing", pixels=pack_bytes(np.zeros(session.subject.run.shape, np.uint8)), condition=0)
+    request("image", image=0)
+    request("images", label=-1, page=0)
+    if session.codes is None:
         return
-    placed = condition | {"strengths": {}}
-    z = middle(known, placed)["z"]
-    walk = placed | {"a": 0, "b": len(known.subject.split) - 1}
-    for path in known.functions.walks:
-        between(known, walk | {"path": path, "index": 0})
-        film(known, walk | {"path": path})
+    place: Mapping[str, Any] = {"strengths": {}, "condition": 0}
+    z = request("middle", **place)["z"]
+    for path in session.functions.paths:
+        ends = {"a": 0, "b": len(session.subject.split) - 1, "path": path}
+        request("interpolate", index=0, **ends, **place)
+        request("strip", **ends, **place)
     if len(z) > 1:
-        plane(known, placed | {"dimensions": [0, 1], "z": z})
+        request("plane", dimensions=[0, 1], z=z, **place)
+
+
+def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> Payload:
+    """Returns one code [Z] with its picture."""
+    return {"z": pack_numbers(z), "picture": pack_pictures(_decode_codes(session, fields, z[None]))}
+
+
+def _decode_codes(session: Session, fields: Fields, z: np.ndarray) -> np.ndarray:
+    """Returns pictures [B, H, W, C] of codes [B, Z], with the attributes and the condition of the request."""
+    strengths = fields.strengths("strengths", session.require_codes().directions)
+    condition = _condition(session, fields, len(z))
+    return pictures(session.functions.decode(session.subject.run.variables, session.shift(z, strengths), condition))
+
+
+def _condition(session: Session, fields: Fields, count: int) -> Array | None:
+    """Returns the condition [count, C]: a class, or the vector of an image; None if the model has none."""
+    run = session.subject.run
+    size = run.parts.condition_size
+    if size is None:
+        fields.whole("condition", 0, 0)
+        return None
+    if run.config.model.condition == "vector":
+        label = session.subject.split.labels(np.array([_position(session, fields, "condition")]))
+    else:
+        label = np.array([fields.whole("condition", 0, size - 1)], np.int32)
+    return run.condition(np.repeat(label, count, axis=0), count)
+
+
+def _position(session: Session, fields: Fields, name: str) -> int:
+    return fields.whole(name, 0, len(session.subject.split) - 1)
+
+
+def _plane_range(session: Session, fields: Fields) -> tuple[tuple[int, int], float, float]:
+    """Returns the two dimensions, and the lowest and highest value of both that the plane shows."""
+    codes = session.require_codes()
+    pair = fields.pair("dimensions", len(codes.information))
+    return pair, float(codes.low[list(pair)].min()), float(codes.high[list(pair)].max())
+
+
+def _tiles_per_side(size: tuple[int, ...]) -> int:
+    """Returns how many pictures (height, width) the plane has along each side: few of large and of tiny ones."""
+    return 14 if max(size) < 16 else int(np.clip(_PLANE_PIXELS // max(size), 5, 20))
+
+
+def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:
+    """Returns the codes [steps, Z] from image a to image b."""
+    means = session.require_codes().means
+    path = session.functions.paths[fields.choice("path", session.functions.paths)]
+    return np.asarray(path(means[_position(session, fields, "a")], means[_position(session, fields, "b")], steps))

@@ -1,29 +1,29 @@
-"""What the codes of many images say together: how far they reach, and who lies near whom.
-
-Arrays in, arrays out. Axis letters: N images, Z latent dimensions.
-"""
+"""The range of each latent dimension over many codes, and the codes nearest to one."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_SPREAD = 3.0  # deviations about the middle that are shown, at least
-_OUTSIDE = 0.002  # the share of the codes that may lie beyond what is shown, at either end
+__all__ = ["nearest_codes", "slider_ranges"]
+
+_DEVIATIONS = 3.0  # about the middle that a slider covers at least
+_OUTSIDE = 0.002  # the share of the codes that may be beyond each end of a slider
 
 
-def reach(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(lowest [Z], highest [Z]) that a slider shows: three deviations, `spread` [Z], about the `middle` [Z], and nearly
-    all codes [N, Z], to a tenth outwards.
+def slider_ranges(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (lowest [Z], highest [Z]) of the sliders, rounded outwards to a tenth.
+
+    They cover three deviations `spread` [Z] about the `middle` [Z], and nearly all codes [N, Z].
     """
     low, high = np.quantile(codes.astype(np.float64), [_OUTSIDE, 1 - _OUTSIDE], axis=0)
-    low, high = np.minimum(low, middle - _SPREAD * spread), np.maximum(high, middle + _SPREAD * spread)
+    low, high = np.minimum(low, middle - _DEVIATIONS * spread), np.maximum(high, middle + _DEVIATIONS * spread)
     return np.floor(np.round(10 * low, 3)) / 10, np.ceil(np.round(10 * high, 3)) / 10
 
 
-def nearest(
+def nearest_codes(
     codes: np.ndarray, z: np.ndarray, count: int, *, without: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(positions, Euclidean distances) of the `count` codes [N, Z] nearest to z [Z], nearest first, one left out."""
+    """Returns (positions, Euclidean distances) of the `count` codes [N, Z] nearest to z [Z], except `without`."""
     distances = np.sqrt(((codes - z) ** 2).sum(axis=1))
     if without is not None:
         distances[without] = np.inf

@@ -1,9 +1,10 @@
-"""The fields of a question, checked: a page's, or whoever's else that came here. ValueError says what was expected."""
+"""The fields of a request, each checked as it is read; UsageError names the field and what was expected."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -11,96 +12,82 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae import _checks
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_choice, require_number, require_whole, short_repr
 
-_FAR = 1e6  # a code's coordinate beyond this is no place to look at
+__all__ = ["Fields", "parse_body"]
+
+_FARTHEST = 1e6  # a coordinate of a code, or a strength, is at most this far from 0
 
 
-def read(body: bytes) -> dict[str, Any]:
-    """The JSON object that the body of a request is."""
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """The fields of one request."""
+
+    values: Mapping[str, Any]
+
+    def require_names(self, names: Collection[str]) -> None:
+        """Raises UsageError unless these fields are there and no others."""
+        if set(self.values) != set(names):
+            raise UsageError(f"the request has the fields {sorted(self.values)!r:.200}; expected {sorted(names)}.")
+
+    def whole(self, name: str, least: int, most: int) -> int:
+        """Returns a whole number from `least` to `most`."""
+        return require_whole(name, self.values[name], least, most)
+
+    def number(self, name: str, least: float, most: float) -> float:
+        """Returns a number from `least` to `most`."""
+        return require_number(name, self.values[name], least, most)
+
+    def choice(self, name: str, known: Collection[str]) -> str:
+        """Returns one of the known names."""
+        return require_choice(name, self.values[name], known)
+
+    def vector(self, name: str, size: int) -> np.ndarray:
+        """Returns float32 [size]."""
+        values = self.values[name]
+        if not isinstance(values, list) or len(values) != size:
+            found = f"{len(values)} of them" if isinstance(values, list) else type(values).__name__
+            raise UsageError(f"{name}: expected {size} numbers, got {found}.")
+        return np.array([require_number(name, value, -_FARTHEST, _FARTHEST) for value in values], np.float32)
+
+    def pair(self, name: str, count: int) -> tuple[int, int]:
+        """Returns two different whole numbers from 0 to `count` - 1."""
+        values = self.values[name]
+        if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
+            raise UsageError(f"{name}={short_repr(values)}: expected two different numbers.")
+        first, second = (require_whole(name, value, 0, count - 1) for value in values)
+        return first, second
+
+    def strengths(self, name: str, known: Collection[str]) -> dict[str, float]:
+        """Returns {a known attribute: its strength}."""
+        values = self.values[name]
+        if not isinstance(values, dict) or not set(values) <= set(known):
+            listed = ", ".join(known) or "none"
+            raise UsageError(f"{name}={short_repr(values)}: expected numbers by name, of {listed}.")
+        return {key: require_number(f"{name}.{key}", value, -_FARTHEST, _FARTHEST) for key, value in values.items()}
+
+    def image(self, name: str, shape: Sequence[int]) -> np.ndarray:
+        """Returns uint8 [*shape] of bytes in base64."""
+        text, size = self.values[name], math.prod(shape)
+        try:
+            content = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        except binascii.Error as error:
+            raise UsageError(f"{name}: expected base64 ({error}).") from error
+        if len(content) != size:
+            raise UsageError(f"{name}: expected {size:,} bytes, {' x '.join(map(str, shape))}, got {len(content):,}.")
+        return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def parse_body(body: bytes) -> Fields:
+    """Returns the fields of a request's body, a JSON object."""
     try:
-        asked = json.loads(body, parse_constant=_refuse)
+        content = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the question is no JSON ({error}).") from error
-    if not isinstance(asked, dict):
-        raise UsageError(f"the question is {_checks.short_repr(asked)}; expected a JSON object.")
-    return asked
+        raise UsageError(f"the request is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"the request is {short_repr(content)}; expected a JSON object.")
+    return Fields(content)
 
 
-def only(asked: Mapping[str, Any], names: Collection[str]) -> None:
-    """ValueError unless the question has these fields and no others."""
-    if set(asked) != set(names):
-        raise UsageError(f"the question has the fields {sorted(asked)!r:.200}; expected {sorted(names)}.")
-
-
-def whole(asked: Mapping[str, Any], name: str, least: int, most: int) -> int:
-    """A whole number from `least` to `most`."""
-    return _checks.require_whole(name, asked[name], least, most)
-
-
-def number(asked: Mapping[str, Any], name: str, least: float, most: float) -> float:
-    """A number from `least` to `most`."""
-    value = _checks.require_number(name, asked[name])
-    if not least <= value <= most:
-        raise UsageError(f"{name}={value:g}: expected a number from {least:g} to {most:g}.")
-    return value
-
-
-def choice(asked: Mapping[str, Any], name: str, known: Collection[str]) -> str:
-    """One of the known words."""
-    value = asked[name]
-    if not isinstance(value, str) or value not in known:
-        raise UsageError(f"{name}={_checks.short_repr(value)}: expected one of {', '.join(known)}.")
-    return value
-
-
-def numbers(asked: Mapping[str, Any], name: str, count: int) -> np.ndarray:
-    """A row of `count` numbers, float32 [count]."""
-    values = asked[name]
-    if not isinstance(values, list) or len(values) != count:
-        found = f"{len(values)} of them" if isinstance(values, list) else type(values).__name__
-        raise UsageError(f"{name}: expected {count} numbers, got {found}.")
-    return np.array([_near(name, value) for value in values], np.float32)
-
-
-def pair(asked: Mapping[str, Any], name: str, count: int) -> tuple[int, int]:
-    """Two different whole numbers below `count`."""
-    values = asked[name]
-    if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
-        raise UsageError(f"{name}={_checks.short_repr(values)}: expected two different numbers.")
-    first, second = (_checks.require_whole(name, value, 0, count - 1) for value in values)
-    return first, second
-
-
-def strengths(asked: Mapping[str, Any], known: Collection[str]) -> dict[str, float]:
-    """{a known attribute: how much of it}."""
-    given = asked["strengths"]
-    if not isinstance(given, dict) or not set(given) <= set(known):
-        raise UsageError(
-            f"strengths={_checks.short_repr(given)}: expected numbers by name, of {', '.join(known) or 'none'}."
-        )
-    return {name: _near(f"strengths.{name}", value) for name, value in given.items()}
-
-
-def pixels(asked: Mapping[str, Any], name: str, shape: Sequence[int]) -> np.ndarray:
-    """An image, uint8 [*shape], of its bytes in base64."""
-    text, count = asked[name], math.prod(shape)
-    try:
-        found = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-    except binascii.Error as error:
-        raise UsageError(f"{name} is no base64 ({error}).") from error
-    if len(found) != count:
-        raise UsageError(f"{name}: expected {count:,} bytes, {' x '.join(map(str, shape))}, got {len(found):,}.")
-    return np.frombuffer(found, np.uint8).reshape(shape)
-
-
-def _near(name: str, value: Any) -> float:
-    number = _checks.require_number(name, value)
-    if abs(number) > _FAR:
-        raise UsageError(f"{name}={number:g}: expected a number from {-_FAR:g} to {_FAR:g}.")
-    return number
-
-
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise UsageError(f"{constant} is no number of JSON")

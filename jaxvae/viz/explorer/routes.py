@@ -1,71 +1,84 @@
-"""The page and its answers behind routes: GET gives what the page is made of, POST answers its questions."""
+"""The app of the page: GET returns the files of the page, POST the responses of its requests."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from jaxvae.viz.explorer import requests as fields
-from jaxvae.viz.explorer.api import ANSWERS, describe
-from jaxvae.viz.explorer.payloads import Answer, Fields
-from jaxvae.viz.explorer.security import App, guarded
-from jaxvae.viz.explorer.session import Known
+from jaxvae._checks import UsageError
+from jaxvae.viz.explorer.api import ENDPOINTS, describe_model, respond
+from jaxvae.viz.explorer.requests import parse_body
+from jaxvae.viz.explorer.security import GUARD
+from jaxvae.viz.explorer.session import Session
 
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-HOME = "index.html"
-log = logging.getLogger("jaxvae")
+__all__ = ["make_app"]
+
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_log = logging.getLogger("jaxvae")
 
 
-def make_app(known: Known, name: str) -> App:
-    """The ASGI app that explores what is known of the run called `name`."""
-    routes = [Route(f"/{'' if each == HOME else each}", page, methods=["GET"]) for each, page in pages().items()]
-    routes.append(Route("/api/model", partial(described, known, name), methods=["GET"]))
-    routes += [
-        Route(f"/api/{question}", partial(answered, known, answer), methods=["POST"])
-        for question, answer in ANSWERS.items()
+def make_app(session: Session, name: str) -> Starlette:
+    """Returns the app that explores the run called `name`."""
+
+    async def model(request: Request) -> Response:
+        return JSONResponse({"run": name, **describe_model(session)})
+
+    run = session.subject.run
+    # the longest request is a drawing in base64, or a code in digits, with the strengths of all attributes
+    limit = 2**14 + 2 * math.prod(run.shape) + 32 * math.prod(run.latent_shape)
+    limit += 200 * len(session.codes.directions if session.codes else ())
+    routes = [
+        *_static_routes(),
+        Route("/api/model", model, methods=["GET"]),
+        *(Route(f"/api/{each}", partial(_respond, session, each, limit), methods=["POST"]) for each in ENDPOINTS),
     ]
-    app = Starlette(routes=routes)
-    app.router.redirect_slashes = False  # no address is made of what a request says
-    return guarded(app, _longest(known))
+    app = Starlette(routes=routes, middleware=GUARD)
+    app.router.redirect_slashes = False  # no address is made from a request's text
+    return app
 
 
-def _longest(known: Known) -> int:
-    """The bytes of the longest question: a drawing in base64, or a code in digits, and some words."""
-    run = known.subject.run
-    return 2**14 + 2 * math.prod(run.shape) + 32 * math.prod(run.latent_shape) + 200 * len(ANSWERS)
+def _static_routes() -> Iterator[Route]:
+    """Yields a route for each file of static/; no path is taken from a request."""
+    for file in (files("jaxvae.viz.explorer") / "static").iterdir():
+        media_type = _MEDIA_TYPES.get(file.name[file.name.rfind(".") :])
+        if media_type is not None:
+            path = "/" if file.name == "index.html" else f"/{file.name}"
+            yield Route(path, partial(_send_file, file.read_bytes(), media_type), methods=["GET"])
 
 
-def pages() -> dict[str, Callable]:
-    """{file name: what answers with it}, of the files of explorer/static: no path is taken from a request."""
-    folder = files("jaxvae.viz.explorer") / "static"
-    found = {each.name: each.read_bytes() for each in folder.iterdir() if each.name[each.name.rfind(".") :] in _KINDS}
-    return {name: partial(static, content, _KINDS[name[name.rfind(".") :]]) for name, content in found.items()}
+async def _send_file(content: bytes, media_type: str, request: Request) -> Response:
+    return Response(content, media_type=media_type)
 
 
-async def static(content: bytes, kind: str, request: Request) -> Response:
-    return Response(content, media_type=kind)
-
-
-async def described(known: Known, name: str, request: Request) -> Response:
-    return JSONResponse({"run": name, **describe(known)})
-
-
-async def answered(known: Known, answer: Callable[[Known, Fields], Answer], request: Request) -> Response:
-    """The answer, worked out in a thread; 400 and why where the question is none, 500 where the fault is ours."""
-    body = await request.body()
+async def _respond(session: Session, name: str, limit: int, request: Request) -> Response:
+    """Returns the response, computed in a thread; 400 for a mistake in the request, 500 for a bug."""
     try:
-        return JSONResponse(await run_in_threadpool(lambda: answer(known, fields.read(body))))
-    except ValueError as error:
+        fields = parse_body(await _read_body(request, limit))
+        return JSONResponse(await run_in_threadpool(respond, session, name, fields))
+    except HTTPException as error:
+        return JSONResponse({"error": error.detail}, status_code=error.status_code, headers={"connection": "close"})
+    except (UsageError, ClientDisconnect) as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     except Exception as error:
-        log.exception("%s could not be answered", request.url.path)
+        _log.exception("the request %s failed", request.url.path)
         return JSONResponse({"error": f"{type(error).__name__}; the terminal says more."}, status_code=500)
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """Returns the body; stops reading at the first byte too many."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413, f"the request is larger than {limit:,} bytes.")
+    return bytes(body)

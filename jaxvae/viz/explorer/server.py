@@ -1,4 +1,4 @@
-"""The server: on loopback alone, until Ctrl-C."""
+"""The server of the page, on loopback alone, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from jaxvae._checks import UsageError
 from jaxvae.runtime.signals import interruptible, noticed
-from jaxvae.viz.explorer.security import App
+
+__all__ = ["listen", "serve", "wait_for_interrupt"]
 
 _LOOPBACK = "127.0.0.1"
-_GOODBYE = 1  # seconds that answers under way are given at the end
+_GRACE = 1  # seconds in which responses under way may end
 
 
-def listening(port: int) -> socket.socket:
-    """A socket on loopback, at this port or, for 0, a free one; ValueError where it cannot be had."""
-    # of the protocol by name: asyncio then sends at once, and no answer waits 40 ms for the client to confirm its head
+def listen(port: int) -> socket.socket:
+    """Returns a socket on loopback at this port, or at a free one for 0; raises UsageError if the port is taken."""
+    # of the protocol by name: asyncio then sets TCP_NODELAY, and no response waits 40 ms for the client's ACK
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free; one in use is not
     try:
         found.bind((_LOOPBACK, port))
-        found.listen()  # now: until then another server may bind the same port, and is told only later
+        found.listen()  # now: until then another server may bind the same port, and fails only later
     except OSError as error:
         found.close()
         why = {errno.EADDRINUSE: "another program listens there", errno.EACCES: "it takes a right that you lack"}
@@ -37,19 +39,19 @@ def listening(port: int) -> socket.socket:
 
 
 @contextmanager
-def served(app: App, sock: socket.socket) -> Iterator[str]:
-    """Its address, while the app is served in a thread of its own."""
+def serve(app: ASGIApp, sock: socket.socket) -> Iterator[str]:
+    """Serves the app in a thread of its own; yields its address."""
     config = uvicorn.Config(
         app,
         loop="asyncio",
         http="h11",
         ws="none",
         lifespan="off",
-        log_config=None,  # its own would close the handlers that others have
+        log_config=None,  # uvicorn's own would close the handlers of others
         log_level="error",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GOODBYE,
+        timeout_graceful_shutdown=_GRACE,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="server", daemon=True)
@@ -60,13 +62,13 @@ def served(app: App, sock: socket.socket) -> Iterator[str]:
         yield "http://{}:{}/".format(*sock.getsockname())
     finally:
         server.should_exit = True
-        thread.join(2 * _GOODBYE)
+        thread.join(2 * _GRACE)
         sock.close()
 
 
-def until_interrupted(each: Callable[[], None] = lambda: time.sleep(0.1)) -> None:
+def wait_for_interrupt() -> None:
     """Waits for Ctrl-C or SIGTERM."""
     with interruptible() as caught:
         while not caught:
-            each()
+            time.sleep(0.1)
         noticed.set()

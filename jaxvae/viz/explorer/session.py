@@ -1,4 +1,4 @@
-"""What is known of a model before the first question: its images' codes, and its functions, compiled."""
+"""The model that a page explores: its images, their codes, and its compiled functions."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ import numpy as np
 from jax import Array
 
 from jaxvae import latent
+from jaxvae._checks import UsageError
 from jaxvae.data.dataset import drawn
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.terms import example_keys
-from jaxvae.viz.explorer.compiled import Functions, compiled, factorises
-from jaxvae.viz.explorer.latent_ranges import reach
-from jaxvae.viz.figures.labelled_codes import known as measured
+from jaxvae.viz.explorer.compiled import CompiledFunctions, compile_functions, has_kl_per_dimension
+from jaxvae.viz.explorer.latent_ranges import slider_ranges
+from jaxvae.viz.figures.labelled_codes import known
 from jaxvae.viz.figures.subject import Subject
 
-MOST = 10_000  # images of the split that are encoded, shown and searched
-_CHOICE = 3  # the seed by which they are chosen
-_SCORED = 16  # draws z ~ q(z|x) over which the distortion of one image is averaged
+__all__ = ["MAX_IMAGES", "Codes", "Session", "limit_images", "open_session", "score_keys"]
+
+MAX_IMAGES = 10_000  # of the split that are encoded, shown and searched
+_SUBSET_SEED = 3
+_SCORE_DRAWS = 16  # z ~ q(z|x) over which the rate and distortion of one image are averaged
 _SCORE = 10  # a purpose folded into the subject's key
 
 
 @dataclasses.dataclass(frozen=True)
-class Flat:
-    """Of a model whose z is a vector [Z]: the codes [N, Z] of all images, what each dimension says [Z] (the KL in nats
-    where `kl`), which are active, how far the sliders go, and the directions that attributes have.
+class Codes:
+    """The codes of all images, for a model whose z is a vector: their `means` [N, Z], and of each dimension [Z] its
+    `information` (the KL in nats if `is_kl`, else the variance), whether it is `active`, and the range of its slider;
+    `directions` are those of attributes, [Z] each.
     """
 
-    codes: np.ndarray
-    says: np.ndarray
-    kl: bool
+    means: np.ndarray
+    information: np.ndarray
+    is_kl: bool
     active: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -42,68 +46,89 @@ class Flat:
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
-    """A model to be explored; `flat` is None, and `refused` says why, where its z is no vector, as a codebook's."""
+class Session:
+    """An opened model; `codes` is None if its z is no vector, as that of a codebook."""
 
     subject: Subject
-    functions: Functions
-    flat: Flat | None
-    refused: str
+    functions: CompiledFunctions
+    codes: Codes | None
 
     @property
-    def spherical(self) -> bool:
-        """Whether z lies on the unit sphere."""
-        return getattr(self.subject.run.model.posterior, "space", "real") == "sphere"
+    def limitation(self) -> str:
+        """Why there is no latent space to move in; '' if there is one."""
+        if self.codes is not None:
+            return ""
+        return (
+            f"This model's z is shaped {list(self.subject.run.latent_shape)}, of discrete parts: no slider moves "
+            "between them, and no line leads from one to another. What can be shown is shown: images and their "
+            "reconstructions, drawings and samples."
+        )
+
+    def require_codes(self) -> Codes:
+        """Returns the codes; raises UsageError if z is no vector."""
+        if self.codes is None:
+            raise UsageError(self.limitation)
+        return self.codes
+
+    def shift(self, z: np.ndarray, strengths: Mapping[str, float]) -> np.ndarray:
+        """Returns codes [B, Z] with attributes added, projected back if z lives on the unit sphere."""
+        directions = self.require_codes().directions
+        for name, strength in strengths.items():
+            z = z + np.float32(strength) * directions[name]
+        if getattr(self.subject.run.model.posterior, "space", "real") == "sphere":
+            z = z / np.maximum(np.sqrt((z**2).sum(-1, keepdims=True)), 1e-12)
+        return z
 
     @cached_property
     def shuffled(self) -> np.ndarray:
-        """The positions of all images in an order that is the same every time: folders of them are sorted by class."""
+        """The positions of all images in a fixed random order, since folders of images are sorted by class."""
         return np.random.default_rng(0).permutation(len(self.subject.split))
 
-
-def know(subject: Subject) -> Known:
-    """Encodes the subject's images, at most MOST of them."""
-    subject = shortened(subject)
-    functions = compiled(subject.run.model)
-    shape = list(subject.run.latent_shape)
-    if len(shape) == 1:
-        return Known(subject, functions, _flat_of(subject), "")
-    refused = (
-        f"This model's z is shaped {shape}, of discrete parts: no slider moves between them, and no line leads from "
-        "one to another. What can be shown is shown: images and their reconstructions, drawings and samples."
-    )
-    return Known(subject, functions, None, refused)
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes; None if labels are no classes."""
+        subject = self.subject
+        if subject.classes is None:
+            return None
+        named, highest = len(subject.data.class_names), int(subject.classes.max())
+        count = max(subject.run.parts.condition_size or 0, named, highest + 1)
+        return [subject.class_name(label) for label in range(count)]
 
 
-def shortened(subject: Subject) -> Subject:
-    """The subject with at most MOST images of its split, drawn by a fixed seed where there are more."""
-    split, _ = drawn(subject.split, min(MOST, len(subject.split)), _CHOICE)
+def open_session(subject: Subject) -> Session:
+    """Encodes the subject's images, at most MAX_IMAGES of them."""
+    subject = limit_images(subject)
+    codes = _measure_codes(subject) if len(subject.run.latent_shape) == 1 else None
+    return Session(subject, compile_functions(subject.run.model), codes)
+
+
+def limit_images(subject: Subject) -> Subject:
+    """Returns the subject with at most MAX_IMAGES of its split, drawn by a fixed seed if there are more."""
+    split, _ = drawn(subject.split, min(MAX_IMAGES, len(subject.split)), _SUBSET_SEED)
     data = dataclasses.replace(subject.data, splits={**subject.data.splits, subject.name: split})
     return dataclasses.replace(subject, data=data)
 
 
-def _flat_of(subject: Subject) -> Flat:
-    """What the codes of all the subject's images say."""
-    codes, run = subject.means, subject.run
-    low, high = reach(codes, subject.middle, subject.spread)
+def _measure_codes(subject: Subject) -> Codes:
+    means, run = subject.means, subject.run
+    low, high = slider_ranges(means, subject.middle, subject.spread)
     x = jnp.zeros((1, *run.shape))
-    given = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
-    kl = factorises(run.model, run.variables, x, given)
-    return Flat(codes, subject.said, kl, active_units(codes), low, high, attributes(subject))
+    condition = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
+    is_kl = has_kl_per_dimension(run.model, run.variables, x, condition)
+    return Codes(means, subject.said, is_kl, active_units(means), low, high, _attribute_directions(subject))
 
 
-def attributes(subject: Subject) -> Mapping[str, np.ndarray]:
-    """{attribute: its direction [Z]}: of what is computed of the images, and of the classes that the model is not told.
+def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:
+    """Returns {attribute: its direction [Z]}, of computed attributes and of classes that are no condition of the model.
 
-    What too few images have, or lack, is left out.
+    An attribute that too few images have, or lack, is left out.
     """
-    found = measured(subject, np.arange(len(subject.split)), None)
-    told = subject.run.conditional
+    found = known(subject, np.arange(len(subject.split)), None)
     directions = {}
     for name in found.columns:
-        if told and name.startswith("label="):
+        if subject.run.conditional and name.startswith("label="):
             continue
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UsageError):
             groups = found.groups(name)
             clear = groups.has | groups.lacks
             codes, has = jnp.asarray(found.codes[clear]), jnp.asarray(groups.has[clear])
@@ -112,5 +137,5 @@ def attributes(subject: Subject) -> Mapping[str, np.ndarray]:
 
 
 def score_keys(subject: Subject) -> Array:
-    """The keys [SCORED, 1] of the draws by which one image is scored, the same for every image."""
-    return example_keys(subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORED)
+    """Returns the keys [S, 1] by which one image is scored, the same for every image."""
+    return example_keys(subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)

@@ -34,7 +34,7 @@ class Panel:
 
 
 def comparison(path: Path, panels: Mapping[str, Panel], places: Mapping[str, tuple[float, float] | None]) -> None:
-    """Draws a column for each run and, from two places on, all runs on one chart; places are (rate, distortion), nats."""
+    """Draws a column for each run, and a chart of `places`, (rate, distortion) in nats, if there are two."""
     if not 1 <= len(panels) <= MOST:
         raise UsageError(f"{len(panels)} runs to draw side by side; expected 1 to {MOST}: draw them in parts.")
     known = {name: place for name, place in places.items() if place is not None}

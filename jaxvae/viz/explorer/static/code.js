@@ -1,93 +1,93 @@
-// The code that the page is at: z, the attributes added to it, the condition; and the picture there. All parts of the
-// page move it through here, and are told when another part has.
+// The current code: z, the attributes added to it, the condition; and its picture. All parts of the page change it
+// through these functions, and are notified of a change by another part.
 
-import { newest } from "./asking.js";
-import { draw, unpack } from "./pictures.js";
+import { latestOnly } from "./requests.js";
+import { drawPicture, unpack } from "./pictures.js";
 
 export const model = {};
 export const code = { z: [], strengths: {}, condition: 0, origin: "" };
 
 const listeners = [];
-const question = newest();
+const submit = latestOnly();
 const picture = document.getElementById("picture");
-const where = document.getElementById("where");
+const caption = document.getElementById("where");
 
-export function heard(listener) {
+export function subscribe(listener) {
   listeners.push(listener);
 }
 
-export function placed() {
+export function placement() {
   return { strengths: code.strengths, condition: code.condition };
 }
 
-function tell(change) {
+function notify(change) {
   for (const listener of listeners) listener(change);
 }
 
-export function number(value, digits = 2) {
+export function formatNumber(value, digits = 2) {
   return Number(value).toFixed(digits).replace("-", "−");
 }
 
-// The whole code where it is short, else what says most of it.
-function written(z) {
-  if (z.length <= 4) return `z = (${z.map((value) => number(value)).join(", ")})`;
-  return `${model.flat.order.slice(0, 4).map((d) => `z${d + 1} = ${number(z[d])}`).join(", ")}, …`;
+// The whole code if it is short, else the dimensions with most information.
+function formatCode(z) {
+  if (z.length <= 4) return `z = (${z.map((value) => formatNumber(value)).join(", ")})`;
+  return `${model.codes.order.slice(0, 4).map((d) => `z${d + 1} = ${formatNumber(z[d])}`).join(", ")}, …`;
 }
 
-export function show(packed, words) {
-  draw(picture, unpack(packed)[0]);
-  picture.dataset.turn = Number(picture.dataset.turn || 0) + 1;
-  const added = Object.entries(code.strengths).filter(([, strength]) => strength).map(([name, s]) => `${number(s)} × ${name}`);
-  where.textContent = [words, ...added].join(" + ");
+export function showPicture(packed, text) {
+  drawPicture(picture, unpack(packed)[0]);
+  picture.dataset.version = Number(picture.dataset.version || 0) + 1;
+  const added = Object.entries(code.strengths).filter(([, strength]) => strength).map(([name, s]) => `${formatNumber(s)} × ${name}`);
+  caption.textContent = [text, ...added].join(" + ");
 }
 
-function seen(answer) {
-  show(answer.picture, `${code.origin}: ${written(code.z)}`);
+function showResponse(answer) {
+  showPicture(answer.picture, `${code.origin}: ${formatCode(code.z)}`);
 }
 
-// To a code that is known here; of an image, with its own condition.
-export function move(z, origin, condition = code.condition) {
+// To a given code; of an image, with its own condition.
+export function moveTo(z, origin, condition = code.condition) {
   code.z = z;
   code.origin = origin;
   if (condition !== code.condition) {
     code.condition = condition;
-    tell("condition");
+    notify("condition");
   }
-  tell("z");
-  question("decode", { z, ...placed() }, seen);
+  notify("z");
+  submit("decode", { z, ...placement() }, showResponse);
 }
 
-// To wherever the answer says.
-export function go(name, body, origin) {
-  question(name, { ...body, ...placed() }, (answer, last) => {
-    if (last) { // or somebody has moved on meanwhile
+// To the code of the response.
+export function moveByRequest(name, body, origin) {
+  submit(name, { ...body, ...placement() }, (answer, last) => {
+    if (last) { // else a newer request is on its way
       code.z = answer.z;
       code.origin = origin;
-      tell("z");
+      notify("z");
     }
-    seen(answer);
+    showResponse(answer);
   });
 }
 
-export function strengthen(name, strength) {
+export function setStrength(name, strength) {
   code.strengths = { ...code.strengths, [name]: strength };
   if (!strength) delete code.strengths[name];
-  tell("strengths");
-  again();
+  notify("strengths");
+  decodeAgain();
 }
 
-export function weaken() {
+export function clearStrengths() {
   code.strengths = {};
-  tell("strengths");
-  again();
+  notify("strengths");
+  decodeAgain();
 }
 
-export function condition(value) {
+export function setCondition(value) {
   code.condition = value;
-  tell("condition");
-  again();
+  notify("condition");
+  decodeAgain();
 }
 
-function again() {
-  if (model.flat && code.z.length) question("decode", { z: code.z, ...placed() }, seen);
+function decodeAgain() {
+  if (model.codes && code.z.length) submit("decode", { z: code.z, ...placement() }, showResponse);
 }

@@ -1,21 +1,21 @@
-// A drawing of the data's own size; whatever is painted is read by the model at once.
+// A drawing of the data's own size, reconstructed by the model at each stroke.
 
-import { newest, textOf } from "./asking.js";
-import { code, heard, model, move } from "./code.js";
-import { choose } from "./images.js";
-import { draw, element } from "./pictures.js";
-import { fillReading } from "./reading.js";
+import { latestOnly, encodeBase64 } from "./requests.js";
+import { code, subscribe, model, moveTo } from "./code.js";
+import { chooseImage } from "./images.js";
+import { drawPicture, element } from "./pictures.js";
+import { showReconstruction } from "./reconstruction.js";
 
 const get = (id) => document.getElementById(id);
 const canvas = get("canvas");
-const questions = newest();
+const submit = latestOnly();
 let picture = null; // {width, height, channels, bytes}
-let pen = [0, 0]; // of the keyboard, in pixels
-let shows = false; // whether the pen is shown: once the keyboard moves it
+let pen = [0, 0]; // position of the pen that the keyboard moves, in pixels
+let penVisible = false; // once the keyboard has moved the pen
 
-export function makeDrawing() {
+export function setupDrawing() {
   const [height, width, channels] = model.shape;
-  if (model.shape.length !== 3 || ![1, 3].includes(channels)) return away();
+  if (model.shape.length !== 3 || ![1, 3].includes(channels)) return hideDrawing();
   picture = { width, height, channels, bytes: new Uint8Array(width * height * channels) };
   pen = [width >> 1, height >> 1];
   get("pen").value = Math.max(0.75, width / 24);
@@ -23,55 +23,55 @@ export function makeDrawing() {
     + `paint a line, Delete erases. What is drawn is ${width} × ${height} pixels, prepared as in training`
     + `${channels === 1 ? "; Centre brings its mass to the middle, where that of most images is." : "."}`;
   if (channels === 3) get("draw-note").textContent += " This data has colours: a picture of your own, or a test image, is the better start.";
-  listen();
+  addListeners();
   paint();
 }
 
-function away() {
+function hideDrawing() {
   for (const each of document.querySelectorAll(".draws")) each.hidden = true;
 }
 
-export function drawOn(bytes) {
+export function startDrawing(bytes) {
   picture.bytes = bytes.slice();
-  read();
+  update();
   get("draw").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
-function listen() {
+function addListeners() {
   let last = null;
-  const place = (event) => {
+  const toPixels = (event) => {
     const box = canvas.getBoundingClientRect();
     return [((event.clientX - box.left) / box.width) * picture.width - 0.5, ((event.clientY - box.top) / box.height) * picture.height - 0.5];
   };
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    shows = false;
-    last = place(event);
+    penVisible = false;
+    last = toPixels(event);
     stroke(last, last);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!last) return;
     for (const each of event.getCoalescedEvents?.() || [event]) {
-      const here = place(each);
+      const here = toPixels(each);
       stroke(last, here);
       last = here;
     }
   });
   for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => { last = null; });
-  canvas.addEventListener("keydown", key);
-  canvas.addEventListener("blur", () => { shows = false; paint(); });
-  get("clear").addEventListener("click", () => { picture.bytes.fill(0); read(); });
+  canvas.addEventListener("keydown", handleKey);
+  canvas.addEventListener("blur", () => { penVisible = false; paint(); });
+  get("clear").addEventListener("click", () => { picture.bytes.fill(0); update(); });
   get("centre").addEventListener("click", centre);
-  get("file").addEventListener("change", take);
-  heard((change) => { if (change === "condition" && picture.bytes.some(Boolean)) ask(); });
+  get("file").addEventListener("change", importPicture);
+  subscribe((change) => { if (change === "condition" && picture.bytes.some(Boolean)) reconstruct(); });
 }
 
-function key(event) {
-  const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+function handleKey(event) {
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   const before = pen;
-  shows = true;
-  if (way) {
-    pen = [Math.min(picture.width - 1, Math.max(0, pen[0] + way[0])), Math.min(picture.height - 1, Math.max(0, pen[1] + way[1]))];
+  penVisible = true;
+  if (step) {
+    pen = [Math.min(picture.width - 1, Math.max(0, pen[0] + step[0])), Math.min(picture.height - 1, Math.max(0, pen[1] + step[1]))];
     if (event.shiftKey) stroke(before, pen);
     else paint();
   } else if (event.key === " ") stroke(pen, pen);
@@ -80,7 +80,7 @@ function key(event) {
   event.preventDefault();
 }
 
-// A round pen with a soft edge, from one place to another: each pixel by its distance to the line.
+// A round pen with a soft edge along a line: each pixel by its distance to the line.
 function stroke([x0, y0], [x1, y1], erasing = get("erase").checked) {
   const { width, height, channels, bytes } = picture;
   const radius = Number(get("pen").value);
@@ -96,7 +96,7 @@ function stroke([x0, y0], [x1, y1], erasing = get("erase").checked) {
       }
     }
   }
-  read();
+  update();
 }
 
 // The centre of mass to the middle, by whole pixels.
@@ -120,11 +120,11 @@ function centre() {
     }
   }
   picture.bytes = moved;
-  read();
+  update();
 }
 
-// A picture from this machine: its central part, brought to the data's size here in the browser.
-async function take() {
+// A picture file: its central part, resized to the data's size in the browser.
+async function importPicture() {
   const [file] = get("file").files;
   if (!file) return;
   const { width, height, channels, bytes } = picture;
@@ -132,7 +132,7 @@ async function take() {
   try {
     image = await createImageBitmap(file);
   } catch {
-    get("file").setCustomValidity("This is no picture that the browser can read.");
+    get("file").setCustomValidity("The browser cannot read this picture.");
     get("file").reportValidity();
     return;
   }
@@ -148,29 +148,29 @@ async function take() {
     if (channels === 1) bytes[i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     else bytes.set([r, g, b], 3 * i);
   }
-  read();
+  update();
 }
 
 function paint() {
-  draw(canvas, picture);
-  if (!shows) return;
+  drawPicture(canvas, picture);
+  if (!penVisible) return;
   const context = canvas.getContext("2d");
   context.fillStyle = "rgb(255 169 14 / .85)";
   context.fillRect(...pen, 1, 1);
 }
 
-function read() {
+function update() {
   paint();
-  ask();
+  reconstruct();
 }
 
-function ask() {
-  const asked = { pixels: textOf(picture.bytes), condition: code.condition };
-  questions("draw", asked, (answer) => {
-    fillReading(get("drawing-reading"), answer, "your drawing", choose);
+function reconstruct() {
+  const body = { pixels: encodeBase64(picture.bytes), condition: code.condition };
+  submit("drawing", body, (answer) => {
+    showReconstruction(get("drawing-reconstruction"), answer, "your drawing", chooseImage);
     if (!answer.z) return;
     const button = element("button", "Explore its code", { type: "button" });
-    button.addEventListener("click", () => move(answer.z, "your drawing"));
-    get("drawing-reading").append(button);
+    button.addEventListener("click", () => moveTo(answer.z, "your drawing"));
+    get("drawing-reconstruction").append(button);
   });
 }

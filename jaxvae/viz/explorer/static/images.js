@@ -1,17 +1,17 @@
-// Test images to choose from, and what the model makes of the one chosen.
+// Images of the split to choose from, and the reconstruction of the chosen one.
 
-import { ask, bytesOf } from "./asking.js";
-import { setEnd } from "./between.js";
-import { code, model, move, show } from "./code.js";
-import { drawOn } from "./drawing.js";
-import { element, strip, unpack } from "./pictures.js";
-import { fillReading } from "./reading.js";
+import { request, decodeBase64 } from "./requests.js";
+import { setEndpoint } from "./interpolation.js";
+import { code, model, moveTo, showPicture } from "./code.js";
+import { startDrawing } from "./drawing.js";
+import { element, fillStrip, unpack } from "./pictures.js";
+import { showReconstruction } from "./reconstruction.js";
 
 const get = (id) => document.getElementById(id);
 let page = 0;
 let chosen = null; // {position, name, picture, stored}
 
-export function named(position, label) {
+export function imageName(position, label) {
   return `image ${position}${label === null || label < 0 ? "" : `, ${model.classes[label]}`}`;
 }
 
@@ -19,51 +19,51 @@ export function conditionOf(position, label) {
   return { none: 0, label, vector: position }[model.condition.kind];
 }
 
-export async function choose(position) {
-  const answer = await ask("image", { image: position });
+export async function chooseImage(position) {
+  const answer = await request("image", { image: position });
   if (!answer) return;
   const label = answer.image.labels && answer.image.labels[0];
-  const name = named(position, label);
-  const stored = bytesOf(answer.image.stored);
+  const name = imageName(position, label);
+  const stored = decodeBase64(answer.image.stored);
   chosen = { position, name, picture: unpack(answer.image.pictures)[0], stored };
-  fillReading(get("image-reading"), answer, name, choose);
-  if (model.flat) move(answer.z, name, conditionOf(position, label));
+  showReconstruction(get("image-reconstruction"), answer, name, chooseImage);
+  if (model.codes) moveTo(answer.z, name, conditionOf(position, label));
   else {
     code.condition = conditionOf(position, label);
-    show(answer.reconstruction, `${name}, reconstructed`);
+    showPicture(answer.reconstruction, `${name}, reconstructed`);
   }
 }
 
-async function fill() {
-  const answer = await ask("images", { label: Number(get("label").value), page });
+async function loadPage() {
+  const answer = await request("images", { label: Number(get("label").value), page });
   if (!answer) return;
   const pictures = unpack(answer.pictures);
-  const names = answer.positions.map((position, i) => named(position, answer.labels && answer.labels[i]));
-  strip(get("strip"), pictures, names, (i) => choose(answer.positions[i]));
+  const names = answer.positions.map((position, i) => imageName(position, answer.labels && answer.labels[i]));
+  fillStrip(get("strip"), pictures, names, (i) => chooseImage(answer.positions[i]));
   return { answer, pictures };
 }
 
-export async function makeImages() {
+export async function setupImages() {
   get("label").append(element("option", "any", { value: -1 }));
   (model.classes || []).forEach((name, label) => get("label").append(element("option", name, { value: label })));
   get("of-class").hidden = !model.classes;
-  get("label").addEventListener("change", () => { page = 0; fill(); });
-  get("another").addEventListener("click", () => { page += 1; fill(); });
-  get("take-a").addEventListener("click", () => { if (chosen) setEnd("a", chosen); });
-  get("take-b").addEventListener("click", () => { if (chosen) setEnd("b", chosen); });
-  get("draw-on").addEventListener("click", () => { if (chosen) drawOn(chosen.stored); });
-  const first = await fill();
-  if (first) begin(first);
+  get("label").addEventListener("change", () => { page = 0; loadPage(); });
+  get("another").addEventListener("click", () => { page += 1; loadPage(); });
+  get("take-a").addEventListener("click", () => { if (chosen) setEndpoint("a", chosen); });
+  get("take-b").addEventListener("click", () => { if (chosen) setEndpoint("b", chosen); });
+  get("draw-on").addEventListener("click", () => { if (chosen) startDrawing(chosen.stored); });
+  const first = await loadPage();
+  if (first) chooseFirst(first);
 }
 
-// What to begin with: a walk between two images of differing classes, where there are such; without walks, the first image.
-function begin({ answer, pictures }) {
+// At the start: a path between two images of different classes, if there are such; without paths, the first image.
+function chooseFirst({ answer, pictures }) {
   const labels = answer.labels || [];
   let other = labels.findIndex((label) => label !== labels[0]);
   if (other < 1) other = Math.min(1, pictures.length - 1);
-  const end = (i) => ({ position: answer.positions[i], name: named(answer.positions[i], labels[i] ?? null), picture: pictures[i] });
-  if (model.flat) {
-    setEnd("a", end(0));
-    setEnd("b", end(other));
-  } else choose(answer.positions[0]);
+  const end = (i) => ({ position: answer.positions[i], name: imageName(answer.positions[i], labels[i] ?? null), picture: pictures[i] });
+  if (model.codes) {
+    setEndpoint("a", end(0));
+    setEndpoint("b", end(other));
+  } else chooseImage(answer.positions[0]);
 }

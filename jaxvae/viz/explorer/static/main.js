@@ -1,39 +1,39 @@
-// The page is built here, by what the server says of the model.
+// Builds the page from the server's description of the model.
 
-import { ask } from "./asking.js";
-import { makeAttributes } from "./attributes.js";
-import { makeBetween } from "./between.js";
-import { code, condition, go, heard, model } from "./code.js";
-import { makeDrawing } from "./drawing.js";
-import { makeImages } from "./images.js";
-import { element, save } from "./pictures.js";
-import { makePlane } from "./plane.js";
-import { makeSamples } from "./samples.js";
-import { makeSliders } from "./sliders.js";
+import { request } from "./requests.js";
+import { setupAttributes } from "./attributes.js";
+import { setupInterpolation } from "./interpolation.js";
+import { code, moveByRequest, subscribe, model, setCondition } from "./code.js";
+import { setupDrawing } from "./drawing.js";
+import { setupImages } from "./images.js";
+import { element, savePicture } from "./pictures.js";
+import { setupPlane } from "./plane.js";
+import { setupSamples } from "./samples.js";
+import { setupSliders } from "./sliders.js";
 
 const get = (id) => document.getElementById(id);
 
-function describe() {
+function showModel() {
   document.title = `${model.run} · explore`;
   get("run").textContent = model.run;
   get("data").textContent = model.data;
-  const size = model.flat ? `${model.flat.size} latent dimension${model.flat.size > 1 ? "s" : ""}` : "discrete codes";
+  const size = model.codes ? `${model.codes.size} latent dimension${model.codes.size > 1 ? "s" : ""}` : "discrete codes";
   const { encoder, posterior, prior } = model.model;
   get("lead").textContent = `${size}, encoder ${encoder}, posterior ${posterior}, prior ${prior}; `
     + `${model.images.toLocaleString("en")} ${model.split} images.`;
   get("images-title").textContent = `${model.split[0].toUpperCase()}${model.split.slice(1)} images`;
-  get("refused").textContent = model.refused;
-  get("refused").hidden = !model.refused;
-  for (const part of document.querySelectorAll(".flat")) part.hidden ||= !model.flat;
+  get("limitation").textContent = model.limitation;
+  get("limitation").hidden = !model.limitation;
+  for (const part of document.querySelectorAll(".latent")) part.hidden ||= !model.codes;
 }
 
-function index() {
+function fillNavigation() {
   const links = [...document.querySelectorAll("#parts section")].filter((part) => !part.hidden).map((part) =>
     element("a", part.querySelector("h2").textContent, { href: `#${part.id}` }));
   document.querySelector("nav").replaceChildren(...links);
 }
 
-function makeCondition() {
+function setupCondition() {
   const { kind, size } = model.condition;
   if (kind === "none") return;
   const field = get("conditioned");
@@ -47,48 +47,48 @@ function makeCondition() {
     field.firstElementChild.textContent = "Told the vector of image";
     input = element("input", undefined, { type: "number", min: 0, max: model.images - 1, value: 0 });
   }
-  input.addEventListener("change", () => condition(Math.max(0, Math.min(Number(input.value), Number(input.max || size) ))));
-  heard((change) => { if (change === "condition") input.value = code.condition; });
+  input.addEventListener("change", () => setCondition(Math.max(0, Math.min(Number(input.value), Number(input.max || size) ))));
+  subscribe((change) => { if (change === "condition") input.value = code.condition; });
   field.append(input);
 }
 
-async function copy() {
+async function copyCode() {
   const text = JSON.stringify(code.z);
   try {
     await navigator.clipboard.writeText(text);
     get("copy").textContent = "Copied";
   } catch {
-    get("where").textContent = text; // where the browser lends no clipboard, it can be marked by hand
+    get("where").textContent = text; // without access to the clipboard, it can be selected by hand
   }
   setTimeout(() => { get("copy").textContent = "Copy code"; }, 1500);
 }
 
-function makeButtons() {
-  get("save").addEventListener("click", () => save(get("picture"), `${model.run}.png`));
-  get("copy").addEventListener("click", copy);
-  get("home").addEventListener("click", () => go("middle", {}, "the middle"));
-  get("copy").hidden = get("home").hidden = !model.flat;
+function setupButtons() {
+  get("save").addEventListener("click", () => savePicture(get("picture"), `${model.run}.png`));
+  get("copy").addEventListener("click", copyCode);
+  get("middle").addEventListener("click", () => moveByRequest("middle", {}, "the middle"));
+  get("copy").hidden = get("middle").hidden = !model.codes;
 }
 
 async function start() {
-  const answer = await ask("model");
+  const answer = await request("model");
   if (!answer) return;
   Object.assign(model, answer);
-  describe();
+  showModel();
   document.querySelector("main").hidden = false;
-  makeCondition();
-  makeButtons();
-  if (model.flat) {
-    makeSliders();
-    makePlane();
-    makeBetween();
-    makeAttributes();
-    go("middle", {}, "the middle");
+  setupCondition();
+  setupButtons();
+  if (model.codes) {
+    setupSliders();
+    setupPlane();
+    setupInterpolation();
+    setupAttributes();
+    moveByRequest("middle", {}, "the middle");
   }
-  makeImages();
-  makeDrawing();
-  makeSamples();
-  index();
+  setupImages();
+  setupDrawing();
+  setupSamples();
+  fillNavigation();
 }
 
 start();
