@@ -172,7 +172,7 @@ def costs(options, n: int = 2048) -> dict[str, float]:
     from jax import random
 
     from jaxvae.data.pipeline import Streaming
-    from jaxvae.data.tfds.open import open_builder, read_split
+    from jaxvae.data.tfds.prepared import open_builder, read_split
     from jaxvae.data.tfds.workers import Workers
     from jaxvae.rundir.state import first_state
 

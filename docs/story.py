@@ -14,7 +14,7 @@ from jax import random
 from matplotlib.patches import Rectangle
 
 import jaxvae
-from jaxvae.data.dataset import open_data
+from jaxvae.data.sources import open_data
 from jaxvae.rundir import results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.viz.plots.image_grid import mosaic
@@ -55,7 +55,7 @@ def images(folder: Path, split: str):
     """(x [N, *X] as the run's likelihood sees it, labels [N]) of a whole split."""
     run = load(folder)
     wanted = run.config.data
-    data = open_data(wanted.name, wanted.data_dir, wanted.validation, log=lambda text: None)
+    data = open_data(wanted)
     stored, label, index = data.splits[split].take(np.arange(len(data.splits[split])))
     return np.asarray(run.prepare(random.key(0), stored, index)), label
 

@@ -108,7 +108,7 @@ def make_train_step(
 ) -> Callable:
     """Returns train_step(state, batch, *, axis_name=None) -> (state, metrics), pure: one step for every engine.
 
-    `batch` is uint8 images with labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
+    `batch` is stored images, labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
     device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
     nothing else. The model has the fields `training` and `objective_needs`, which this sets.

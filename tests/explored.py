@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 from jax import random
+from opened_data import from_arrays
 from small import grey_images
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
-from jaxvae.data.dataset import from_arrays
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz.explorer.session import open_session

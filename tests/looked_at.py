@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 from jax import random
+from opened_data import open_named
 from small import grey_images
 
 from jaxvae.config import Config, Model
 from jaxvae.config.build import build
-from jaxvae.data.dataset import open_data
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz.figures.subject import Subject
@@ -32,7 +32,7 @@ def make_data(shape=(4, 4, 1), *, leave_out=(), count=60):
         split: (grey_images(n, shape if len(shape) == 3 else shape[:1], seed), np.arange(n, dtype=np.int32) % 3)
         for seed, (split, n) in enumerate({"train": count, "test": count // 2}.items())
     }
-    return open_data("arrays", None, 0.1, arrays, leave_out=leave_out)
+    return open_named("arrays", None, 0.1, arrays, leave_out=leave_out)
 
 
 def make_subject(shape=(4, 4, 1), likelihood="bernoulli", *, leave_out=(), **model):

@@ -6,8 +6,7 @@ from collections import Counter
 
 import numpy as np
 from made_sets import noise, png
-
-from jaxvae.data.dataset import open_data
+from opened_data import open_named
 
 COLOUR = noise(8, (6, 6, 3))[0]
 GREY = noise(8, (6, 6, 1), seed=1)[0]
@@ -37,7 +36,7 @@ def saved(image, form="PNG", **options):
 
 
 def opened(path, log=None, validation=0, **options):
-    return open_data(f"folder:{path}", None, validation, log=log, **options)
+    return open_named(f"folder:{path}", None, validation, log=log, **options)
 
 
 def stored(path, **options):

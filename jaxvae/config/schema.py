@@ -27,7 +27,6 @@ from jaxvae.config.ranges import (
     setting,
     text,
 )
-from jaxvae.data.tfds.decode import DECODED_LIMIT
 
 __all__ = ["Config", "Data", "Evaluate", "Model", "Optimizer", "Train", "check_fields", "field_types", "flatten"]
 __all__ += ["is_ensemble", "require_fields", "require_types", "unknown_field"]
@@ -51,7 +50,7 @@ class Data:
     size: int | None = count(None, most=2**14)
     channels: int | None = count(None, most=3)  # of a folder's images: 1 or 3; None: 3 where any has colour
     # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,
-    decoded_limit: float = number(DECODED_LIMIT, inf, "GB, from 0 on, such as 1e6", may_change=True)
+    decoded_limit: float = number(16.0, inf, "GB, from 0 on, such as 1e6", may_change=True)
     # by so many processes that decode them; 0: by this one; None: one less than the cores, at most 8
     workers: int | None = count(None, least=0, most=1024, may_change=True)
     # files to prepare a stock set from, where it shall not be downloaded

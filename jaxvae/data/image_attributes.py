@@ -1,6 +1,6 @@
 """Attributes that can be computed from a picture: slant, thickness and loops of its ink, brightness, colours.
 
-Pure functions of stored images uint8 [N, H, W, C], or of decoded ones in [0, 1], to float [N]. The three of ink are
+Pure functions of stored images [N, H, W, C], or of decoded ones in [0, 1], to float [N]. The three of ink are
 those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a digit; ink is bright on a dark ground,
 and where the borders are bright the complement is meant. Axis letters: N images, H height, W width, C channels.
 """
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+
+from jaxvae.data.spec import DTYPE, TOP
 
 _FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink where holes are counted
 
@@ -122,9 +124,9 @@ def ink(images: np.ndarray) -> np.ndarray:
 
 
 def unit(images: np.ndarray) -> np.ndarray:
-    """Values in [0, 1]: of uint8 a 255th of each, others as they are but finite and within."""
-    if images.dtype == np.uint8:
-        return images / 255.0
+    """Returns values in [0, 1] as float64: stored values scaled, others as they are but finite and clipped."""
+    if images.dtype == DTYPE:
+        return images / float(TOP)
     return np.clip(np.nan_to_num(np.asarray(images, float)), 0.0, 1.0)
 
 

@@ -28,7 +28,7 @@ AHEAD = 4  # batches made ready before the step that asks for one
 
 
 class Resident:
-    """The whole split on the device as uint8; batches are gathered there, nothing crosses per step."""
+    """The whole split on the device as it is stored; batches are gathered there, nothing crosses per step."""
 
     name = "resident"
 

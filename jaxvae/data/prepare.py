@@ -15,13 +15,14 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
+from jaxvae.data.spec import TOP, to_unit
 from jaxvae.distributions import draw_each
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """A batch as stored: image uint8 [B, *X], index int32 [B], label int32 [B] (-1: none) or float32 vectors [B, C]."""
+    """A batch as stored: image [B, *X], index int32 [B], label int32 [B] (-1: none) or float32 vectors [B, C]."""
 
     image: Any
     label: Any
@@ -41,7 +42,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Prepare:
-    """`image(keys [B], uint8 [B, *X], index [B]) -> x [B, *X]`, and what x then is.
+    """`image(keys [B], stored [B, *X], index [B]) -> x [B, *X]`, and what x then is.
 
     `support`: 'binary' (0 and 1), 'coded' (k / 255) or 'open' (inside (0, 1), dequantized), for the likelihood.
     `condition(label) -> [B, C]` makes what the model is conditioned on, where it is.
@@ -89,7 +90,7 @@ def static(seed: int = 0) -> Prepare:
 
 def grey() -> Prepare:
     """The grey or colour value in [0, 1]."""
-    return Prepare(lambda keys, image, index: unit(image), "coded", "none, values in [0, 1]")
+    return Prepare(lambda keys, image, index: to_unit(image), "coded", "none, values in [0, 1]")
 
 
 def dequantize() -> Prepare:
@@ -98,20 +99,15 @@ def dequantize() -> Prepare:
     def image(keys, image, index):
         # the middles of 2^15 cells: 8 + 16 bits fill a float32, and neither 0 nor 1 is ever reached
         fraction = ((sixteen_bits(keys, image.shape) // 2).astype(jnp.float32) + 0.5) / 2**15
-        return (image.astype(jnp.float32) + fraction) / 256
+        return (image.astype(jnp.float32) + fraction) / (TOP + 1)
 
     return Prepare(image, "open", "none, uniformly dequantized in (0, 1)")
 
 
-def unit(image: Array) -> Array:
-    """uint8 -> float32 in [0, 1]."""
-    return image.astype(jnp.float32) / 255
-
-
 def coins(keys: Array, image: Array) -> Array:
-    """0. or 1. for every pixel, 1 with probability image / 255 to within 2^-17, exactly at 0 and 255; keys [B]."""
+    """0. or 1. for every pixel, 1 with probability image / TOP to within 2^-17, exactly at 0 and TOP; keys [B]."""
     wide = image.astype(jnp.int32)
-    threshold = 257 * wide + (wide >> 7)  # the same as (2^16 wide + 127) // 255, which took half of the time of this
+    threshold = (TOP + 2) * wide + (wide >> 7)  # the same as (2^16 wide + 127) // TOP, which took half of its time
     # behind a barrier the bits are compared once, not again by each who reads x: 2% to 5% of a small step on a CPU
     return lax.optimization_barrier(sixteen_bits(keys, image.shape) < threshold).astype(jnp.float32)
 

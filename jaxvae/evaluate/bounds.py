@@ -115,7 +115,7 @@ def make_evaluate(
 ) -> Callable[..., dict[str, np.ndarray]]:
     """Returns evaluate(variables, batches, *, samples=0, key=key) -> {name: values of every example, [N] or [N, Z]}.
 
-    `batches` yields (uint8 examples, number of real ones). The same `key` binarizes and draws in every call, example by
+    `batches` yields (stored images, number of real ones). The same `key` binarizes and draws in every call, example by
     example, so validations compare like with like. With samples > 0 the importance-weighted bound is added. `fetch`
     brings an array of values to the host, where its batch is spread over devices of other processes.
     """

@@ -27,6 +27,7 @@ from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.schema import is_ensemble
 from jaxvae.data.prepare import Examples
+from jaxvae.data.spec import example_spec
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.support import check_support
 from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
@@ -47,6 +48,7 @@ class Run:
     ):
         self.config, self.parts, self.model, self.variables = config, parts, parts.model, variables
         self.shape, self.step, self.workdir = parts.shape, step, workdir
+        self.spec = example_spec(parts.shape)
         model, size = parts.model, parts.condition_size
         self.conditional = size is not None
         blank = None if size is None else jnp.zeros((1, size))
@@ -64,15 +66,16 @@ class Run:
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
-        """uint8 images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training, and clean.
+        """Stored images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training, and clean.
 
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
         """
-        images = require_array("images", images, "uint8 images [B, *X]")
-        if images.dtype != np.uint8:
+        images = require_array("images", images, f"{self.spec.dtype} images [B, *X]")
+        if images.dtype != self.spec.dtype:
             raise UsageError(
-                f"prepare takes uint8 images, got {images.dtype}; x that is prepared already goes to encode as it is."
+                f"prepare takes {self.spec.dtype} images, got {images.dtype}; "
+                "x that is prepared already goes to encode as it is."
             )
         self._check_shape(images.shape, "images")
         return self._prepare(require_key("key", key), images, self._index(index, len(images)))
@@ -158,9 +161,9 @@ class Run:
         """
         given = require_array("x", x, "real numbers [B, *X]")
         self._check_shape(given.shape, "x")
-        if given.dtype == np.uint8:
+        if given.dtype == self.spec.dtype:
             raise UsageError(
-                "x holds uint8 images; expected them prepared, noise and all: pass them through prepare first."
+                f"x holds {given.dtype} images; expected them prepared, noise and all: pass them through prepare first."
             )
         require_finite("x", given)
         condition, draws = (
@@ -275,7 +278,7 @@ class Run:
 
 
 def _prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
-    """x of uint8 images [B, *X], one key split over them."""
+    """x of stored images [B, *X], one key split over them."""
     return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
 
 

@@ -9,16 +9,15 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 from jaxvae.data.files.numpy_files import mapped
-from jaxvae.data.prepare import unit
+from jaxvae.data.spec import DTYPE, to_pixels, to_unit
 
 _FRAMES, _CODES = "samples", "codes"  # folders of the run directory
 _LABELS = "labels.npy"  # of the images whose codes are kept
 
 
 def save_frame(workdir: Path, step: int, means: np.ndarray) -> None:
-    """Keeps what the model dreams at this step, uint8 [N, H, W, C]: samples from the same z throughout training."""
-    pixels = np.round(255 * np.nan_to_num(means)).astype(np.uint8)
-    _keep(workdir / _FRAMES, _name(step), pixels)
+    """Keeps samples of the model at this step as pixels [N, H, W, C], from the same z throughout training."""
+    _keep(workdir / _FRAMES, _name(step), to_pixels(means))
 
 
 def save_codes(workdir: Path, step: int, means: np.ndarray, labels: np.ndarray | None) -> None:
@@ -42,8 +41,8 @@ def remove_snapshots_after(workdir: Path, step: int) -> None:
 
 def read_frames(workdir: Path) -> dict[int, np.ndarray]:
     """{step: float [N, H, W, C] in [0, 1]}, ascending; ValueError names a file that holds no such frame."""
-    frames = _read(workdir / _FRAMES, np.uint8, 4)
-    return {step: np.asarray(unit(jnp.asarray(frame))) for step, frame in frames.items()}
+    frames = _read(workdir / _FRAMES, DTYPE, 4)
+    return {step: np.asarray(to_unit(jnp.asarray(frame))) for step, frame in frames.items()}
 
 
 def read_codes(workdir: Path) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
@@ -67,7 +66,7 @@ def _keep(folder: Path, name: str, array: np.ndarray) -> None:
     (folder / "new.npy").replace(folder / name)
 
 
-def _read(folder: Path, dtype: type, rank: int) -> dict[int, np.ndarray]:
+def _read(folder: Path, dtype: type | np.dtype, rank: int) -> dict[int, np.ndarray]:
     """{step: array} of all that was kept in this folder, ascending, all of one shape."""
     kept: dict[int, np.ndarray] = {}
     for path in sorted(path for path in folder.glob("*.npy") if path.stem.isdecimal()):
@@ -76,7 +75,7 @@ def _read(folder: Path, dtype: type, rank: int) -> dict[int, np.ndarray]:
     return kept
 
 
-def _checked(path: Path, dtype: type, fits) -> np.ndarray:
+def _checked(path: Path, dtype: type | np.dtype, fits) -> np.ndarray:
     """The array of a file, mapped; ValueError where it is damaged, of another type, or does not fit."""
     try:
         array = mapped(path)

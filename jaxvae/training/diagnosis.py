@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.dataset import Split, drawn
+from jaxvae.data.dataset import Split, draw_rows
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.aggregate_posterior import compare_to_prior, standard_error
 from jaxvae.rundir.metrics_log import read_metrics
@@ -71,7 +71,7 @@ def measure(experiment: Experiment, variables: Any, split: str, values: dict[str
 
 def some(split: Split, count: int) -> Split:
     """At most MOST and `count` examples of the split, the same ones every time."""
-    return drawn(split, min(len(split), count, MOST), _SEED)[0]
+    return draw_rows(split, min(len(split), count, MOST), _SEED)[0]
 
 
 def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:

@@ -17,7 +17,7 @@ import optax
 from jax import random
 
 from jaxvae.data.pipeline import Resident, Streaming
-from jaxvae.data.prepare import unit
+from jaxvae.data.spec import to_unit
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state
 from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
@@ -75,7 +75,7 @@ def steps_of(engine: Engine, state: Any) -> Run:
 def without_prepare(experiment: Experiment) -> Experiment:
     """The experiment on images as they are stored: nothing is binarized, dequantized or corrupted."""
     parts = experiment.parts
-    prepare = dataclasses.replace(parts.prepare, image=lambda keys, image, index: unit(image))
+    prepare = dataclasses.replace(parts.prepare, image=lambda keys, image, index: to_unit(image))
     return dataclasses.replace(experiment, parts=dataclasses.replace(parts, prepare=prepare, corrupted=None))
 
 

@@ -18,8 +18,9 @@ from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.compatibility import check_config
 from jaxvae.config.schema import is_ensemble
-from jaxvae.data.dataset import DataSet, open_data
+from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
+from jaxvae.data.sources import open_data
 from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate
@@ -60,20 +61,7 @@ def set_up(
     `layout`: the devices to use, where it is not the config that says.
     """
     check_config(config)
-    wanted = config.data
-    data = open_data(
-        wanted.name,
-        wanted.data_dir,
-        wanted.validation,
-        arrays,
-        say,
-        manual_dir=wanted.manual_dir,
-        size=wanted.size,
-        channels=wanted.channels,
-        decoded_limit=wanted.decoded_limit,
-        workers=wanted.workers,
-        leave_out=wanted.leave_out,
-    )
+    data = open_data(config.data, arrays, say)
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
     check_against(config, data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jax import random
 
-from jaxvae.data.dataset import drawn
+from jaxvae.data.dataset import draw_rows
 from jaxvae.data.pipeline import in_order
 from jaxvae.rundir.state import variables_of
 from jaxvae.runtime import multihost
@@ -47,7 +47,7 @@ def _keep_codes(experiment: Experiment, variables: Any, workdir: Path, step: int
     split = splits.get("validation") or splits["train"]
     most = min(_KEPT_NUMBERS // config.model.latent_dim, _READ // math.prod(experiment.data.shape))
     count = min(len(split), _KEPT_CODES, max(1, most))
-    few = drawn(split, count, _CODES_SEED)[0]
+    few = draw_rows(split, count, _CODES_SEED)[0]
     values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
     if "means" in values and multihost.is_first_process():
         classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None

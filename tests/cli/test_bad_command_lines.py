@@ -19,7 +19,7 @@ from jaxvae.cli.commands import train as train_command
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import field_types
-from jaxvae.data import dataset
+from jaxvae.data import dataset, sources
 from jaxvae.model import layers
 from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime import watch
@@ -40,7 +40,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
-        dataset, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
+        sources, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
     )
     for name in ("check", "benchmark"):
         monkeypatch.setattr(benchmark, name, lambda *_, **__: None)

@@ -12,10 +12,10 @@ import numpy as np
 import PIL.Image
 import pytest
 from made_sets import noise, png
+from opened_data import open_named
 from photo_folders import one, opened, pack, saved, write
 
 from jaxvae.data.cache import folders
-from jaxvae.data.dataset import open_data
 from jaxvae.data.files import numpy_files
 
 IMAGES, LABELS = noise(6, (5, 4, 3))
@@ -52,7 +52,7 @@ def npz(path, method=zipfile.ZIP_DEFLATED, **members):
 def refused(path, words):
     tracemalloc.start()
     with pytest.raises(ValueError, match=words):
-        open_data(f"{path.suffix[1:]}:{path}", None, 0)
+        open_named(f"{path.suffix[1:]}:{path}", None, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < MOST, f"{peak / 1e6:.0f} MB"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own, prepare_stock
+from opened_data import load_stored
 
 from jaxvae.data.cache import folders
 from jaxvae.data.tfds import decode
-from jaxvae.data.tfds.decode import load
-from jaxvae.data.tfds.open import open_builder, read_split
+from jaxvae.data.tfds.prepared import open_builder, read_split
 
 TRAIN = 2100  # two full chunks and a part of one
 
@@ -39,20 +39,20 @@ def only_folder(cache_folder):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_cache_equals_its_source(data_dir, split):
     records = list(read_split(open_builder("kmnist", data_dir), split))
-    images = load("kmnist", data_dir).splits[split]
+    images = load_stored("kmnist", data_dir).splits[split]
     np.testing.assert_array_equal(images.image, [record["image"] for record in records])
     np.testing.assert_array_equal(images.label, [record["label"] for record in records])
     assert (images.image.dtype, images.label.dtype) == (np.uint8, np.int32)
 
 
 def test_it_knows_its_name_version_and_classes(data_dir):
-    decoded = load("kmnist:3.0.1", data_dir)
+    decoded = load_stored("kmnist:3.0.1", data_dir)
     assert (decoded.name, decoded.version) == ("kmnist", "3.0.1")
     assert decoded.class_names == tuple(tfds.builder_cls("kmnist")(data_dir=data_dir).info.features["label"].names)
 
 
 def test_arrays_are_read_only_maps_of_the_file(data_dir):
-    array = load("kmnist", data_dir).splits["train"].image
+    array = load_stored("kmnist", data_dir).splits["train"].image
     assert type(array) is np.ndarray
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 0
@@ -62,11 +62,14 @@ def test_arrays_are_read_only_maps_of_the_file(data_dir):
 
 
 def test_a_second_load_decodes_nothing_and_imports_no_tfds(data_dir):
-    first, lines = load("kmnist", data_dir), []
-    assert contents(load("kmnist", data_dir, log=lines.append)) == contents(first)
+    first, lines = load_stored("kmnist", data_dir), []
+    assert contents(load_stored("kmnist", data_dir, log=lines.append)) == contents(first)
     assert lines == []
     code = (
-        "import sys, jaxvae.data.tfds.decode as c; c.load('kmnist', sys.argv[1])\n"
+        "import sys\n"
+        "from jaxvae.config import Data\n"
+        "from jaxvae.data.sources import open_data\n"
+        "open_data(Data(name='kmnist', data_dir=sys.argv[1]))\n"
         "assert 'tensorflow_datasets' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code, str(data_dir)], check=True)
@@ -75,34 +78,34 @@ def test_a_second_load_decodes_nothing_and_imports_no_tfds(data_dir):
 def test_the_log_tells_how_far_it_is(data_dir, monkeypatch):
     monkeypatch.setattr(decode, "_CHUNKS_PER_LINE", 2)
     lines = []
-    load("kmnist", data_dir, log=lines.append)
+    load_stored("kmnist", data_dir, log=lines.append)
     assert lines[:3] == [f"decoding kmnist train: {count} of 2,100" for count in ("0", "2,000", "2,100")]
 
 
 @pytest.mark.parametrize("name", ["train.image.npy", "test.label.npy", "meta.json"])
 def test_a_truncated_file_is_noticed_and_built_again(data_dir, cache_folder, name):
-    whole = contents(load("kmnist", data_dir))
+    whole = contents(load_stored("kmnist", data_dir))
     path = only_folder(cache_folder) / name
     os.truncate(path, path.stat().st_size - 1)
-    assert contents(load("kmnist", data_dir)) == whole
+    assert contents(load_stored("kmnist", data_dir)) == whole
     only_folder(cache_folder)
 
 
 def test_a_missing_file_and_an_older_format_are_built_again(data_dir, cache_folder):
-    whole = contents(load("kmnist", data_dir))
+    whole = contents(load_stored("kmnist", data_dir))
     (only_folder(cache_folder) / "test.image.npy").unlink()
-    assert contents(load("kmnist", data_dir)) == whole
+    assert contents(load_stored("kmnist", data_dir)) == whole
     path = only_folder(cache_folder) / "meta.json"
     for other in (json.loads(path.read_text()) | {"format": 0}, []):
         path.write_text(json.dumps(other))
-        assert contents(load("kmnist", data_dir)) == whole
-        assert json.loads(path.read_text())["format"] == 2
+        assert contents(load_stored("kmnist", data_dir)) == whole
+        assert json.loads(path.read_text())["format"] == 3
 
 
 def test_changed_records_are_another_cache(tmp_path, cache_folder):
     for count, folder in ((5, tmp_path / "a"), (900, tmp_path / "b")):
         prepare_stock("kmnist", {"train": noise(count)}, folder)
-    assert load("kmnist", tmp_path / "a").fingerprint != load("kmnist", tmp_path / "b").fingerprint
+    assert load_stored("kmnist", tmp_path / "a").fingerprint != load_stored("kmnist", tmp_path / "b").fingerprint
     assert len(list((cache_folder / "decoded").iterdir())) == 2
 
 
@@ -124,24 +127,25 @@ def test_an_interrupted_build_leaves_nothing_and_is_done_again(data_dir, cache_f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decode, "fill", interrupt)
+        patch.setattr(decode, "copy_images", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            load("kmnist", data_dir)
+            load_stored("kmnist", data_dir)
     assert list((cache_folder / "decoded").iterdir()) == []
-    assert len(load("kmnist", data_dir).splits["train"].image) == TRAIN
+    assert len(load_stored("kmnist", data_dir).splits["train"].image) == TRAIN
 
 
-def test_what_a_killed_build_left_does_not_disturb_and_is_swept_after_a_day(data_dir, cache_folder):
-    left = [cache_folder / "decoded" / f".building-kmnist-{age}" for age in ("new", "old")]
+def test_what_a_killed_build_left_is_swept(data_dir, cache_folder):
+    left = [cache_folder / "decoded" / f".building-{name}-abcdefgh" for name in ("kmnist-3.0.1-1", "folder-cats-2")]
     for folder in left:
         folder.mkdir(parents=True)
         (folder / "train.image.npy").write_bytes(b"half")
-    os.utime(left[1], (0, 0))
-    assert len(load("kmnist", data_dir).splits["train"].image) == TRAIN
-    assert [folder.exists() for folder in left] == [True, False]
+    assert len(load_stored("kmnist", data_dir).splits["train"].image) == TRAIN
+    only_folder(cache_folder)
 
 
-def test_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path):
+def test_without_locks_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders.files, "try_lock", lambda descriptor: None)
+
     def build(text, rival=None):
         def inner(scratch):
             if rival:
@@ -157,20 +161,21 @@ def test_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
-def test_two_processes_that_build_at_once_agree(cache_folder):
+def test_of_two_processes_that_want_a_set_one_builds_and_both_agree(cache_folder):
     code = (
         "import hashlib, time, jaxvae.data.tfds.decode as c\n"
+        "from jaxvae.config import Data\n"
         "write = c._write_split\n"
-        "c._write_split = lambda *a: (write(*a), time.sleep(1.0))\n"  # both are in the build at the same time
+        "c._write_split = lambda *a, **k: (write(*a, **k), time.sleep(1.0))\n"  # the other comes meanwhile
         "lines = []\n"
-        "splits = c.load('digits', log=lines.append).splits\n"
+        "splits = c.load_tfds(Data(), lines.append).splits\n"
         "print(len(lines), [hashlib.md5(s.image.tobytes() + s.label.tobytes()).hexdigest() for s in splits.values()])"
     )
     children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [child.communicate(timeout=60)[0] for child in children]
+    said = [child.communicate(timeout=60)[0].split(maxsplit=1) for child in children]
     assert [child.returncode for child in children] == [0, 0]
-    assert said[0] == said[1]
-    assert said[0].startswith("4 ")  # each did decode both splits
+    assert said[0][1] == said[1][1]
+    assert sorted(count for count, _ in said) == ["0", "4"]
     only_folder(cache_folder)
 
 
@@ -181,7 +186,7 @@ def test_other_splits_are_decoded_too_and_labels_may_be_missing(tmp_path):
         for name, count in (("train", 3), ("validation", 2))
     }
     prepare_own("plain", {"image": image}, splits, tmp_path)
-    decoded = load("plain", tmp_path)
+    decoded = load_stored("plain", tmp_path)
     assert {name: split.image.shape for name, split in decoded.splits.items()} == {
         "train": (3, 4, 4, 3),
         "validation": (2, 4, 4, 3),
@@ -193,7 +198,7 @@ def test_other_splits_are_decoded_too_and_labels_may_be_missing(tmp_path):
 def test_a_label_that_is_no_integer_is_left_out(tmp_path):
     features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": tfds.features.Text()}
     prepare_own("named", features, {"train": [{"image": png(noise(1, (8, 8, 1))[0][0]), "label": "cat"}]}, tmp_path)
-    assert load("named", tmp_path).splits["train"].label is None
+    assert load_stored("named", tmp_path).splits["train"].label is None
 
 
 def test_an_image_that_breaks_the_promise_of_its_features_is_refused(tmp_path, cache_folder):
@@ -202,7 +207,7 @@ def test_an_image_that_breaks_the_promise_of_its_features_is_refused(tmp_path, c
     with pytest.raises(
         ValueError, match=r"mixed holds an image of shape \(5, 4, 3\) where its features promise \(4, 4, 3\)"
     ):
-        load("mixed", tmp_path)
+        load_stored("mixed", tmp_path)
     assert list((cache_folder / "decoded").iterdir()) == []
 
 
@@ -210,7 +215,7 @@ def test_damaged_records_are_named_and_leave_no_cache(tmp_path, cache_folder):
     prepare_stock("kmnist", {"train": noise(5)}, tmp_path)
     (tmp_path / "kmnist" / "3.0.1" / "kmnist-train.array_record-00000-of-00001").unlink()
     with pytest.raises(ValueError, match=r"cannot read record 0 of .*kmnist.*, in .*00000-of-00001.* is damaged"):
-        load("kmnist", tmp_path)
+        load_stored("kmnist", tmp_path)
     assert list((cache_folder / "decoded").iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jaxvae.data.tfds import open as jaxvae_tfds
-from jaxvae.data.tfds.open import DIGITS_VERSION, open_builder, read_split
+from jaxvae.data.tfds.prepared import DIGITS_VERSION, open_builder, read_split
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def test_an_unknown_version_of_digits_is_refused():
 
 def test_reading_needs_no_tensorflow_and_importing_not_even_tfds():
     lines = (
-        "import sys, jaxvae.data.tfds.decode, jaxvae.data.tfds.open",
+        "import sys, jaxvae.data.tfds.decode, jaxvae.data.tfds.prepared",
         "assert 'tensorflow_datasets' not in sys.modules",
-        "jaxvae.data.tfds.open.read_split(jaxvae.data.tfds.open.open_builder('digits'), 'test')[0]",
+        "jaxvae.data.tfds.prepared.read_split(jaxvae.data.tfds.prepared.open_builder('digits'), 'test')[0]",
         "assert 'tensorflow_datasets' in sys.modules and 'tensorflow' not in sys.modules",
     )
     child = [sys.executable, "-W", "error", "-c", "\n".join(lines)]

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise
+from opened_data import load_stored, open_named
 
 from jaxvae.cli import main
-from jaxvae.data.dataset import open_data
-from jaxvae.data.tfds import decode, downloads
-from jaxvae.data.tfds.open import prepared_folder
+from jaxvae.data.tfds import downloads
+from jaxvae.data.tfds.prepared import prepared_folder
 
 SIZES = {"train": 12, "test": 5}
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -98,7 +98,7 @@ def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, mon
     files = original(name)
     register(monkeypatch, files)
     lines = []
-    data = open_data(
+    data = open_named(
         name, str(tmp_path / "sets"), 0, manual_dir=str(write(tmp_path / "given", files)), log=lines.append
     )
     for split, (images, labels) in made(name).items():
@@ -281,7 +281,7 @@ def test_files_are_downloaded_verified_and_not_fetched_twice(tmp_path, monkeypat
     files = original("kmnist")
     register(monkeypatch, files, url)
     write(tmp_path / "served", files)
-    data = open_data("kmnist", str(tmp_path / "sets"), 0)
+    data = open_named("kmnist", str(tmp_path / "sets"), 0)
     assert pairs(data.splits["test"].image, data.splits["test"].label) == pairs(*made("kmnist")["test"])
     assert sorted(line for line in asked if line.startswith("GET")) == sorted(f"GET /{file}" for file in files)
     asked.clear()
@@ -313,7 +313,7 @@ def test_a_set_prepared_otherwise_is_prepared_elsewhere_and_another_version_not_
 
 def test_a_set_that_needs_tensorflow_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"pip install 'jaxvae\[tf\]'"):
-        decode.load("celeb_a", tmp_path)
+        load_stored("celeb_a", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -16,11 +16,11 @@ import numpy as np
 import PIL.Image
 import pytest
 from made_sets import noise, png
+from opened_data import open_named
 from photo_folders import COLOUR, GREY, found, one, opened, pack, saved, stored, write
 
 from jaxvae.cli import main
 from jaxvae.data.cache import folders
-from jaxvae.data.dataset import open_data
 from jaxvae.data.files import image_decoding
 from jaxvae.data.files import image_folder as image_folders
 
@@ -142,16 +142,16 @@ def test_a_size_for_what_has_one_is_refused():
     with pytest.raises(
         ValueError, match=r"data.size=8 and data.channels=None are for data.name='folder:PATH' alone; digits"
     ):
-        open_data("digits", None, 0, size=8)
+        open_named("digits", None, 0, size=8)
     with pytest.raises(ValueError, match="arrays has a size of its own"):
-        open_data("folder:x", None, 0, GREY, channels=1)
+        open_named("folder:x", None, 0, GREY, channels=1)
 
 
 def test_a_path_that_is_not_there_is_named_and_a_relative_one_starts_at_data_dir(top):
     with pytest.raises(ValueError, match=f"there is no folder or zip {top}"):
         opened(top)
     write(top, {"1.png": GREY[0]})
-    assert open_data("folder:photos", str(top.parent), 0).name == "folder:photos"
+    assert open_named("folder:photos", str(top.parent), 0).name == "folder:photos"
 
 
 def test_broken_images_are_named_five_of_them_and_leave_no_cache(top, cache_folder):
@@ -322,9 +322,10 @@ def test_a_damaged_cache_is_built_again(top, cache_folder, damage):
 def test_two_processes_at_once_agree(top, cache_folder):
     write(top, {f"{i % 2}/{i}.png": COLOUR[i] for i in range(8)})
     code = (
-        "import sys, time, jaxvae.data.files.image_folder as f; from jaxvae.data.dataset import open_data\n"
-        "one = f.one_size; f.one_size = lambda *a: (time.sleep(0.5), one(*a))[1]\n"  # both are building
-        "data = open_data('folder:' + sys.argv[1], None, 0)\n"
+        "import sys, time, jaxvae.data.files.image_folder as f; from jaxvae.config import Data\n"
+        "from jaxvae.data.sources import open_data\n"
+        "one = f._common_size; f._common_size = lambda *a: (time.sleep(0.5), one(*a))[1]\n"  # one builds
+        "data = open_data(Data(name='folder:' + sys.argv[1], validation=0))\n"
         "print(data.fingerprint, data.splits['train'].image.sum())"
     )
     children = [

@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 from made_sets import noise
+from opened_data import from_arrays, open_named
 
 from jaxvae.cli import main
-from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.data.files import numpy_files
 
 IMAGES, LABELS = noise(20, (4, 5, 3))
@@ -28,7 +28,7 @@ def npz(path, **arrays):
 
 
 def opened(path, log=None, validation=0):
-    return open_data(f"{path.suffix[1:]}:{path}", None, validation, log=log)
+    return open_named(f"{path.suffix[1:]}:{path}", None, validation, log=log)
 
 
 def found(data, split="train"):
@@ -163,7 +163,7 @@ def test_a_npy_file_is_mapped_where_it_lies(tmp_path, cache_folder, monkeypatch)
 def test_a_second_time_a_npz_is_not_read_and_a_changed_one_is(tmp_path, monkeypatch):
     data = opened(npz(tmp_path / "a.npz", x=IMAGES, y=LABELS))
     with monkeypatch.context() as patch:
-        patch.setattr(numpy_files, "copy_arrays", None)
+        patch.setattr(numpy_files, "_copy_arrays", None)
         lines = []
         assert all_of(opened(tmp_path / "a.npz", log=lines.append)) == all_of(data)
         assert lines == []

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from opened_data import from_arrays
 from small import SHAPE, grey_images, make_examples, make_split
 
-from jaxvae.data.dataset import from_arrays, make_splits
+from jaxvae.data.dataset import make_splits
 from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, order, read_ahead
 from jaxvae.data.prepare import Examples, binarize, coins, dequantize, grey, static
+from jaxvae.data.stored import StoredSplit
 from jaxvae.terms import example_keys
 
 
@@ -137,7 +139,10 @@ def stored(train=50, test=13):
     """Images whose first pixel is their number."""
     numbers = np.arange(train + test, dtype=np.uint8)
     image = np.broadcast_to(numbers[:, None, None, None], (train + test, *SHAPE))
-    return {"train": (image[:train], numbers[:train].astype(np.int32)), "test": (image[train:], None)}
+    return {
+        "train": StoredSplit(image[:train], numbers[:train].astype(np.int32)),
+        "test": StoredSplit(image[train:], None),
+    }
 
 
 @pytest.mark.parametrize(("validation", "held"), [(0, 0), (0.1, 5), (0.5, 25), (1, 1), (7, 7), (49, 49)])

@@ -13,15 +13,15 @@ import pytest
 import tensorflow_datasets as tfds
 from jax import random
 from made_sets import noise, png, prepare_own
+from opened_data import open_named
 
 from jaxvae.config import Config, Data, Train
 from jaxvae.config.compatibility import check_config
 from jaxvae.data import pipeline
-from jaxvae.data.dataset import open_data
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
 from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds import workers
-from jaxvae.data.tfds.open import prepared_folder
+from jaxvae.data.tfds.prepared import prepared_folder
 from jaxvae.data.tfds.records import Records, decoder
 from jaxvae.runtime.sharding import DeviceLayout
 from jaxvae.training.setup import check_against
@@ -32,12 +32,12 @@ BATCH = 16
 
 @pytest.fixture(scope="module")
 def cached():
-    return open_data("digits", None, 0.1)
+    return open_named("digits", None, 0.1)
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["here", "two workers"])
 def streamed(request):
-    return open_data("digits", None, 0.1, decoded_limit=0, workers=request.param)
+    return open_named("digits", None, 0.1, decoded_limit=0, workers=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_an_array_that_is_decoded_is_indexed_like_one(cached, pool):
 def test_only_labels_are_kept_and_the_second_time_they_are_read_from_there(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path))
     lines = []
-    first, second = (open_data("digits", None, 0, log=lines.append, decoded_limit=0, workers=0) for _ in range(2))
+    first, second = (open_named("digits", None, 0, log=lines.append, decoded_limit=0, workers=0) for _ in range(2))
     assert sorted(path.name for path in tmp_path.glob("labels/*/*")) == [
         "meta.json",
         "test.label.npy",
@@ -114,7 +114,7 @@ def test_only_labels_are_kept_and_the_second_time_they_are_read_from_there(tmp_p
 
 def test_the_size_decides(cached, streamed):
     size = 1797 * 64 / 1e9  # GB
-    kinds = [type(open_data("digits", None, 0, decoded_limit=limit).splits["test"].image) for limit in (2 * size, 0)]
+    kinds = [type(open_named("digits", None, 0, decoded_limit=limit).splits["test"].image) for limit in (2 * size, 0)]
     assert kinds == [np.ndarray, Records]
     assert choose_pipeline("auto", cached.splits["train"], free_bytes=None) == "resident"
     assert choose_pipeline("auto", streamed.splits["train"], free_bytes=None) == "streaming"
@@ -213,8 +213,9 @@ def test_a_picture_that_is_none_is_named_too(tmp_path):
 def test_workers_end_with_a_program_that_is_killed(tmp_path):
     code = (
         "import sys, time, numpy as np\n"
-        "from jaxvae.data.dataset import open_data\n"
-        "records = open_data('digits', None, 0, decoded_limit=0, workers=2).splits['train'].image\n"
+        "from jaxvae.config import Data\n"
+        "from jaxvae.data.sources import open_data\n"
+        "records = open_data(Data(decoded_limit=0, workers=2)).splits['train'].image\n"
         "records[:8]\n"
         "print(*(worker.process.pid for worker in records.decode.__self__.running), flush=True)\n"
         "time.sleep(60)\n"
@@ -242,7 +243,7 @@ def alive(pid):
 def test_a_worker_imports_no_jax():
     code = (
         "import sys, numpy as np, jaxvae.data.tfds.workers as w\n"
-        "from jaxvae.data.tfds.open import prepared_folder\n"
+        "from jaxvae.data.tfds.prepared import prepared_folder\n"
         "w.decoder(prepared_folder('digits'))('train', np.arange(2), np.empty((2, 8, 8, 1), np.uint8))\n"
         "assert not {'jax', 'grain', 'tensorflow'} & set(sys.modules)"
     )

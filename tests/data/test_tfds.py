@@ -6,7 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own, prepare_stock
 
-from jaxvae.data.tfds.open import open_builder, prepared_folder, read_split
+from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split
 
 IMAGE = tfds.features.Image(shape=(8, 8, 1))
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from opened_data import from_arrays
 from small import init, make_vae, ones_and_zeros
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.data.dataset import from_arrays
 from jaxvae.terms import example_keys
 
 SHAPE = (4, 4, 1)

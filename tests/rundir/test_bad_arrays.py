@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jax import random
+from opened_data import from_arrays
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Train
 from jaxvae.config.build import build
-from jaxvae.data.dataset import DataSet, from_arrays
+from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import abstract_state, variables_of
 from jaxvae.training import loop

@@ -15,6 +15,7 @@ import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own
+from opened_data import load_stored
 from photo_folders import opened as open_folder
 from photo_folders import write
 
@@ -22,7 +23,6 @@ import jaxvae
 from jaxvae.config import Config
 from jaxvae.config.schema import flatten
 from jaxvae.data.tfds import metadata
-from jaxvae.data.tfds.decode import load
 from jaxvae.viz import figures
 
 PACKAGE = Path(jaxvae.__file__).parent
@@ -293,7 +293,7 @@ def test_a_prepared_folder_imports_no_module_of_a_stranger(place, tmp_path, mark
         }
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"names the class 'evil\.Feature', whose module would be imported"):
-        load("own", tmp_path)
+        load_stored("own", tmp_path)
     assert not mark.exists()
     with pytest.raises(Exception):  # noqa: B017, PT011 (TFDS's own, of any kind)
         tfds.builder_from_directory(path.parent)
@@ -322,7 +322,7 @@ def test_descriptions_that_cannot_be_are_refused_in_words(file, change, words, t
     assert change(path.read_text()) != path.read_text()
     path.write_text(change(path.read_text()))
     with pytest.raises(ValueError, match=words):
-        load("own", tmp_path)
+        load_stored("own", tmp_path)
 
 
 def test_tfds_own_features_pass():
@@ -356,10 +356,10 @@ def test_no_image_is_handed_to_another_program(kind, tmp_path, mark, monkeypatch
     else:
         features = {"image": tfds.features.Image(shape=(5, 4, 3)), "more": tfds.features.Image(shape=(5, 4, 3))}
         prepare_own("good", features, {"train": [{"image": png(IMAGES[0]), "more": EPS}]}, tmp_path)
-        np.testing.assert_array_equal(load("good", tmp_path).splits["train"].image, IMAGES[:1])
+        np.testing.assert_array_equal(load_stored("good", tmp_path).splits["train"].image, IMAGES[:1])
         prepare_own("own", features, {"train": [{"image": EPS, "more": EPS}]}, tmp_path)
         with pytest.raises(ValueError, match=r"cannot read record 0 of own train.*it is no PNG, JPEG, BMP or GIF"):
-            load("own", tmp_path)
+            load_stored("own", tmp_path)
     assert not mark.exists()
     (tmp_path / "x.eps").write_bytes(EPS)
     with pytest.raises(Exception), PIL.Image.open(tmp_path / "x.eps") as image:  # noqa: B017, PT011

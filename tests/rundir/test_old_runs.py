@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 from jax import random
+from opened_data import open_named
 
 import jaxvae
 from jaxvae.config.serialization import load_config
-from jaxvae.data.dataset import open_data
 from jaxvae.rundir import CHECKPOINTS, results
 from jaxvae.training.loop import train_and_evaluate
 
@@ -37,7 +37,7 @@ def test_both_versions_of_the_manifest_are_kept():
 def test_it_loads_and_gives_the_same_codes_and_likelihoods(old):
     expected = json.loads((old / "expected.json").read_text())
     vae = jaxvae.load(old)
-    image, _, index = open_data("digits", None, 0.1).splits["test"].take(np.arange(4))
+    image, _, index = open_named("digits", None, 0.1).splits["test"].take(np.arange(4))
     x = vae.prepare(random.key(1), image, index)
     found = {"encode": vae.encode(x).mean(), "reconstruct": vae.reconstruct(random.key(2), x)}
     if "log_likelihood" in expected:

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from opened_data import from_arrays, open_named
 
 import jaxvae
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.data.dataset import from_arrays, open_data
 from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.state import abstract_state
@@ -115,7 +115,7 @@ def test_frames_of_training_are_kept_early_and_at_every_validation(whole):
 def test_with_each_frame_the_means_of_the_same_validation_images_are_kept(whole):
     codes, labels = figures.read_codes(whole.workdir)
     assert list(codes) == list(figures.read_frames(whole.workdir))
-    data = open_data("digits", None, whole.config.data.validation)
+    data = open_named("digits", None, whole.config.data.validation)
     image, label, _ = data.splits["validation"].take(np.arange(len(labels)))
     np.testing.assert_array_equal(labels, label)
     # binarized by a draw of each image's own: within what a draw moves, its mean is there

@@ -7,10 +7,10 @@ from unittest import mock
 import jax
 import numpy as np
 import pytest
+from opened_data import open_named
 
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.data.dataset import open_data
 from jaxvae.rundir import results
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
@@ -82,7 +82,7 @@ def test_a_collapsed_run_says_so(tmp_path):
 
 
 def test_a_warm_up_that_never_ends_and_a_small_set_learned_by_heart(tmp_path):
-    train, test = (open_data("digits", None, 0).splits[name].image for name in ("train", "test"))
+    train, test = (open_named("digits", None, 0).splits[name].image for name in ("train", "test"))
     arrays = {"train": np.asarray(train[:96]), "test": np.asarray(test[:300])}
     wanted = config(300, "elbo(beta=linear(0, 1, steps=400))", latent_dim=8)
     wanted.data.prepare = "static"

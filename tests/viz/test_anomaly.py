@@ -7,11 +7,11 @@ import pytest
 from gaussian import images, make_linear_vae
 from jax import random
 from looked_at import make_data, make_run, make_subject
+from opened_data import open_named
 from small import grey_images
 
 from jaxvae import latent
 from jaxvae.config import Config
-from jaxvae.data.dataset import open_data
 from jaxvae.training.scoring import protocol
 from jaxvae.training.setup import set_up
 from jaxvae.viz.figures.anomaly import draw_anomaly, roc
@@ -90,7 +90,7 @@ UNLABELLED = (grey_images(20), None)
 )
 def test_classes_that_cannot_be_left_out(arrays, classes, words):
     with pytest.raises(ValueError, match=words):
-        open_data("arrays", None, 0, arrays, leave_out=classes)
+        open_named("arrays", None, 0, arrays, leave_out=classes)
 
 
 def test_an_experiment_leaves_them_out_and_says_so():

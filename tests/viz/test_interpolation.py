@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from opened_data import from_arrays
 from small import grey_images
 
 from jaxvae import latent
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
-from jaxvae.data.dataset import from_arrays
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.viz import plots

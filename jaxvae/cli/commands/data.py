@@ -1,7 +1,6 @@
 """Read a data set into the cache and say what is in it."""
 
 import argparse
-import math
 from typing import Any
 
 from jaxvae.runtime.console import print_safely
@@ -18,12 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from jaxvae.data.dataset import open_data
+    from jaxvae.config import Data
+    from jaxvae.data.sources import open_data
 
-    options = {"manual_dir": arguments.manual_dir, "size": arguments.size, "channels": arguments.channels}
-    data = open_data(arguments.name, arguments.data_dir, 0, log=print_safely, checked=math.inf, **options)
+    section = Data(name=arguments.name, data_dir=arguments.data_dir, validation=0.0, manual_dir=arguments.manual_dir)
+    section.size, section.channels = arguments.size, arguments.channels
+    data = open_data(section, say=print_safely)
     shape = " x ".join(map(str, data.shape))
-    kind = "images" if len(data.shape) == 3 else "sequences"
+    kind = f"{data.spec.kind}s"
     print_safely(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
         source = "" if name == "train" else f"; {data.source(name)}"

@@ -1,1 +1,1 @@
-"""The cache of decoded data: folders, arrays and their checksums."""
+"""The cache of decoded data: folders and the arrays in them."""

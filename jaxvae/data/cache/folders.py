@@ -1,4 +1,10 @@
-"""Where jaxvae keeps what it prepared, and how a folder appears there: whole, or not at all."""
+"""Folders of data that can be built again: where they are kept, and how one appears there, whole or not at all.
+
+A folder is built beside its place, under a lock, and renamed. Its description, written last, holds the sizes of its
+files, which are checked at every opening: a folder that is missing, cut short or of an unknown format is built again.
+"""
+
+from __future__ import annotations
 
 import atexit
 import contextlib
@@ -8,24 +14,38 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from jaxvae._checks import UsageError
+from jaxvae.data.stored import Say
 from jaxvae.runtime import files
 
-_SCRATCH = ".building-"
-_LOCK = ".lock"  # held while a scratch folder is in use: whoever is killed lets go of it
-_ABANDONED_SECONDS = 24 * 3600.0  # for scratch folders without one, as earlier versions made them
-_MOST_BORROWED = 2e9  # bytes of a temporary folder, which may lie in memory
+__all__ = [
+    "build_once",
+    "cache_folder",
+    "open_or_build",
+    "read_description",
+    "require_space",
+    "writable",
+    "write_description",
+]
 
-_borrowed: dict[Path, Path] = {}  # what this process keeps elsewhere
+_SCRATCH = ".building-"
+_MOST_BORROWED = 2e9  # bytes of a temporary folder, which may be in memory
+_FORMAT = 3  # of descriptions
+_READABLE = (2, 3)  # 2 held checksums, too
+
+_borrowed: dict[Path, Path] = {}  # target -> the temporary folder of this process that is used in its place
+
+Opened = TypeVar("Opened")
 
 
 class _Unwritable(UsageError):
-    """A folder cannot be made: the disk is full, or not ours to write."""
+    """A folder that cannot be made: the disk is full, or write access is missing."""
 
 
 def cache_folder() -> Path:
-    """Give the folder of everything that can be built again: $JAXVAE_CACHE, else the user's cache folder."""
+    """Returns the folder of all that can be built again: $JAXVAE_CACHE, else the user's cache folder."""
     explicit = os.environ.get("JAXVAE_CACHE")
     if explicit:
         return Path(explicit).expanduser()
@@ -33,7 +53,7 @@ def cache_folder() -> Path:
 
 
 def writable(folder: Path) -> bool:
-    """Say whether files can be made in the folder, which is made unless it is there."""
+    """Returns whether files can be made in the folder, which is made if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -41,65 +61,69 @@ def writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def cached(
-    target: Path,
-    build: Callable[[Path], Path],
-    say: Callable[[str], None],
-    damage: Callable[[Path], str | None],
-) -> Path:
-    """The folder `target` of the cache, made as by `build_once`, and again where `damage(target)` says what is wrong.
+def write_description(path: Path, content: dict[str, Any]) -> None:
+    """Writes the description `path`: the content, and the sizes of all other files beneath its folder."""
+    found = {file.relative_to(path.parent).as_posix(): file for file in sorted(path.parent.rglob("*"))}
+    sizes = {name: {"size": file.stat().st_size} for name, file in found.items() if file.is_file()}
+    files.write_json(path, {"format": _FORMAT, **content, "files": sizes})
 
-    Where nothing can be written it is a temporary folder of this process, up to 2 GB; else Unwritable.
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Reads what `write_description` wrote; DamagedFile or OSError if it, or the size of a file, is another now."""
+    try:
+        described = files.read_json(path, bare=False)
+    except files.DamagedFile as reason:
+        raise files.DamagedFile(f"{path.name}: {reason}") from reason
+    if described.get("format") not in _READABLE:
+        raise files.DamagedFile(f"{path.name}: another version of jaxvae wrote it")
+    for name, file in described["files"].items():
+        if (path.parent / name).stat().st_size != file["size"]:
+            raise files.DamagedFile(f"{name} has another size than was written")
+    return described
+
+
+def open_or_build(target: Path, build: Callable[[Path], Path], read: Callable[[Path], Opened], say: Say) -> Opened:
+    """Returns read(target), which is built first if `read` raises OSError or ValueError for it.
+
+    `build(scratch)` fills a folder inside `scratch` and returns it. Of several processes one builds and the others
+    wait. If nothing can be written, a temporary folder of this process is used, up to 2 GB.
     """
     if target in _borrowed:
-        return _borrowed[target]
+        return read(_borrowed[target])
+    with contextlib.suppress(OSError, ValueError):
+        return read(target)
     try:
-        reason = damage(target) if target.exists() else None
-        if reason:
-            say(f"{target}: {reason}; it is built again")
-            _discard(target)
-        build_once(target, build)
-        return target
+        with _lock(target), _scratch(target) as scratch:
+            try:
+                return read(target)  # another process has built it in the meantime
+            except FileNotFoundError as error:
+                reason = f"{Path(error.filename).name} is missing"
+            except (OSError, ValueError) as error:
+                reason = str(error)
+            if target.exists():
+                say(f"{target}: {reason}; it is built again")
+                target.rename(scratch / "damaged")
+            _publish(build, scratch, target)
+        return read(target)
     except _Unwritable as error:
-        folder = _borrow(target, build, error)
+        _borrow(target, build, error)
         say(f"{error}\nUntil then it is kept in a temporary folder, for this process alone.")
-        return folder
+        return read(_borrowed[target])
 
 
 def build_once(target: Path, build: Callable[[Path], Path]) -> None:
-    """Make the folder `target` unless it exists, so that nobody ever sees a part of it.
+    """Makes the folder `target` if it is missing, whole or not at all, as by `open_or_build`.
 
-    `build(scratch)` fills a folder inside `scratch` and returns it; it is synced and renamed to `target`. Of several
-    processes that build at once the first to rename wins, and the others use its folder.
-    Raises Unwritable, a ValueError, where no folder can be made.
+    UsageError if it cannot be written.
     """
-    if target.exists():
-        return
-    with _scratch(target) as scratch:
-        _sweep(target.parent)
-        try:
-            folder = build(scratch)
-            _sync(folder)
-            _publish(folder, target)
-        except Exception as error:
-            if (number := files.disk_full_errno(error)) is None:
-                raise
-            raise _unwritable(target, number) from error
-
-
-def _discard(target: Path) -> None:
-    """Take the folder `target` away in one stroke, if it is there, so that it can be built again."""
-    with _scratch(target) as scratch:
-        try:
-            target.rename(scratch / target.name)
-        except FileNotFoundError:
-            pass  # another process saw the same damage and was faster
-        except OSError as error:
-            raise _unwritable(target, error.errno) from error
+    if not target.exists():
+        with _lock(target), _scratch(target) as scratch:
+            if not target.exists():
+                _publish(build, scratch, target)
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raises Unwritable where `what` of so many bytes does not fit onto the disk that holds `folder`."""
+    """Raises UsageError if `needed` bytes of `what` do not fit onto the disk that holds `folder`."""
     free = shutil.disk_usage(folder).free
     if cache_folder() not in folder.parents:
         free = min(free, int(_MOST_BORROWED))
@@ -110,46 +134,90 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _borrow(target: Path, build: Callable[[Path], Path], refused: _Unwritable) -> Path:
+def _publish(build: Callable[[Path], Path], scratch: Path, target: Path) -> None:
+    """Builds the folder, brings it to the disk and renames it to `target`, unless another has appeared there."""
+    folder = build(scratch)
+    _sync(folder)
+    try:
+        folder.rename(target)
+    except OSError:  # where there are no locks, another process may have been faster
+        if not target.exists():
+            raise
+
+
+def _sync(folder: Path) -> None:
+    # The rename may reach the disk before the files do: after a power cut there would be a folder of empty files.
+    for path in (*folder.rglob("*"), folder):
+        files.sync_folder(path)
+
+
+def _borrow(target: Path, build: Callable[[Path], Path], refused: _Unwritable) -> None:
+    """Builds the folder in a temporary place, which is removed when this process ends."""
     try:
         scratch = Path(tempfile.mkdtemp(prefix="jaxvae-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         _borrowed[target] = build(scratch)
     except (OSError, _Unwritable):
         raise refused from None
-    return _borrowed[target]
 
 
 @contextlib.contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
-    # A sibling of the target: renaming is atomic only within one file system.
-    lock = None
-    while lock is None:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
-            lock = _hold(folder / _LOCK, os.O_CREAT)
-        except OSError as error:
-            raise _unwritable(target, error.errno) from error
+    """Makes a folder beside the target, since a rename is atomic only within one file system."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(target, error.errno) from error
     try:
         yield folder
+    except Exception as error:
+        if (number := files.disk_full_errno(error)) is None:
+            raise
+        raise _unwritable(target, number) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
-def _hold(path: Path, flags: int = 0) -> int | None:
-    """The descriptor of a lock that is now ours; None where it is another's, or is no longer or not yet there."""
+@contextlib.contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Waits until no other process builds the target, and holds its lock."""
+    path = target.parent / f"{_SCRATCH}{target.name}.lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | flags)
-    except FileNotFoundError:
-        return None
-    held = files.try_lock(descriptor)
-    ours = bool(flags) if held is None else held  # without locks nobody can hold one, or sweep
-    if ours and os.fstat(descriptor).st_nlink > 0:  # else it was swept before we held it
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        while (lock := _hold(path)) is None:
+            time.sleep(0.1)
+    except OSError as error:
+        raise _unwritable(target, error.errno) from error
+    try:
+        yield
+    finally:
+        _release(path, lock)
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what killed processes left: scratch folders whose lock no process holds."""
+    for scratch in parent.glob(f"{_SCRATCH}*/"):
+        path = scratch.with_name(f"{scratch.name.rpartition('-')[0]}.lock")
+        with contextlib.suppress(OSError):
+            if (lock := _hold(path)) is not None:
+                if files.try_lock(lock):  # without locks, another process may be at work in it
+                    shutil.rmtree(scratch, ignore_errors=True)
+                _release(path, lock)
+
+
+def _hold(path: Path) -> int | None:
+    """Returns the descriptor of the lock file, held until it is closed; None while another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    if files.try_lock(descriptor) is not False and os.fstat(descriptor).st_nlink:  # else its owner has just removed it
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _release(path: Path, descriptor: int) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
 
 
 def _unwritable(target: Path, number: int | None) -> _Unwritable:
@@ -158,38 +226,3 @@ def _unwritable(target: Path, number: int | None) -> _Unwritable:
         "Make room, or name one that you can write to: data.data_dir for data sets, the environment variable "
         "JAXVAE_CACHE for the cache."
     )
-
-
-def _sync(folder: Path) -> None:
-    # The rename may reach the disk before the files do: after a power cut there would be a folder of empty files.
-    for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _publish(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        if not target.exists():
-            raise
-
-
-def _sweep(parent: Path) -> None:
-    """Takes away what killed builders left: never what one is at work in, whatever the clock says."""
-    for left in parent.glob(f"{_SCRATCH}*"):
-        lock = _hold(left / _LOCK)
-        if lock is not None or _forgotten(left):
-            shutil.rmtree(left, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _forgotten(left: Path) -> bool:
-    try:
-        return not (left / _LOCK).exists() and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS
-    except FileNotFoundError:
-        return False  # its owner has just finished

@@ -1,4 +1,4 @@
-"""Arrays as users bring them, checked in words: uint8 images or sequences, and labels or vectors beside them."""
+"""Arrays of a user's program: uint8 images or sequences, with labels or vectors, checked before they are used."""
 
 from __future__ import annotations
 
@@ -8,33 +8,51 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxvae._checks import UsageError
+from jaxvae.data.spec import DTYPE, TOP
+from jaxvae.data.stored import StoredSet, StoredSplit
 
-Stored = Mapping[str, tuple[np.ndarray, np.ndarray | None]]  # split -> (uint8 [N, *X], labels [N] or [N, C] or None)
+__all__ = ["add_channels", "check_agreement", "check_images", "check_labels", "fingerprint", "load_arrays"]
 
 _CHUNK = 4096
 _HINTS = {
-    "f": " Values in [0, 1] become bytes by (255 * x).round().astype('uint8').",
-    "b": " Truth values become bytes by 255 * x.astype('uint8').",
-    "i": " Values 0 to 255 become bytes by x.astype('uint8').",
-    "u": " Values 0 to 255 become bytes by x.astype('uint8').",
+    "f": f" Values in [0, 1] become bytes by ({TOP} * x).round().astype('{DTYPE}').",
+    "b": f" Truth values become bytes by {TOP} * x.astype('{DTYPE}').",
+    "i": f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}').",
+    "u": f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}').",
 }
 
 
-def checked_images(value: object, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """(uint8 [N, H, W, C] or [N, L, 1], int32 [N] or float32 [N, C] or None) of what a user passed: images or a pair.
+def load_arrays(arrays: object) -> StoredSet:
+    """Returns the data set of arrays: images [N, H, W, C] or [N, H, W], or sequences [N, L], uint8.
 
-    Images are uint8 [N, H, W, C] or [N, H, W], sequences [N, L]; ValueError says what was found instead.
+    `arrays` is one of them, a pair (images, labels), or {'train': ..., 'test': ..., 'validation': ...}; labels are
+    whole numbers [N] or float vectors [N, C].
     """
+    if arrays is None:
+        raise UsageError("data.name='arrays': expected the arrays themselves. Try jaxvae.train(config, arrays=...).")
+    given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
+    if "train" not in given or not set(given) <= {"train", "validation", "test"}:
+        raise UsageError(
+            f"arrays has the entries {sorted(map(str, given))}; expected 'train', and 'validation' and 'test' if you "
+            "have them."
+        )
+    stored = {split: _stored_split(value, f"arrays[{split!r}]") for split, value in given.items()}
+    check_agreement(stored, "arrays")
+    return StoredSet("arrays", "1", fingerprint(stored), stored)
+
+
+def _stored_split(value: object, name: str) -> StoredSplit:
+    """Returns the images [N, H, W, C] or [N, L, 1] and labels of what a user passed: images or a pair."""
     if isinstance(value, tuple) and len(value) != 2:
         raise UsageError(f"{name}: a tuple of {len(value)}; expected images alone, or the pair (images, labels).")
-    images, labels = value if isinstance(value, tuple) else (value, None)
-    images = _as_array(images, f"{name}: the images")
-    check_kind(images.dtype, images.shape, name)
-    return with_channels(images), None if labels is None else checked_labels(labels, len(images), name)
+    given, labels = value if isinstance(value, tuple) else (value, None)
+    images = _as_array(given, f"{name}: the images")
+    check_images(images.dtype, images.shape, name)
+    return StoredSplit(add_channels(images), None if labels is None else check_labels(labels, len(images), name))
 
 
 def _as_array(value: object, name: str) -> np.ndarray:
-    """np.asarray; ValueError, in words, for what is none, as images of several sizes in a list."""
+    """Returns np.asarray(value); UsageError if it is not an array, such as a list of images of several sizes."""
     try:
         return np.asarray(value)
     except Exception as error:  # of rows of several lengths, or of what an object's own conversion raises
@@ -44,23 +62,23 @@ def _as_array(value: object, name: str) -> np.ndarray:
         ) from error
 
 
-def check_kind(dtype: np.dtype, shape: tuple[int, ...], name: str) -> None:
-    """Raises ValueError, in words, unless arrays of this dtype and shape are images or sequences."""
-    if dtype != np.uint8 or len(shape) not in (2, 3, 4) or 0 in shape:
-        hint = _HINTS.get(dtype.kind, "") if dtype != np.uint8 else ""
+def check_images(dtype: np.dtype, shape: tuple[int, ...], name: str) -> None:
+    """Raises UsageError unless arrays of this dtype and shape are images or sequences."""
+    if dtype != DTYPE or len(shape) not in (2, 3, 4) or 0 in shape:
+        hint = _HINTS.get(dtype.kind, "") if dtype != DTYPE else ""
         raise UsageError(
-            f"{name}: expected uint8 images [N, H, W, C] or [N, H, W], or sequences [N, L], none of them empty, "
+            f"{name}: expected {DTYPE} images [N, H, W, C] or [N, H, W], or sequences [N, L], none of them empty, "
             f"got {dtype} {list(shape)}.{hint}"
         )
 
 
-def with_channels(images: np.ndarray) -> np.ndarray:
-    """[N, H, W] -> [N, H, W, 1] and [N, L] -> [N, L, 1], without a copy; [N, H, W, C] stays."""
+def add_channels(images: np.ndarray) -> np.ndarray:
+    """Returns [N, H, W] as [N, H, W, 1] and [N, L] as [N, L, 1], without a copy; [N, H, W, C] stays."""
     return images if images.ndim == 4 else images[..., None]
 
 
-def checked_labels(labels: object, count: int, name: str) -> np.ndarray:
-    """int32 [N] of whole numbers [N] or [N, 1], float32 [N, C] of floats [N, C]; ValueError in words for all else."""
+def check_labels(labels: object, count: int, name: str) -> np.ndarray:
+    """Returns int32 [N] of whole numbers [N] or [N, 1], float32 [N, C] of floats [N, C]; else UsageError."""
     labels = _as_array(labels, f"{name}: the labels")
     if labels.shape[:1] != (count,):
         raise UsageError(
@@ -93,22 +111,22 @@ def _vectors(labels: np.ndarray, name: str) -> np.ndarray:
     return vectors
 
 
-def check_agreement(stored: Stored, name: str) -> None:
-    """Raises ValueError where the splits' examples differ in shape, or their labels in kind."""
-    shapes = {split: image.shape[1:] for split, (image, _) in stored.items()}
+def check_agreement(stored: Mapping[str, StoredSplit], name: str) -> None:
+    """Raises UsageError if the splits' examples differ in shape, or their labels in kind."""
+    shapes = {split: each.image.shape[1:] for split, each in stored.items()}
     if len(set(shapes.values())) > 1:
         raise UsageError(f"{name}: the splits' images differ in shape, {shapes}; bring them to one.")
-    labels = {split: label.shape[1:] for split, (_, label) in stored.items() if label is not None}
+    labels = {split: each.label.shape[1:] for split, each in stored.items() if each.label is not None}
     if len(set(labels.values())) > 1:
         raise UsageError(f"{name}: the splits' labels differ in shape, {labels}; bring them to one.")
 
 
-def fingerprint(stored: Stored) -> str:
-    """The sha256 of the images' and labels' bytes, read in pieces."""
+def fingerprint(stored: Mapping[str, StoredSplit]) -> str:
+    """Returns the sha256 of the images' and labels' bytes, read in pieces."""
     digest = hashlib.sha256()
-    for split, (image, label) in sorted(stored.items()):
-        digest.update(f"{split} {image.shape}".encode())
-        for array in (image, label):
+    for split, each in sorted(stored.items()):
+        digest.update(f"{split} {each.image.shape}".encode())
+        for array in (each.image, each.label):
             for first in range(0, 0 if array is None else len(array), _CHUNK):
                 digest.update(np.ascontiguousarray(array[first : first + _CHUNK]))  # type: ignore[index]
     return digest.hexdigest()

@@ -21,13 +21,14 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 from jaxvae.data.files.image_decoding import SUFFIXES
+from jaxvae.data.stored import Say
+
+__all__ = ["MOST_NAMED", "Member", "arrange", "folder_members", "open_zip", "require_bounded", "stamp", "zip_members"]
 
 MOST_NAMED = 5  # files or classes named in one message
 
 _JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 _SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,13 @@ def _is_junk(name: str) -> bool:
 
 
 def _say_left_out(other: Counter[str], path: Path, say: Say) -> None:
-    """Says how many files are none that picture.py reads."""
+    """Says how many files are not of a kind that image_decoding.py reads."""
     if other:
         kinds = ", ".join(f"{suffix or 'no ending'} {count:,}" for suffix, count in other.most_common(MOST_NAMED))
         say(f"{path}: left out {other.total():,} files that are no images of a known kind ({kinds})")
 
 
-def arranged(members: Sequence[Member], path: Path) -> _Layout:
+def arrange(members: Sequence[Member], path: Path) -> _Layout:
     """Which split and class each file belongs to, by the folders it lies in; ValueError where that is not clear."""
     if not members:
         raise UsageError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")

@@ -1,4 +1,4 @@
-"""A folder or a zip of images as a data set, decoded once; members.py says how folders give splits and classes."""
+"""A folder or a zip of images as a data set, decoded once; folder_layout.py finds its splits and classes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from typing import Any
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.arrays import Decoded, map_array, open_or_build, write_header
-from jaxvae.data.cache.checksums import CHECKED
+from jaxvae.data.cache.arrays import map_array, open_set, write_header
 from jaxvae.data.cache.folders import cache_folder, require_space
 from jaxvae.data.files.folder_layout import (
     MOST_NAMED,
     Member,
-    Say,
-    arranged,
+    arrange,
     folder_members,
     open_zip,
     stamp,
     zip_members,
 )
 from jaxvae.data.files.image_decoding import bombs_refused, picture_size, read_picture
+from jaxvae.data.stored import Say, Section, StoredSet, existing_path
 
-_CONVERSION = 1  # raise it when picture.py makes other pixels of the same files: caches are then built anew
+__all__ = ["load_folder"]
+
+_CONVERSION = 1  # raise it when image_decoding.py makes other pixels of the same files: caches are then built again
 _CHUNK = 256
 _CHUNKS_PER_LINE = 40
 _MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
@@ -47,28 +48,22 @@ class _Broken:
     reason: str
 
 
-def load_folder(
-    name: str, path: Path, size: int | None, channels: int | None, say: Say, checked: float = CHECKED
-) -> Decoded:
-    """Memory-map the images of the folder or zip `path`, decoding them first where that has not been done.
+def load_folder(section: Section, say: Say) -> StoredSet:
+    """Maps the images of a folder or zip, decoding them first if that has not been done.
 
-    `size`: the central square of each, resized to size x size; None: all must have one size. `channels`: 1, 3, or None
-    for 3 where any image has colour. ValueError, in words, for what cannot be read; `say` gets lines of text.
-    In search of damage `checked` GB of the cache are read.
+    data.size: the central square of each, resized to size x size; None: all must have one size. data.channels: 1, 3,
+    or None for 3 if any image has colour.
 
     The cache is found by the files' names, sizes and times, which costs no reading. The fingerprint is the sha256 of
-    their contents in order, of labels and classes, `size` and `channels`: it survives copying, packing, and other
+    their contents in order, of labels and classes, size and channels: it survives copying, packing, and other
     versions of Pillow.
     """
+    size, channels = section.size, section.channels
     if size is not None and size < 1:
         raise UsageError(f"data.size={size}: expected a positive whole number of pixels.")
     if channels not in (None, 1, 3):
         raise UsageError(f"data.channels={channels}: expected 1 (grey), 3 (colour), or None to take what is there.")
-    if not path.exists():
-        raise UsageError(
-            f"data.name={name!r}: there is no folder or zip {path.absolute()}. A relative path starts at "
-            "data.data_dir, or where the program was started."
-        )
+    path = existing_path(section, "folder or zip", Path.exists)
     members = [] if path.is_file() else list(folder_members(path, say))
     stamps = stamp(path) if path.is_file() else [(member.name, member.stamp) for member in members]
     key = hashlib.sha256(ascii((_CONVERSION, str(path.resolve()), size, channels, stamps)).encode()).hexdigest()
@@ -77,26 +72,26 @@ def load_folder(
     def build(folder: Path) -> dict[str, Any]:
         with ExitStack() as stack:
             found = list(zip_members(stack.enter_context(open_zip(path)), path, say)) if path.is_file() else members
-            return {"name": name, "version": "1", **decode(folder, found, path, size, channels, say)}
+            return {"version": "1", **_decode(folder, found, path, size, channels, say)}
 
-    return open_or_build(cache_folder() / "decoded" / f"folder-{short}-{key[:16]}", build, say, checked)
+    return open_set(section.name, cache_folder() / "decoded" / f"folder-{short}-{key[:16]}", build, say)
 
 
-def decode(
+def _decode(
     folder: Path, members: Sequence[Member], path: Path, size: int | None, channels: int | None, say: Say
 ) -> dict[str, Any]:
     """Writes the splits' images and labels into `folder`; returns fingerprint, class_names and splits."""
-    layout = arranged(members, path)
+    layout = arrange(members, path)
     digest = hashlib.sha256(ascii((size, channels, layout.class_names)).encode())
     coloured = channels == 3
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, bombs_refused():
-        height, width = (size, size) if size is not None else one_size(pool, members, path)
+        height, width = (size, size) if size is not None else _common_size(pool, members, path)
         depth = 1 if channels == 1 else 3
         require_space(folder, len(members) * height * width * (depth + (channels is None)), str(path))
         for split, chosen in layout.splits.items():
             with open(folder / f"{split}.image.npy", "wb") as file:
                 write_header(file, (len(chosen), height, width, depth))
-                for images, digests in chunks(pool, chosen, (height, width, depth), size, f"{path} {split}", say):
+                for images, digests in _chunks(pool, chosen, (height, width, depth), size, f"{path} {split}", say):
                     file.write(images.tobytes())
                     coloured = coloured or _has_colour(images)
                     digest.update(b"".join(digests))
@@ -111,11 +106,11 @@ def decode(
     return {"fingerprint": digest.hexdigest(), "class_names": layout.class_names, "splits": sizes}
 
 
-def one_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) -> tuple[int, int]:
-    """The (height, width) of all images; ValueError says which sizes there are where they differ."""
+def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) -> tuple[int, int]:
+    """Returns the (height, width) of all images; UsageError lists the sizes if they differ."""
     sizes: Counter[tuple[int, int]] = Counter()
     for start in range(0, len(members), _CHUNK):
-        for found in _refuse_broken(pool.map(_attempt(measure), members[start : start + _CHUNK]), path):
+        for found in _refuse_broken(pool.map(_attempt(_measure_size), members[start : start + _CHUNK]), path):
             sizes[found] += 1
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
@@ -128,7 +123,7 @@ def one_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) ->
     return next(iter(sizes))
 
 
-def chunks(
+def _chunks(
     pool: ThreadPoolExecutor,
     members: Sequence[Member],
     shape: tuple[int, int, int],
@@ -136,7 +131,7 @@ def chunks(
     title: str,
     say: Say,
 ) -> Iterator[tuple[np.ndarray, list[bytes]]]:
-    """(images uint8 [n, H, W, C], the sha256 of each file and its name), in order, decoded by threads."""
+    """Yields (images [n, H, W, C], the sha256 of each file), in order, decoded by threads."""
     job = _attempt(partial(_pixels_and_digest, shape=shape, size=size))
     for turn, start in enumerate(range(0, len(members), _CHUNK)):
         if turn % _CHUNKS_PER_LINE == 0:
@@ -146,14 +141,14 @@ def chunks(
     say(f"decoding {title}: {len(members):,} of {len(members):,}")
 
 
-def measure(member: Member) -> tuple[int, int]:
-    """(height, width) of the image in a file."""
+def _measure_size(member: Member) -> tuple[int, int]:
+    """Returns (height, width) of the image in a file."""
     with member.open() as file:
         return picture_size(file)
 
 
 def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
-    """The image of a file, uint8 of this shape, and the sha256 of its content."""
+    """Returns the image of a file, of this shape, and the sha256 of its content."""
     if member.bytes > _MOST_BYTES:
         raise UsageError(f"the file has {member.bytes / 1e9:,.1f} GB")
     with member.open() as file:
@@ -165,7 +160,7 @@ def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | 
 
 
 def _attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
-    """The job with its errors as results: one broken file among thousands shall not hide the others."""
+    """Returns the job with its errors as results: one broken file among thousands must not hide the others."""
 
     def tried(member: Member) -> Any:
         try:
@@ -177,7 +172,7 @@ def _attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
 
 
 def _refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
-    """The results; ValueError names the files that could not be read, once some were found among a chunk's."""
+    """Yields the results; UsageError names the files of a chunk that could not be read."""
     broken = []
     for result in results:
         if isinstance(result, _Broken):
@@ -194,7 +189,7 @@ def _refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
 
 
 def _has_colour(images: np.ndarray) -> bool:
-    """Whether any pixel of images [n, H, W, 3] is not grey."""
+    """Returns whether any pixel of images [n, H, W, 3] is not grey."""
     return bool(images.shape[-1] == 3 and (images != images[..., :1]).any())
 
 

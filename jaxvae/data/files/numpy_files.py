@@ -8,25 +8,27 @@ Pickled objects are refused by what the file's head says: nothing is ever unpick
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import lzma
 import math
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.arrays import Decoded, Images, map_array, open_or_build, write_header
-from jaxvae.data.cache.checksums import CHECKED
+from jaxvae.data.cache.arrays import map_array, open_set, write_header
 from jaxvae.data.cache.folders import cache_folder, require_space
-from jaxvae.data.files.arrays import check_agreement, check_kind, checked_labels, fingerprint, with_channels
+from jaxvae.data.files.arrays import add_channels, check_agreement, check_images, check_labels, fingerprint
 from jaxvae.data.files.folder_layout import require_bounded
+from jaxvae.data.stored import Say, Section, StoredSet, StoredSplit, existing_path
+
+__all__ = ["check_size", "load_npy", "load_npz", "mapped", "read_head"]
 
 _MOST_LABELS = 2**30  # bytes
 _IMAGES = ("images", "image", "imgs", "x", "data")
@@ -35,53 +37,45 @@ _SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", 
 _PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"), ("images_{}", "labels_{}"))
 _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_test', 'y_test'; 'train_images', ..."
 
-_Say = Callable[[str], None]
 
-
-def load_npy(name: str, path: Path, say: _Say, checked: float = CHECKED) -> Decoded:
-    """Memory-map the images or sequences of a .npy file where they lie; only their fingerprint is kept in the cache."""
-    _require_file(name, path)
+def load_npy(section: Section, say: Say) -> StoredSet:
+    """Maps the images or sequences of a .npy file where they are; only their fingerprint is kept in the cache."""
+    path = existing_path(section, "file", Path.is_file)
     try:
         with open(path, "rb") as file:
             _check_head(*read_head(file), str(path))
-        images = with_channels(mapped(path))
+        train = StoredSplit(add_channels(mapped(path)), None)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") if str(path) not in str(error) else error from None
 
     def build(folder: Path) -> dict[str, Any]:
         say(f"reading {path} once, for its fingerprint")
-        found = fingerprint({"train": (images, None)})
-        return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": {}}
+        return {"version": "1", "fingerprint": fingerprint({"train": train}), "class_names": (), "splits": {}}
 
-    decoded = open_or_build(_target(path), build, say, checked)
-    return dataclasses.replace(decoded, splits={"train": Images(images, None)})
+    return replace(open_set(section.name, _target(path), build, say), splits={"train": train})
 
 
-def load_npz(name: str, path: Path, say: _Say, checked: float = CHECKED) -> Decoded:
-    """Memory-map the arrays of a .npz file, copied into the cache first where that has not been done."""
-    _require_file(name, path)
+def load_npz(section: Section, say: Say) -> StoredSet:
+    """Maps the arrays of a .npz file, copied into the cache first if that has not been done."""
+    path = existing_path(section, "file", Path.is_file)
 
     def build(folder: Path) -> dict[str, Any]:
         try:
             with zipfile.ZipFile(path) as archive:
-                splits = copy_arrays(folder, archive, path, say)
+                splits = _copy_arrays(folder, archive, path, say)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise UsageError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
-        stored = {split: _stored_arrays(folder, split) for split in splits}
-        check_agreement(stored, str(path))
-        sizes = {split: len(image) for split, (image, _) in stored.items()}
-        found = fingerprint(stored)
-        return {"name": name, "version": "1", "fingerprint": found, "class_names": (), "splits": sizes}
+        check_agreement(splits, str(path))
+        sizes = {split: len(each.image) for split, each in splits.items()}
+        return {"version": "1", "fingerprint": fingerprint(splits), "class_names": (), "splits": sizes}
 
-    decoded = open_or_build(_target(path), build, say, checked)
-    splits = {
-        split: Images(with_channels(np.asarray(some.image)), some.label) for split, some in decoded.splits.items()
-    }
-    return dataclasses.replace(decoded, splits=splits)
+    stored = open_set(section.name, _target(path), build, say)
+    splits = {split: replace(each, image=add_channels(np.asarray(each.image))) for split, each in stored.splits.items()}
+    return replace(stored, splits=splits)
 
 
-def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: _Say) -> list[str]:
-    """Writes each split's images, streamed, and its labels into `folder`; returns the splits' names."""
+def _copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -> dict[str, StoredSplit]:
+    """Copies each split's images, streamed, and its labels into `folder`; returns them, mapped."""
     keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     chosen = _choose_keys(keys, path)
     left = sorted(set(keys) - {key for pair in chosen.values() for key in pair})
@@ -89,13 +83,16 @@ def copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: _Say) -
         say(f"{path}: left out the arrays {', '.join(left)}")
     for key in (key for pair in chosen.values() for key in pair if key is not None):
         require_bounded(archive.getinfo(f"{key}.npy"), path)
+    splits = {}
     for split, (images, labels) in chosen.items():
         say(f"reading {path} {images}")
-        count = _copy_images(folder / f"{split}.image.npy", archive, images, path)
+        target, label = folder / f"{split}.image.npy", None
+        count = _copy_images(target, archive, images, path)
         if labels is not None:
-            checked = checked_labels(_read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
-            np.save(folder / f"{split}.label.npy", checked)
-    return list(chosen)
+            label = check_labels(_read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
+            np.save(folder / f"{split}.label.npy", label)
+        splits[split] = StoredSplit(add_channels(map_array(target)), label)
+    return splits
 
 
 def _choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
@@ -186,27 +183,13 @@ def _check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: st
     """Raises ValueError, in words, unless the array can be read as images or sequences."""
     if dtype.hasobject:
         raise UsageError(_pickled(name))
-    check_kind(dtype, shape, name)
+    check_images(dtype, shape, name)
     if fortran:
         raise UsageError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
 
 
-def _stored_arrays(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """(image, label or None) of a split in the cache."""
-    label = folder / f"{split}.label.npy"
-    return with_channels(map_array(folder / f"{split}.image.npy")), map_array(label) if label.exists() else None
-
-
 def _pickled(name: str) -> str:
     return f"{name} holds pickled Python objects, which are never loaded: they could run any code. Save plain arrays."
-
-
-def _require_file(name: str, path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(
-            f"data.name={name!r}: there is no file {path.absolute()}. A relative path starts at data.data_dir, "
-            "or where the program was started."
-        )
 
 
 def _target(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The records of a prepared set, read in any order: for the cache, or decoded anew whenever they are asked for."""
+"""The records of a prepared set, read in any order: for the cache, or decoded again whenever they are indexed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.tfds.open import open_folder, read_split
+from jaxvae.data.spec import DTYPE
+from jaxvae.data.tfds.prepared import open_folder, read_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
-Decode = Callable[[str, np.ndarray, np.ndarray], None]  # (split, rows int [n], out uint8 [n, *X]), which it fills
+__all__ = ["Decode", "Records", "copy_images", "decoder", "has_label", "read_records"]
+
+Decode = Callable[[str, np.ndarray, np.ndarray], None]  # (split, rows int [n], out [n, *X]), which it fills
 
 
 class Records:
-    """The images of one prepared split, uint8 [N, H, W, C]: an array that is decoded where it is indexed.
+    """The images of one prepared split, [N, H, W, C]: an array that is decoded when it is indexed.
 
-    `records[rows]`, of rows int [n] or a slice, is uint8 [n, H, W, C] in the host's memory and holds nothing more.
+    `records[rows]`, of rows int [n] or a slice, is [n, H, W, C] in the host's memory and holds nothing more.
     """
 
-    dtype = np.dtype(np.uint8)
+    dtype = DTYPE
 
     def __init__(self, split: str, shape: tuple[int, ...], decode: Decode):
         self.split, self.shape, self.decode = split, shape, decode
@@ -36,29 +39,29 @@ class Records:
         rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)} images of {self.split}")
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        images = np.empty((len(rows), *self.shape[1:]), DTYPE)
         self.decode(self.split, rows, images)
         return images
 
 
 def decoder(folder: Path) -> Decode:
-    """Decodes records of the prepared folder in this process, which imports TFDS at the first; ValueError as `read`."""
+    """Returns a function that decodes records of the prepared folder in this process, importing TFDS at the first."""
     sources: dict[str, BaseDataSource] = {}
 
     def decode(split: str, rows: np.ndarray, out: np.ndarray) -> None:
         if split not in sources:
             sources[split] = read_split(open_folder(folder), split)
-        fill(out, read(sources[split], rows.tolist()), sources[split])
+        copy_images(out, read_records(sources[split], rows.tolist()), sources[split])
 
     return decode
 
 
-def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """The records in these rows; ValueError names the file of one that is missing or damaged."""
+def read_records(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns the records in these rows; UsageError names the file of one that is missing or damaged."""
     try:
-        return filled(source, rows)
+        return _complete_records(source, rows)
     except Exception as error:  # array_record, the parser and each image format raise errors of their own
-        row = next((row for row in rows if not readable(source, row)), None)
+        row = next((row for row in rows if not _readable(source, row)), None)
         if row is None:
             raise
         raise UsageError(
@@ -68,31 +71,31 @@ def read(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
         ) from error
 
 
-def filled(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """The records in these rows; of a file that was cut short array_record gives some without any content."""
+def _complete_records(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns the records in these rows; of a file that was cut short array_record gives some without any content."""
     records = source.__getitems__(list(rows))
     if any(record[name] is None for record in records for name in ("image", "label") if name in record):
         raise UsageError("the record is empty")
     return records
 
 
-def readable(source: BaseDataSource, row: int) -> bool:
+def _readable(source: BaseDataSource, row: int) -> bool:
     try:
-        filled(source, [row])
-    except Exception:  # as in `read`
+        _complete_records(source, [row])
+    except Exception:  # as in read_records
         return False
     return True
 
 
 def _file_of(source: BaseDataSource, row: int) -> str:
-    """The file that holds this row."""
+    """Returns the file that holds this row."""
     files = source.dataset_info.splits[source.split].file_instructions
     ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
     return files[int(np.searchsorted(ends, row, side="right"))].filename
 
 
-def fill(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSource) -> None:
-    """Copies the records' images into out, uint8 [n, H, W, C]; ValueError for one of another shape."""
+def copy_images(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSource) -> None:
+    """Copies the records' images into out [n, H, W, C]; UsageError for one of another shape."""
     for image, record in zip(out, records, strict=True):
         if record["image"].shape != image.shape:
             raise UsageError(
@@ -103,6 +106,6 @@ def fill(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSou
 
 
 def has_label(features: tfds.features.FeaturesDict) -> bool:
-    """Whether there are labels that name classes."""
+    """Returns whether there are labels that name classes."""
     label = dict(features.items()).get("label")
     return label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)

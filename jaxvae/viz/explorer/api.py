@@ -132,7 +132,7 @@ def _reconstruct_image(session: Session, fields: Fields) -> Payload:
 def _reconstruct_drawing(session: Session, fields: Fields) -> Payload:
     """Returns the reconstruction of a drawing, prepared as in training."""
     run = session.subject.run
-    drawing = fields.image("pixels", run.shape)
+    drawing = fields.image("pixels", run.spec)
     x = run.prepare(session.subject.key_of(0), drawing[None])
     return pack_image(session, x, _condition(session, fields, 1))
 
@@ -186,8 +186,9 @@ def compile_all(session: Session) -> None:
     def request(name: str, **values: Any) -> Payload:
         return respond(session, name, Fields(values))
 
+    spec = session.subject.run.spec
     request("samples", seed=0, temperature=1.0, condition=0)
-    request("drawing", pixels=pack_bytes(np.zeros(session.subject.run.shape, np.uint8)), condition=0)
+    request("drawing", pixels=pack_bytes(np.zeros(spec.shape, spec.dtype)), condition=0)
     request("image", image=0)
     request("images", label=-1, page=0)
     if session.codes is None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jax import Array
 
-from jaxvae.viz.encoding import encode_base64, round_significant, to_uint8
+from jaxvae.data.spec import to_pixels, to_unit
+from jaxvae.viz.encoding import encode_base64, round_significant
 from jaxvae.viz.explorer.latent_ranges import nearest_codes
 from jaxvae.viz.explorer.session import Session, score_keys
 from jaxvae.viz.figures.images import pictures
@@ -30,7 +31,7 @@ def pack_numbers(values: np.ndarray) -> list[float]:
 
 def pack_pictures(means: np.ndarray) -> Payload:
     """Returns pictures [N, H, W, C] of values in [0, 1] as their shape and bytes."""
-    return {"shape": list(means.shape), "data": pack_bytes(to_uint8(means))}
+    return {"shape": list(means.shape), "data": pack_bytes(to_pixels(means))}
 
 
 def pack_images(session: Session, positions: np.ndarray) -> Payload:
@@ -40,7 +41,7 @@ def pack_images(session: Session, positions: np.ndarray) -> Payload:
     return {
         "positions": positions.tolist(),
         "labels": None if classes is None else classes[positions].tolist(),
-        "pictures": pack_pictures(pictures(stored.astype(np.float32) / 255)),
+        "pictures": pack_pictures(pictures(to_unit(stored))),
         "stored": pack_bytes(stored),
     }
 

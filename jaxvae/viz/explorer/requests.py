@@ -7,12 +7,13 @@ import binascii
 import dataclasses
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxvae._checks import UsageError, require_choice, require_number, require_whole, short_repr
+from jaxvae.data.spec import ExampleSpec
 
 __all__ = ["Fields", "parse_body"]
 
@@ -66,16 +67,17 @@ class Fields:
             raise UsageError(f"{name}={short_repr(values)}: expected numbers by name, of {listed}.")
         return {key: require_number(f"{name}.{key}", value, -_FARTHEST, _FARTHEST) for key, value in values.items()}
 
-    def image(self, name: str, shape: Sequence[int]) -> np.ndarray:
-        """Returns uint8 [*shape] of bytes in base64."""
-        text, size = self.values[name], math.prod(shape)
+    def image(self, name: str, spec: ExampleSpec) -> np.ndarray:
+        """Returns a stored example from its bytes in base64."""
+        text, size = self.values[name], math.prod(spec.shape) * spec.dtype.itemsize
         try:
             content = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
         except binascii.Error as error:
             raise UsageError(f"{name}: expected base64 ({error}).") from error
         if len(content) != size:
-            raise UsageError(f"{name}: expected {size:,} bytes, {' x '.join(map(str, shape))}, got {len(content):,}.")
-        return np.frombuffer(content, np.uint8).reshape(shape)
+            shape = " x ".join(map(str, spec.shape))
+            raise UsageError(f"{name}: expected {size:,} bytes, {shape}, got {len(content):,}.")
+        return np.frombuffer(content, spec.dtype).reshape(spec.shape)
 
 
 def parse_body(body: bytes) -> Fields:

@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.dataset import drawn
+from jaxvae.data.dataset import draw_rows
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.terms import example_keys
 from jaxvae.viz.explorer.compiled import CompiledFunctions, compile_functions, has_kl_per_dimension
@@ -104,7 +104,7 @@ def open_session(subject: Subject) -> Session:
 
 def limit_images(subject: Subject) -> Subject:
     """Returns the subject with at most MAX_IMAGES of its split, drawn by a fixed seed if there are more."""
-    split, _ = drawn(subject.split, min(MAX_IMAGES, len(subject.split)), _SUBSET_SEED)
+    split, _ = draw_rows(subject.split, min(MAX_IMAGES, len(subject.split)), _SUBSET_SEED)
     data = dataclasses.replace(subject.data, splits={**subject.data.splits, subject.name: split})
     return dataclasses.replace(subject, data=data)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from jaxvae._checks import UsageError
+from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.latent import compression
 from jaxvae.model.posterior import PointPosterior
 from jaxvae.rundir.run import Run
@@ -144,10 +145,10 @@ def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
         tiles.reshape(down, across, tall, wide, channels).swapaxes(1, 2).reshape(down * tall, across * wide, channels)
     )
     stored = io.BytesIO()
-    bytes_ = np.round(255 * np.clip(sheet, 0, 1)).astype(np.uint8)
+    bytes_ = to_pixels(sheet)
     Image.fromarray(bytes_[..., 0] if channels == 1 else bytes_).save(stored, "JPEG", quality=quality, optimize=True)
     cost = 8 * len(stored.getvalue()) / count
     with Image.open(stored) as image:
-        again = np.asarray(image, np.float32).reshape(down, tall, across, wide, channels) / 255
+        again = to_unit(np.asarray(image)).reshape(down, tall, across, wide, channels)
     again = again.swapaxes(1, 2).reshape(-1, tall, wide, channels)
     return cost, again[:count, :height, :width]

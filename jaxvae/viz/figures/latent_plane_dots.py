@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.data.prepare import unit
+from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.latent_plane import view_of
 from jaxvae.viz.figures.subject import Subject
@@ -25,11 +25,11 @@ def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool)
     in the plane that `draw_plane` draws, and what the decoder makes of these means.
 
     Its arrays, P dots: xy [P, 2], axes [2] (their names), circles (whether the prior's are drawn), position [P] in the
-    split, total (images in the split), image and reconstruction uint8 [P, H, W, 1 or 3], and where images have classes
+    split, total (images in the split), image and reconstruction [P, H, W, 1 or 3], and where images have classes
     label [P] and names.
     """
     split = subject.split
-    first = _small(pictures(unit(jnp.asarray(split.take(np.arange(1))[0]))))
+    first = _small(pictures(to_unit(jnp.asarray(split.take(np.arange(1))[0]))))
     count = max(1, min(len(split), MOST, _PIXELS // first.size))
     position = np.linspace(0, len(split) - 1, count).round().astype(np.int32)
     middle, basis, axes = view_of(means)
@@ -48,19 +48,19 @@ def keep_dots(path: Path, subject: Subject, means: np.ndarray, *, circles: bool)
 
 
 def _pair(subject: Subject, position: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The stored images at these positions and p(x|z) at the means of their q(z|x), as small pictures uint8."""
+    """The stored images at these positions and p(x|z) at the means of their q(z|x), as small pictures, in pixels."""
     image, label, _ = subject.split.take(position)
     run = subject.run
     z = np.asarray(means, np.float32).reshape(len(position), *run.latent_shape)
     px = run.decode(z, label if run.conditional else None)
-    return _small(pictures(unit(jnp.asarray(image)))), _small(pictures(jax.device_get(px.mean())))
+    return _small(pictures(to_unit(jnp.asarray(image)))), _small(pictures(jax.device_get(px.mean())))
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    """Images [N, H, W, C] of values in [0, 1] as uint8, each side at most SIDE: means of squares of pixels."""
+    """Images [N, H, W, C] of values in [0, 1] as pixels, each side at most SIDE: means of squares of pixels."""
     part = -(-max(images.shape[1:3]) // SIDE)
     rows, columns = (max(1, side // part) for side in images.shape[1:3])
     tall, wide = min(part, images.shape[1]), min(part, images.shape[2])
     cut = np.nan_to_num(images[:, : rows * tall, : columns * wide])
     means = cut.reshape(len(cut), rows, tall, columns, wide, -1).mean((2, 4))
-    return np.round(255 * np.clip(means, 0, 1)).astype(np.uint8)
+    return to_pixels(means)

@@ -27,7 +27,7 @@ _QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # see `
 
 
 class Looked(NamedTuple):
-    """Some examples of a split: the stored image uint8 [B, *X]; x [B, *X], prepared as in training, and clean; the
+    """Some examples of a split: the stored image [B, *X]; x [B, *X], prepared as in training, and clean; the
     label [B] (-1 where there is none) or [B, C]; the condition that the model is to be given, or None.
     """
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from jaxvae._checks import UsageError
+from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
@@ -61,7 +62,7 @@ def save_image(path, image, *, cell=None):
     """
     image = checked_images("image", image, "HWC")
     factor = -(-56 // (cell or min(image.shape[:2])))
-    pixels = np.round(255 * bounded(enlarged(image, factor))).astype(np.uint8)
+    pixels = to_pixels(enlarged(image, factor))
     with replacing(path) as temporary:
         Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxvae._checks import UsageError
+from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import INK, STYLE, VERMILION, replacing
 
 _FORMATS = (".gif", ".mp4")
@@ -90,7 +91,7 @@ def _palette(frames, colours):
     some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, _WATCHED).astype(int))]
     every = np.concatenate([frame[::2, ::2] for frame in some])  # every other pixel says the same
     found = Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT).getpalette() or []
-    style = [np.round(255 * np.array(to_rgb(name))).astype(np.uint8) for name in ("white", "black", INK, VERMILION)]
+    style = [to_pixels(np.array(to_rgb(name))) for name in ("white", "black", INK, VERMILION)]
     return np.unique([*style, *np.reshape(found, (-1, 3))[:colours].astype(np.uint8)], axis=0)
 
 

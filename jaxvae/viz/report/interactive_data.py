@@ -11,6 +11,7 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
+from jaxvae.data.spec import DTYPE
 from jaxvae.viz.report import captions, html
 from jaxvae.viz.report.image_embedding import Picture
 
@@ -142,7 +143,7 @@ def _check(arrays):
     count = len(arrays["xy"])
     rows = [arrays[name] for name in ("position", "image", "reconstruction", "label") if name in arrays]
     pictures = [arrays[name] for name in ("image", "reconstruction") if name in arrays]
-    alike = all(each.shape == arrays["image"].shape and each.dtype == np.uint8 for each in pictures)
+    alike = all(each.shape == arrays["image"].shape and each.dtype == DTYPE for each in pictures)
     if any(len(each) != count for each in rows) or arrays["xy"].shape != (count, 2) or not alike:
         raise UsageError("their shapes differ")
     kinds = {"xy": "f", "position": "iu", "label": "iu", "axes": "U", "names": "U", "total": "iu"}

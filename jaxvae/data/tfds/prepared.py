@@ -1,4 +1,4 @@
-"""Finding a prepared TFDS data set on disk and opening it without TensorFlow."""
+"""A prepared TFDS data set: finding it on disk and opening it without TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache import checksums
-from jaxvae.data.cache.folders import cache_folder, cached
+from jaxvae.data.cache.folders import cache_folder, open_or_build, read_description, write_description
+from jaxvae.data.spec import DTYPE
+from jaxvae.data.stored import Say
 from jaxvae.data.tfds import downloads, metadata
 
 if TYPE_CHECKING:
@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
+__all__ = ["DIGITS_VERSION", "open_builder", "open_folder", "prepared_folder", "read_split"]
+
 _MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
 _EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
 
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
-_SEAL = ".seal.json"  # hidden, and so no part of the fingerprint
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
+_DESCRIPTION = ".seal.json"  # of digits; hidden, and so no part of the fingerprint
 _NAME = re.compile(r"(?P<dataset>[a-z]\w*(/\w[\w.+-]*)?)(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII)
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
 
 def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """Open the prepared data set `name` as a TFDS builder whose images are uint8 [H,W,C] of one size.
+    """Opens the prepared data set `name` as a TFDS builder whose images [H,W,C] have one size.
 
-    `name` and `data_dir` as for `prepared_folder`. Raises ValueError where it does, and for a data set without a
-    feature 'image', with images of another type or of varying size.
+    `name` and `data_dir` as for `prepared_folder`. UsageError also for a data set without a feature 'image', with
+    images of another type or of varying size.
     """
     builder = open_folder(prepared_folder(name, data_dir))
     _check_image(name, builder.info.features)
@@ -45,11 +47,11 @@ def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
 
 
 def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
-    """Open a prepared folder as a TFDS builder."""
+    """Opens a prepared folder as a TFDS builder."""
     import tensorflow_datasets as tfds
 
     metadata.check(folder)
-    logging.getLogger("absl").addFilter(_worth_saying)
+    logging.getLogger("absl").addFilter(_not_about_opencv)
     # From the files alone: the builder's own code may be another version, or a package that is not installed here.
     try:
         return tfds.builder_from_directory(folder)
@@ -60,34 +62,33 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
 
 
 def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = True) -> BaseDataSource:
-    """Open one split as a random-access source of {'image': uint8 [H,W,C], 'label': int, ...}, in file order.
+    """Opens one split as a random-access source of {'image': [H,W,C], 'label': int, ...}, in file order.
 
     `split` is a name or a slice of one, such as 'train[:90%]'; with images=False the images stay encoded.
-    Raises ValueError for a split that is not there.
     """
     name = split.partition("[")[0]
     if name not in builder.info.splits:
         raise UsageError(f"{builder.name} has no split {name!r}; expected one of {sorted(builder.info.splits)}.")
-    known = dict(builder.info.features.items())
-    wanted = {id(known.get("image")): _Picture() if images else _Left(), id(known.get("label")): None}
-    decoders = [wanted.get(id(feature), _Left()) for feature in builder.info.features.flat_features]
+    features = dict(builder.info.features.items())
+    used = {id(features.get("image")): _ImageDecoder() if images else _Undecoded(), id(features.get("label")): None}
+    decoders = [used.get(id(feature), _Undecoded()) for feature in builder.info.features.flat_features]
     return builder.as_data_source(split=split, decoders=builder.info.features._nest(decoders))
 
 
-class _Picture:
-    """Decodes an image as TFDS does, unless Pillow would take it for what it hands to another program, as EPS."""
+class _ImageDecoder:
+    """Decodes an image as TFDS does, but refuses formats that Pillow hands to another program, such as EPS."""
 
     def setup(self, feature: tfds.features.Image) -> None:
         self.feature = feature
 
     def decode_example_np(self, example: bytes) -> np.ndarray:
-        if not (example or b"").startswith(_PICTURES):
+        if not (example or b"").startswith(_SIGNATURES):
             raise UsageError("it is no PNG, JPEG, BMP or GIF")
         return self.feature.decode_example_np(example)
 
 
-class _Left:
-    """Leaves a feature that nobody asked for as it is stored: decoding some of them runs other programs."""
+class _Undecoded:
+    """Leaves a feature that is not used as it is stored: decoding some of them runs other programs."""
 
     def setup(self, feature: tfds.features.FeatureConnector) -> None: ...
 
@@ -102,25 +103,25 @@ def prepared_folder(
     data_dir: str | os.PathLike | None = None,
     *,
     manual_dir: str | os.PathLike | None = None,
-    log: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> Path:
-    """Find the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
+    """Finds the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
 
     `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
-    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says; the sets
-    of `jaxvae.data.tfds.downloads` are prepared there where TFDS has not, from the files in `manual_dir` or by download.
-    Raises ValueError for a name that is unknown, not prepared, or prepared in a format other than array_record.
+    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says. The sets
+    of `jaxvae.data.tfds.downloads` are prepared in `data_dir`, from the files in `manual_dir` or by download.
+    UsageError for a name that is unknown, not prepared, or prepared in a format other than array_record.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise _unknown(name)
+        raise _unknown_name(name)
     dataset, version = match["dataset"], match["version"]
     if dataset == "digits":
-        return _digits_folder(version, log)
+        return _digits_folder(version, say)
     root = _data_folder(data_dir)
     versions = _prepared_versions(root / dataset)
     if not versions and dataset in downloads.FILES and version in (None, downloads.VERSIONS[dataset]):
-        return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, log)
+        return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, say)
     if not versions or version not in (None, *versions):
         raise _not_prepared(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
@@ -128,22 +129,20 @@ def prepared_folder(
     return folder
 
 
-def _worth_saying(record: logging.LogRecord) -> bool:
+def _not_about_opencv(record: logging.LogRecord) -> bool:
     # Most records are decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
     return "OpenCV is not installed" not in record.getMessage()
 
 
-def _digits_folder(version: str | None, log: Callable[[str], None]) -> Path:
+def _digits_folder(version: str | None, say: Say) -> Path:
     if version not in (None, DIGITS_VERSION):
         raise UsageError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
-    target = cache_folder() / "tfds" / "digits" / DIGITS_VERSION
-    return cached(target, _prepare_digits, log, _digits_damage)
 
+    def read(folder: Path) -> Path:
+        read_description(folder / _DESCRIPTION)
+        return folder
 
-def _digits_damage(folder: Path) -> str | None:
-    if (folder / "features.json").exists() and not (folder / _SEAL).exists():
-        return None  # an earlier version made it
-    return checksums.damage(folder / _SEAL)
+    return open_or_build(cache_folder() / "tfds" / "digits" / DIGITS_VERSION, _prepare_digits, read, say)
 
 
 def _prepare_digits(scratch: Path) -> Path:
@@ -156,7 +155,7 @@ def _prepare_digits(scratch: Path) -> Path:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     folder = scratch / "digits" / DIGITS_VERSION
-    checksums.write(folder / _SEAL, {})
+    write_description(folder / _DESCRIPTION, {})
     return folder
 
 
@@ -192,8 +191,8 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
             f"{name} has no image feature named 'image'; its features are {sorted(features)}. "
             f"Choose a data set of images, such as {', '.join(_EXAMPLES_OF_NAMES)}, or pass arrays of your own."
         )
-    if image.np_dtype != "uint8":
-        raise UsageError(f"{name} has images of type {image.np_dtype}; expected uint8. Pass arrays instead.")
+    if image.np_dtype != DTYPE:
+        raise UsageError(f"{name} has images of type {image.np_dtype}; expected {DTYPE}. Pass arrays instead.")
     if None in image.shape:
         raise UsageError(
             f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
@@ -205,11 +204,11 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
         )
 
 
-def _unknown(name: str) -> ValueError:
+def _unknown_name(name: str) -> UsageError:
     import tensorflow_datasets as tfds
 
-    known = ["digits", *tfds.list_builders(with_community_datasets=False)]
-    nearest = difflib.get_close_matches(name.lower(), known, n=3)
+    names = ["digits", *tfds.list_builders(with_community_datasets=False)]
+    nearest = difflib.get_close_matches(name.lower(), names, n=3)
     guess = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     return UsageError(
         f"unknown data set {name!r}.{guess} Expected a TFDS name, with a version or not, such as "
@@ -218,13 +217,13 @@ def _unknown(name: str) -> ValueError:
     )
 
 
-def _not_prepared(name: str, dataset: str, root: Path) -> ValueError:
+def _not_prepared(name: str, dataset: str, root: Path) -> UsageError:
     import tensorflow_datasets as tfds
 
     base = dataset.partition("/")[0]
     there = sorted(_readable_name(info.parent, root) for info in (root / base).rglob("dataset_info.json"))
     if not there and base not in tfds.list_builders(with_community_datasets=False):
-        return _unknown(name)
+        return _unknown_name(name)
     found = f" Prepared there: {', '.join(there)}." if there else ""
     return UsageError(
         f"{name} is not prepared in {root} (looked for {root / dataset}/<version>/dataset_info.json).{found} "
