@@ -11,7 +11,7 @@ def open_named(name, data_dir=None, validation=0, arrays=None, log=None, **field
 
 
 def from_arrays(arrays, validation=0):
-    return open_named("digits", validation=validation, arrays=arrays)
+    return open_named("arrays", validation=validation, arrays=arrays)
 
 
 def load_stored(name, data_dir=None, log=None, **fields):

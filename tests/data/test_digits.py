@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxvae.data.tfds import open as jaxvae_tfds
+from jaxvae.data.tfds import prepared as jaxvae_tfds
 from jaxvae.data.tfds.prepared import DIGITS_VERSION, open_builder, read_split
 
 
