@@ -75,14 +75,14 @@ def unfinished_steps(folder: Path) -> list[int]:
 def has_checkpoints(folder: Path) -> bool:
     """Returns whether there is a checkpoint, damaged ones included.
 
-    One folder without a manifest may be a first save that was killed. Two, or one beside results.json, have lost theirs.
+    One folder without a manifest may be a killed first save. Two, or one beside results.json, have lost theirs.
     """
     unfinished = unfinished_steps(folder)
     return bool(saved_steps(folder)) or len(unfinished) > (0 if (folder.parent / RESULTS).exists() else 1)
 
 
 def rollback_steps(folder: Path) -> list[int]:
-    """Returns the steps that a run may go back to, ascending: their states are finite, and every repetition has them."""
+    """Returns the steps that a run may go back to, ascending: sound states that every repetition saves."""
     manifests = {step: read_manifest(folder / str(step)) for step in saved_steps(folder)}
     return [step for step, found in manifests.items() if all(found.get(name, v) == v for name, v in _SOUND.items())]
 

@@ -1,4 +1,4 @@
-"""A trained model in one's hands: `jaxvae.load("runs/digits")`, and the functions of it, jitted."""
+"""A trained model and its jitted functions: `jaxvae.load("runs/digits")`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,13 @@ from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import abstract_state, variables_of
 
+__all__ = ["Run", "load", "load_run"]
+
 
 class Run:
-    """A model with its variables; the methods are jitted, take a batch first and drop the S axis of the densities."""
+    """A model with its variables. The methods are jitted, take batches [B, ...] and drop the densities' S axis."""
 
-    def __init__(
-        self,
-        config: Config,
-        parts: Parts,
-        variables: Any,
-        step: int,
-        workdir: Path | None = None,
-    ):
+    def __init__(self, config: Config, parts: Parts, variables: Any, step: int, workdir: Path | None = None):
         self.config, self.parts, self.model, self.variables = config, parts, parts.model, variables
         self.shape, self.step, self.workdir = parts.shape, step, workdir
         self.spec = example_spec(parts.shape)
@@ -66,56 +61,53 @@ class Run:
         self._log_likelihood = make_log_likelihood(model)
 
     def prepare(self, key: Array, images: np.ndarray, index: np.ndarray | None = None) -> Array:
-        """Stored images [B, *X] -> what the likelihood means, float32 [B, *X], made as in training, and clean.
+        """Returns x, float32 [B, *X], of stored images [B, *X], prepared as in training and not corrupted.
 
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
         by default it counts from 0.
         """
-        images = require_array("images", images, f"{self.spec.dtype} images [B, *X]")
+        images = self._require_batch("images", images, f"{self.spec.dtype} images [B, *X]")
         if images.dtype != self.spec.dtype:
             raise UsageError(
                 f"prepare takes {self.spec.dtype} images, got {images.dtype}; "
                 "x that is prepared already goes to encode as it is."
             )
-        self._check_shape(images.shape, "images")
-        return self._prepare(require_key("key", key), images, self._index(index, len(images)))
+        return self._prepare(require_key("key", key), images, self._require_index(index, len(images)))
 
     def corrupt(self, key: Array, x: ArrayLike) -> Array:
-        """x [B, *X], prepared, -> [B, *X] as the encoder was shown it in training; `reconstruct` restores it.
+        """Returns prepared x [B, *X], corrupted as the encoder saw it in training; `reconstruct` restores it.
 
-        ValueError where the model was trained on clean inputs, with data.corrupt='none'.
+        UsageError if the model was trained on clean inputs, with data.corrupt='none'.
         """
         if self._corrupt is None:
             raise UsageError(
                 "this model was trained on clean inputs (data.corrupt='none'), so there is no corruption to draw. "
                 "Train one with data.corrupt='mask(0.5)', or change x yourself."
             )
-        x = self._checked(x)
-        return self._corrupt(require_key("key", key), x)
+        return self._corrupt(require_key("key", key), self._require_x(x))
 
     def encode(self, x: ArrayLike, condition: ArrayLike | None = None) -> Any:
-        """q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
+        """Returns q(z|x) of x [B, *X]: q.mean() and q.sample(key) are [B, *Z].
 
-        Where the model was trained on corrupted inputs, x may be any finite numbers, here and in `reconstruct`.
+        If the model was trained on corrupted inputs, x may be any finite numbers, here and in `reconstruct`.
 
-        `condition`, here and below, of a model that has one: the classes, int [B], or the vectors, float [B, C].
+        `condition`, here and below, for a model that has one: the classes, int [B], or the vectors, float [B, C].
         """
-        x = self._checked(x, shown=True)
+        x = self._require_x(x, corrupted=True)
         return self._encode(self.variables, x, self.condition(condition, len(x)))
 
     def decode(self, z: ArrayLike, condition: ArrayLike | None = None) -> Any:
-        """p(x|z) of z [B, *Z]: p.mean() for pictures and p.sample(key), [B, *X]."""
-        z = require_array("z", z, "real numbers [B, *Z]")
-        if not isinstance(z, jax.Array):  # of a device's array the values are not fetched
-            require_finite("z", z)
-        z = jnp.asarray(z)
-        if 0 in z.shape or z.shape[1:] != self.latent_shape or z.ndim == 0:
+        """Returns p(x|z) of z [B, *Z]: p.mean(), for images, and p.sample(key) are [B, *X]."""
+        given = require_array("z", z, "real numbers [B, *Z]")
+        if not isinstance(given, jax.Array):  # values on a device are not fetched
+            require_finite("z", given)
+        if 0 in given.shape or given.shape[1:] != self.latent_shape or given.ndim == 0:
             expected = ", ".join(map(str, ("B", *self.latent_shape)))
-            raise UsageError(f"z has shape {list(z.shape)}; expected [{expected}] (model.latent_dim).")
-        return self._decode(self.variables, z, self.condition(condition, len(z)))
+            raise UsageError(f"z has shape {list(given.shape)}; expected [{expected}] (model.latent_dim).")
+        return self._decode(self.variables, jnp.asarray(given), self.condition(condition, len(given)))
 
     def sample(self, key: Array, n: int, *, temperature: float = 1.0, condition: ArrayLike | None = None) -> Array:
-        """n draws x ~ p(x|z), z ~ p(z), its spread times `temperature`: [n, *X], in the likelihood's support."""
+        """Draws x ~ p(x|z), z ~ p(z), [n, *X], the prior's spread times `temperature`."""
         n, temperature = require_whole("n", n), require_scalar("temperature", temperature)
         condition = self.condition(condition, n)
         return self._sample(self.variables, require_key("key", key), n, condition, temperature=temperature)
@@ -123,69 +115,58 @@ class Run:
     def generate(
         self, keys: Array, *, temperature: float = 1.0, condition: ArrayLike | None = None
     ) -> tuple[Array, Any]:
-        """(z [N, *Z], p(x|z)) of z ~ p(z), one key each: p.mean() for pictures."""
+        """Returns (z [N, *Z], p(x|z)) of z ~ p(z), one key each; p.mean() for images."""
         keys, temperature = require_key("keys", keys, many=True), require_scalar("temperature", temperature)
         return self._generate(self.variables, keys, self.condition(condition, len(keys)), temperature=temperature)
 
     def reconstruct(self, key: Array, x: ArrayLike, condition: ArrayLike | None = None) -> Array:
-        """p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
-        x = self._checked(x, shown=True)
+        """Returns p(x|z).mean() at one z ~ q(z|x), [B, *X]."""
+        x = self._require_x(x, corrupted=True)
         return self._reconstruct(self.variables, require_key("key", key), x, self.condition(condition, len(x)))
 
     def inpaint(
         self, key: Array, x: ArrayLike, known: ArrayLike, *, steps: int = 300, condition: ArrayLike | None = None
     ) -> latent.InpaintResult:
-        """x [B, *X] with what is not `known`, bool [*X] or [B, *X], drawn by a chain of so many steps: `.x`, `.mean`.
+        """Draws the values of x [B, *X] that are not `known`, bool [*X] or [B, *X], by a chain of `steps` steps.
 
-        What x holds in its missing pixels has no influence; they may be NaN. See `jaxvae.latent.inpaint`.
+        The missing values of x have no influence; they may be NaN. See `jaxvae.latent.inpaint`.
         """
-        given, which, steps = (
-            require_array("x", x, "real numbers [B, *X]"),
-            self._known(known),
-            require_whole("steps", steps, 2),
-        )
-        self._check_shape(given.shape, "x")
-        count = len(given)
-        if which.ndim == given.ndim and len(which) != count:
-            raise UsageError(f"known is for {len(which)} examples and x holds {count}; expected as many, or one [*X].")
-        if not isinstance(given, jax.core.Tracer) and not isinstance(which, jax.core.Tracer):
-            blank = 0.5 if self.model.likelihood.support == "open" else 0.0  # a value like any other: nobody looks
-            given = np.where(which, given, blank)
-        condition, key = self.condition(condition, count), require_key("key", key)
-        return self._inpaint(self.variables, key, self._checked(given), which, steps, condition)
+        given, mask = self._require_batch("x", x, "real numbers [B, *X]"), self._require_known(known)
+        key, steps = require_key("key", key), require_whole("steps", steps, 2)
+        condition = self.condition(condition, len(given))
+        if mask.ndim == given.ndim and len(mask) != len(given):
+            raise UsageError(
+                f"known is for {len(mask)} examples and x holds {len(given)}; expected as many, or one [*X]."
+            )
+        if not isinstance(given, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
+            given = np.where(mask, given, 0.5 if self.model.likelihood.support == "open" else 0.0)  # any valid value
+        return self._inpaint(self.variables, key, self._require_x(given), mask, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
-        """The mean of p(x|z) over so many draws z ~ q(z|x) of noisy x [B, *X]: see `jaxvae.latent.denoise`.
+        """Returns the mean of p(x|z) over `draws` draws z ~ q(z|x) of noisy x [B, *X]: see `jaxvae.latent.denoise`.
 
-        x may be any finite numbers: noise has no need to lie where the likelihood is a density.
+        x may be any finite numbers: noise may leave the likelihood's support.
         """
-        given = require_array("x", x, "real numbers [B, *X]")
-        self._check_shape(given.shape, "x")
+        given = self._require_batch("x", x, "real numbers [B, *X]")
         if given.dtype == self.spec.dtype:
             raise UsageError(
                 f"x holds {given.dtype} images; expected them prepared, noise and all: pass them through prepare first."
             )
         require_finite("x", given)
-        condition, draws = (
-            self.condition(condition, len(given)),
-            require_whole("draws", draws),
-        )
-        noisy = jnp.asarray(given, jnp.float32)
-        return self._denoise(self.variables, require_key("key", key), noisy, draws, condition)
+        key, draws = require_key("key", key), require_whole("draws", draws)
+        condition = self.condition(condition, len(given))
+        return self._denoise(self.variables, key, jnp.asarray(given, jnp.float32), draws, condition)
 
     def log_likelihood(
         self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
     ) -> Array:
-        """The importance-weighted bound on log p(x) with K = `samples`, [B], nats.
+        """Returns the importance-weighted bound on log p(x) with K = `samples`, [B], nats.
 
-        ValueError where the posterior gives no bound, as an autoencoder's.
+        ValueError if the posterior gives no bound, as of an autoencoder.
         """
-        x = self._checked(x)
-        condition, samples = (
-            self.condition(condition, len(x)),
-            require_whole("samples", samples),
-        )
-        key = require_key("key", key)
+        x = self._require_x(x)
+        key, samples = require_key("key", key), require_whole("samples", samples)
+        condition = self.condition(condition, len(x))
         return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
 
     def anomaly(
@@ -197,31 +178,63 @@ class Run:
         condition: ArrayLike | None = None,
         index: ArrayLike | None = None,
     ) -> dict[str, Array]:
-        """How strange x [B, *X] is, {score: [B]}, nats: -log p(x) with K = `samples`, -ELBO, rate, distortion.
+        """Returns anomaly scores of x [B, *X], {score: [B]}, nats.
 
-        Of an autoencoder, rate and distortion alone. See `jaxvae.latent.anomaly`.
+        -log p(x) with K = `samples`, -ELBO, rate and distortion; of an autoencoder the last two. See
+        `jaxvae.latent.anomaly`.
         """
-        x = self._checked(x)
-        samples = require_whole("samples", samples)
-        condition, key, index = (
-            self.condition(condition, len(x)),
-            require_key("key", key),
-            self._index(index, len(x)),
-        )
-        return self._anomaly(self.variables, key, x, index, condition, samples=samples)
+        x = self._require_x(x)
+        key, samples = require_key("key", key), require_whole("samples", samples)
+        condition = self.condition(condition, len(x))
+        return self._anomaly(self.variables, key, x, self._require_index(index, len(x)), condition, samples=samples)
 
-    def _checked(self, x: ArrayLike, *, shown: bool = False) -> Array:
-        """x as an array of the model's; `shown` to the encoder alone, and not scored, it may be corrupted."""
-        given = require_array("x", x, "real numbers [B, *X]")
-        self._check_shape(given.shape, "x")
-        if not isinstance(given, jax.core.Tracer):  # values are looked at on the host alone
-            if not (shown and self._corrupt):
+    def condition(self, condition: ArrayLike | None, count: int) -> Array | None:
+        """Returns what the model is conditioned on, [B, C], from classes or vectors of `count` examples.
+
+        UsageError if the condition does not fit the model.
+        """
+        kind, size = self.config.model.condition, self.parts.condition_size
+        if kind == "none":
+            if condition is not None:
+                raise UsageError("this model has no condition (model.condition='none'); leave condition out.")
+            return None
+        shape = (count, size) if kind == "vector" else (count,)
+        expected = f"vectors shaped {list(shape)}"
+        if kind != "vector":
+            expected = f"the classes, whole numbers in [0, {size}) shaped {list(shape)}"
+        if condition is None:
+            raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
+        given = require_array("condition", condition, expected)
+        fits = given.shape == shape
+        if fits and kind != "vector":
+            fits = np.issubdtype(given.dtype, np.integer)
+            fits = fits and (isinstance(given, jax.core.Tracer) or bool(((given >= 0) & (given < size)).all()))
+        if not fits:
+            raise UsageError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+        require_finite("condition", given)
+        return self.parts.prepare.conditions(given)
+
+    def _require_batch(self, name: str, value: Any, expected: str) -> Any:
+        """Returns the value as an array [B, *X], on the host or device that it was on."""
+        given = require_array(name, value, expected)
+        shape = tuple(given.shape)
+        if shape[1:] != self.shape or 0 in shape:
+            expected = ", ".join(map(str, self.shape))
+            hint = f" One image is {name}[None]." if shape == self.shape else ""
+            raise UsageError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
+        return given
+
+    def _require_x(self, x: ArrayLike, *, corrupted: bool = False) -> Array:
+        """Returns x [B, *X] as float32, in the likelihood's support; or any numbers, if it may be `corrupted`."""
+        given = self._require_batch("x", x, "real numbers [B, *X]")
+        if not isinstance(given, jax.core.Tracer):
+            if not (corrupted and self._corrupt):
                 check_support(self.model.likelihood.support, np.asarray(given), "x")
             require_finite("x", given)
         return jnp.asarray(given, jnp.float32)
 
-    def _known(self, known: ArrayLike) -> Any:
-        """`known` as an array, where it says yes or no of every value of one example, or of each in a batch."""
+    def _require_known(self, known: ArrayLike) -> Any:
+        """Returns `known` as truth values [*X] or [B, *X]."""
         given = require_array("known", known, "truth values [*X] or [B, *X]")
         if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
             expected = ", ".join(map(str, self.shape))
@@ -236,7 +249,8 @@ class Run:
             )
         return given
 
-    def _index(self, index: ArrayLike | None, count: int) -> Any:
+    def _require_index(self, index: ArrayLike | None, count: int) -> Any:
+        """Returns the numbers of `count` images in their data set, from 0 on by default."""
         expected = f"whole numbers [{count}] from 0 on, one for each image"
         given = np.arange(count) if index is None else require_array("index", index, expected)
         if given.shape != (count,) or not jnp.issubdtype(given.dtype, np.integer):
@@ -245,45 +259,14 @@ class Run:
             raise UsageError(f"index runs from {given.min()} to {given.max()}; expected {expected}.")
         return given
 
-    def _check_shape(self, shape: tuple[int, ...], name: str) -> None:
-        if len(shape) != 1 + len(self.shape) or tuple(shape[1:]) != self.shape or shape[0] < 1:
-            expected = ", ".join(map(str, self.shape))
-            hint = f" One image is {name}[None]." if tuple(shape) == self.shape else ""
-            raise UsageError(f"{name} has shape {list(shape)}; this model takes batches [B, {expected}].{hint}")
-
-    def condition(self, condition: ArrayLike | None, count: int) -> Array | None:
-        """What the model is conditioned on, [B, C], of what the data's labels are; ValueError where it does not fit."""
-        kind, size = self.config.model.condition, self.parts.condition_size
-        if kind == "none":
-            if condition is not None:
-                raise UsageError("this model has no condition (model.condition='none'); leave condition out.")
-            return None
-        expected = f"the classes, whole numbers in [0, {size}) shaped [{count}]"
-        if kind == "vector":
-            expected = f"vectors shaped [{count}, {size}]"
-        if condition is None:
-            raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
-        given = require_array("condition", condition, expected)
-        fits = (
-            given.shape == (count, size)
-            if kind == "vector"
-            else given.shape == (count,)
-            and np.issubdtype(given.dtype, np.integer)
-            and (isinstance(given, jax.core.Tracer) or bool(((given >= 0) & (given < size)).all()))
-        )
-        if not fits:
-            raise UsageError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
-        require_finite("condition", given)
-        return self.parts.prepare.conditions(given)
-
 
 def _prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
-    """x of stored images [B, *X], one key split over them."""
+    """Returns x of stored images [B, *X], one key split over them."""
     return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
 
 
 def _corrupt_images(corrupted, key: Array, x: Array) -> Array:
-    """x [B, *X] corrupted, one key split over the examples."""
+    """Returns x [B, *X] corrupted, one key split over the examples."""
     return corrupted.corruption(random.split(key, len(x)), x)
 
 
