@@ -35,17 +35,17 @@ class Resident:
     def __init__(self, split: Split, key: Array, batch_size: int, layout: DeviceLayout | None = None):
         self.n, self.key, self.batch_size = len(split), key, batch_size
         layout = layout or one_device()
-        self.data = layout.put_whole(Examples(*split.take(np.arange(len(split)))))
+        self.data = layout.replicate(Examples(*split.take(np.arange(len(split)))))
         self.steps_per_epoch = self.n // batch_size
-        self.number = lambda number: layout.put_whole(np.int32(number))
+        self.number = lambda number: layout.replicate(np.int32(number))
         self.permutation = lru_cache(maxsize=2)(
-            lambda epoch: layout.put_whole(order(self.key, on_device(epoch), self.n))
+            lambda epoch: layout.replicate(order(self.key, on_device(epoch), self.n))
         )
 
         def take(data, permutation, position):
             return take_batch(data, permutation, position, batch_size=batch_size), position + 1
 
-        self.take = jax.jit(take, out_shardings=(layout.batch, layout.whole) if layout.is_distributed else None)
+        self.take = jax.jit(take, out_shardings=(layout.batch, layout.replicated) if layout.is_distributed else None)
 
     def batches(self, step: int) -> Iterator[Examples]:
         """The batches from this step on, without end; within an epoch the device counts, and nothing is sent to it."""

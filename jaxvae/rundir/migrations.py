@@ -1,6 +1,6 @@
-"""How a state that an earlier version saved becomes one of this version: a row for every version of the manifest.
+"""Migrations of states that an earlier version saved: a row for every version of the manifest.
 
-`saved(state)` is the shape it was saved in, given today's; `renewed(state)` makes today's state of what was read.
+`saved(state)` returns the shapes that were saved, given today's. `renewed(state)` makes today's state of what was read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jaxvae.step import Guard, State
 
+__all__ = ["MIGRATIONS", "VERSION"]
 VERSION = 2  # of the manifests written now
 
 
@@ -18,14 +19,14 @@ class _Migration(NamedTuple):
     renewed: Callable[[Any], State]
 
 
-def _guard_of_three(state: State) -> State:
-    """The guard knew no losses: it had the steps skipped, the streak and the scale alone."""
+def _with_short_guard(state: State) -> State:
+    """Returns the shapes of version 1, whose guard had no statistics of the losses."""
     return state.replace(guard={name: getattr(state.guard, name) for name in ("skipped", "streak", "scale")})
 
 
-def _guard_of_seven(state: Any) -> State:
-    """What is usual for the losses is learned from here on."""
+def _with_full_guard(state: Any) -> State:
+    """Returns the state with new statistics of the losses, which start empty."""
     return state.replace(guard=Guard(**state.guard))
 
 
-MIGRATIONS = {1: _Migration(_guard_of_three, _guard_of_seven)}
+MIGRATIONS = {1: _Migration(_with_short_guard, _with_full_guard)}

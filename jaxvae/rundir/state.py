@@ -1,4 +1,4 @@
-"""The state of a config's run: its first values, its shapes, and the variables that apply takes."""
+"""The state of a run: its first value, its shapes, and the variables for `apply`."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ __all__ = ["abstract_batch", "abstract_state", "first_state", "make_first_state"
 
 
 def variables_of(state: State) -> Any:
-    """The model's variables, ready for apply: the averaged weights where they are kept."""
+    """Returns the model's variables for `apply`, with the averaged weights if there is an average."""
     return {"params": state.weights["model"], **state.variables["model"]}
 
 
-def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, places: Any = None) -> State:
-    """The state before the first step; `places` as for `make_first_state`."""
-    return make_first_state(config, parts, places)(init_key=init_key, train_key=train_key)
+def first_state(config: Config, parts: Parts, init_key: Array, train_key: Array, shardings: Any = None) -> State:
+    """Returns the state before the first step; arguments as of `make_first_state`."""
+    return make_first_state(config, parts, shardings)(init_key=init_key, train_key=train_key)
 
 
-def make_first_state(config: Config, parts: Parts, places: Any = None) -> Callable[..., State]:
-    """The jitted function of `init_key` and `train_key` that gives the state before the first step.
+def make_first_state(config: Config, parts: Parts, shardings: Any = None) -> Callable[..., State]:
+    """Returns the jitted function of `init_key` and `train_key` that makes the state before the first step.
 
-    Made where `places` says, a sharding for every leaf, never whole elsewhere.
+    `shardings`, one for every leaf, are where it is made; it is never whole on one device.
     """
     blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), abstract_batch(config, parts, 1))
     make = partial(init_state, parts.model, parts.objective, parts.optimizer, parts.prepare, blank)
     make = partial(make, samples=config.train.samples, ema=config.optimizer.ema)
-    return jax.jit(make, out_shardings=places)
+    return jax.jit(make, out_shardings=shardings)
 
 
 def abstract_state(config: Config, parts: Parts) -> State:
-    """The shapes and dtypes of the run's state."""
+    """Returns the shapes and dtypes of the run's state."""
     key = random.key(0)
     return jax.eval_shape(partial(first_state, config, parts), key, key)
 
 
 def abstract_batch(config: Config, parts: Parts, batch_size: int) -> Examples:
-    """The shapes and dtypes of a stored batch, as far as the model looks at it."""
+    """Returns the shapes and dtypes of a stored batch, of the label what the model uses."""
     spec, index = example_spec(parts.shape), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     vector = jax.ShapeDtypeStruct((batch_size, parts.condition_size or 0), jnp.float32)
     label = vector if config.model.condition == "vector" else index

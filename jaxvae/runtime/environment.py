@@ -1,4 +1,4 @@
-"""environment.json: on what a run ran, so that somebody else can run it again."""
+"""environment.json: the versions, devices and command of a run, to reproduce it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 import jax
 
 from jaxvae.runtime.files import read_json, write_json
+
+__all__ = ["ENVIRONMENT", "describe_environment", "processor_name", "record_environment"]
 
 _VERSION = 1
 ENVIRONMENT = "environment.json"
@@ -29,7 +31,7 @@ _COMPARED = (
 
 
 def describe_environment(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:
-    """Versions, commit, devices, threads, flags, engine, pipeline and seed."""
+    """Returns versions, commit, devices, threads, flags, engine, pipeline and seed."""
     return {
         "version": _VERSION,
         "command": command,
@@ -50,7 +52,7 @@ def describe_environment(*, engine: str, pipeline: str, seed: int, command: str)
 
 
 def record_environment(workdir: Path, **now: Any) -> list[str]:
-    """Writes environment.json; returns a warning for everything of the machine's shape that has changed since."""
+    """Writes environment.json; returns a warning for every entry that may change results and differs from before."""
     path = workdir / ENVIRONMENT
     described = describe_environment(**now)
     try:
@@ -70,7 +72,7 @@ def record_environment(workdir: Path, **now: Any) -> list[str]:
 
 
 def _installed_version(package: str) -> str | None:
-    """The package's version; None where it is not installed: not every run needs all of them."""
+    """Returns the package's version; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -78,7 +80,7 @@ def _installed_version(package: str) -> str | None:
 
 
 def processor_name(path: str = "/proc/cpuinfo") -> str:
-    """The processor's name, as Linux or else Python's platform gives it; '' where neither knows."""
+    """Returns the processor's name from Linux or else from Python; '' if it is not known."""
     try:
         found = re.search(r"^model name\s*: (.+)$", Path(path).read_text(errors="replace"), re.MULTILINE)
     except OSError:
@@ -87,14 +89,14 @@ def processor_name(path: str = "/proc/cpuinfo") -> str:
 
 
 def _git_commit() -> str | None:
-    """The git commit of the package's checkout, '-dirty' where files of it differ; None where it is no checkout."""
+    """Returns the git commit of the package's checkout, with '-dirty' if files differ; None without a checkout."""
 
     def git(*arguments: str) -> str:
-        asked = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in somebody else's checkout
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # a virtual environment may be inside another checkout
         return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None

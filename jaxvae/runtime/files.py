@@ -1,4 +1,4 @@
-"""What file systems do and say: files that appear whole, a disk that is full, a file that another process holds."""
+"""Files: atomic writes, JSON with a checksum, locks, and the errors of a full disk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,27 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 
+__all__ = [
+    *(
+        "DIGEST",
+        "DamagedFile",
+        "disk_full_errno",
+        "read_json",
+        "sync_folder",
+        "try_lock",
+        "write_atomically",
+        "write_json",
+    ),
+]
+DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def disk_full_errno(error: BaseException | None) -> int | None:
-    """The number of the error of a full disk, be it this one or one that led to it; None of any other.
+    """Returns the errno of a full disk, if this error or one that caused it has one; None of any other error.
 
-    Libraries wrap it in errors of their own, those in C++ hand on its words alone.
+    Libraries wrap it in their own errors; those in C++ keep only its text.
     """
     while error is not None:
         for number in _FULL:
@@ -30,9 +43,9 @@ def disk_full_errno(error: BaseException | None) -> int | None:
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """Whether the file is this process's alone from now on, until it ends or closes it; None where there are no locks.
+    """Locks the file for this process; returns whether it is locked, None if the file system has no locks.
 
-    The lock is the operating system's: whoever is killed lets go of it. OSError for what is wrong besides.
+    The operating system releases the lock when the process ends or closes the file. OSError for other errors.
     """
     try:
         import fcntl
@@ -50,7 +63,7 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that after a crash it is all there, or what it was before; OSError leaves nothing behind."""
+    """Writes a file so that after a crash it has the new content or the old; an OSError leaves no temporary file."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -58,14 +71,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError:
-        temporary.unlink(missing_ok=True)  # of a full disk it would take the last bytes
+        temporary.unlink(missing_ok=True)  # on a full disk it would keep the last bytes
         raise
     temporary.replace(path)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Brings the folder's names to the disk, where files were made, renamed or removed."""
+    """Brings the folder's list of files to the disk, after files were made, renamed or removed."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,28 +86,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# MERGED
-
-DIGEST = "sha256"  # the key under which a file holds the digest of the rest of its content
-
-
 class DamagedFile(UsageError):
-    """A file that is not what was written: torn, zeroed, flipped, or edited by hand."""
+    """A file whose content is not what was written: cut off, zeroed, flipped, or edited by hand."""
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON with the digest of its content, so that after a crash the file is either all there or not there.
-
-    NaN and the infinities, which JSON does not have, become null.
-    """
+    """Writes JSON with the digest of its content, atomically; numbers that are not finite become null."""
     content = _without_nonfinite(content)
     write_atomically(path, json.dumps(content | {DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
 
 
 def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
-    """The content of a file that `write` wrote; DamagedFile says what is wrong with it, OSError why it cannot be read.
+    """Returns the content of a file of `write_json`; raises DamagedFile, or OSError if it cannot be read.
 
-    `bare`: a file without a digest, as 0.1 wrote them, is taken as it is.
+    `bare`: whether a file without a digest, as 0.1 wrote them, is accepted.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -109,13 +114,13 @@ def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
 
 
 def _json_digest(content: dict[str, Any]) -> str:
-    """The sha256 of the content's values, in hex, however the file is laid out."""
+    """Returns the sha256 of the content's values, whatever the file's spaces and order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _without_nonfinite(content: Any) -> Any:
-    """The content with null in place of numbers that JSON does not have: NaN and the infinities."""
+    """Returns the content with None in place of NaN and the infinities, which JSON does not have."""
     if isinstance(content, dict):
         return {str(name): _without_nonfinite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

@@ -51,12 +51,12 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Device
     """One program per step over all devices, by jit: the state whole on each or cut (train.fsdp), the batch cut."""
 
     def over(state: State) -> Callable:
-        where = layout.of_state(state)
+        where = layout.state_shardings(state)
         return jax.jit(
             train_step,
             donate_argnums=0,
             in_shardings=(where, layout.batch),
-            out_shardings=(where, layout.whole),
+            out_shardings=(where, layout.replicated),
         )
 
     compiled = once_known(over)
@@ -68,9 +68,9 @@ def sharded_scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout)
     """Many steps per dispatch over all devices: `scan`, with places as in `sharded`."""
 
     def over(state: State) -> Callable:
-        where = layout.of_state(state)
+        where = layout.state_shardings(state)
         run = loop_of(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
-        return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.whole))
+        return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.replicated))
 
     return Engine("sharded_scan", in_stretches(once_known(over), pipeline), place=layout.put_state, collect=copy_arrays)
 
@@ -102,7 +102,7 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLay
     def on_every_device(state: State) -> State:
         return jax.tree.map(lambda a: jnp.broadcast_to(a, (layout.size, *a.shape)), state)
 
-    @partial(jax.jit, out_shardings=layout.whole)
+    @partial(jax.jit, out_shardings=layout.replicated)
     def first(tree):
         return jax.tree.map(lambda a: a[0], tree)
 

@@ -56,7 +56,7 @@ def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str]
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
-    places = experiment.layout.of_state(abstract) if experiment.layout.is_distributed else None
+    places = experiment.layout.state_shardings(abstract) if experiment.layout.is_distributed else None
     keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
     state = first_state(config, parts, *keys, places)
     if config.train.init_from == CLOSED_FORM:

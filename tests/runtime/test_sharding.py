@@ -20,7 +20,7 @@ from jaxvae.model import decoder, encoder, posterior, prior
 from jaxvae.model.codebook import vq
 from jaxvae.objective import Loss, Objective, elbo, reconstruction
 from jaxvae.rundir.checkpoint import Saver, restore
-from jaxvae.runtime.sharding import LEAST_CUT, all_devices, one_device
+from jaxvae.runtime.sharding import MIN_SHARDED_SIZE, all_devices, one_device
 from jaxvae.step import init_state, make_train_step, mean_over_devices
 from jaxvae.terms import example_keys
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, SYNC_EVERY, choose_engine
@@ -141,7 +141,7 @@ def test_a_cut_state_lies_in_parts_on_the_devices(cut):
     _, state, _ = cut
     devices = jax.device_count()
     for tree in (state.params, state.ema, state.opt):
-        large = [leaf for leaf in jax.tree.leaves(tree) if leaf.size >= LEAST_CUT]
+        large = [leaf for leaf in jax.tree.leaves(tree) if leaf.size >= MIN_SHARDED_SIZE]
         assert large
         for leaf in large:
             shards = leaf.addressable_shards

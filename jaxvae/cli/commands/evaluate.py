@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
     experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir)
     with lock_run_directory(workdir, print), disk_space.explain_full_disk(workdir):
-        variables = experiment.layout.put_whole(run.variables)
+        variables = experiment.layout.replicate(run.variables)
         numbers, values = scoring.score(experiment, variables, run.step)
         diagnosis.diagnose(experiment, variables, numbers, values, workdir)
         before = results.read_results(workdir)

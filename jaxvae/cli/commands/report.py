@@ -25,6 +25,6 @@ def run(arguments: argparse.Namespace) -> None:
     one_sample = dataclasses.replace(run.config.evaluate, samples=1)  # the figures need values, not a tight bound
     quick = dataclasses.replace(experiment, config=dataclasses.replace(experiment.config, evaluate=one_sample))
     with lock_run_directory(workdir, print), disk_space.explain_full_disk(workdir):
-        _, values = scoring.score(quick, experiment.layout.put_whole(run.variables), run.step)
+        _, values = scoring.score(quick, experiment.layout.replicate(run.variables), run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(write_report(workdir))
