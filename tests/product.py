@@ -13,6 +13,9 @@ import random as shuffling
 import sys
 import time
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script: for tools
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +28,7 @@ from jaxvae.config.registry import TABLES
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
-from tools.parts_page import NUMBER, SHAPE, config_of, refusal
+from tools.parts_page import EXAMPLE_COUNT, SHAPE, config_of, refusal
 
 KINDS = ("posterior", "prior", "likelihood", "encoder")
 AIMS = ("objective", "term")  # one of them: an objective alone, or a term added to one that fits the posterior
@@ -111,7 +114,7 @@ def names_two_fields(sentence):
 
 def parts_of(choice):
     config = config_of(**choice)
-    return config, build(config, shape_of(choice), condition=CLASSES, examples=NUMBER)
+    return config, build(config, shape_of(choice), condition=CLASSES, examples=EXAMPLE_COUNT)
 
 
 def trace(choice):

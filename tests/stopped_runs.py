@@ -35,7 +35,11 @@ LOOK = 0.003  # seconds between two looks at a process
 LONGEST = 300.0  # seconds that a process may take for what is left of its run
 ANSWER = 10.0  # seconds within which SIGTERM and Ctrl-C end a process
 EXPECTED = (  # lines on stderr: of a home that cannot be written, and of a save that was killed
-    *("Matplotlib created a temporary cache", "mkdir -p failed for path", "cannot be written: compiling anew"),
+    *(
+        "Matplotlib created a temporary cache",
+        "mkdir -p failed for path",
+        "cannot be written: programs are compiled again",
+    ),
     "was not finished: it has no manifest.json",
 )
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}

@@ -1,4 +1,4 @@
-"""The catalogue of parts, docs/parts.md, made from build's tables, the factories' docstrings and the verdict itself.
+"""The catalogue of parts, docs/parts.md, made from the registry, the factories' docstrings and the compatibility rules.
 
 python -m tools.parts_page > docs/parts.md
 """
@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.config.build import build
 from jaxvae.config.compatibility import USUAL
@@ -16,9 +17,11 @@ from jaxvae.config.parsing import arguments_of
 from jaxvae.config.ranges import CONDITIONS
 from jaxvae.config.registry import TABLES, build_part
 
+__all__ = ["EXAMPLES", "EXAMPLE_COUNT", "SHAPE", "catalogue", "config_of", "example_text", "refusal"]
+
 SHAPE = (8, 8, 1)
-NUMBER = 1000  # of training examples, for objectives that depend on it
-EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alone is not enough, small
+EXAMPLE_COUNT = 1000  # of training examples, for objectives that depend on it
+EXAMPLES: dict[str, dict[str, str]] = {  # of parts that need arguments, or are large without
     "encoder": {
         "mlp": "mlp(16)",
         "conv": "conv(4, 8, dense=16)",
@@ -34,7 +37,7 @@ EXAMPLES: dict[str, dict[str, str]] = {  # how a part is written whose name alon
     "schedule": {"warmup": "warmup(100)"},
     "objective": {"geco": "geco(20.0)"},
 }
-WHAT = {
+_TITLES = {
     "posterior": "Posteriors q(z|x)",
     "prior": "Priors p(z)",
     "likelihood": "Likelihoods p(x|z)",
@@ -48,8 +51,8 @@ WHAT = {
     "schedule": "Learning rates (optimizer.schedule)",
     "weight": "Weights, inside an objective's string",
 }
-FITTING = {"binary": "binarize", "coded": "grey", "open": "dequantize", "unit": "grey", "real": "dequantize"}
-PARTNERS = {  # kind -> the kinds whose choices it may refuse
+_PREPARATIONS = {"binary": "binarize", "coded": "grey", "open": "dequantize", "unit": "grey", "real": "dequantize"}
+_PARTNERS = {  # kind -> the kinds whose choices it may refuse
     "posterior": ("prior", "objective", "term"),
     "prior": ("posterior", "objective", "term"),
     "likelihood": ("prepare",),
@@ -59,14 +62,14 @@ PARTNERS = {  # kind -> the kinds whose choices it may refuse
 }
 
 
-def example(kind: str, text: str) -> str:
-    """A string that builds this part: the text itself, or of a bare name that needs arguments, one with such."""
+def example_text(kind: str, text: str) -> str:
+    """Returns a string that builds this part: the text, or a call with arguments for a name that needs them."""
     return EXAMPLES.get(kind, {}).get(text, text)
 
 
-def part(kind: str, text: str) -> Any:
-    """The part alone, built as in `config_of`."""
-    return build_part(kind, example(kind, text), {"latent_dim": 2, "data_shape": SHAPE})
+def _part(kind: str, text: str) -> Any:
+    """Returns the part alone, built as in `config_of`."""
+    return build_part(kind, example_text(kind, text), {"latent_dim": 2, "data_shape": SHAPE})
 
 
 def config_of(
@@ -79,49 +82,49 @@ def config_of(
     decoder: str | None = None,
     term: str | None = None,
 ) -> Config:
-    """A small config of these parts, names or calls; what is not given is chosen to fit the rest.
+    """Returns a small config of these parts, names or calls; parts not given are chosen to fit the others.
 
     A `term` is added to the objective.
     """
-    spaces = getattr(part("prior", prior), "spaces", ["real"]) if prior else ["real"]
+    spaces = getattr(_part("prior", prior), "spaces", ["real"]) if prior else ["real"]
     posterior = posterior or USUAL["real" if "real" in spaces else min(spaces)][0]
-    q = part("posterior", posterior)
+    q = _part("posterior", posterior)
     prior = prior or USUAL[q.space][1]
-    p = part("prior", prior)
-    support = part("likelihood", likelihood).support
+    p = _part("prior", prior)
+    support = _part("likelihood", likelihood).support
     objective = objective or ("elbo" if "samples" in q.offers else "reconstruction")
     return Config(
-        data=Data(batch_size=16, prepare=prepare or FITTING[support]),
+        data=Data(batch_size=16, prepare=prepare or _PREPARATIONS[support]),
         model=Model(
             latent_dim=2,
-            encoder=example("encoder", encoder),
-            posterior=example("posterior", posterior),
-            prior=example("prior", prior),
-            decoder=example("decoder", decoder or encoder),
-            likelihood=example("likelihood", likelihood),
+            encoder=example_text("encoder", encoder),
+            posterior=example_text("posterior", posterior),
+            prior=example_text("prior", prior),
+            decoder=example_text("decoder", decoder or encoder),
+            likelihood=example_text("likelihood", likelihood),
             condition="label" if getattr(p, "condition", "any") == "required" else "none",
         ),
-        objective=example("objective", objective) + (f" + {example('term', term)}" if term else ""),
-        train=Train(steps=100, samples=4 if "samples" in arguments_of(factory_of("objective", objective)) else 1),
+        objective=example_text("objective", objective) + (f" + {example_text('term', term)}" if term else ""),
+        train=Train(steps=100, samples=4 if "samples" in arguments_of(_factory("objective", objective)) else 1),
     )
 
 
-def factory_of(kind: str, text: str) -> Callable | None:
-    """The factory that a name, or a call of one, names; None where it is no such."""
+def _factory(kind: str, text: str) -> Callable | None:
+    """Returns the factory of a name or of a call; None for an unknown name."""
     return TABLES[kind].get(text.partition("(")[0])
 
 
 def refusal(config: Config, shape: tuple[int, ...] = SHAPE) -> str | None:
-    """Why build refuses the config; None where it does not."""
+    """Returns the message with which `build` refuses the config; None if it accepts it."""
     try:
-        build(config, shape, condition=3, examples=NUMBER)
-    except ValueError as error:
+        build(config, shape, condition=3, examples=EXAMPLE_COUNT)
+    except UsageError as error:
         return str(error)
     return None
 
 
 def catalogue() -> str:
-    """The whole page, in markdown."""
+    """Returns the whole page, in markdown."""
     lines = [
         "# Every part",
         "",
@@ -131,21 +134,21 @@ def catalogue() -> str:
         "",
         f"Conditions (`model.condition`): {', '.join(CONDITIONS)}.",
     ]
-    for kind, title in WHAT.items():
+    for kind, title in _TITLES.items():
         lines += ["", f"## {title}", ""]
         for name in TABLES[kind]:
-            lines += list(entry(kind, name))
+            lines += list(_entry(kind, name))
     return "\n".join(lines) + "\n"
 
 
-def entry(kind: str, name: str) -> Iterator[str]:
-    """The lines of one part."""
+def _entry(kind: str, name: str) -> Iterator[str]:
+    """Yields the lines of one part."""
     factory = TABLES[kind][name]
-    yield f"### `{name}{signature(factory)}`"
+    yield f"### `{name}{_signature(factory)}`"
     yield ""
     yield inspect.getdoc(factory) or ""
     yield ""
-    for other in PARTNERS.get(kind, ()):
+    for other in _PARTNERS.get(kind, ()):
         refused = [
             partner for partner in TABLES[other] if refusal(config_of(**{kind: name, other: partner})) is not None
         ]
@@ -154,8 +157,8 @@ def entry(kind: str, name: str) -> Iterator[str]:
             yield ""
 
 
-def signature(factory) -> str:
-    """The arguments that a string may give."""
+def _signature(factory: Callable) -> str:
+    """Returns the arguments that a config string may give."""
     known = {"latent_dim", "shape", "data_shape", "dtype", "remat", "schedule", "learning_rate"}
     known |= {"examples", "samples", "critic", "image_critic"}
     if factory in TABLES["schedule"].values():

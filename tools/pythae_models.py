@@ -1,13 +1,15 @@
-"""The models of pythae, a library with a class for each of them, and which row of choices each is here, or why not."""
+"""The models of pythae, a library with a class for each: the choices that make each of them here, or why none do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Choices = dict[str, str]  # field of a config -> what it holds; all else as in Config()
+__all__ = ["PYTHAE", "pythae_section"]
+
+_Choices = dict[str, str]  # field of a config -> its value; the others as in Config()
 
 # Each row: a model of pythae 0.1.2 -> (its choices here, the configs that make them), or why there are none.
-PYTHAE: dict[str, tuple[Choices, tuple[str, ...]] | str] = {
+PYTHAE: dict[str, tuple[_Choices, tuple[str, ...]] | str] = {
     "AE": ({"model.posterior": "point", "objective": "reconstruction"}, ("ae",)),
     "VAE": ({}, ("vae", "digits", "mnist")),
     "BetaVAE": ({"objective": "elbo(beta=2.0)"}, ("beta_vae",)),
@@ -43,8 +45,8 @@ PYTHAE: dict[str, tuple[Choices, tuple[str, ...]] | str] = {
 }
 
 
-def comparison(link: Callable[[str], str]) -> str:
-    """The section of the page, in markdown; `link` writes a config's name."""
+def pythae_section(link: Callable[[str], str]) -> str:
+    """Returns the section of the page, in markdown; `link` returns the link of a config's name."""
     here = sum(not isinstance(row, str) for row in PYTHAE.values())
     lines = [
         "## The models of pythae",
@@ -56,12 +58,12 @@ def comparison(link: Callable[[str], str]) -> str:
         "| --- | --- | --- |",
     ]
     for model, row in PYTHAE.items():
-        words, names = (row, ()) if isinstance(row, str) else (in_words(row[0]), row[1])
+        words, names = (row, ()) if isinstance(row, str) else (_choices_text(row[0]), row[1])
         lines.append(f"| {model} | {words} | {', '.join(link(name) for name in names) or '-'} |")
     return "\n".join(lines)
 
 
-def in_words(choices: Choices) -> str:
-    """The choices as they are written in a config; samples is a number there."""
+def _choices_text(choices: _Choices) -> str:
+    """Returns the choices as a config has them: digits are a number, the rest is text."""
     written = {name: text if text.isdigit() else repr(text) for name, text in choices.items()}
     return ", ".join(f"`{name}={text}`" for name, text in written.items()) or "the defaults"

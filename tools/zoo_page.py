@@ -1,4 +1,4 @@
-"""The page of trained models, docs/zoo.md: a table for every data set and protocol, made from run directories alone.
+"""The page of trained models, docs/zoo.md: a table for each data set and protocol, made from run directories.
 
 python -m tools.zoo_page runs/vae runs/vq ... [--out docs/zoo.md]
 """
@@ -33,15 +33,37 @@ from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.files import write_atomically
 from jaxvae.viz import figures, plots
 from jaxvae.viz.report.markdown import code, plain, table
-from tools.pythae_models import comparison
+from tools.pythae_models import pythae_section
 
-CONFIGS = Path("configs")  # the page links a run to the config of its name, where there is one
-PICTURES = 10  # of a strip
-BESIDES = (
-    *("model.condition", "model.precision", "data.corrupt", "optimizer.critic_learning_rate"),
-    *("train.samples", "train.init_from", "train.patience"),
+__all__ = ["HEAD", "comparison_key", "draw_samples", "main", "page_text", "require_config", "write_page"]
+
+_CONFIGS = Path("configs")  # the page links a run to the config of its name, if there is one
+_PICTURES = 10  # in the strip of a run
+_OTHER_SETTINGS = (
+    "model.condition",
+    "model.precision",
+    "data.corrupt",
+    "optimizer.critic_learning_rate",
+    "train.samples",
+    "train.init_from",
+    "train.patience",
 )
-INTRODUCTION = """\
+HEAD = (
+    "model",
+    "q(z\\|x)",
+    "p(z)",
+    "p(x\\|z)",
+    "objective",
+    "besides",
+    "elbo",
+    "IW-K",
+    "rate",
+    "distortion",
+    "in use",
+    "parameters",
+    "time",
+)
+_INTRODUCTION = """\
 # The VAEs by name
 
 Made from run directories by the command below; do not edit. Every model is one file, `configs/NAME.py`, that chooses
@@ -56,7 +78,7 @@ included, without validations, checkpoints and scoring, on a machine that may ha
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the page; returns the exit code, as the command line's."""
+    """Writes the page; returns the exit code, as `jaxvae.cli.main` does."""
     parser = argparse.ArgumentParser(prog="python -m tools.zoo_page", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=parse_path, metavar="RUN", help="a run directory, finished")
     parser.add_argument("--out", type=parse_path, default=Path("docs/zoo.md"), help="the page (default docs/zoo.md)")
@@ -66,13 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     def action() -> None:
         require_writable(options.out, (".md",))
         prepare_jax()
-        write(options.runs, options.out)
+        write_page(options.runs, options.out)
 
     return run_action(action, debug=options.debug)[0]
 
 
-def write(workdirs: Sequence[Path], out: Path) -> None:
-    """Writes the page, and beside it a folder of its name with a strip of pictures for each run."""
+def write_page(workdirs: Sequence[Path], out: Path) -> None:
+    """Writes the page, and a folder of its name with a strip of samples of each run."""
     found = [read_finished_run(workdir) for workdir in workdirs]
     for name, count in Counter(each.name for each in found).items():
         if count > 1:
@@ -80,14 +102,14 @@ def write(workdirs: Sequence[Path], out: Path) -> None:
     for each in found:
         require_config(each)
     for each in found:
-        draw_strip(each, out.with_suffix("") / f"{each.name}.png")
-    write_atomically(out, page(found, out).encode())
+        draw_samples(each, out.with_suffix("") / f"{each.name}.png")
+    write_atomically(out, page_text(found, out).encode())
     print_safely(out)
 
 
 def require_config(one: FinishedRun) -> None:
-    """ValueError where configs/NAME.py, which the page would link, is not what the run was trained with."""
-    path = CONFIGS / f"{one.name}.py"
+    """Raises UsageError if the run was not trained with configs/NAME.py, which the page would link."""
+    path = _CONFIGS / f"{one.name}.py"
     if not path.exists():
         return
     now = read_config(str(path), [])
@@ -101,28 +123,28 @@ def require_config(one: FinishedRun) -> None:
         )
 
 
-def draw_strip(one: FinishedRun, path: Path) -> None:
-    """A strip of means of p(x|z), z ~ p(z), by a fixed key; classes in turn; none of a model that needs a vector."""
+def draw_samples(one: FinishedRun, path: Path) -> None:
+    """Draws a strip of means of p(x|z), z ~ p(z), of the classes in turn; none if the model needs a vector."""
     if one.run.config.model.condition == "vector":
         return
-    classes = None if one.run.parts.condition_size is None else np.arange(PICTURES) % one.run.parts.condition_size
-    _, px = one.run.generate(random.split(random.key(0), PICTURES), condition=classes)
-    plots.save_image(path, plots.mosaic(figures.pictures(px.mean()), PICTURES), cell=min(one.run.shape[:2]))
+    classes = None if one.run.parts.condition_size is None else np.arange(_PICTURES) % one.run.parts.condition_size
+    _, px = one.run.generate(random.split(random.key(0), _PICTURES), condition=classes)
+    plots.save_image(path, plots.mosaic(figures.pictures(px.mean()), _PICTURES), cell=min(one.run.shape[:2]))
 
 
-def page(found: Sequence[FinishedRun], out: Path) -> str:
-    """The whole page, in markdown, as it stands at `out`."""
+def page_text(found: Sequence[FinishedRun], out: Path) -> str:
+    """Returns the whole page, in markdown, with links relative to `out`."""
     groups: dict[tuple[str, ...], list[FinishedRun]] = {}
     for each in found:
-        groups.setdefault(kind_of_numbers(each), []).append(each)
-    blocks = [INTRODUCTION, command(found, out)]
+        groups.setdefault(comparison_key(each), []).append(each)
+    blocks = [_INTRODUCTION, _command(found, out)]
     for group in groups.values():
-        blocks += section(group, out)
-    return "\n\n".join([*blocks, comparison(lambda name: link(name, out))]) + "\n"
+        blocks += _section(group, out)
+    return "\n\n".join([*blocks, pythae_section(lambda name: _link(name, out))]) + "\n"
 
 
-def command(found: Sequence[FinishedRun], out: Path) -> str:
-    """The command that makes the page, where each run lies in `runs/`, as training puts it."""
+def _command(found: Sequence[FinishedRun], out: Path) -> str:
+    """Returns the command that makes the page from runs in `runs/`, indented."""
     words = ["python -m tools.zoo_page", *(f"runs/{one.name}" for one in found), f"--out docs/{out.name}"]
     return textwrap.indent(
         textwrap.fill(" ".join(words), 110, break_on_hyphens=False, break_long_words=False).replace("\n", " \\\n    "),
@@ -130,46 +152,46 @@ def command(found: Sequence[FinishedRun], out: Path) -> str:
     )
 
 
-def kind_of_numbers(one: FinishedRun) -> tuple[str, ...]:
-    """What must be equal for two runs' numbers to be compared: the images, what was made of them, and the measure."""
-    return (*(one.protocol.get(name, "") for name in ("data", "split", "binarization")), measure(one))
+def comparison_key(one: FinishedRun) -> tuple[str, ...]:
+    """Returns what is equal for runs whose numbers can be compared: images, split, binarization, kind of density."""
+    return (*(one.protocol.get(name, "") for name in ("data", "split", "binarization")), _density_kind(one))
 
 
-def measure(one: FinishedRun) -> str:
-    """What p(x|z) is a density of, in words."""
+def _density_kind(one: FinishedRun) -> str:
+    """Returns what p(x|z) is a density of."""
     bits = one.run.parts.bits
     if bits is None:
         return f"densities of one likelihood alone, {one.run.config.model.likelihood}"
     return "densities of dequantized values" if bits[1] else "probabilities of the pixels' values"
 
 
-def section(group: Sequence[FinishedRun], out: Path) -> Iterator[str]:
-    """The heading, protocol, table and pictures of runs whose numbers can be compared."""
+def _section(group: Sequence[FinishedRun], out: Path) -> Iterator[str]:
+    """Yields the heading, protocol, table and pictures of runs whose numbers can be compared."""
     one = group[0]
-    yield f"## {plain(one.run.config.data.name)}: {plain(measure(one))}"
-    yield "\n".join(protocol(group))
-    yield table(HEAD, [row(each, out) for each in group])
-    strips = [(link(each.name, out), first_line(each.name), strip(each, out)) for each in group]
+    yield f"## {plain(one.run.config.data.name)}: {plain(_density_kind(one))}"
+    yield "\n".join(_protocol_lines(group))
+    yield table(HEAD, [_row(each, out) for each in group])
+    strips = [(_link(each.name, out), _config_summary(each.name), _samples_cell(each, out)) for each in group]
     yield table(("model", "in a sentence", "means of p(x\\|z) at z ~ p(z)"), strips)
 
 
-def protocol(group: Sequence[FinishedRun]) -> Iterator[str]:
-    """How the numbers were measured, a line for each thing; where runs differ in it, with their names."""
+def _protocol_lines(group: Sequence[FinishedRun]) -> Iterator[str]:
+    """Yields a line for each part of the protocol; if runs differ in it, with their names."""
     names = dict.fromkeys(name for one in group for name in one.protocol if name not in ("seed", "units"))
-    for name in names:  # a model without a bound says what its rate is, the others what their elbo is
-        yield f"- {plain(name)}: {said(group, partial(told, name=name))}"
+    for name in names:  # a model without a bound has an entry for its rate, the others for their elbo
+        yield f"- {plain(name)}: {_merge_texts(group, partial(_protocol_text, name=name))}"
     things = {
-        "bound on": bounded,
-        "K": number_of_draws,
-        "networks": networks,
-        "training": training,
-        "measured on": where,
+        "bound on": _bound_text,
+        "K": _draw_count,
+        "networks": _network_text,
+        "training": _training_text,
+        "measured on": _machine_text,
     }
-    yield from (f"- {name}: {said(group, text_of)}" for name, text_of in things.items())
+    yield from (f"- {name}: {_merge_texts(group, text_of)}" for name, text_of in things.items())
 
 
-def said(group: Sequence[FinishedRun], text_of: Callable[[FinishedRun], str]) -> str:
-    """The text that all runs have, or each of several with the names of the runs that have it; '' is not said."""
+def _merge_texts(group: Sequence[FinishedRun], text_of: Callable[[FinishedRun], str]) -> str:
+    """Returns the text that all runs share, or each nonempty text with the names of its runs."""
     names: dict[str, list[str]] = {}
     for one in group:
         names.setdefault(text_of(one), []).append(one.name)
@@ -178,30 +200,30 @@ def said(group: Sequence[FinishedRun], text_of: Callable[[FinishedRun], str]) ->
     return "; ".join(f"{text} ({', '.join(having)})" for text, having in names.items() if text)
 
 
-def told(one: FinishedRun, name: str) -> str:
-    """What the run's protocol says of this."""
+def _protocol_text(one: FinishedRun, name: str) -> str:
+    """Returns the run's entry of this name in its protocol."""
     return plain(one.protocol.get(name, ""))
 
 
-def bounded(one: FinishedRun) -> str:
-    """What the elbo and IW-K bound from below."""
+def _bound_text(one: FinishedRun) -> str:
+    """Returns what the elbo and IW-K bound from below."""
     if "elbo" not in one.test:
         return "nothing"
     condition = one.run.config.model.condition
     return "log p(x)" if condition == "none" else f"log p(x {chr(92)}| {condition}), to be compared with its like"
 
 
-def number_of_draws(one: FinishedRun) -> str:
+def _draw_count(one: FinishedRun) -> str:
     return str(one.test["log_likelihood"].get("samples", "?")) if "log_likelihood" in one.test else "none"
 
 
-def networks(one: FinishedRun) -> str:
+def _network_text(one: FinishedRun) -> str:
     model = one.run.config.model
     return f"{code(model.encoder)}, {model.latent_dim} latents, {code(model.decoder)}"
 
 
-def training(one: FinishedRun) -> str:
-    """Steps, batch and optimizer, in words."""
+def _training_text(one: FinishedRun) -> str:
+    """Returns the steps, batch size, optimizer and seed."""
     steps, chosen = one.run.config.train.steps, one.run.config.optimizer
     if not steps:
         return "none"
@@ -210,8 +232,8 @@ def training(one: FinishedRun) -> str:
     return f"{steps:,} steps of {one.run.config.data.batch_size} images, {rate}, {seed}"
 
 
-def where(one: FinishedRun) -> str:
-    """Devices, threads and versions that the run was trained with."""
+def _machine_text(one: FinishedRun) -> str:
+    """Returns the devices, threads and versions that the run was trained with."""
     known: dict[str, Any] = {"processor": "", "versions": {}} | one.environment
     devices = known.get("devices")
     listed = devices if isinstance(devices, list) else []
@@ -225,65 +247,59 @@ def where(one: FinishedRun) -> str:
     return ", ".join(plain(text) for text in texts if text)
 
 
-HEAD = (
-    *("model", "q(z\\|x)", "p(z)", "p(x\\|z)", "objective", "besides"),
-    *("elbo", "IW-K", "rate", "distortion", "in use", "parameters", "time"),
-)
-
-
-def row(one: FinishedRun, out: Path) -> tuple[str, ...]:
-    """The cells of one run."""
+def _row(one: FinishedRun, out: Path) -> tuple[str, ...]:
+    """Returns the cells of one run."""
     model = one.run.config.model
     choices = [code(text) for text in (model.posterior, model.prior, model.likelihood, one.run.config.objective)]
-    numbers = [measured(one.test.get(name)) for name in ("elbo", "log_likelihood", "rate", "distortion")]
-    seconds = duration(one.seconds) if one.run.step else "-"
-    return link(one.name, out), *choices, besides(one), *numbers, in_use(one), f"{one.parameters:,}", seconds
+    numbers = [_number_text(one.test.get(name)) for name in ("elbo", "log_likelihood", "rate", "distortion")]
+    last = _units_in_use(one), f"{one.parameters:,}", _duration(one.seconds) if one.run.step else "-"
+    return _link(one.name, out), *choices, _other_settings(one), *numbers, *last
 
 
-def besides(one: FinishedRun) -> str:
-    """What else of a model differs from the default, and skipped steps, if any."""
+def _other_settings(one: FinishedRun) -> str:
+    """Returns other settings that differ from the default, and the number of skipped steps, if any."""
     usual = flatten(Config())
-    chosen = {name: value for name, (value, _) in flatten(one.run.config).items() if name in BESIDES}
+    chosen = {name: value for name, (value, _) in flatten(one.run.config).items() if name in _OTHER_SETTINGS}
     texts = [code(f"{name}={value!r}") for name, value in chosen.items() if value != usual[name][0]]
     return ", ".join(texts + [f"{one.skipped:,} steps skipped"] * bool(one.skipped)) or "-"
 
 
-def measured(number: dict[str, Any] | None) -> str:
-    """A value ± its standard error, in nats; a dash where there is none."""
+def _number_text(number: dict[str, Any] | None) -> str:
+    """Returns a value ± its standard error, in nats; a dash for None."""
     if number is None:
         return "-"
     error = number.get("stderr")
     return f"{number['value']:.2f}" + (f" ± {error:.2f}" if error is not None else "")
 
 
-def in_use(one: FinishedRun) -> str:
-    """The active units, or how many codes are in use."""
+def _units_in_use(one: FinishedRun) -> str:
+    """Returns the active units, or the perplexity of the codes."""
     if "code_perplexity" in one.test:
         return f"{one.test['code_perplexity']['value']:.1f} codes"
     units = one.test.get("active_units")
     return "-" if units is None else f"{units['value']:g} of {units.get('of', '?')}"
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def strip(one: FinishedRun, out: Path) -> str:
-    """The run's pictures, as the page shows them."""
+def _samples_cell(one: FinishedRun, out: Path) -> str:
+    """Returns the markdown of the strip of samples; a dash if there is none."""
     shown = one.run.config.model.condition != "vector"
     return f"![samples of {one.name}]({out.stem}/{one.name}.png)" if shown else "-"
 
 
-def link(name: str, out: Path) -> str:
-    """The name, linked to its config where there is one."""
-    path = CONFIGS / f"{name}.py"
+def _link(name: str, out: Path) -> str:
+    """Returns the name, linked to its config if there is one."""
+    path = _CONFIGS / f"{name}.py"
     return f"[{name}]({Path(os.path.relpath(path, out.parent)).as_posix()})" if path.exists() else name
 
 
-def first_line(name: str) -> str:
-    """What the config says of itself first, read and not run."""
-    path = CONFIGS / f"{name}.py"
+def _config_summary(name: str) -> str:
+    """Returns the first line of the config's docstring; the file is parsed, not run."""
+    path = _CONFIGS / f"{name}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.exists() else None
     return plain((text or "-").splitlines()[0])
 

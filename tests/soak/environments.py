@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("python3.11", "python3.12", "python3.13")
 AGES = ("newest", "oldest")
-TESTS = ("test_step", "test_objective", "test_terms", "test_logbook")
+TESTS = ("test_step", "objective/test_objective", "test_terms", "rundir/test_metrics_log")
 BRIEF, WHOLE = ("go on", "verbs", "library"), ("go on", "verbs", "library", "models")
 CACHES = ("XDG_CACHE_HOME", "JAXVAE_CACHE", "JAX_COMPILATION_CACHE_DIR", "MPLCONFIGDIR", "TFDS_DATA_DIR")
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && shift && exec "$@"'

@@ -1,6 +1,5 @@
 """docs/from-autoencoder-to-vae.md: its commands name configs that build, and its pictures are there."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import is_ensemble
 from jaxvae.training.ensemble.members import members_of
+from tools import story_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "from-autoencoder-to-vae.md").read_text()
@@ -51,7 +51,7 @@ def test_the_list_atop_is_all_commands_of_the_chapters_and_the_script():
     refused = [line for line in chapters if "--workdir" not in line]
     assert len(refused) == 1
     assert sorted(set(chapters) - set(refused)) == sorted(TRAINING)
-    assert [shlex.split(command)[1] for command in COMMANDS if command not in TRAINING] == ["docs/story.py"]
+    assert [command for command in COMMANDS if command not in TRAINING] == ["python -m tools.story_page"]
 
 
 def test_the_refusal_reads_as_printed(monkeypatch):
@@ -71,11 +71,8 @@ def test_every_picture_is_there_small_and_has_words():
 
 
 def test_sharpness_is_the_mean_squared_step_between_neighbours_relative_to_that_of_the_images():
-    spec = importlib.util.spec_from_file_location("story", DOCS / "story.py")
-    story = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(story)
     edge = np.zeros((1, 4, 4, 1))
     edge[:, :, 2:] = 1.0
     ramp = np.broadcast_to(np.linspace(0, 1, 4)[None, None, :, None], edge.shape)
-    assert story.sharpness(edge, edge) == 1.0
-    np.testing.assert_allclose(story.sharpness(ramp, edge), 1 / 3)  # three steps of 1/3 in place of one of 1
+    assert story_page.sharpness(edge, edge) == 1.0
+    np.testing.assert_allclose(story_page.sharpness(ramp, edge), 1 / 3)  # three steps of 1/3 in place of one of 1

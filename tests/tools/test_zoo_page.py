@@ -18,7 +18,7 @@ from jaxvae.rundir.finished_run import read_finished_run
 from jaxvae.runtime import environment
 from jaxvae.runtime.files import read_json, write_json
 from tools import zoo_page as zoo
-from tools.pythae_models import PYTHAE
+from tools.pythae_models import PYTHAE, pythae_section
 
 OLD = Path(__file__).parents[1] / "old_runs"  # finished runs, of 60 and of 40 steps
 VAE, VQ = OLD / "manifest_2_digits", OLD / "manifest_2_vq"
@@ -54,7 +54,7 @@ def edit(path, change):
 
 
 def page(found):
-    return zoo.page(found, Path("zoo.md"))
+    return zoo.page_text(found, Path("zoo.md"))
 
 
 def told(one, **protocol):
@@ -120,7 +120,7 @@ def test_densities_and_probabilities_stand_in_tables_of_their_own():
         SimpleNamespace(protocol={}, run=SimpleNamespace(parts=SimpleNamespace(bits=bits)))
         for bits in ((64, 0.0), (64, 8.0))
     )
-    assert zoo.kind_of_numbers(one) != zoo.kind_of_numbers(two)
+    assert zoo.comparison_key(one) != zoo.comparison_key(two)
 
 
 def test_what_differs_within_a_table_is_said_with_the_names(found):
@@ -166,7 +166,7 @@ def test_a_conditional_models_strip_goes_through_the_classes(tmp_path):
 
     parts, config = SimpleNamespace(condition_size=3), SimpleNamespace(model=SimpleNamespace(condition="label"))
     run = SimpleNamespace(config=config, parts=parts, shape=(8, 8, 1), generate=generate)
-    zoo.draw_strip(SimpleNamespace(run=run), tmp_path / "strip.png")
+    zoo.draw_samples(SimpleNamespace(run=run), tmp_path / "strip.png")
     np.testing.assert_array_equal(asked["condition"], [0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
 
 
@@ -285,7 +285,7 @@ def test_the_command_says_one_sentence_and_writes_nothing_where_a_run_cannot_be_
 
 def test_pythae_has_the_models_of_its_release():
     assert len(PYTHAE) == 26
-    assert zoo.comparison(str.upper).count("\n| ") == 26 + 2
+    assert pythae_section(str.upper).count("\n| ") == 26 + 2
 
 
 CHOICES = {model: row[0] for model, row in PYTHAE.items() if not isinstance(row, str)}

@@ -1,4 +1,7 @@
-"""The pictures of docs/gallery.md, packed from where its commands wrote them: python docs/gallery.py [--runs runs]"""
+"""The pictures of docs/gallery.md, reduced from the files that its commands wrote.
+
+python -m tools.gallery_page [--runs runs]
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from pathlib import Path
 
 from PIL import Image
 
-HERE = Path(__file__).parent / "gallery"
-WIDEST, COLOURS = 1100, 128
-COLOURFUL = {"photos", "photos_interpolate"}  # too many to be reduced
-PICTURES = {  # name on the page -> where the command under it wrote
+__all__ = ["PICTURES", "main", "reduce_picture"]
+
+_FOLDER = Path(__file__).parents[1] / "docs" / "gallery"
+_MAX_WIDTH, _COLOURS = 1100, 128
+_COLOURFUL = {"photos", "photos_interpolate"}  # pictures that keep all their colours
+PICTURES = {  # name on the page -> the file that the command under it wrote
     "plane": "mnist_2d/figures/plane.gif",
     "training": "mnist_2d/figures/training.gif",
     "latent_plane": "mnist_2d/figures/latent_plane.png",
@@ -36,32 +41,32 @@ PICTURES = {  # name on the page -> where the command under it wrote
 }
 
 
-def pack(source: Path, place: Path) -> None:
-    """Copies a film as it is, and a picture in few colours and no wider than the page."""
+def reduce_picture(source: Path, place: Path) -> None:
+    """Copies a GIF; saves a picture in few colours and no wider than the page."""
     if source.suffix == ".gif":
         shutil.copy(source, place)
         return
     picture = Image.open(source).convert("RGB")
-    if picture.width > WIDEST:
-        size = (WIDEST, round(picture.height * WIDEST / picture.width))
+    if picture.width > _MAX_WIDTH:
+        size = (_MAX_WIDTH, round(picture.height * _MAX_WIDTH / picture.width))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    if place.stem not in COLOURFUL:
-        picture = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    if place.stem not in _COLOURFUL:
+        picture = picture.quantize(_COLOURS, dither=Image.Dither.NONE)
     picture.save(place, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs of the page lie")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the page's runs")
     runs = parser.parse_args().runs
-    HERE.mkdir(exist_ok=True)
+    _FOLDER.mkdir(exist_ok=True)
     for name, where in PICTURES.items():
         source = runs / where
         if not source.exists():
             print(f"{name}: there is no {source}; run its command in docs/gallery.md first.")
             continue
-        pack(source, HERE / f"{name}{source.suffix}")
-        print(f"{name}: {(HERE / f'{name}{source.suffix}').stat().st_size:,} bytes")
+        reduce_picture(source, _FOLDER / f"{name}{source.suffix}")
+        print(f"{name}: {(_FOLDER / f'{name}{source.suffix}').stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
