@@ -10,7 +10,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,16 @@ def require_choices(name: str, values: Any, known: Collection[str]) -> None:
     if odd or not values:
         which = f"{short_repr(odd[0])} is none of" if odd else "expected at least one of"
         raise UsageError(f"{name}={short_repr(values)}: {which} {', '.join(map(repr, known))}.")
+
+
+def require_names(name: str, values: Any, known: Collection[str] | None) -> frozenset[str]:
+    """Returns the values as a frozenset; raises UsageError unless they are a set of (known) names."""
+    if not isinstance(values, Set) or not all(isinstance(each, str) for each in values):
+        raise UsageError(f"{name}={short_repr(values)}: expected a set of names, such as {{'samples'}}.")
+    odd = sorted(values - set(values if known is None else known))
+    if odd:
+        raise UsageError(f"{name}: {odd[0]!r} is unknown; expected names of {', '.join(map(repr, known or ()))}.")
+    return frozenset(values)
 
 
 def _is_traced(value: Any) -> bool:

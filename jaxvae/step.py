@@ -135,7 +135,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
 
     What a step computes before it takes gradients with respect to `params`, of those examples.
     """
-    model = model.clone(training=True, objective_needs=objective.needs)
+    model = model.clone(training=True, objective_needs=objective.needs.model)
 
     def forward(state: State, params: Any, batch, *, axis_name: str | None = None):
         key = random.fold_in(state.key, state.step)

@@ -18,6 +18,14 @@ from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
 
+CAPABILITIES = {  # what a posterior may offer, and a prior or an objective may need of it
+    "samples": "draws with their density",
+    "density": "its density at any z (a flow knows its own only at its draws)",
+    "each": "each coordinate's own density",
+    "path": "derivatives along the path of a draw",
+    "continuous": "a z that moves continuously with x",
+}
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +82,8 @@ def reweight_gradient(level: Level, factor: Array) -> Array:
     """
     if level.gate is None:
         raise UsageError(
-            "this z was drawn without a gate; a train step whose objective needs 'gate' asks a model for it that has a "
-            "field `objective_needs`, as jaxvae.model.VAE, which draws it by draw_gated."
+            "this z was drawn without a gate, which the objective needs. Set the model's field, as a train step does: "
+            "model.clone(objective_needs=objective.needs.model)."
         )
     return (level.gate[..., 0] * lax.stop_gradient(factor) + level.gate[..., 1]).sum(0)
 

@@ -315,7 +315,8 @@ def score(parts, variables, batch):
     data = parts.prepare(keys, Examples(batch.image, batch.label, batch.index))
     model = parts.model
     terms = model.apply(variables, example_keys(random.key(1), data.index), data.x, data.condition, target=data.target)
-    values = (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | latent_statistics(terms)
+    values = elbo_parts(terms) if terms.bound else rate_and_distortion(terms)
+    values |= latent_statistics(terms, model.posterior.traits.space)
     if terms.bound:
         inferred = model.apply(variables, data.x, data.condition, method="infer")
         values["weight"] = log_weight_sum(

@@ -23,10 +23,10 @@ import numpy as np
 from jax import random
 
 from jaxvae.config.build import build
-from jaxvae.config.compatibility import offers
 from jaxvae.config.registry import TABLES
 from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import log_weight_sum
+from jaxvae.model.traits import traits_of
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
 from tools.parts_page import EXAMPLE_COUNT, SHAPE, config_of, refusal
 
@@ -124,7 +124,7 @@ def trace(choice):
     after, metrics = jax.eval_shape(parts.train_step, state, batch)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert all(metric.shape == () for metric in metrics.values())
-    if "samples" in offers(parts.model.posterior):
+    if "samples" in traits_of(parts.model.posterior).offers:
         score(parts, state)
 
 
@@ -154,7 +154,7 @@ def train(choice, steps=STEPS):
     for _ in range(steps):
         state, metrics = step(state, batch)
         lines.append(metrics)
-    moving = "critic" in parts.objective.needs or "multiplier" in metrics
+    moving = "critic" in parts.objective.needs.engine or "multiplier" in metrics
     losses = np.asarray([line["loss"] for line in lines])
     falling = np.asarray([line["distortion" if moving else "loss"] for line in lines])
     assert np.isfinite(losses).all(), f"losses {losses}"

@@ -16,6 +16,7 @@ from jaxvae.config.compatibility import USUAL
 from jaxvae.config.parsing import arguments_of
 from jaxvae.config.ranges import CONDITIONS
 from jaxvae.config.registry import TABLES, build_part
+from jaxvae.model.traits import traits_of
 
 __all__ = ["EXAMPLES", "EXAMPLE_COUNT", "SHAPE", "catalogue", "config_of", "example_text", "refusal"]
 
@@ -86,12 +87,12 @@ def config_of(
 
     A `term` is added to the objective.
     """
-    spaces = getattr(_part("prior", prior), "spaces", ["real"]) if prior else ["real"]
+    spaces = traits_of(_part("prior", prior)).spaces if prior else ["real"]
     posterior = posterior or USUAL["real" if "real" in spaces else min(spaces)][0]
-    q = _part("posterior", posterior)
+    q = traits_of(_part("posterior", posterior))
     prior = prior or USUAL[q.space][1]
-    p = _part("prior", prior)
-    support = _part("likelihood", likelihood).support
+    p = traits_of(_part("prior", prior))
+    support = str(traits_of(_part("likelihood", likelihood)).support)
     objective = objective or ("elbo" if "samples" in q.offers else "reconstruction")
     return Config(
         data=Data(batch_size=16, prepare=prepare or _PREPARATIONS[support]),
@@ -102,7 +103,7 @@ def config_of(
             prior=example_text("prior", prior),
             decoder=example_text("decoder", decoder or encoder),
             likelihood=example_text("likelihood", likelihood),
-            condition="label" if getattr(p, "condition", "any") == "required" else "none",
+            condition="label" if p.condition == "required" else "none",
         ),
         objective=example_text("objective", objective) + (f" + {example_text('term', term)}" if term else ""),
         train=Train(steps=100, samples=4 if "samples" in arguments_of(_factory("objective", objective)) else 1),

@@ -18,7 +18,7 @@ from jaxvae.config.compatibility import check_config, refuse_impossible
 from jaxvae.config.registry import build_objective, build_part
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import critic
-from jaxvae.model.support import SUPPORTS
+from jaxvae.model.traits import SUPPORTS, traits_of
 from jaxvae.model.vae import VAE
 from jaxvae.step import make_train_step
 
@@ -101,7 +101,7 @@ def build(
     optimizer = part("optimizer", config.optimizer.name, schedule=schedule)
     if config.optimizer.clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
-    if "critic" in loss.needs:
+    if "critic" in loss.needs.engine:
         optimizer = optim.with_critic(optimizer, config.optimizer.critic_learning_rate)
     step = make_train_step(
         *(vae, loss, optimizer, corrupted or prepared),
@@ -115,10 +115,10 @@ def build(
 
 def _features_of(px: Any, channels: int, text: str) -> int:
     """How many features of a pixel the likelihood needs; ValueError where it is none, or says no number."""
-    if getattr(px, "support", None) not in SUPPORTS or not callable(getattr(px, "features", None)):
+    if traits_of(px).support is None or not callable(getattr(px, "features", None)):
         raise UsageError(
-            f"model.likelihood={text!r}: a {type(px).__name__} is no likelihood; it needs "
-            f"`support` ({', '.join(SUPPORTS)}) and a method `features(channels)`, as in jaxvae/likelihood.py."
+            f"model.likelihood={text!r}: a {type(px).__name__} is no likelihood; it needs `traits = Traits(support=...)"
+            f"`, of {', '.join(SUPPORTS)}, and a method `features(channels)`, as in jaxvae/model/likelihood.py."
         )
     return require_whole(f"model.likelihood={text!r}: features({channels})", px.features(channels))
 
@@ -141,6 +141,7 @@ def _bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tupl
     """(dimensions, bits of a cell) where -log p(x) codes the images: by a probability of them, or a density of
     dequantized ones, whose cells are 2^-8 wide.
     """
-    if getattr(px, "mass", False):
-        return (math.prod(shape), 0.0) if prepared.support == px.support else None
+    traits = traits_of(px)
+    if traits.mass:
+        return (math.prod(shape), 0.0) if prepared.support == traits.support else None
     return (math.prod(shape), 8.0) if prepared.support == "open" else None

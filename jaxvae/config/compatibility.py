@@ -1,34 +1,23 @@
 """What of a config cannot work, said before any array exists: numbers out of range, and parts that do not fit together.
 
-Parts say of themselves what they are (`space`, `offers`, `needs`, `support`, ...); each rule here compares two of them,
-so that a new part is judged by what it says, and a refusal names both fields and the next move.
+Parts declare what they can do and need (model/traits.py, `Needs` of an objective); each rule here compares two of them,
+so that a new part is judged by what it declares, and an error names both fields and the next move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Set
 
 from jaxvae._checks import INT32_MAX, UsageError
 from jaxvae.config import Config
 from jaxvae.config.schema import check_fields
 from jaxvae.data.prepare import Prepare
-from jaxvae.model.support import CONTAINED_IN
+from jaxvae.model.traits import CONTAINED_IN, traits_of
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
+from jaxvae.terms import CAPABILITIES
 
 __all__ = ["USUAL", "check_config", "refuse_impossible"]
-
-_OF_OTHERS = {
-    "batch",
-    "critic",
-    "gate",
-    "slope",
-    "norm",
-    "generated",
-    "kl_each",
-    "images",
-}  # needs of others than the posterior
 
 _OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",
@@ -82,7 +71,7 @@ def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare,
 
 
 def _data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterator[str]:
-    wanted, given = vae.likelihood.support, prepared.support
+    wanted, given = str(traits_of(vae.likelihood).support), prepared.support
     if wanted in CONTAINED_IN[given]:
         return
     why = {
@@ -98,7 +87,8 @@ def _data_and_likelihood(config: Config, prepared: Prepare, vae: VAE) -> Iterato
 
 
 def _posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
-    space, spaces = _space_of(vae.posterior), getattr(vae.latent_prior, "spaces", frozenset({"real"}))
+    q, p = traits_of(vae.posterior), traits_of(vae.latent_prior)
+    space, spaces = q.space, p.spaces
     both = f"model.posterior={config.model.posterior!r}", f"model.prior={config.model.prior!r}"
     if space not in spaces:
         prior = USUAL[space][1] if space in USUAL else "one of that space"
@@ -108,7 +98,7 @@ def _posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
             f"{' or '.join(_NAMES.get(each, each) for each in sorted(spaces))}. "
             f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
         )
-    missing: frozenset[str] = getattr(vae.latent_prior, "needs", frozenset()) - offers(vae.posterior)
+    missing = p.needs - q.all_offers
     if missing:
         yield (
             f"{both[1]} needs {_in_words(missing)} of the posterior, which {both[0]} does not offer. "
@@ -117,7 +107,7 @@ def _posterior_and_prior(config: Config, vae: VAE) -> Iterator[str]:
 
 
 def _objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
-    missing = loss.needs - offers(vae.posterior) - _OF_OTHERS
+    missing = loss.needs.posterior - traits_of(vae.posterior).all_offers
     if not missing:
         return
     both = f"objective={config.objective!r}", f"model.posterior={config.model.posterior!r}"
@@ -133,14 +123,14 @@ def _objective_and_posterior(config: Config, vae: VAE, loss: Objective) -> Itera
 
 
 def _objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
-    if "samples" not in loss.needs and getattr(vae.latent_prior, "learned", False):
-        usual = USUAL[_space_of(vae.posterior)][1] if _space_of(vae.posterior) in USUAL else "standard"
+    q, p = traits_of(vae.posterior), traits_of(vae.latent_prior)
+    if "samples" not in loss.needs.posterior and p.learned:
+        usual = USUAL[q.space][1] if q.space in USUAL else "standard"
         yield (
             f"objective={config.objective!r} minimises no rate, so nothing would train "
             f"model.prior={config.model.prior!r}. Choose model.prior={usual!r}, or objective='elbo'."
         )
-
-    if "kl_each" in loss.needs and not getattr(vae.latent_prior, "factorises", False):
+    if "factorises" in loss.needs.prior and not p.factorises:
         yield (
             f"objective={config.objective!r} parts the KL by latent dimensions, but model.prior={config.model.prior!r} "
             "is no product over them. Choose per='level', or model.prior='standard'."
@@ -148,7 +138,7 @@ def _objective_and_prior(config: Config, vae: VAE, loss: Objective) -> Iterator[
 
 
 def _objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
-    if "batch" in loss.needs and config.data.batch_size < 2:
+    if "batch" in loss.needs.engine and config.data.batch_size < 2:
         yield (
             f"objective={config.objective!r} compares the examples of a batch with one another, but "
             f"data.batch_size={config.data.batch_size}. Choose data.batch_size=128."
@@ -156,7 +146,7 @@ def _objective_and_batch(config: Config, loss: Objective) -> Iterator[str]:
 
 
 def _condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
-    wanted, given = getattr(vae.latent_prior, "condition", "any"), config.model.condition
+    wanted, given = traits_of(vae.latent_prior).condition, config.model.condition
     if wanted == "required" and given == "none":
         yield (
             f"model.prior={config.model.prior!r} depends on a condition, but model.condition='none'. "
@@ -171,9 +161,9 @@ def _condition_and_prior(config: Config, vae: VAE) -> Iterator[str]:
 
 def _networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: Objective) -> Iterator[str]:
     sequence = len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
-    for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
-        takes = getattr(network, "takes", "any")
-        where = f"model.{name}={getattr(config.model, name)!r}"
+    networks = ("encoder", config.model.encoder, vae.encoder), ("decoder", config.model.decoder, vae.decoder)
+    for name, text, network in networks:
+        takes, where = traits_of(network).takes, f"model.{name}={text!r}"
         if takes == "sequences" and not sequence:
             yield (
                 f"{where} reads sequences [L, C], but data.name={config.data.name!r} has images {list(shape)}. "
@@ -184,7 +174,7 @@ def _networks_and_data(config: Config, shape: tuple[int, ...], vae: VAE, loss: O
                 f"{where} reads images [H, W, C], but data.name={config.data.name!r} has examples {list(shape)}. "
                 f"Choose model.{name}='mlp(400)', or 'conv1d(32, 64)' for sequences."
             )
-    if "images" in loss.needs and len(shape) != 3:
+    if "images" in loss.needs.data and len(shape) != 3:
         yield (
             f"objective={config.objective!r} compares images [H, W, C], but data.name={config.data.name!r} has "
             f"examples {list(shape)}. Choose objective='elbo', which compares any data point by point."
@@ -195,12 +185,12 @@ def _accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
     parts = config.train.accumulate
     if parts == 1:
         return
-    if "batch" in loss.needs:
+    if "batch" in loss.needs.engine:
         yield (
             f"objective={config.objective!r} compares the examples of a batch with one another, but "
             f"train.accumulate={parts} shows it one part of the batch at a time. Choose train.accumulate=1."
         )
-    if getattr(vae.likelihood, "fits", False):
+    if traits_of(vae.likelihood).fits_scale:
         yield (
             f"model.likelihood={config.model.likelihood!r} fits its scale to the whole batch before any gradient, but "
             f"train.accumulate={parts} shows it one part of the batch at a time. Choose train.accumulate=1, or "
@@ -208,24 +198,8 @@ def _accumulation(config: Config, vae: VAE, loss: Objective) -> Iterator[str]:
         )
 
 
-def _space_of(posterior: Any) -> str:
-    return getattr(posterior, "space", "real")
-
-
-def offers(posterior: Any) -> frozenset[str]:
-    continuous = {"continuous"} if _space_of(posterior) in ("real", "sphere") else set()
-    return getattr(posterior, "offers", frozenset({"samples"})) | continuous
-
-
-def _in_words(needs: frozenset[str]) -> str:
-    words = {
-        "samples": "draws with their density",
-        "density": "its density at any z (a flow knows its own only at its draws)",
-        "each": "each coordinate's own density",
-        "path": "derivatives along the path of a draw",
-        "continuous": "a z that moves continuously with x",
-    }
-    return " and ".join(words.get(need, need) for need in sorted(needs))
+def _in_words(needs: Set[str]) -> str:
+    return " and ".join(CAPABILITIES[need] for need in sorted(needs))
 
 
 def check_config(config: Config) -> None:

@@ -22,6 +22,7 @@ from jaxvae.config import optim, sweep
 from jaxvae.config.parsing import add_up, arguments_of, construct, imported, name_of, named, parse, with_argument
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, decoder, encoder, likelihood, posterior, prior
+from jaxvae.model.traits import require_traits
 
 __all__ = ["TABLES", "build_objective", "build_part", "register", "set_argument"]
 
@@ -135,7 +136,8 @@ def register(kind: str, name: str, factory: Callable) -> None:
         factory: takes the string's literals. Keyword-only parameters of these names are filled in: `latent_dim`; a
             decoder's output `shape`; the `dtype` that an encoder or a decoder computes in (without it, float32);
             `remat`, whether it recomputes its blocks (without it, all of it is recomputed); `data_shape`, of x, for a
-            prior; `schedule`, `learning_rate`, `steps` for optimizers and schedules.
+            prior; `schedule`, `learning_rate`, `steps` for optimizers and schedules. Parts of a model declare what they
+            can do and need by `traits`: see `jaxvae.model.Traits`.
     """
     require_choice("kind", kind, TABLES)
     where = f"register({kind!r}, {short_repr(name)})"
@@ -197,6 +199,8 @@ def _require_part(kind: str, part: Any, where: str) -> None:
             f"{where}: its function returned a {type(part).__name__}; expected a {expected.makes.__name__}, "
             f"as the parts of jaxvae/{expected.file}.py are."
         )
+    if isinstance(part, nn.Module):
+        require_traits(where, part)
     try:
         if expected.arguments:
             inspect.signature(type(part).__call__).bind(part, *expected.arguments)

@@ -27,7 +27,6 @@ class Point:
 
     loc: Array
     event: int = dataclasses.field(default=1, metadata={"static": True})
-    bound: ClassVar[bool] = False
 
     def mean(self) -> Array:
         return self.loc
@@ -57,7 +56,6 @@ class VectorQuantized:
     codebook: Array
     usage: Array
     event: ClassVar[int] = 2
-    bound: ClassVar[bool] = False
 
     def codes(self) -> Array:
         """The index of the nearest code of each slot, int32 [*batch, slots]; the first of equally near ones."""
@@ -112,7 +110,6 @@ class FiniteScalarQuantized:
     vectors: Array
     levels: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     event: ClassVar[int] = 2
-    bound: ClassVar[bool] = False
 
     def mean(self) -> Array:
         """[*batch, slots, dim]; an even number of levels lies unevenly around 0: 4 of them are -1, -1/2, 0, 1/2."""

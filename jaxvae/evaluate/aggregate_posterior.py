@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, lax, random
 
 from jaxvae.distributions import Normal
+from jaxvae.model.traits import traits_of
 from jaxvae.terms import Level, Terms, example_keys
 
 _MAX_POSTERIOR_VALUES = 2**15  # values of one posterior: of a larger one q(z) is not estimated
@@ -35,14 +36,14 @@ def make_collect_codes(
     (x - E[x|z])^2 over x, and `scale` [N], where p(x|z) is Gaussian with one scale for all x. What a model does not
     have is left out; with several latents, codes of a codebook, or a prior that a condition changes, all but the last.
     """
-    knows = "density" in getattr(getattr(model, "posterior", None), "offers", ())
+    knows = "density" in traits_of(model.posterior).offers
 
     @jax.jit
     def draw(variables, batch, prepare_key, model_key, prior_key) -> dict[str, Any]:
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys, prior_keys = (example_keys(each, data.index) for each in (model_key, prior_key))
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        one = len(terms.levels) == 1 and not hasattr(terms.levels[0].q, "codes")
+        one = len(terms.levels) == 1 and traits_of(model.posterior).space != "codes"
         if one and not _prior_depends_on_condition(model, variables, data.condition):
             return _squared_errors(terms) | _latent_draws(terms.levels[0], prior_keys, knows)
         return _squared_errors(terms)

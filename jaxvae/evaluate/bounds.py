@@ -19,6 +19,7 @@ from jax import Array, random
 
 from jaxvae._checks import UsageError
 from jaxvae.distributions import has_kl_each, kl_each
+from jaxvae.model.traits import traits_of
 from jaxvae.terms import Terms, example_keys
 
 _ACTIVE_VARIANCE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
@@ -46,9 +47,9 @@ def require_bound(terms: Terms) -> None:
         )
 
 
-def latent_statistics(terms: Terms) -> dict[str, Array]:
-    """Of every latent coordinate, [B, Z] with levels side by side: the posterior mean where q has one, and the KL where
-    q and p factorise; of a codebook, the codes chosen.
+def latent_statistics(terms: Terms, space: str = "real") -> dict[str, Array]:
+    """Returns values of every latent coordinate, [B, Z] with levels side by side: the posterior mean, and the KL where
+    q and p factorise; where the posterior's `space` is 'codes', the codes chosen.
     """
     batch = terms.log_px.shape[1]
 
@@ -57,12 +58,10 @@ def latent_statistics(terms: Terms) -> dict[str, Array]:
             [jnp.broadcast_to(each, (1, batch, *each.shape[2:])).reshape(batch, -1) for each in values], -1
         )
 
-    found = {}
-    if all(hasattr(level.q, "mean") for level in terms.levels):
-        found["means"] = flat([level.q.mean() for level in terms.levels])
+    found = {"means": flat([level.q.mean() for level in terms.levels])}
     if all(has_kl_each(level.q, level.p) for level in terms.levels):
         found["kl_per_dimension"] = flat([kl_each(level.q, level.p) for level in terms.levels])
-    if all(hasattr(level.q, "codes") for level in terms.levels):
+    if space == "codes":
         found["codes"] = flat([level.q.codes() for level in terms.levels])
     return found
 
@@ -119,13 +118,16 @@ def make_evaluate(
     example, so validations compare like with like. With samples > 0 the importance-weighted bound is added. `fetch`
     brings an array of values to the host, where its batch is spread over devices of other processes.
     """
+    space = traits_of(model.posterior).space
 
     @jax.jit
     def score(variables, batch, prepare_key, model_key) -> tuple[Any, dict[str, Array]]:
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | latent_statistics(terms)
+        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | latent_statistics(
+            terms, space
+        )
 
     log_likelihood = make_log_likelihood(model, chunk)
 

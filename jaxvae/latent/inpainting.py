@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
+from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
 
 _WARM = 20  # steps at the start, at most a quarter, that take every proposal
@@ -58,7 +59,7 @@ def inpaint(
     sigma is too large, it is lost, few proposals are taken, and more steps are needed than anyone has. `accepted` says
     so. p(x|z) must not couple the missing channels of a pixel to its known ones: a logistic_mixture does.
     """
-    exact = "density" in getattr(getattr(model, "posterior", None), "offers", ())
+    exact = "density" in traits_of(model.posterior).offers
     chain = metropolis_within_gibbs if exact else pseudo_gibbs
     return chain(model, variables, key, x, known, steps, condition, index)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,7 @@ from jax import Array, random
 
 from jaxvae._checks import UsageError
 from jaxvae.distributions import FiniteScalarQuantized, VectorQuantized
+from jaxvae.model.traits import Traits
 
 _COLLECTION = "codebook"  # the collection that holds a CodebookState
 _INITIAL_COUNT = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
@@ -100,8 +101,7 @@ class NearestCode(nn.Module):
     codes: int
     dim: int
     decay: float
-    space = "codes"
-    offers: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(space="codes", offers=frozenset(), renewed=True, extra=True)
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> VectorQuantized:
@@ -130,8 +130,7 @@ class FiniteScalar(nn.Module):
 
     slots: int
     levels: Sequence[int]
-    space = "codes"
-    offers: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(space="codes", offers=frozenset())
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> FiniteScalarQuantized:

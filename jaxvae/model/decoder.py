@@ -7,6 +7,7 @@ last layer gives float32 whatever `dtype` the others compute in: a likelihood is
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,7 @@ from jaxvae.model.layers import (
     layer_keys,
     patch_grid,
 )
+from jaxvae.model.traits import Traits
 
 
 class LinearDecoder(nn.Module):
@@ -40,8 +42,6 @@ class LinearDecoder(nn.Module):
 
     shape: tuple[int, ...]
     dtype: DTypeLike = jnp.float32
-    takes = "any"
-    dropout = 0.0
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None) -> Array:
@@ -57,7 +57,10 @@ class MLPDecoder(nn.Module):
     activation: str = "relu"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    takes = "any"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(dropout=self.dropout)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -76,7 +79,10 @@ class ConvDecoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -96,11 +102,10 @@ class SequenceDecoder(nn.Module):
 
     network: ConvDecoder
     shape: tuple[int, ...]
-    takes = "sequences"
 
     @property
-    def dropout(self) -> float:
-        return self.network.dropout
+    def traits(self) -> Traits:
+        return dataclasses.replace(self.network.traits, takes="sequences")
 
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         return self.network(z, condition, keys).reshape(-1, *self.shape)
@@ -113,12 +118,8 @@ class SpectralDecoder(nn.Module):
     bound: float
 
     @property
-    def takes(self) -> str:
-        return self.network.takes
-
-    @property
-    def dropout(self) -> float:
-        return self.network.dropout
+    def traits(self) -> Traits:
+        return self.network.traits
 
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         if self.is_initializing():
@@ -141,7 +142,10 @@ class ResNetDecoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout, remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -171,7 +175,10 @@ class AttentionDecoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout, remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:

@@ -8,6 +8,7 @@ is a factory's keyword-only `dtype`, which build.py fills in; a network without 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ from jaxvae.model.layers import (
     layer_keys,
     to_patches,
 )
+from jaxvae.model.traits import Traits
 
 _MAX_WIDTH = 2**20  # units of a layer
 _MAX_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
@@ -33,9 +35,6 @@ _MAX_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
 
 class LinearEncoder(nn.Module):
     """x itself, laid flat; the condition is appended."""
-
-    takes = "any"
-    dropout = 0.0
 
     def __call__(self, x: Array, condition: Array | None = None) -> Array:
         return append_condition(x.reshape(len(x), -1), condition)
@@ -48,7 +47,10 @@ class MLPEncoder(nn.Module):
     activation: str = "relu"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    takes = "any"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(dropout=self.dropout)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -65,7 +67,10 @@ class ConvEncoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -81,11 +86,10 @@ class SequenceEncoder(nn.Module):
     """A network of sequences [N, L, C], on such or on images of height 1, [N, 1, L, C]."""
 
     network: ConvEncoder
-    takes = "sequences"
 
     @property
-    def dropout(self) -> float:
-        return self.network.dropout
+    def traits(self) -> Traits:
+        return dataclasses.replace(self.network.traits, takes="sequences")
 
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         return self.network(x.reshape(len(x), -1, x.shape[-1]), condition, keys)
@@ -102,7 +106,10 @@ class ResNetEncoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout, remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -126,7 +133,10 @@ class AttentionEncoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-    takes = "images"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes="images", dropout=self.dropout, remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:

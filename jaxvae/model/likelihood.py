@@ -27,6 +27,7 @@ from jaxvae.distributions import (
     StudentT,
 )
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
+from jaxvae.model.traits import Traits
 
 _MIN_SCALE = math.exp(-LOG_SCALE_BOUND)  # of the optimal scale, which a perfect fit would make 0
 SCALE_DECAY = 0.99  # per step, of the running mean square
@@ -38,8 +39,7 @@ _INITIAL_LOGISTIC_SCALE = (
 class BernoulliLikelihood(nn.Module):
     """p(x|z) = Bernoulli(sigmoid(features)), pixel by pixel, from logits."""
 
-    support = "binary"
-    mass = True
+    traits = Traits(support="binary", mass=True)
 
     def features(self, channels: int) -> int:
         return channels
@@ -51,8 +51,7 @@ class BernoulliLikelihood(nn.Module):
 class ContinuousBernoulliLikelihood(nn.Module):
     """p(x|z) = ContinuousBernoulli(features), pixel by pixel, from logits."""
 
-    support = "unit"
-    mass = False
+    traits = Traits(support="unit")
 
     def features(self, channels: int) -> int:
         return channels
@@ -65,8 +64,7 @@ class GaussianLikelihood(nn.Module):
     """p(x|z) = N(features, scale^2); `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
-    support = "real"
-    mass = False
+    traits = Traits(support="real")
 
     def features(self, channels: int) -> int:
         return _parameters_per_channel(self.scale) * channels
@@ -85,9 +83,7 @@ class OptimalGaussianLikelihood(nn.Module):
     device's share of it, so that training depends a little on their number; the average does not.
     """
 
-    support = "real"
-    mass = False
-    fits = True
+    traits = Traits(support="real", fits_scale=True)
 
     def features(self, channels: int) -> int:
         return channels
@@ -114,8 +110,7 @@ class LaplaceLikelihood(nn.Module):
     """p(x|z) = Laplace(features, scale); `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
-    support = "real"
-    mass = False
+    traits = Traits(support="real")
 
     def features(self, channels: int) -> int:
         return _parameters_per_channel(self.scale) * channels
@@ -130,8 +125,7 @@ class StudentTLikelihood(nn.Module):
 
     df: float
     scale: float | str
-    support = "real"
-    mass = False
+    traits = Traits(support="real")
 
     def features(self, channels: int) -> int:
         return _parameters_per_channel(self.scale) * channels
@@ -144,8 +138,7 @@ class StudentTLikelihood(nn.Module):
 class BetaLikelihood(nn.Module):
     """p(x|z) = Beta(a, b), log a and log b features within 7 of 0; features of 0 give the uniform density."""
 
-    support = "open"
-    mass = False
+    traits = Traits(support="open")
 
     def features(self, channels: int) -> int:
         return 2 * channels
@@ -160,8 +153,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
     """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `_loc_and_log_scale`."""
 
     scale: float | str
-    support = "coded"
-    mass = True
+    traits = Traits(support="coded", mass=True)
 
     def features(self, channels: int) -> int:
         return _parameters_per_channel(self.scale) * channels
@@ -179,9 +171,7 @@ class LogisticMixtureLikelihood(nn.Module):
     """
 
     components: int
-    support = "coded"
-    mass = True
-    couples = True  # the channels of a pixel
+    traits = Traits(support="coded", mass=True, couples_channels=True)
 
     def features(self, channels: int) -> int:
         return self.components * self._each(channels)
@@ -204,8 +194,7 @@ class LogisticMixtureLikelihood(nn.Module):
 class CategoricalLikelihood(nn.Module):
     """P(x|z): for every pixel a probability of its own for each of the 256 levels, from logits."""
 
-    support = "coded"
-    mass = True
+    traits = Traits(support="coded", mass=True)
 
     def features(self, channels: int) -> int:
         return LEVELS * channels

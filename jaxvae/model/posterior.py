@@ -1,14 +1,12 @@
 """Approximate posteriors q(z|x): heads from features [B, F] to a density whose leaves are [1, B, *Z].
 
-Each says what `space` its z lives in ('real', 'sphere', 'one-hot', 'codes') and what it `offers` objectives and priors:
-'samples' with their log-density, 'density' at any z, 'each' coordinate on its own, 'path' derivatives.
+Each declares by its traits the space of its z and what it offers objectives and priors.
 """
 
 from __future__ import annotations
 
 import math
 import numbers
-from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,6 +18,7 @@ from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal
 from jaxvae.model.encoder import require_depth, require_sizes
 from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flow, require_coordinates
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
+from jaxvae.model.traits import Traits
 
 _MAX_FULL_DIM = 2048  # coordinates, each with each
 _MAX_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
@@ -32,8 +31,7 @@ class DiagonalPosterior(nn.Module):
     """q(z|x) = N(mu(x), diag sigma(x)^2) (Kingma & Welling 2013, arXiv 1312.6114, eq. 9)."""
 
     latent_dim: int
-    space = "real"
-    offers = frozenset({"samples", "density", "each", "path"})
+    traits = Traits(offers={"samples", "density", "each", "path"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Normal:
@@ -44,8 +42,7 @@ class FlowPosterior(nn.Module):
     """q(z|x): the diagonal Gaussian of the features, carried through a flow that sees the features, too."""
 
     flow: nn.Module
-    space = "real"
-    offers = frozenset({"samples"})
+    traits = Traits(offers={"samples"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Flow:
@@ -61,8 +58,7 @@ class VonMisesFisherPosterior(nn.Module):
     """
 
     latent_dim: int
-    space = "sphere"
-    offers = frozenset({"samples", "density"})
+    traits = Traits(space="sphere", offers={"samples", "density"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> VonMisesFisher:
@@ -78,8 +74,7 @@ class PointPosterior(nn.Module):
     """z = f(x), leaves [1, B, latent_dim]."""
 
     latent_dim: int
-    space = "real"
-    offers: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(offers=frozenset())
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> Point:
@@ -90,8 +85,7 @@ class FullPosterior(nn.Module):
     """q(z|x) = N(mu(x), L(x) L(x)'), a Cholesky factor with a positive diagonal (arXiv 1906.02691, sec. 2.5.1)."""
 
     latent_dim: int
-    space = "real"
-    offers = frozenset({"samples", "density", "path"})
+    traits = Traits(offers={"samples", "density", "path"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> MultivariateNormal:
@@ -111,8 +105,7 @@ class LowRankPosterior(nn.Module):
 
     latent_dim: int
     rank: int
-    space = "real"
-    offers = frozenset({"samples", "density", "path"})
+    traits = Traits(offers={"samples", "density", "path"})
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> LowRankNormal:
@@ -131,8 +124,7 @@ class RelaxedPosterior(nn.Module):
     classes: int
     temperature: float
     straight_through: bool
-    space = "one-hot"
-    offers = frozenset({"samples", "density"})
+    traits = Traits(space="one-hot", offers={"samples", "density"}, relaxed=True)
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> RelaxedOneHot:

@@ -1,13 +1,12 @@
 """Priors p(z): heads called as head(infer, condition), whose density's leaves broadcast to [S, B, *Z].
 
-`infer` is the model's own, so that a prior made of posteriors (VampPrior) imports nothing. Each says of which `spaces`
-it is a density, whether it has parameters to learn, and what it `needs` the posterior to offer.
+`infer` is the model's own, so that a prior made of posteriors (VampPrior) imports nothing. Each declares by
+its traits the spaces that it is a density on, whether it is learned, and what it needs of the posterior.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -19,16 +18,14 @@ from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, Un
 from jaxvae.model.encoder import require_depth, require_sizes, require_widths
 from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow, require_coordinates
 from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, get_activation, smooth_bound
+from jaxvae.model.traits import Traits
 
 
 class StandardPrior(nn.Module):
     """p(z) = N(0, I), leaves [1, 1, latent_dim]."""
 
     latent_dim: int
-    factorises = True
-    spaces = frozenset({"real"})
-    learned = False
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(factorises=True)
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:
@@ -40,9 +37,7 @@ class SpherePrior(nn.Module):
     """p(z) = 1 / area, on the unit sphere of R^latent_dim; no leaves."""
 
     latent_dim: int
-    spaces = frozenset({"sphere"})
-    learned = False
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(spaces={"sphere"})
 
     def __call__(self, infer: Callable, condition: Array | None = None) -> UniformSphere:
         return UniformSphere(self.latent_dim)
@@ -52,9 +47,7 @@ class FlowPrior(nn.Module):
     """p(z): the standard Gaussian carried through a flow, which sees the condition where there is one."""
 
     flow: nn.Module
-    spaces = frozenset({"real"})
-    learned = True
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(learned=True)
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Flow:
@@ -67,9 +60,7 @@ class CodesPrior(nn.Module):
     """The uniform over the posterior's codes, leaves [1, 1, K, dim]; `data_shape` is *X."""
 
     data_shape: tuple[int, ...]
-    spaces = frozenset({"codes"})
-    learned = False
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(spaces={"codes"})
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> UniformCodes:
@@ -82,10 +73,7 @@ class GaussianPrior(nn.Module):
     """p(z) = N(mu, diag sigma^2) with learned mu and sigma, leaves [1, 1, latent_dim]."""
 
     latent_dim: int
-    factorises = True
-    spaces = frozenset({"real"})
-    learned = True
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(learned=True, factorises=True)
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:
@@ -99,9 +87,7 @@ class MixturePrior(nn.Module):
 
     latent_dim: int
     components: int
-    spaces = frozenset({"real"})
-    learned = True
-    needs: ClassVar[frozenset[str]] = frozenset()
+    traits = Traits(learned=True)
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Mixture:
@@ -120,10 +106,7 @@ class VampPrior(nn.Module):
 
     components: int
     data_shape: tuple[int, ...]
-    spaces = frozenset({"real", "sphere"})
-    learned = True
-    needs = frozenset({"density"})
-    condition = "none"
+    traits = Traits(spaces={"real", "sphere"}, needs={"density"}, learned=True, condition="none")
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Mixture:
@@ -139,8 +122,10 @@ class CategoricalPrior(nn.Module):
 
     learned: bool
     data_shape: tuple[int, ...]
-    spaces = frozenset({"one-hot"})
-    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(spaces={"one-hot"}, learned=self.learned)
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> OneHot:
@@ -158,11 +143,7 @@ class ConditionalPrior(nn.Module):
     latent_dim: int
     widths: tuple[int, ...]
     activation: str = "relu"
-    factorises = True
-    spaces = frozenset({"real"})
-    learned = True
-    needs: ClassVar[frozenset[str]] = frozenset()
-    condition = "required"
+    traits = Traits(learned=True, factorises=True, condition="required")
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:

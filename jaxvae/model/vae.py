@@ -19,6 +19,7 @@ from jax import Array, random
 from jaxvae.distributions import draw_each
 from jaxvae.model.layers import apply_folded, call_module, maybe_remat
 from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
+from jaxvae.model.traits import require_traits, traits_of
 from jaxvae.terms import Terms
 
 _ENCODER, _DECODER, _SLOPE, _GENERATED = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
@@ -43,6 +44,11 @@ class VAE(nn.Module):
     remat: bool = False
     objective_needs: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        for name in ("encoder", "posterior", "latent_prior", "decoder", "likelihood"):
+            require_traits(f"VAE: {name}", getattr(self, name))
+        super().__post_init__()
+
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
         """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
         inferred = self.infer(x, condition, keys=_fold_in(keys, _ENCODER)[0] if self.training else None)
@@ -60,23 +66,23 @@ class VAE(nn.Module):
     def terms(self, keys: Array, inferred: Any, x: Array, condition: Array | None = None) -> Terms:
         """Draws z ~ q with keys [S, B] and scores x [B, *X] under it."""
         q, p = inferred, self.prior(condition)
-        relaxed = self.training and hasattr(q, "relaxed_sample")
-        way = draw_relaxed if relaxed else draw_gated if "gate" in self.objective_needs else draw
-        level = way(keys, q=q, p=p)
-        if self.training and hasattr(self.posterior, "renew"):
+        traits = traits_of(self.posterior)
+        relaxed = self.training and traits.relaxed
+        draw_level = draw_relaxed if relaxed else draw_gated if "gate" in self.objective_needs else draw
+        level = draw_level(keys, q=q, p=p)
+        if self.training and traits.renewed:
             self.posterior.renew(q)
         px = self.decode((level.z,), condition, keys=_fold_in(keys, _DECODER) if self.training else None, x=x)
         log_px = px.log_prob(x[None])
-        extra: dict[str, Array] = getattr(q, "extra", dict)()
+        extra: dict[str, Array] = q.extra() if traits.extra else {}
         if "slope" in self.objective_needs:
             extra["decoder_slope"] = self._slope(keys, level.z, condition)
         if "norm" in self.objective_needs:
             extra["decoder_norm"] = self._norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
-        bound = not relaxed and getattr(q, "bound", True)
-        generated = (
-            self.generate(_fold_in(keys, _GENERATED)[0], condition)[1] if "generated" in self.objective_needs else None
-        )
+        bound, generated = not relaxed and "samples" in traits.offers, None
+        if "generated" in self.objective_needs:
+            _, generated = self.generate(_fold_in(keys, _GENERATED)[0], condition)
         return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, generated=generated)
 
     def prior(self, condition: Array | None = None) -> Any:
@@ -93,14 +99,14 @@ class VAE(nn.Module):
     ) -> Any:
         """p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X].
 
-        In training, `keys [S, B]` are for dropout, and a likelihood that `fits` its scale to the data sees x [B, *X].
+        In training, `keys [S, B]` are for dropout, and a likelihood that fits its scale to the data sees x [B, *X].
         """
         (z,) = zs
         condition = spread(condition, z)
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
         network = partial(maybe_remat(self._remat(self.decoder), call_module), self.decoder)
         features = apply_folded(network, z, condition, *dropout)
-        if x is not None and self.training and getattr(self.likelihood, "fits", False):
+        if x is not None and self.training and traits_of(self.likelihood).fits_scale:
             return self.likelihood(features, x[None])
         return self.likelihood(features)
 
@@ -148,11 +154,11 @@ class VAE(nn.Module):
         return jnp.square(slope).reshape(*z.shape[:2], -1).sum(-1)
 
     def _remat(self, network: nn.Module) -> bool:
-        """Whether the network is recomputed from outside: one with a field `remat` sees to its own blocks."""
-        return self.remat and not hasattr(network, "remat")
+        """Whether the network is recomputed from outside: one whose traits say `remat` recomputes its own blocks."""
+        return self.remat and not traits_of(network).remat
 
     def _drops_out(self, network: nn.Module) -> bool:
-        return self.training and getattr(network, "dropout", 0.0) > 0
+        return self.training and traits_of(network).dropout > 0
 
 
 def spread(condition: Array | None, z: Array) -> Array | None:

@@ -11,13 +11,14 @@ Objectives add up, as terms of one loss: `elbo() + 0.1 * mmd()`.
 
 from jaxvae.objective.adversarial import aae, factor, gan
 from jaxvae.objective.aggregate_posterior import dip_i, dip_ii, mmd, tc
-from jaxvae.objective.base import Loss, Objective, Weight, scale_objective, sum_objectives, weight_at
+from jaxvae.objective.base import Loss, Needs, Objective, Weight, scale_objective, sum_objectives, weight_at
 from jaxvae.objective.bound import capacity, elbo, geco, rae, rate, reconstruction
 from jaxvae.objective.importance_weighted import ciwae, iwae, miwae, piwae, renyi
 from jaxvae.objective.perceptual import ms_ssim
 
 __all__ = [
     "Loss",
+    "Needs",
     "Objective",
     "Weight",
     "aae",

@@ -15,7 +15,16 @@ from jax import Array, lax, random
 from jaxvae._checks import require_number, require_whole
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate_posterior import flatten_events, local_rows, sample_prior
-from jaxvae.objective.base import Loss, Objective, Weight, bound_metrics, require_provided, require_weight, weight_at
+from jaxvae.objective.base import (
+    Loss,
+    Needs,
+    Objective,
+    Weight,
+    bound_metrics,
+    require_provided,
+    require_weight,
+    weight_at,
+)
 from jaxvae.terms import Terms
 
 _Critic = Callable[[Sequence[int]], Any]
@@ -41,7 +50,9 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
         return Loss(weight_at(gamma, step) * ratio + loss, memory, {**bound_metrics(terms), **metrics})
 
     return Objective(
-        _critic_init(network, _flat_latents), apply, frozenset({"samples", "continuous", "batch", "critic"})
+        _critic_init(network, _flat_latents),
+        apply,
+        Needs(posterior={"samples", "continuous"}, engine={"batch", "critic"}),
     )
 
 
@@ -66,7 +77,8 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
         metrics = {"critic_loss": loss, "critic_accuracy": right}
         return Loss(weight_at(weight, step) * fooled + loss, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_critic_init(network, _flat_latents), apply, frozenset({"continuous", "batch", "critic"}))
+    needs = Needs(posterior={"continuous"}, engine={"batch", "critic"})
+    return Objective(_critic_init(network, _flat_latents), apply, needs)
 
 
 def gan(
@@ -96,7 +108,7 @@ def gan(
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_critic_init(network, lambda terms: terms.x), apply, frozenset({"critic", "generated"}))
+    return Objective(_critic_init(network, lambda terms: terms.x), apply, Needs(engine={"critic"}, model={"generated"}))
 
 
 def _critic_init(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:

@@ -13,15 +13,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import UsageError, require_number, require_positive, require_whole
+from jaxvae._checks import UsageError, require_choice, require_number, require_positive, require_whole
 from jaxvae.objective.base import (
     Loss,
+    Needs,
     Objective,
     Weight,
     bound_metrics,
     broadcast_to_examples,
     init_stateless,
-    require_choice,
     require_weight,
     weight_at,
 )
@@ -69,7 +69,7 @@ def tc(
         parts = {"mutual_information": information, "total_correlation": correlation, "marginal_kl": marginal}
         return Loss(value, memory, {**metrics, **parts, "beta": weight})
 
-    return Objective(init_stateless, apply, frozenset({"samples", "density", "each", "batch"}))
+    return Objective(init_stateless, apply, Needs(posterior={"samples", "density", "each"}, engine={"batch"}))
 
 
 def estimate_log_q(
@@ -146,7 +146,7 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
             )
         return Loss(value, memory, {**bound_metrics(terms), "mmd": value})
 
-    return Objective(init_stateless, apply, frozenset({"continuous", "batch"}))
+    return Objective(init_stateless, apply, Needs(posterior={"continuous"}, engine={"batch"}))
 
 
 def _mean_over_widths(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
@@ -232,4 +232,4 @@ def _covariance_penalty(off_diagonal: float, diagonal: float, of: Callable[[Any,
         value = jnp.stack([penalty(gather(level.q)) for level in terms.levels]).sum()
         return Loss(broadcast_to_examples(value, terms), memory, {**bound_metrics(terms), "dip": value})
 
-    return Objective(init_stateless, apply, frozenset({"samples", "each", "batch"}))
+    return Objective(init_stateless, apply, Needs(posterior={"samples", "each"}, engine={"batch"}))

@@ -8,14 +8,17 @@ Always: summed over event dimensions, one value per example, averaged over the b
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+import dataclasses
+import functools
+import operator
+from collections.abc import Callable, Collection, Set
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, short_repr
-from jaxvae.terms import Terms
+from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, require_names, short_repr
+from jaxvae.terms import CAPABILITIES, Terms
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
 _SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
@@ -29,21 +32,51 @@ class Loss(NamedTuple):
     metrics: dict[str, Array]
 
 
+_KNOWN: dict[str, Collection[str]] = {  # who provides it -> what an objective may need of it
+    "posterior": CAPABILITIES,
+    "prior": ("factorises",),
+    "model": ("gate", "slope", "norm", "generated"),
+    "data": ("images",),
+    "engine": ("batch", "critic"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What an objective needs, by who provides it.
+
+    Args:
+        posterior: what it has to offer: names of `jaxvae.terms.CAPABILITIES`.
+        prior: 'factorises', to be a product over the coordinates of z.
+        model: a 'gate' in the draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws
+            of the prior.
+        data: 'images' [H, W, C].
+        engine: the whole 'batch' at once, an optimizer for a 'critic'.
+    """
+
+    posterior: Set[str] = frozenset()
+    prior: Set[str] = frozenset()
+    model: Set[str] = frozenset()
+    data: Set[str] = frozenset()
+    engine: Set[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            object.__setattr__(self, name, require_names(f"Needs: {name}", getattr(self, name), known))
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(*(getattr(self, name) | getattr(other, name) for name in _KNOWN))
+
+
 class Objective(NamedTuple):
     """What is minimised; `elbo() + 0.1 * mmd()` is one, too.
 
-    `needs` says what it asks for. Of the posterior: 'samples' with their log-density, 'density' at any z, 'each'
-    coordinate on its own, 'path' derivatives, a z that is 'continuous' in x; of posterior and prior, 'kl_each', the KL
-    by coordinates; of the engine, the whole 'batch', and an optimizer of its own for a 'critic'; of the model, a 'gate'
-    in the draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior;
-    of the data, 'images' [H, W, C].
-
-    `gather(tree, axis)` concatenates over devices along B; objectives that compare examples (needs 'batch') call it.
+    `gather(tree, axis)` concatenates over devices along B; objectives that need the engine's 'batch' call it.
     """
 
     init: Callable[..., tuple[Any, Any]]
     apply: Callable[..., Loss]
-    needs: frozenset[str] = frozenset()
+    needs: Needs = Needs()
 
     def __add__(self, other: Objective) -> Objective:  # type: ignore[override]  # not a tuple's
         return sum_objectives(self, other) if isinstance(other, Objective) else NotImplemented
@@ -57,8 +90,8 @@ class Objective(NamedTuple):
 
 def sum_objectives(*objectives: Objective) -> Objective:
     """The sum of objectives, each with parameters, memory and key of its own; metrics of one name are numbered."""
-    needs = frozenset().union(*(each.needs for each in objectives))
-    if "gate" in needs and len(objectives) > 1:
+    needs = functools.reduce(operator.or_, (each.needs for each in objectives), Needs())
+    if "gate" in needs.model and len(objectives) > 1:
         raise UsageError(
             "iwae('dreg') and piwae change the gradient of everything that depends on z, so that no other term can be "
             "added to them; add it to iwae() or iwae('stl')."
@@ -113,11 +146,11 @@ def bound_metrics(terms: Terms) -> dict[str, Array]:
 
 
 def require_provided(present: bool, need: str) -> None:
-    """ValueError where the terms lack what the objective needs of the model: its `objective_needs` lacks them."""
+    """Raises UsageError where the terms lack what the objective needs of the model."""
     if not present:
         raise UsageError(
-            f"these terms were made without {need!r}, which the objective needs; a train step asks a model for it that "
-            "has a field `objective_needs`, as jaxvae.model.VAE: model.clone(objective_needs=objective.needs)."
+            f"these terms were made without {need!r}, which the objective needs. Set the model's field, as a train "
+            "step does: model.clone(objective_needs=objective.needs.model)."
         )
 
 
@@ -149,9 +182,3 @@ def require_weight(name: str, weight: Any) -> None:
     if not 0 <= weight <= FLOAT32_MAX:
         why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
         raise UsageError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
-
-
-def require_choice(name: str, choice: Any, known: tuple[str, ...]) -> None:
-    """ValueError unless the choice is one of those."""
-    if choice not in known:
-        raise UsageError(f"{name}={short_repr(choice)}: expected one of {', '.join(map(repr, known))}.")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import UsageError, require_number, require_positive
+from jaxvae._checks import UsageError, require_choice, require_number, require_positive
 from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.objective.base import (
     Loss,
+    Needs,
     Objective,
     Weight,
     bound_metrics,
     init_stateless,
-    require_choice,
     require_provided,
     require_weight,
     weight_at,
@@ -47,10 +47,12 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
             rate, metrics["free"] = _apply_free_nats(free, groups, gather)
         return Loss(distortion + weight * rate, memory, metrics)
 
-    needs = (
-        {"samples"} | ({"batch"} if free else set()) | ({"each", "kl_each"} if free and per == "dimension" else set())
-    )
-    return Objective(init_stateless, apply, frozenset(needs))
+    needs = Needs(posterior={"samples"})
+    if free:
+        needs |= Needs(engine={"batch"})
+    if free and per == "dimension":
+        needs |= Needs(posterior={"each"}, prior={"factorises"})
+    return Objective(init_stateless, apply, needs)
 
 
 def _kl_per_level(terms: Terms) -> Array:
@@ -91,7 +93,7 @@ def rate(beta: Weight = 1.0) -> Objective:
         weight = weight_at(beta, step)
         return Loss(weight * terms.rate.mean(0), memory, {**bound_metrics(terms), "beta": weight})
 
-    return Objective(init_stateless, apply, frozenset({"samples"}))
+    return Objective(init_stateless, apply, Needs(posterior={"samples"}))
 
 
 def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
@@ -109,7 +111,7 @@ def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
         value = distortion + gamma * above * (rate - wanted)
         return Loss(value, memory, {**bound_metrics(terms), "capacity": wanted})
 
-    return Objective(init_stateless, apply, frozenset({"samples", "batch"}))
+    return Objective(init_stateless, apply, Needs(posterior={"samples"}, engine={"batch"}))
 
 
 def geco(distortion: float, speed: float = 0.01) -> Objective:
@@ -142,7 +144,7 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
             "weight": _CONSTRAINT_DECAY * memory["weight"] + (1 - _CONSTRAINT_DECAY),
         }
 
-    return Objective(init, apply, frozenset({"samples"}))
+    return Objective(init, apply, Needs(posterior={"samples"}))
 
 
 def reconstruction(commitment: float = 0.25) -> Objective:
@@ -182,4 +184,4 @@ def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Obje
             value = value + weight * metrics[f"decoder_{decoder}"]
         return Loss(value, memory, {**metrics, "code_norm": size})
 
-    return Objective(init_stateless, apply, frozenset({"continuous"} | ({decoder} - {"none"})))
+    return Objective(init_stateless, apply, Needs(posterior={"continuous"}, model={decoder} - {"none"}))

@@ -12,14 +12,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import UsageError, require_number, require_whole
-from jaxvae.objective.base import Loss, Objective, bound_metrics, init_stateless, require_choice
+from jaxvae._checks import UsageError, require_choice, require_number, require_whole
+from jaxvae.objective.base import Loss, Needs, Objective, bound_metrics, init_stateless
 from jaxvae.terms import Level, Terms, reweight_gradient
 
 _MIN_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
 _MIN_DISTANCE_TO_ONE = (
     0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
 )
+
+_NOTHING = Needs()
 
 
 def iwae(gradient: str = "plain") -> Objective:
@@ -41,8 +43,8 @@ def iwae(gradient: str = "plain") -> Objective:
             -bound if gradient == "stl" else reweight_gradient(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
         )
 
-    needs = {"plain": (), "stl": ("path", "density"), "dreg": ("path", "density", "gate")}[gradient]
-    return _importance_objective("iwae", value, *needs)
+    needs = Needs(posterior=set() if gradient == "plain" else {"path", "density"})
+    return _importance_objective("iwae", value, needs | Needs(model={"gate"} if gradient == "dreg" else set()))
 
 
 def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -91,7 +93,7 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
         surrogate = (of_q - through_z).sum(0) + reweight_gradient(level, of_encoder / of_decoder)
         return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
-    return _importance_objective("piwae", value, "path", "density", "gate")
+    return _importance_objective("piwae", value, Needs(posterior={"path", "density"}, model={"gate"}))
 
 
 def renyi(alpha: float = 0.5) -> Objective:
@@ -111,14 +113,14 @@ def renyi(alpha: float = 0.5) -> Objective:
     return _importance_objective("renyi", value)
 
 
-def _importance_objective(name: str, value: Callable[[Terms], Array], *needs: str) -> Objective:
+def _importance_objective(name: str, value: Callable[[Terms], Array], needs: Needs = _NOTHING) -> Objective:
     """The objective whose loss is value(terms), [B], minus a bound of that name."""
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = value(terms)
         return Loss(loss, memory, {**bound_metrics(terms), name: -loss})
 
-    return Objective(init_stateless, apply, frozenset({"samples", "continuous", *needs}))
+    return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | needs)
 
 
 def _log_mean(log_w: Array) -> Array:

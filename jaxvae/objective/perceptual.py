@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxvae._checks import require_positive, require_whole
-from jaxvae.objective.base import Loss, Objective, bound_metrics, init_stateless
+from jaxvae.objective.base import Loss, Needs, Objective, bound_metrics, init_stateless
 from jaxvae.terms import Terms
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
@@ -31,7 +31,7 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
         alike = multiscale_ssim(terms.x, terms.px.mean(), scales).mean(0)
         return Loss(weight * (1 - alike), memory, {**bound_metrics(terms), "ms_ssim": alike})
 
-    return Objective(init_stateless, apply, frozenset({"images"}))
+    return Objective(init_stateless, apply, Needs(data={"images"}))
 
 
 def multiscale_ssim(x: Array, y: Array, scales: int = len(SCALE_WEIGHTS)) -> Array:

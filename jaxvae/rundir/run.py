@@ -29,7 +29,7 @@ from jaxvae.config.schema import is_ensemble
 from jaxvae.data.prepare import Examples
 from jaxvae.data.spec import example_spec
 from jaxvae.evaluate.bounds import make_log_likelihood
-from jaxvae.model.support import check_support
+from jaxvae.model.traits import check_support, traits_of
 from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import abstract_state, variables_of
@@ -139,7 +139,8 @@ class Run:
                 f"known is for {len(mask)} examples and x holds {len(given)}; expected as many, or one [*X]."
             )
         if not isinstance(given, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
-            given = np.where(mask, given, 0.5 if self.model.likelihood.support == "open" else 0.0)  # any valid value
+            blank = 0.5 if traits_of(self.model.likelihood).support == "open" else 0.0  # any valid value
+            given = np.where(mask, given, blank)
         return self._inpaint(self.variables, key, self._require_x(given), mask, steps, condition)
 
     def denoise(self, key: Array, x: ArrayLike, *, draws: int = 64, condition: ArrayLike | None = None) -> Array:
@@ -229,7 +230,7 @@ class Run:
         given = self._require_batch("x", x, "real numbers [B, *X]")
         if not isinstance(given, jax.core.Tracer):
             if not (corrupted and self._corrupt):
-                check_support(self.model.likelihood.support, np.asarray(given), "x")
+                check_support(str(traits_of(self.model.likelihood).support), np.asarray(given), "x")
             require_finite("x", given)
         return jnp.asarray(given, jnp.float32)
 
@@ -243,7 +244,7 @@ class Run:
                 f"[B, {expected}]: True where x is known."
             )
         whole = isinstance(given, jax.core.Tracer) or bool((given == given[..., :1]).all())
-        if getattr(self.model.likelihood, "couples", False) and not whole:
+        if traits_of(self.model.likelihood).couples_channels and not whole:
             raise UsageError(
                 "known tells the channels of a pixel apart, which this likelihood couples; hide whole pixels."
             )

@@ -368,4 +368,4 @@ def test_a_config_builds_the_sphere_and_refuses_one_dimension_in_words():
         parts(1)
     with pytest.raises(ValueError, match=r"sphere needs model.latent_dim from 2 on .* not 1"):
         prior.sphere(latent_dim=1)
-    assert elbo().needs <= posterior.VonMisesFisherPosterior.offers
+    assert elbo().needs.posterior <= posterior.VonMisesFisherPosterior.traits.offers

@@ -22,6 +22,7 @@ from jaxvae.evaluate.bounds import (
     make_log_likelihood,
     summarize,
 )
+from jaxvae.model import Traits
 from jaxvae.terms import example_keys
 
 PIXELS = math.prod(SHAPE)
@@ -53,7 +54,7 @@ class Uniform:
 
 
 class UniformLikelihood(nn.Module):
-    support = "real"
+    traits = Traits(support="real")
 
     def features(self, channels):
         return channels

@@ -15,7 +15,7 @@ from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES, build_part
 from jaxvae.latent import drop_sample_axis
 from jaxvae.model import likelihood
-from jaxvae.model.support import CONTAINED_IN, SUPPORTS, check_support
+from jaxvae.model.traits import CONTAINED_IN, SUPPORTS, check_support
 
 SHAPE = (2, 2, 3)
 TEXTS = (
@@ -50,13 +50,13 @@ def scored(px, shape=SHAPE):
 def data(px, count, shape=SHAPE, seed=0):
     """Values of the head's support, float32 [count, *shape]."""
     level = np.random.default_rng(seed).integers(0, 256, (count, *shape))
-    return np.float32({"binary": level // 128, "open": (level + 0.5) / 256}.get(px.support, level / 255))
+    return np.float32({"binary": level // 128, "open": (level + 0.5) / 256}.get(px.traits.support, level / 255))
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_loss_and_gradient_are_finite_on_black_and_white_whatever_the_features(text):
     px = head(text)
-    black, white = ENDS.get(px.support, (0.0, 1.0))
+    black, white = ENDS.get(px.traits.support, (0.0, 1.0))
     count = px.features(3)
     rows = [np.full(count, 200.0), np.full(count, -200.0), np.zeros(count)]
     for sign in (1, -1):  # places at +-200, the second half (scales, where there are any) at +-30, either way
@@ -101,8 +101,8 @@ def test_a_head_scores_each_example_alone_with_or_without_the_sample_axis_and_dr
     log_prob, mean, drawn = map(np.asarray, alone(features, random.split(random.key(3), 4)))
     np.testing.assert_allclose(log_prob, before[0], rtol=1e-5)
     assert drawn.shape == mean.shape == (4, *SHAPE)
-    check_support(px.support, drawn, "drawn")
-    check_support("unit" if px.support != "real" else "real", mean, "the mean")
+    check_support(px.traits.support, drawn, "drawn")
+    check_support("unit" if px.traits.support != "real" else "real", mean, "the mean")
 
 
 @pytest.mark.parametrize("text", ["gaussian('pixel')", "logistic_mixture(2)"])
@@ -260,7 +260,7 @@ def test_values_outside_the_support_are_refused_with_the_next_move(support, x, w
 def test_data_and_likelihood_go_together_or_are_refused_with_likelihoods_that_do(prepared, name):
     fields = {"data__prepare": prepared, "model__likelihood": name}
     given = {"binarize": "binary", "grey": "coded", "dequantize": "open"}[prepared]
-    if head(name).support in CONTAINED_IN[given]:
+    if head(name).traits.support in CONTAINED_IN[given]:
         build(small_config(**fields), (4, 4, 1))
         return
     with pytest.raises(
@@ -270,7 +270,7 @@ def test_data_and_likelihood_go_together_or_are_refused_with_likelihoods_that_do
     offered = str(refusal.value).rsplit("or choose model.likelihood=")[1]
     fitting = [other for other in TABLES["likelihood"] if f"'{other}'" in offered]
     assert fitting
-    assert all(head(other).support in CONTAINED_IN[given] for other in fitting)
+    assert all(head(other).traits.support in CONTAINED_IN[given] for other in fitting)
 
 
 def test_grey_pixels_for_a_bernoulli_are_refused_with_the_three_right_ways():
@@ -283,6 +283,6 @@ def test_grey_pixels_for_a_bernoulli_are_refused_with_the_three_right_ways():
 def test_every_head_declares_what_the_verdicts_ask():
     for name in TABLES["likelihood"]:
         px = head(name)
-        assert px.support in SUPPORTS
-        assert px.mass == (px.support in ("binary", "coded"))
+        assert px.traits.support in SUPPORTS
+        assert px.traits.mass == (px.traits.support in ("binary", "coded"))
         assert px.features(3) % 3 == 0 or name == "logistic_mixture"

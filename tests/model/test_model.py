@@ -11,7 +11,7 @@ from jaxvae import latent
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
 from jaxvae.model import likelihood
 from jaxvae.model.posterior import LOG_SCALE_BOUND
-from jaxvae.model.support import check_support
+from jaxvae.model.traits import check_support
 from jaxvae.terms import example_keys
 
 INDEX = np.arange(6)
@@ -102,7 +102,7 @@ def test_the_terms_are_the_densities_at_the_draw(px):
     mean = np.float64(terms.px.mean())
     oracle = (
         scipy.stats.bernoulli(mean).logpmf(x[None].astype(int))
-        if px.support == "binary"
+        if px.traits.support == "binary"
         else scipy.stats.norm(mean, 1.0).logpdf(x[None])
     )
     np.testing.assert_allclose(terms.log_px, oracle.sum((-3, -2, -1)), rtol=1e-4)

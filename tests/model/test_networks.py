@@ -243,7 +243,7 @@ def test_conv1d_is_conv_on_images_of_height_one():
 )
 def test_a_network_says_what_it_takes_and_its_convolutions_are_seen(name, takes, convolves):
     case = small(name)
-    assert [network.takes for network in case.networks] == [takes, takes]
+    assert [network.traits.takes for network in case.networks] == [takes, takes]
     for network, variables, data in zip(case.networks, case.variables, case.data, strict=True):
         assert has_convolutions(network.apply, variables, data, case.condition) == convolves
     assert has_convolutions(case.run, *case.data, case.condition) == convolves

@@ -66,7 +66,7 @@ def labels():
 def test_with_every_prior_that_fits_the_elbo_is_finite_and_every_parameter_gets_a_gradient(name):
     """The priors share all other parameters, and so the compiled draws; but a model with a condition has its own."""
     q, x = POSTERIORS[name], ones_and_zeros(BATCH)
-    models = {of: make(q, p).clone(training=True) for of, p in (REAL if q.space == "real" else DISCRETE).items()}
+    models = {of: make(q, p).clone(training=True) for of, p in (REAL if q.traits.space == "real" else DISCRETE).items()}
     conditions = {of: labels() if of == "conditional" else None for of in models}
     own = {of: random_params(model, x, conditions[of]) for of, model in models.items()}
     shared = {part: own[next(iter(own))][part] for part in ("posterior", "decoder")}

@@ -85,7 +85,7 @@ def test_the_terms_have_their_shapes_and_the_rate_of_naming_the_codes(case):
     q = encode(parts.model, variables, x)
     assert q.mean().shape == q.sample(random.key(0)).shape == (6, *shape)
     assert reconstruct(parts.model, variables, random.key(0), x).shape == x.shape
-    if "codes" in latent_statistics(terms):
+    if "codes" in latent_statistics(terms, parts.model.posterior.traits.space):
         table = np.asarray(parts.model.apply(variables, method="prior").codebook)[0, 0]
         np.testing.assert_allclose(table[np.asarray(q.codes())], q.mean(), rtol=1e-6)
 
@@ -221,4 +221,4 @@ def test_a_validation_is_judged_by_its_elbo_or_by_rate_and_distortion(line, scor
 
 def test_heads_say_what_they_are():
     for head in (vq(latent_dim=2), fsq(latent_dim=2)):
-        assert (head.space, head.offers) == ("codes", frozenset())
+        assert (head.traits.space, head.traits.offers) == ("codes", frozenset())

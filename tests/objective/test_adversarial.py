@@ -90,7 +90,7 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     weights = init(model, x)["params"]
 
     def terms_at(weights):
-        with_needs = model.clone(objective_needs=term.needs)
+        with_needs = model.clone(objective_needs=term.needs.model)
         return with_needs.apply({"params": weights}, example_keys(random.key(3), np.arange(6)), x)
 
     critic, memory = term.init(random.key(1), terms_at(weights))

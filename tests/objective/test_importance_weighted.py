@@ -137,7 +137,7 @@ def vae():
 
 def gradient_of(vae, objective, samples=5):
     model, params, x = vae
-    model = model.clone(objective_needs=objective.needs)
+    model = model.clone(objective_needs=objective.needs.model)
 
     def loss(params):
         terms = model.apply({"params": params}, example_keys(random.key(3), np.arange(6), samples), x)

@@ -10,7 +10,7 @@ from jax import random
 from small import init, make_vae, ones_and_zeros
 
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
-from jaxvae.objective import elbo, reconstruction, weight_at
+from jaxvae.objective import Needs, elbo, reconstruction, weight_at
 from jaxvae.terms import example_keys
 
 
@@ -51,8 +51,8 @@ def test_a_schedule_is_read_at_the_step(terms, step, beta):
 
 def test_an_objective_without_state_says_so(terms):
     assert elbo().init(random.key(0), terms) == ({}, {})
-    assert elbo().needs == {"samples"}
-    assert reconstruction().needs == frozenset()
+    assert elbo().needs == Needs(posterior={"samples"})
+    assert reconstruction().needs == Needs()
 
 
 def test_the_importance_weighted_bound_rises_with_k_towards_log_px():

@@ -16,7 +16,7 @@ from small import make_examples, make_vae
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
-from jaxvae.objective import elbo
+from jaxvae.objective import Needs, elbo
 from jaxvae.rundir.state import first_state
 from jaxvae.step import make_train_step
 from jaxvae.training.engine import choose_engine
@@ -124,6 +124,6 @@ def test_what_looks_at_the_whole_batch_is_refused_in_words(monkeypatch):
     with pytest.raises(ValueError, match=r"fits its scale to the whole batch .* Choose train.accumulate=1, or"):
         build(config(optimal, accumulate=2, prepare="dequantize"), (4, 4, 1))
     build(config(optimal, prepare="dequantize"), (4, 4, 1))
-    monkeypatch.setitem(TABLES["objective"], "comparing", lambda: elbo()._replace(needs=frozenset({"batch"})))
+    monkeypatch.setitem(TABLES["objective"], "comparing", lambda: elbo()._replace(needs=Needs(engine={"batch"})))
     with pytest.raises(ValueError, match=r"objective='comparing' compares the examples .* Choose train.accumulate=1"):
         build(config(DENSE, accumulate=2, objective="comparing"), (4, 4, 1))

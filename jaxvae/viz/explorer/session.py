@@ -15,6 +15,7 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.data.dataset import draw_rows
 from jaxvae.evaluate.bounds import active_units
+from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
 from jaxvae.viz.explorer.compiled import CompiledFunctions, compile_functions, has_kl_per_dimension
 from jaxvae.viz.explorer.latent_ranges import slider_ranges
@@ -75,7 +76,7 @@ class Session:
         directions = self.require_codes().directions
         for name, strength in strengths.items():
             z = z + np.float32(strength) * directions[name]
-        if getattr(self.subject.run.model.posterior, "space", "real") == "sphere":
+        if traits_of(self.subject.run.model.posterior).space == "sphere":
             z = z / np.maximum(np.sqrt((z**2).sum(-1, keepdims=True)), 1e-12)
         return z
 

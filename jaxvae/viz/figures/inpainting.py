@@ -11,6 +11,7 @@ from jax import Array, random
 
 from jaxvae import latent
 from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
+from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Looked, Subject, run_once, spaced
 
@@ -37,7 +38,7 @@ def draw_inpainting(
     drawn = np.where(known, shown.x, drawn.reshape(completions, *shown.x.shape))
     found = {"images": shown.x, "known": known, "completions": drawn, "means": done.mean.mean(0)}
     arrays = {name: np.asarray(array) for name, array in found.items()} | {"accepted": np.mean(done.accepted, 0)}
-    tested = "density" in getattr(subject.run.model.posterior, "offers", ())
+    tested = "density" in traits_of(subject.run.model.posterior).offers
     plots.inpainting(
         path,
         pictures(shown.x),

@@ -13,6 +13,7 @@ from jax import random
 from jaxvae._checks import UsageError
 from jaxvae.data import attribute_columns, image_attributes
 from jaxvae.data.attribute_columns import Columns, Groups, OwnColumns
+from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
@@ -108,7 +109,7 @@ def spelled(subject: Subject, names: Sequence[str]) -> list[str]:
 
 def decoded(found: Known, z: np.ndarray) -> np.ndarray:
     """What is seen at z [..., N, Z], each on its image's condition; put back on the sphere where codes live on one."""
-    if getattr(found.subject.run.model.posterior, "space", "real") == "sphere":
+    if traits_of(found.subject.run.model.posterior).space == "sphere":
         z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
     given = found.condition
     if given is not None:

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae._checks import UsageError
 from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
@@ -60,8 +59,6 @@ def _placed(subject: Subject, most: int) -> dict[str, np.ndarray]:
     for first in range(0, len(chosen), BATCH):
         shown = subject.examples(chosen[first : first + BATCH])
         q: Any = subject.run.encode(shown.x, shown.condition)
-        if not hasattr(q, "mean"):
-            raise UsageError("this model's q(z|x) has no mean, so that images have no place among codes.")
         for space, places in zip(_SPACES, (shown.x, q.mean()), strict=True):
             found[space].append(np.asarray(places).reshape(len(shown.x), -1))
     return {space: np.concatenate(parts) for space, parts in found.items()}

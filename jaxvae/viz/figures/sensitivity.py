@@ -14,6 +14,7 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.distributions import draw_each
 from jaxvae.latent.sensitivity import code_displacement, decoder_jacobian_svd, posterior_spread
+from jaxvae.model.traits import traits_of
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
@@ -71,7 +72,7 @@ def _small_changes(model, n, sizes, amounts, binary, variables, keys, x, conditi
 
 def walkable(run: Run) -> bool:
     """Whether z is a flat vector from which steps lead in all directions."""
-    return len(run.latent_shape) == 1 and getattr(run.model.posterior, "space", "real") == "real"
+    return len(run.latent_shape) == 1 and traits_of(run.model.posterior).space == "real"
 
 
 def flipped(keys: Array, x: Array, shares: np.ndarray) -> Array:

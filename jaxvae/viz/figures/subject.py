@@ -136,8 +136,6 @@ class Subject:
     def _means(self, positions: np.ndarray) -> np.ndarray:
         shown = self.examples(positions)
         q: Any = self.run.encode(shown.x, shown.condition)
-        if not hasattr(q, "mean"):
-            raise UsageError("this model's q(z|x) has no mean to start from; look at one whose posterior has.")
         return np.asarray(jax.device_get(q.mean()))
 
 

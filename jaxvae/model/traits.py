@@ -1,0 +1,176 @@
+"""Traits: what a part of a model can do and what it needs, declared by the part in one record.
+
+A part declares them as a class attribute, `traits = Traits(...)`, or as a property where they depend on its fields.
+config/compatibility.py compares those of all parts. A part that declares none is taken for the simplest of its kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from jaxvae._checks import UsageError, require_choice, require_fraction, require_names, require_type
+from jaxvae.terms import CAPABILITIES
+
+__all__ = ["CONTAINED_IN", "SUPPORTS", "Traits", "check_support", "require_traits", "traits_of"]
+
+_NONE: frozenset[str] = frozenset()
+_FREED = ("real", "sphere")  # spaces in which z moves continuously with x
+
+
+def _in_unit(x: np.ndarray) -> bool:
+    return bool(((x >= 0) & (x <= 1)).all())
+
+
+SUPPORTS = {
+    "binary": ("the values 0 and 1 only", lambda x: bool(np.isin(x, (0.0, 1.0)).all())),
+    "coded": (
+        "the 256 values k / 255",
+        lambda x: bool((np.abs(255 * x - np.round(255 * x)) < 1e-3).all() and _in_unit(x)),
+    ),
+    "open": ("values inside (0, 1), its ends excluded", lambda x: bool(((x > 0) & (x < 1)).all())),
+    "unit": ("values from 0 to 1", _in_unit),
+    "real": ("finite real numbers", lambda x: bool(np.isfinite(x).all())),
+}
+CONTAINED_IN = {  # support -> those that contain it
+    "binary": {"binary", "coded", "unit", "real"},
+    "coded": {"coded", "unit", "real"},
+    "open": {"open", "unit", "real"},
+    "unit": {"unit", "real"},
+    "real": {"real"},
+}
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a part can do and needs; each kind of part reads the fields of its own group.
+
+    Args:
+        space: of a posterior, where z is: 'real', 'sphere', 'one-hot', 'codes', or a name of your own.
+        offers: of a posterior, what priors and objectives may use: see `jaxvae.terms.CAPABILITIES`.
+        relaxed: of a posterior, whether training draws z by q's `relaxed_sample(keys)`.
+        renewed: of a posterior, whether each train step calls its `renew(q)`, which writes its variables.
+        extra: of a posterior, whether q's `extra()` returns more terms, {name: [1, B]}.
+        spaces: of a prior, the spaces that it is a density on.
+        needs: of a prior, what the posterior has to offer.
+        learned: of a prior, whether it has parameters.
+        factorises: of a prior, whether it is a product over the coordinates of z.
+        condition: of a prior, 'any', 'required' or 'none'.
+        takes: of an encoder or decoder, 'any', 'images' or 'sequences'.
+        dropout: of an encoder or decoder, the rate; above 0, training calls it with keys as a third argument.
+        remat: of an encoder or decoder, whether it has a field `remat` and recomputes its own blocks.
+        support: of a likelihood, the data that it is a density of: a key of `SUPPORTS`.
+        mass: of a likelihood, whether it is a probability of coded pixels, and no density.
+        fits_scale: of a likelihood, whether training calls it with x [1, B, *X] as a second argument.
+        couples_channels: of a likelihood, whether the channels of a pixel depend on each other given z.
+    """
+
+    space: str = "real"
+    offers: Set[str] = frozenset({"samples"})
+    relaxed: bool = False
+    renewed: bool = False
+    extra: bool = False
+
+    spaces: Set[str] = frozenset({"real"})
+    needs: Set[str] = _NONE
+    learned: bool = False
+    factorises: bool = False
+    condition: str = "any"
+
+    takes: str = "any"
+    dropout: float = 0.0
+    remat: bool = False
+
+    support: str | None = None
+    mass: bool = False
+    fits_scale: bool = False
+    couples_channels: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (("offers", CAPABILITIES), ("needs", CAPABILITIES), ("spaces", None)):
+            object.__setattr__(self, name, require_names(f"Traits: {name}", getattr(self, name), known))
+        require_type("Traits: space", self.space, str)
+        require_choice("Traits: condition", self.condition, ("any", "required", "none"))
+        require_choice("Traits: takes", self.takes, ("any", "images", "sequences"))
+        require_fraction("Traits: dropout", self.dropout)
+        if self.support is not None:
+            require_choice("Traits: support", self.support, SUPPORTS)
+        for each in dataclasses.fields(self):
+            if each.type == "bool":
+                require_type(f"Traits: {each.name}", getattr(self, each.name), bool)
+
+    @property
+    def all_offers(self) -> Set[str]:
+        """What a posterior offers, with 'continuous' where its space implies that."""
+        return self.offers | ({"continuous"} if self.space in _FREED else _NONE)
+
+
+_FIELDS = tuple(each.name for each in dataclasses.fields(Traits))
+_OUTSIDE = {"fits": "fits_scale", "couples": "couples_channels"} | {name: name for name in _FIELDS}
+_READ_BEFORE = ("dropout", "remat", "learned")  # fields of a part that only count where its traits repeat them
+_SIMPLEST = Traits()
+
+
+def traits_of(part: Any) -> Traits:
+    """Returns the traits that the part declares; those of the simplest part where it declares none."""
+    return part.traits if hasattr(type(part), "traits") else _SIMPLEST
+
+
+def require_traits(where: str, part: Any) -> None:
+    """Raises UsageError where a part's traits are no Traits, or it declares one outside of them or misspelt.
+
+    `where` names the part in the error.
+    """
+    kind, declared = type(part), hasattr(type(part), "traits")
+    if declared and not isinstance(part.traits, Traits):
+        raise UsageError(f"{where}: {kind.__name__}.traits is a {type(part.traits).__name__}; expected Traits(...).")
+    fields = {each.name for each in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
+    loose = {name: name for name in _READ_BEFORE if name in fields and not declared}
+    for home in kind.__mro__:
+        if home is nn.Module:
+            break
+        for name, value in vars(home).items():
+            plain = not callable(value) and not isinstance(value, classmethod | staticmethod)
+            if plain and name not in fields and name != "traits" and not name.startswith("_"):
+                close = difflib.get_close_matches(name, ("traits", *_OUTSIDE), 1, cutoff=0.8)
+                loose |= dict.fromkeys([name] if close else [], "".join(close))
+    for name, near in loose.items():
+        trait = "..." if near == "traits" else f"{_OUTSIDE[near]}=..."
+        form = f"traits = property(lambda self: Traits({trait}))" if name in fields else f"traits = Traits({trait})"
+        raise UsageError(
+            f"{where}: {kind.__name__}.{name} has no effect; expected a declaration of what the part can do in one "
+            f"place. Write `{form}` in the class, with `from jaxvae.model import Traits`."
+        )
+
+
+def check_support(support: str, x: np.ndarray, name: str) -> None:
+    """Raises UsageError where x holds values to which a likelihood of that support gives no density."""
+    expected, holds = SUPPORTS[support]
+    x = np.asarray(x)
+    if not holds(x):
+        raise UsageError(
+            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; "
+            f"this model's likelihood is a density over {expected}. {_advice(support, x)}"
+        )
+
+
+def _advice(support: str, x: np.ndarray) -> str:
+    """Returns what to do with x outside the support."""
+    prepared = "Pass uint8 images through prepare(key, images) first, as in training"
+    if support == "binary" and _in_unit(x):
+        return (
+            f"{prepared}: it binarizes them. To model the grey values themselves, train with "
+            "model.likelihood='continuous_bernoulli' (a density over [0, 1]) or 'discretized_logistic' (a probability "
+            "of the 256 levels), and data.prepare='grey'."
+        )
+    if support == "open" and _in_unit(x):
+        return f"{prepared}: it dequantizes them, so that none is 0 or 1."
+    if support == "coded" and _in_unit(x):
+        return f"{prepared}, or round to a level: numpy.round(255 * x) / 255."
+    return "Replace what is not finite." if support == "real" else f"{prepared}."
