@@ -26,8 +26,9 @@ import jax
 from jaxvae.config import Config, Data, Model
 from jaxvae.rundir.state import first_state
 from jaxvae.training.ensemble import engine as members_engine
-from jaxvae.training.ensemble.loop import Seat, start, take_seats
-from jaxvae.training.ensemble.members import members_of
+from jaxvae.training.ensemble.members import EnsembleMember, members_of
+from jaxvae.training.ensemble.train import initial_states, set_up_runs
+from jaxvae.training.loop import TrainingRun
 from jaxvae.training.setup import make_engine
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -81,8 +82,8 @@ def compare(config: Config, members: int, seconds: float, rounds: int) -> dict:
     """The speeds of all sides on this config, and the ratios to a run alone, window by window."""
     config.train.seeds = members
     with tempfile.TemporaryDirectory() as folder:
-        seats = take_seats(members_of(config), Path(folder), None, print)
-        contenders = sides(seats)
+        members = members_of(config)
+        contenders = sides(members, set_up_runs(members, Path(folder), None, print))
     windows = [[side.window(seconds) for side in contenders] for _ in range(rounds + 1)][1:]
     return {
         side.engine.name: {
@@ -101,21 +102,20 @@ def quartiles(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def sides(seats: list[Seat]) -> list[Side]:
+def sides(members: list[EnsembleMember], runs: list[TrainingRun]) -> list[Side]:
     """A run alone, all members in one vmapped program, and in turn, each with its program compiled."""
-    first, members = seats[0].experiment, [seat.member for seat in seats]
-    for seat in seats:
-        seat.workdir.mkdir()
-    experiments = [seat.experiment for seat in seats]
+    first, experiments = runs[0].experiment, [run.experiment for run in runs]
+    for run in runs:
+        run.workdir.mkdir()
     step = members_engine.make_step(members, experiments)
     pipeline, alone = make_engine(first)
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
-    states = start(seats, print)
+    states = initial_states(runs, print)
     engines = [
         members_engine.MEMBERS_ENGINES[name](step, pipeline, [each.data_key for each in experiments])
         for name in ("vmapped scan", "scan in turn")
     ]
-    return [Side(alone, state, 1), *(Side(engine, states, len(seats)) for engine in engines)]
+    return [Side(alone, state, 1), *(Side(engine, states, len(runs)) for engine in engines)]
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from jaxvae.config.registry import register
     from jaxvae.config.schema import Config
     from jaxvae.rundir.run import load
-    from jaxvae.training.ensemble.loop import train_members
-    from jaxvae.training.loop import train
+    from jaxvae.training.ensemble.train import train_members
+    from jaxvae.training.train import train
 
 __version__ = "0.1.0"
 __all__ = ["Config", "load", "register", "train", "train_members"]
@@ -26,8 +26,8 @@ _HOMES = {
     "Config": "jaxvae.config.schema",
     "load": "jaxvae.rundir.run",
     "register": "jaxvae.config.registry",
-    "train": "jaxvae.training.loop",
-    "train_members": "jaxvae.training.ensemble.loop",
+    "train": "jaxvae.training.train",
+    "train_members": "jaxvae.training.ensemble.train",
 }
 _MODULES = {name: f"jaxvae.model.{name}" for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
 _MODULES |= {

@@ -69,7 +69,7 @@ def own_cache(tmp_path_factory):
 def digits_run(tmp_path_factory):
     """A run directory of the digits, two latent dimensions, some steps old: to be looked at, without figures."""
     from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-    from jaxvae.training.loop import train_and_evaluate
+    from jaxvae.training.train import train_and_evaluate
 
     config = Config(
         data=Data(batch_size=96, pipeline="resident"),

@@ -17,7 +17,7 @@ from jaxvae.data.prepare import Examples
 from jaxvae.evaluate.bounds import elbo_parts, latent_statistics, log_weight_sum, rate_and_distortion
 from jaxvae.rundir.state import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
-from jaxvae.training import loop
+from jaxvae.training import train as training
 from jaxvae.training.ensemble.members import members_of
 from jaxvae.viz import figures
 from tools.parts_page import EXAMPLES, config_of
@@ -335,11 +335,11 @@ def train(config, shape, workdir, condition):
     arrays = images if condition is None else (images, labels)
     try:
         if is_ensemble(config):
-            from jaxvae.training.ensemble.loop import train_members
+            from jaxvae.training.ensemble.train import train_members
 
             train_members(config, workdir, arrays=arrays)
         else:
-            loop.train(config, workdir, arrays=arrays)
+            training.train(config, workdir, arrays=arrays)
     except FloatingPointError:
         return "stopped"
     except ValueError as error:
@@ -352,4 +352,4 @@ def without_pictures(patch):
     """What takes seconds and is not what is tested; patch(object, name, value)."""
     patch(figures, "draw_figures", lambda *_, **__: None)
     patch(figures, "save_frame", lambda *_, **__: None)
-    patch(loop.report, "write_report", lambda folder: (folder / loop.report.REPORT).touch())
+    patch(training.report, "write_report", lambda folder: (folder / training.report.REPORT).touch())

@@ -37,9 +37,9 @@ from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.sharding import one_device
 from jaxvae.terms import example_keys
-from jaxvae.training import loop
 from jaxvae.training.engine import ENGINES
 from jaxvae.training.setup import set_up
+from jaxvae.training.validation import validate
 from tools.parts_page import config_of
 
 
@@ -280,7 +280,7 @@ def test_validation_images_are_held_out_training_images_and_the_test_split_is_le
         seen.extend(batch.image[:real] for batch, real in batches)
         return {"elbo": np.zeros(8)}
 
-    loop.validation(dataclasses.replace(experiment, evaluate=evaluate), abstract_state(config, experiment.parts))
+    validate(dataclasses.replace(experiment, evaluate=evaluate), abstract_state(config, experiment.parts))
     trained = experiment.data.splits["train"].take(np.arange(22))[0]
     both = np.concatenate([trained, *seen])
     np.testing.assert_array_equal(both[np.argsort(both[:, 0, 0, 0])], marked[:30])

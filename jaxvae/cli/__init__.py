@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,7 @@ from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
 __all__ = ["main", "run_action", "train"]
 
+_GRACE = 3.0  # seconds in which other processes that fail for the same reason print it
 _NO_READER = 141  # the exit code of a process that SIGPIPE killed
 
 
@@ -41,10 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_arguments(arguments)
         COMMANDS[arguments.verb].run(arguments)
 
-    with exit_on_signal(goes_on=arguments.verb == "train"):
+    with exit_on_signal(resumes=arguments.verb == "train") as shutdown:
+        arguments.shutdown = shutdown
         code, all_processes = run_action(action, debug=arguments.debug)
     if not all_processes and "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
         sys.stderr.flush()
+        if sys.modules["jax"].process_index() == 0:  # JAX aborts the others when this process ends
+            time.sleep(_GRACE)
         os._exit(code)  # an orderly exit would wait for the other processes to exit, too
     return code
 

@@ -19,6 +19,7 @@ _FAILED, _MISTAKE = 1, 2
 _PACKAGE = Path(__file__).parents[1]
 # Errors of a path that the user gave: it does not exist, is of another kind, or may not be used.
 _MISTAKES = {EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS}
+_TRANSPORTS = ("Gloo", "NCCL", "coordination service")  # between the processes of a multihost run
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -36,6 +37,11 @@ def explain(error: Exception) -> tuple[str, int]:
             f"too little memory: {short[:300]}. What takes less: a smaller data.batch_size, or the same in parts "
             "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; to score, a smaller "
             "evaluate.batch_size."
+        )
+    elif any(name in str(error) for name in _TRANSPORTS):
+        message = (
+            f"another process of this run has ended, so this one cannot go on ({short[:200]}). Its own output, or the "
+            "launcher's, says why. Start all of them again with the same command: they go on from the last checkpoint."
         )
     elif type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "initialize backend" in str(error):
         message = (

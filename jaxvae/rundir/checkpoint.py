@@ -126,7 +126,7 @@ def _await_orbax(target: Path, state: Any, response: Any) -> None:
     try:
         response.result()
     except TimeoutError:
-        if multihost.count() > 1:
+        if jax.process_count() > 1:
             raise
         time.sleep(SETTLE)
         shutil.rmtree(target, ignore_errors=True)

@@ -16,14 +16,16 @@ from typing import IO
 from jaxvae._checks import UsageError
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import try_lock
-from jaxvae.runtime.signals import farewells
+from jaxvae.runtime.signals import Shutdown
 
 __all__ = ["LOCK", "lock_run_directory"]
 LOCK = "lock"
 
 
 @contextlib.contextmanager
-def lock_run_directory(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+def lock_run_directory(
+    workdir: Path, say: Callable[[str], None], shutdown: Shutdown | None = None
+) -> Iterator[None]:
     """Locks the run directory, and creates it if needed; UsageError names the process that holds the lock.
 
     The operating system holds the lock on a file that names its owner. It ends with the process, and the next one takes
@@ -33,7 +35,7 @@ def lock_run_directory(workdir: Path, say: Callable[[str], None]) -> Iterator[No
         with contextlib.ExitStack() as stack:
             locked = False
             try:
-                stack.enter_context(_locked(workdir, say))
+                stack.enter_context(_locked(workdir, say, shutdown or Shutdown()))
                 locked = True
             finally:
                 multihost.broadcast_from_first(int(locked))
@@ -45,11 +47,11 @@ def lock_run_directory(workdir: Path, say: Callable[[str], None]) -> Iterator[No
 
 
 @contextlib.contextmanager
-def _locked(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _locked(workdir: Path, say: Callable[[str], None], shutdown: Shutdown) -> Iterator[None]:
     path, made = workdir / LOCK, [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     file = _open_locked(workdir)
     release = partial(path.unlink, missing_ok=True)
-    farewells.append(release)
+    shutdown.cleanups.append(release)
     try:
         if before := file.read():
             say(f"{workdir}: took over from {_describe_owner(before)}, which ended without giving it back.")
@@ -62,7 +64,7 @@ def _locked(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         release()  # before the file is closed, so that it cannot be another owner's
-        farewells.remove(release)
+        shutdown.cleanups.remove(release)
         file.close()
         with contextlib.suppress(OSError):  # not empty, unless the run was refused before it began
             for folder in made:

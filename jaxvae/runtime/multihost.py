@@ -1,7 +1,11 @@
-"""Several processes that train together, on JAX's own distributed runtime: joining, agreeing, and who writes.
+"""Several processes that train together, on JAX's distributed runtime: joining, agreeing, and which one writes.
 
 Every process runs the same program on its own devices and its own rows of every batch. The first one alone writes logs,
-figures and reports; checkpoints are written by all, each its part.
+figures and reports; checkpoints are written by all processes, each its shards.
+
+When a process dies, the collective operations of the others fail where their transport reports it (Gloo, on CPUs, does
+so at once). Where they wait instead, or where the first process died, which runs JAX's coordination service, JAX itself
+aborts the others after HEARTBEAT_TIMEOUT seconds at most (exit code 134). JAX 0.10 to 0.12 offer no callback for that.
 """
 
 from __future__ import annotations
@@ -16,35 +20,51 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 
-HEARTBEAT_TIMEOUT = 30  # seconds of silence after which a process is taken for dead, and the others are ended
+__all__ = [
+    "HEARTBEAT_TIMEOUT",
+    "any_process",
+    "broadcast_from_first",
+    "detect_launcher",
+    "gather_from_all",
+    "is_first_process",
+    "is_loopback",
+    "join",
+]
+
+HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat after which JAX ends the other processes
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins the other processes, where a launcher or these arguments say that there are any; before JAX's first use.
+    """Joins the other processes if a launcher or these arguments name any; must come before JAX's first use.
 
-    `coordinator` is 'host:port' of the first process. ValueError for arguments that are no such thing, and where the
-    others are not found.
+    Args:
+        coordinator: 'host:port' of the first process.
+        processes: the number of processes, if the launcher does not give it.
+        process: the number of this one, from 0 on, likewise.
+
+    Raises UsageError for arguments that are not valid, and if the others are not found.
     """
-    found = detect_launcher(os.environ)
-    if coordinator is None and found is None:
+    launcher = detect_launcher(os.environ)
+    if coordinator is None and launcher is None:
         if (processes, process) != (None, None):
             raise UsageError("--processes and --process come with --coordinator HOST:PORT, of the first process.")
         return
+    options: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT}
     if coordinator is not None:
-        count, place = _ranks_of_launcher(found, os.environ)
-        processes, process = (count if processes is None else processes), (place if process is None else process)
+        count, rank = _ranks_of_launcher(launcher, os.environ)
+        processes, process = (count if processes is None else processes), (rank if process is None else process)
         _check_address(coordinator, processes, process)
-    known: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT}
-    if coordinator is not None and found is None:
-        known["cluster_detection_method"] = "deactivate"  # nothing to detect, and nobody to be asked over a network
-    if coordinator is not None and is_loopback(coordinator):
-        known["coordinator_bind_address"] = coordinator  # by default it takes connections from anywhere
-    if coordinator is not None and int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)) > 1:
-        known["local_device_ids"] = [int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])]  # a GPU each, as jax does by itself
+        if launcher is None:
+            options["cluster_detection_method"] = "deactivate"  # which would ask over a network
+        if is_loopback(coordinator):
+            options["coordinator_bind_address"] = coordinator  # by default it takes connections from anywhere
+        if int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)) > 1:
+            options["local_device_ids"] = [int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])]  # a GPU each
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from runtime/signals.py
     try:
-        jax.distributed.initialize(coordinator, processes, process, **known)
+        jax.distributed.initialize(coordinator, processes, process, **options)
     except (RuntimeError, ValueError) as error:
-        where = f"at {coordinator}" if coordinator else f"as {found} says"
+        where = f"at {coordinator}" if coordinator else f"as {launcher} says"
         raise UsageError(
             f"the {processes or 'other'} processes did not find each other {where} ({error}). "
             "See that all were started, and that the first one's host and port can be reached from the others; "
@@ -53,7 +73,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
 
 
 def detect_launcher(environment: Mapping[str, str]) -> str | None:
-    """The launcher that started this process as one of several, by its environment variables; None without one.
+    """Returns the launcher that started this process as one of several, by its environment variables, or None.
 
     A login or batch shell of Slurm is not such a process: `srun` is what numbers them.
     """
@@ -73,12 +93,12 @@ def detect_launcher(environment: Mapping[str, str]) -> str | None:
     return "Cloud TPU" if "MEGASCALE_COORDINATOR_ADDRESS" in environment else None
 
 
-def _ranks_of_launcher(found: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """(how many processes, which one this is) where the launcher's own variables say so."""
+def _ranks_of_launcher(launcher: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Returns (number of processes, number of this one) if the launcher's own variables give them."""
     names = {
         "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
         "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    }.get(found or "")
+    }.get(launcher or "")
     return (int(environment[names[0]]), int(environment[names[1]])) if names else (None, None)
 
 
@@ -95,7 +115,7 @@ def _check_address(coordinator: str, processes: int | None, process: int | None)
 
 
 def is_loopback(coordinator: str | None) -> bool:
-    """Whether this 'host:port' is known to be this machine's own, so that nobody else need reach it.
+    """Returns whether this 'host:port' is surely on this machine, so that no other needs to reach it.
 
     A name other than 'localhost' says nothing: some machines call themselves 127.0.1.1 and are reached by others.
     """
@@ -106,29 +126,24 @@ def is_loopback(coordinator: str | None) -> bool:
         return False
 
 
-def count() -> int:
-    """How many processes train together."""
-    return jax.process_count()
-
-
 def is_first_process() -> bool:
-    """Whether this is the process that writes."""
+    """Returns whether this is the process that writes."""
     return jax.process_index() == 0
 
 
 def broadcast_from_first(number: int) -> int:
-    """The first process's number, in all."""
+    """Returns the first process's number, in all processes."""
     return int(gather_from_all(number)[0])
 
 
 def any_process(flag: bool) -> bool:
-    """Whether it is so in any process."""
+    """Returns whether the flag is set in any process."""
     return bool(gather_from_all(int(flag)).any())
 
 
 def gather_from_all(number: int) -> np.ndarray:
-    """Every process's number, in their order."""
-    if count() == 1:
+    """Returns every process's number, in the order of the processes."""
+    if jax.process_count() == 1:
         return np.asarray([number])
     from jax.experimental import multihost_utils
 

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: training notices, saves and stops; anywhere else the program ends in words; and soon.
+"""SIGINT (Ctrl-C) and SIGTERM: training saves and stops; any other program ends with one message.
 
-Nothing is raised where a signal happens to arrive: inside a callback it would be lost, inside an extension's import it
-crashes the process (jaxlib 0.10; both seen). A run can be killed anywhere, so outside training it simply ends. And no
-line of Python runs while a program compiles: a second thread listens, and ends what does not come to answer.
+No exception is raised where a signal arrives. Inside a callback it would be lost, and inside an extension's import it
+crashes the process (both seen with jaxlib 0.10). A run can be killed anywhere, so outside training the program exits.
+No Python code of the main thread runs while XLA compiles; therefore a second thread waits for signals too.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
+__all__ = ["LONGEST_WAIT", "SIGNALS", "Interrupted", "Shutdown", "exit_on_signal"]
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LATEST = 8.0  # seconds from a signal to the moment at which training begins to save; saving takes what it takes
+LONGEST_WAIT = 8.0  # seconds from a signal until training must have begun to save; saving may take longer
 _END = b"\0"  # no signal has this number
-_GOES_ON = "the same command goes on from there."
-noticed = threading.Event()  # set once the signal has been answered: what follows is an orderly end
-farewells: list[Callable[[], None]] = []  # what is still to be done when the program ends at once
+_RESUMES = "the same command goes on from there."
 
 
 class Interrupted(Exception):
-    """A signal asked training to stop; everything is saved."""
+    """A signal stopped training; everything is saved."""
 
     def __init__(self, signum: int, step: int):
         name = signal.Signals(signum).name
@@ -34,53 +34,74 @@ class Interrupted(Exception):
         self.signum = signum
 
 
+class Shutdown:
+    """A request to stop: the signal that was caught, if any, and whether the program has begun to stop.
+
+    `cleanups` are called if the program exits at once, in reverse order.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.answered = threading.Event()
+        self.cleanups: list[Callable[[], None]] = []
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Records the first signal in `signum`, for the caller to stop when it can; a second one acts as before."""
+
+        def record(signum: int, frame: FrameType | None) -> None:
+            self.signum = signum
+            restore()
+
+        restore = _set_handlers(record)
+        try:
+            yield
+        finally:
+            restore()
+
+    def exit(self, signum: int, reason: str) -> NoReturn:
+        """Calls the cleanups, prints the reason and ends the program at once."""
+        for cleanup in reversed(self.cleanups):
+            cleanup()
+        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a progress bar hides
+        print(f"{show_cursor}{signal.Signals(signum).name}: {reason}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + signum)
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM is appended to; a second one acts as ever."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
+def exit_on_signal(*, resumes: bool = True) -> Iterator[Shutdown]:
+    """Ends the program on a signal: at once, or LONGEST_WAIT seconds after one that deferred code did not answer.
 
-    def catch(signum: int, frame: FrameType | None) -> None:
-        caught.append(signum)
-        restore()
-
-    restore = _handled_by(catch)
-    try:
-        yield caught
-    finally:
-        restore()
-
-
-@contextlib.contextmanager
-def exit_on_signal(*, goes_on: bool = True) -> Iterator[None]:
-    """Within it a signal ends the program: at once, or, where training could not notice it, after LATEST seconds.
-
-    `goes_on`: whether the same command would go on where this one stopped, as training does.
+    `resumes`: whether the same command continues where this one stopped, as training does.
     """
     kept = (
-        f"stopped. What was saved before is kept; {_GOES_ON}" if goes_on else "stopped; the same command begins anew."
+        f"stopped. What was saved before is kept; {_RESUMES}" if resumes else "stopped; the same command begins anew."
     )
-    noticed.clear()
+    shutdown = Shutdown()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield shutdown
         return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        end(signum, kept)
-
-    restore, silence = _handled_by(stop), _listened()
+    restore, stop_listening = (
+        _set_handlers(lambda signum, frame: shutdown.exit(signum, kept)),
+        _start_listener(shutdown),
+    )
     try:
-        yield
+        yield shutdown
     finally:
         restore()
-        silence()
+        stop_listening()
 
 
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Sets the handler of both signals, unless the program was told to ignore them; returns what restores the old."""
-    before = {signum: old for signum in SIGNALS if (old := signal.getsignal(signum)) != signal.SIG_IGN}
+def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
+    """Sets the handler of both signals, unless the program was started to ignore them; returns what restores the old.
+
+    Python allows this in the main thread only; elsewhere nothing is changed.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS if main}
+    before = {signum: old for signum, old in before.items() if old != signal.SIG_IGN}
 
     def restore() -> None:
         for signum, old in before.items():
@@ -91,57 +112,36 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[]
     return restore
 
 
-def heard_again() -> None:
-    """Sets the handlers again, where a library took a signal for itself, as JAX does when it joins processes."""
-    if threading.current_thread() is threading.main_thread():
-        handled = {signum: signal.getsignal(signum) for signum in SIGNALS}
-        for signum, handler in handled.items():
-            signal.signal(signum, handler)
-
-
-def _listened() -> Callable[[], None]:
-    """Starts the thread that hears signals while the main one is busy; returns what ends it."""
-    hears, told = socket.socketpair()
-    told.setblocking(False)
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=(hears,), name="signals", daemon=True)
+def _start_listener(shutdown: Shutdown) -> Callable[[], None]:
+    """Starts the thread that receives signals while the main one is busy; returns what ends it."""
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_listen, args=(receiver, shutdown), name="signals", daemon=True)
     thread.start()
 
-    def silence() -> None:
+    def stop() -> None:
         signal.set_wakeup_fd(before)
-        told.send(_END)
+        sender.send(_END)
         thread.join()
-        hears.close()
-        told.close()
+        receiver.close()
+        sender.close()
 
-    return silence
+    return stop
 
 
-def _listen(hears: socket.socket) -> None:
-    """Waits for signals; ends the program LATEST seconds after one that nobody noticed, and after a second one."""
+def _listen(receiver: socket.socket, shutdown: Shutdown) -> None:
+    """Ends the program LONGEST_WAIT seconds after a signal that was not answered, and after a second one."""
     count = 0
-    while (heard := hears.recv(1)) not in (_END, b""):
-        if heard[0] not in SIGNALS:
+    while (received := receiver.recv(1)) not in (_END, b""):
+        if received[0] not in SIGNALS:
             continue
         count += 1
-        hears.settimeout(LATEST)
+        receiver.settimeout(LONGEST_WAIT)
         try:
-            hears.recv(1, socket.MSG_PEEK)
+            receiver.recv(1, socket.MSG_PEEK)
         except TimeoutError:
-            if count > 1 or not noticed.is_set():
-                end(
-                    heard[0],
-                    f"ended, since no step came to its end within {LATEST:g} s. The last checkpoint is kept; {_GOES_ON}",
-                )
-        hears.settimeout(None)
-
-
-def end(signum: int, how: str) -> NoReturn:
-    """Ends the program at once, saying how, after the farewells."""
-    for farewell in reversed(farewells):
-        farewell()
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a progress bar hides
-    print(f"{show_cursor}{signal.Signals(signum).name}: {how}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(128 + signum)
+            if count > 1 or not shutdown.answered.is_set():
+                waited = f"ended, since no step came to its end within {LONGEST_WAIT:g} s. The last checkpoint is kept"
+                shutdown.exit(received[0], f"{waited}; {_RESUMES}")
+        receiver.settimeout(None)

@@ -1,4 +1,4 @@
-"""Metrics fetched one line late, when the device is already busy: it never waits for the host."""
+"""Metrics fetched one line late, when the device is busy with the next steps: it never waits for the host."""
 
 from __future__ import annotations
 
@@ -7,44 +7,40 @@ from typing import Any
 
 import jax
 
-from jaxvae.config import Train
-
-_Metrics = dict[str, jax.Array]
+__all__ = ["DeferredMetrics"]
 
 
 class DeferredMetrics:
-    """Calls `write(step, values, reached)` for every step whose line is due.
+    """Calls `write(step, values, reached)` for every step that was added with `log`, when a later one is added.
 
-    `values` are its metrics on the host, sorted by name; `reached` is the step that the device is surely at by then.
+    `values` are the step's metrics on the host, sorted by name; `reached` is a step that the device has surely done.
     """
 
-    def __init__(self, train: Train, write: Callable[[int, dict[str, Any], int], None]):
-        self.train, self.write = train, write
-        self.waiting: tuple[int, _Metrics] | None = None
-        self.newest: tuple[int, _Metrics] = (0, {})
+    def __init__(self, write: Callable[[int, dict[str, Any], int], None]):
+        self._write = write
+        self._waiting: tuple[int, dict[str, jax.Array]] | None = None
+        self._newest: tuple[int, dict[str, jax.Array]] = (0, {})
 
-    def add(self, step: int, metrics: _Metrics) -> None:
-        """Keeps this step's metrics if they are due, and writes those that waited."""
-        self.newest = (step, metrics)
-        if due(step, self.train.log_every, self.train.steps):
-            self.write_waiting()
-            self.waiting = (step, metrics)
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Remembers the newest metrics, by which the device's progress is seen."""
+        self._newest = (step, metrics)
 
-    def write_all(self) -> None:
+    def log(self) -> None:
+        """Keeps the newest metrics to be written, and writes those that waited."""
+        newest = self._newest
+        self._write_waiting()
+        self._waiting = newest
+
+    def flush(self) -> None:
         """Waits for the device and writes what is waiting."""
-        jax.block_until_ready(self.newest[1])
-        self.write_waiting()
+        jax.block_until_ready(self._newest[1])
+        self._write_waiting()
 
-    def write_waiting(self) -> None:
-        if self.waiting is None:
+    def _write_waiting(self) -> None:
+        if self._waiting is None:
             return
-        (step, metrics), self.waiting = self.waiting, None
+        (step, metrics), self._waiting = self._waiting, None
         values = dict(sorted(jax.device_get(metrics).items()))
-        done, latest = self.newest
+        done, latest = self._newest
         reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
-        self.write(step, values, reached)
-
-
-def due(step: int, every: int, total: int) -> bool:
-    """Whether what happens every so many steps, and at the last one, happens at this step."""
-    return step % every == 0 or step == total
+        self._write(step, values, reached)

@@ -24,15 +24,16 @@ SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock i
 
 
 class Engine(NamedTuple):
-    """`advance(state, step, count) -> (state, metrics of the last step)` runs `count` steps and donates the state.
+    """Takes train steps: `advance(state, step, count) -> (state, metrics of the last step)`, which donates the state.
 
-    `place` brings a state to the engine's devices, `collect` takes a copy back that outlives the next step.
+    `place` moves a state to the engine's devices; `collect` returns a copy that outlives the next step. An engine of
+    several runs places and collects lists of states, and its metrics are [runs] each.
     """
 
     name: str
-    advance: Callable[[State, int, int], tuple[State, dict[str, Any]]]
-    place: Callable[[State], State]
-    collect: Callable[[State], State]
+    advance: Callable[[Any, int, int], tuple[Any, dict[str, Any]]]
+    place: Callable[[Any], Any]
+    collect: Callable[[Any], Any]
 
 
 def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
@@ -87,7 +88,10 @@ def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Devi
 
 
 def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
-    """Data-parallel over the devices of one process, the state whole on each, in jax's oldest words for it."""
+    """Data-parallel over the devices of one process, the state whole on each: the old way, jax.pmap.
+
+    It is kept for users who ask for it by name; `shard_map` does the same, over the devices of any number of processes.
+    """
     # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
     over_devices = NamedSharding(layout.mesh, PartitionSpec(AXIS))
     compiled = jax.pmap(

@@ -1,8 +1,8 @@
-"""Back to where numbers were good: what a run does when its steps are skipped one after the other.
+"""Rollback to a good checkpoint, after many steps in a row had no finite loss or gradient.
 
-The order is what makes it exact under a kill: first the checkpoints after the target go, then the rollback's event is
-on the disk, then the run starts as one that was resumed. Killed before the event, it comes to the same rollback again;
-killed after it, it starts at the target with the event's scale.
+The order makes it exact under a kill: the checkpoints after the target are removed, then the rollback's event is
+written to the disk, then the run is resumed. Killed before the event, it repeats the same rollback; killed after it, it
+starts at the target with the event's scale.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxvae.rundir import CHECKPOINTS, checkpoint, event_log, manifest
 from jaxvae.rundir.state import abstract_state
@@ -19,58 +19,53 @@ from jaxvae.step import State
 from jaxvae.training.find_nonfinite import Finding, find_first_nonfinite
 from jaxvae.training.setup import Experiment
 
-MAX_SKIPPED = 100  # so many steps in a row without a finite loss and gradient, and the run goes back or ends
-_NO_WAY = "nothing was learned before that, so smaller updates cannot help"
+__all__ = ["ADVICE", "MAX_SKIPPED", "Streak", "describe_streak", "roll_back"]
+
+MAX_SKIPPED = 100  # steps skipped in a row, after which a run rolls back or ends
+_CANNOT_HELP = "nothing was learned before that, so smaller updates cannot help"
 ADVICE = "Lower optimizer.learning_rate or set optimizer.clip, in another --workdir."
 
 
-class Stuck(Exception):
-    """The steps up to `step` were skipped, `streak` of them in a row; `state` is that of the training when noticed."""
+class Streak(NamedTuple):
+    """Steps that were skipped one after the other, `length` of them up to `step`; `scale` multiplied their updates."""
 
-    def __init__(self, step: int, streak: int, scale: float):
-        super().__init__(f"{streak} steps up to {step:,} were skipped")
-        self.step, self.streak, self.scale = step, streak, scale
-        self.state: State | None = None
+    step: int
+    length: int
+    scale: float
 
     @property
     def first(self) -> int:
         """The first step that was skipped."""
-        return self.step - self.streak + 1
+        return self.step - self.length + 1
 
 
-def look_for_streak(step: int, numbers: dict[str, float]) -> None:
-    """Raises Stuck where the line of this step ends a streak that is too long."""
-    if numbers["streak"] >= MAX_SKIPPED:
-        raise Stuck(step, int(numbers["streak"]), numbers["scale"])
+def roll_back(experiment: Experiment, workdir: Path, streak: Streak, state: State, say: Callable[[str], None]) -> None:
+    """Turns the directory into that of a run that resumes at its last good checkpoint with updates half as large.
 
-
-def roll_back(experiment: Experiment, workdir: Path, stuck: Stuck, say: Callable[[str], None]) -> None:
-    """Makes the run's directory that of a run which goes on from its last good state with updates half as large.
-
-    FloatingPointError, saying where numbers went bad first, where it went back train.rollbacks times already, and where
-    that cannot help: nothing was learned since.
+    FloatingPointError, which names what was not finite first, if the run rolled back train.rollbacks times before, or
+    if nothing was learned since the checkpoint. `state` is the newest one when the streak was noticed.
     """
-    found, most = describe_streak(experiment, stuck), experiment.config.train.rollbacks
-    multihost.broadcast_from_first(0)  # whose last manifest is written now
-    target = _way_back(experiment, workdir / CHECKPOINTS, stuck.first)
+    found, most = describe_streak(experiment, streak, state), experiment.config.train.rollbacks
+    multihost.broadcast_from_first(0)  # its last manifest is written now
+    target = _rollback_target(experiment, workdir / CHECKPOINTS, streak.first)
     times = multihost.broadcast_from_first(len(event_log.read_rollbacks(workdir, math.inf)))
     if target is None or times >= most:
-        why = _NO_WAY if target is None else f"it went back {times} times before, and train.rollbacks={most}"
+        why = _CANNOT_HELP if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if multihost.is_first_process():
-            event_log.append_event(workdir, "stopped", stuck.step, **found)
+            event_log.append_event(workdir, "stopped", streak.step, **found)
         raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {_advice(found['term'])}")
-    scale = stuck.scale / 2
+    scale = streak.scale / 2
     if multihost.is_first_process():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
-        event_log.append_event(workdir, event_log.ROLLBACK, stuck.step, to=target, scale=scale, **found)
+        event_log.append_event(workdir, event_log.ROLLBACK, streak.step, to=target, scale=scale, **found)
     multihost.broadcast_from_first(0)  # the others start when both are done
     say(f"{found['text']}: going back to step {target:,} with updates scaled by {scale:g}")
 
 
-def _way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
-    """The step to go back to: of the last good checkpoint since which something was learned, 0 where there is none yet.
+def _rollback_target(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
+    """Returns the step of the last good checkpoint after which something was learned, or 0 if there is none yet.
 
-    None where that would not help: its own weights gave the bad numbers.
+    None if that would not help, as the checkpoint's own weights gave the bad numbers.
     """
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
     good = [step for step in manifest.rollback_steps(folder) if step < first_bad]
@@ -84,25 +79,19 @@ def _way_back(experiment: Experiment, folder: Path, first_bad: int) -> int | Non
     return 0 if first_bad > 1 and not good else None
 
 
-def describe_streak(experiment: Experiment, stuck: Stuck) -> dict[str, Any]:
-    """What an event says of such a streak: its first step, the first term and layer that were not finite, and words."""
-    finding = _first_bad(experiment, stuck)
+def describe_streak(experiment: Experiment, streak: Streak, state: State) -> dict[str, Any]:
+    """Returns the streak's event: its first step, what was not finite first and in which layer, and a text."""
+    state = experiment.layout.to_first_device(state)
+    if int(state.guard.streak) - (int(state.step) - streak.step) == streak.length:
+        finding = find_first_nonfinite(experiment, state.replace(step=state.step * 0 + (streak.first - 1)))
+    else:
+        finding = Finding(None, None, "a good step came after them, so it cannot be replayed any more")
     text = (
-        f"steps {stuck.first:,} to {stuck.step:,} had no finite loss or gradient; "
-        f"first bad at step {stuck.first:,}: {finding.words}"
+        f"steps {streak.first:,} to {streak.step:,} had no finite loss or gradient; "
+        f"first bad at step {streak.first:,}: {finding.words}"
     )
-    return {"first_bad_step": stuck.first, "term": finding.term, "layer": finding.layer, "text": text}
-
-
-def _first_bad(experiment: Experiment, stuck: Stuck) -> Finding:
-    """What was first not finite in the first step that was skipped."""
-    assert stuck.state is not None
-    state = experiment.layout.to_first_device(stuck.state)
-    if int(state.guard.streak) - (int(state.step) - stuck.step) != stuck.streak:
-        return Finding(None, None, "a good step came after them, so it cannot be replayed any more")
-    return find_first_nonfinite(experiment, state.replace(step=state.step * 0 + (stuck.first - 1)))
+    return {"first_bad_step": streak.first, "term": finding.term, "layer": finding.layer, "text": text}
 
 
 def _advice(term: str | None) -> str:
-    """The next move."""
     return "Look at the images, at data.prepare and data.corrupt." if term in ("x", "target", "condition") else ADVICE

@@ -25,7 +25,6 @@ from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate
 from jaxvae.rundir.state import first_state
-from jaxvae.runtime import multihost
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
@@ -193,7 +192,7 @@ def _engine_for(config: Config, parts: Parts, pipeline: str) -> str:
         convolutions=convolutions,
         platform=jax.default_backend(),
         fsdp=config.train.fsdp,
-        processes=multihost.count(),
+        processes=jax.process_count(),
         accumulate=config.train.accumulate,
     )
 

@@ -28,8 +28,8 @@ from jaxvae.rundir import CHECKPOINTS, checkpoint, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.terms import example_keys
-from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up, set_up_member
+from jaxvae.training.train import train_and_evaluate
 from jaxvae.viz import figures
 
 COUNT = 4000
@@ -254,7 +254,7 @@ def test_without_a_bound_rate_and_distortion_are_given_from_corrupted_inputs():
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path):
-    with mock.patch("jaxvae.training.loop.conclude"):
+    with mock.patch("jaxvae.training.train.conclude"):
         go(config(steps=13), tmp_path / "broken")
     broken = go(config(), tmp_path / "broken")
     for one, other in zip(*(jax.tree.leaves(final_state(run)) for run in (whole, broken)), strict=True):

@@ -26,7 +26,8 @@ from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.step import init_state
 from jaxvae.terms import example_keys
 from jaxvae.training.initial_state import copy_weights_from
-from jaxvae.training.loop import score_of, train_and_evaluate
+from jaxvae.training.train import train_and_evaluate
+from jaxvae.training.validation import score_of
 
 SLOTS = 3
 VQ = "vq(codes=5, dim=2, decay=0.9)"

@@ -22,7 +22,7 @@ from jaxvae.config.build import build
 from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import abstract_state, variables_of
-from jaxvae.training import loop
+from jaxvae.training import train as training
 
 PACKAGE = str(Path(jaxvae.__file__).parent)
 calm = settings(
@@ -140,7 +140,7 @@ def test_training_on_arrays_begins_or_is_refused(given, batch_size, condition, e
     )
     if given is None:  # then data.name counts
         return
-    with mock.patch.object(loop, "make_engine", side_effect=Taken):
+    with mock.patch.object(training, "make_engine", side_effect=Taken):
         outcome(lambda: jaxvae.train(config, arrays=given))
 
 

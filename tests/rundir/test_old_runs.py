@@ -15,7 +15,7 @@ from opened_data import open_named
 import jaxvae
 from jaxvae.config.serialization import load_config
 from jaxvae.rundir import CHECKPOINTS, results
-from jaxvae.training.loop import train_and_evaluate
+from jaxvae.training.train import train_and_evaluate
 
 OLD = sorted(Path(__file__).parents[1].glob("old_runs/*"))
 

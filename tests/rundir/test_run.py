@@ -21,7 +21,7 @@ from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest, results
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.state import abstract_state
-from jaxvae.training.loop import train_and_evaluate
+from jaxvae.training.train import train_and_evaluate
 from jaxvae.viz import figures
 
 STEPS = 60

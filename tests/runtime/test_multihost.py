@@ -15,8 +15,8 @@ import pytest
 from jaxvae.config.command_line import read_config
 from jaxvae.rundir import CHECKPOINTS, manifest
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.runtime import multihost, watch
-from jaxvae.training.loop import train_and_evaluate
+from jaxvae.runtime import multihost
+from jaxvae.training.train import train_and_evaluate
 
 ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -116,9 +116,9 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
         processes[1].kill()
         killed = time.monotonic()
         text, _ = outputs(processes, 60)
-        assert time.monotonic() - killed < multihost.HEARTBEAT_TIMEOUT  # sooner than JAX itself would notice
+        assert time.monotonic() - killed < multihost.HEARTBEAT_TIMEOUT  # sooner than JAX's heartbeat would notice
         assert processes[0].returncode == 1
-        assert "error: process 1 of this run has ended, so this one cannot go on." in text
+        assert "error: another process of this run has ended, so this one cannot go on" in text
         assert "on 4 of 4 devices of 2 processes" in text
     finally:
         for process in processes:
@@ -129,6 +129,24 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
     assert step in (10, 20, 30, 40)
     alone(run, **{"train.steps": 50, "train.engine": "dispatch"})
     assert_same_metrics(run, expected, 50)
+
+
+@pytest.mark.slow
+def test_the_others_end_soon_after_the_first_process_and_after_one_that_hangs(tmp_path):
+    """The first one runs JAX's coordination service, and no connection of one that hangs is closed: JAX ends them."""
+    for number, stop in enumerate((signal.SIGKILL, signal.SIGSTOP)):
+        processes = start(tmp_path / str(number), **{"train.steps": 1_000_000})
+        try:
+            while not manifest.saved_steps(tmp_path / str(number) / CHECKPOINTS):
+                assert all(process.poll() is None for process in processes), outputs(processes, 30)
+                time.sleep(0.1)
+            processes[number].send_signal(stop)
+            text, _ = processes[1 - number].communicate(timeout=multihost.HEARTBEAT_TIMEOUT + 10)
+            assert processes[1 - number].returncode in (1, -signal.SIGABRT)
+            assert "another process of this run has ended" in text or "another task died" in text
+        finally:
+            for process in processes:
+                process.kill()
 
 
 @pytest.mark.soak
@@ -226,15 +244,6 @@ def test_what_runs_on_one_machine_takes_connections_from_no_other(coordinator, o
         assert bound == (coordinator if own else None)
 
 
-def test_the_watch_listens_at_the_address_that_the_others_are_told_and_no_other():
-    with watch.listening("127.0.0.1") as listener:
-        assert listener.getsockname()[0] == "127.0.0.1"
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.2", listener.getsockname()[1]), timeout=5)
-    assert watch.listening("192.0.2.1") is None  # a documentation's, nobody's
-    assert watch.connected(watch.NOWHERE, b"w" * watch.WORD) == {}
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -255,49 +264,10 @@ def test_processes_that_do_not_find_each_other_say_so():
         multihost.join("a:1", 2, 0)
 
 
-@pytest.mark.parametrize(("last", "exits"), [(watch.BYE, 0), (b"", 1)])
-def test_a_connection_that_closes_without_a_farewell_ends_the_process(last, exits):
-    here, there = socket.socketpair()
-    there.sendall(last)
-    there.close()
-    with mock.patch("os._exit") as ended, mock.patch.object(watch, "GRACE", 0):
-        watch.wait_for(here, 1)
-    assert ended.call_count == exits
-    here.close()
-
-
-def test_strangers_are_turned_away_and_the_others_known_by_the_word():
-    """One says nothing and goes, one guesses, one names a number that there is not; then come the two that belong."""
-    word, listener = b"w" * watch.WORD, socket.create_server(("127.0.0.1", 0))
-    visitors = []
-    for said in (b"", b"x" * watch.WORD + b"\0\0\0\1", word + b"\0\0\0\7", word + b"\0\0\0\2", word + b"\0\0\0\1"):
-        visitors.append(socket.create_connection(listener.getsockname()))
-        visitors[-1].sendall(said)
-    visitors[0].close()
-    connections = watch.accepted(listener, 3, word)
-    assert sorted(connections) == [1, 2]
-    for visitor, answer in zip(visitors[1:], (b"", b"", b"!", b"!"), strict=True):
-        if answer:
-            next(c for c in connections.values() if c.getpeername() == visitor.getsockname()).sendall(answer)
-        visitor.settimeout(5)
-        assert visitor.recv(1) == answer
-    for connection in (*visitors, *connections.values()):
-        connection.close()
-
-
 def test_one_process_alone_needs_no_others():
-    assert (
-        multihost.count(),
-        multihost.is_first_process(),
-        multihost.broadcast_from_first(7),
-        multihost.any_process(False),
-    ) == (
-        1,
-        True,
-        7,
-        False,
-    )
-    watch.watch()()
+    assert multihost.is_first_process()
+    assert multihost.broadcast_from_first(7) == 7
+    assert not multihost.any_process(False)
 
 
 def test_processes_that_see_different_disks_are_told_so(tmp_path):

@@ -8,43 +8,43 @@ import threading
 import pytest
 
 from jaxvae.runtime import signals
-from jaxvae.runtime.signals import exit_on_signal, interruptible
+from jaxvae.runtime.signals import exit_on_signal
 
 STUCK = """
 import ctypes, os, signal, sys, threading
-from jaxvae.runtime import signals as interrupt
-interrupt.LATEST = 0.3
-with interrupt.exit_on_signal(), interrupt.interruptible():
+from jaxvae.runtime import signals
+signals.LONGEST_WAIT = 0.3
+with signals.exit_on_signal() as shutdown, shutdown.deferred():
     threading.Timer(0.2, os.kill, (os.getpid(), int(sys.argv[1]))).start()
     mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
     lock(mutex), lock(mutex)  # never returns, as a long compilation would not for a while
 """
 NOTICED = """
 import os, signal, sys, time
-from jaxvae.runtime import signals as interrupt
-interrupt.LATEST = 0.3
-with interrupt.exit_on_signal(), interrupt.interruptible() as caught:
+from jaxvae.runtime import signals
+signals.LONGEST_WAIT = 0.3
+with signals.exit_on_signal() as shutdown, shutdown.deferred():
     os.kill(os.getpid(), int(sys.argv[1]))
-    interrupt.noticed.set()
+    shutdown.answered.set()
     time.sleep(1.0)  # saving takes what it takes
-    print(caught)
+    print(shutdown.signum)
 """
 OUTSIDE = """
 import os, sys
 from pathlib import Path
-from jaxvae.runtime import signals as interrupt
+from jaxvae.runtime import signals
 from jaxvae.rundir.lock import lock_run_directory
-with interrupt.exit_on_signal(), lock_run_directory(Path(sys.argv[2]), print):
+with signals.exit_on_signal() as shutdown, lock_run_directory(Path(sys.argv[2]), print, shutdown):
     print("begun")
     os.kill(os.getpid(), int(sys.argv[1]))
 """
 TWICE = """
 import os, sys
-from jaxvae.runtime import signals as interrupt
-with interrupt.exit_on_signal(), interrupt.interruptible() as caught:
+from jaxvae.runtime import signals
+with signals.exit_on_signal() as shutdown, shutdown.deferred():
     os.kill(os.getpid(), int(sys.argv[1]))
-    print(caught)
-    interrupt.noticed.set()
+    print(shutdown.signum)
+    shutdown.answered.set()
     os.kill(os.getpid(), int(sys.argv[1]))
 """
 
@@ -66,7 +66,7 @@ def test_a_program_that_cannot_answer_is_ended_in_words(signum, code):
 
 def test_one_that_has_noticed_is_left_to_save():
     done = ran(NOTICED, signal.SIGTERM)
-    assert (done.returncode, done.stdout) == (0, f"[{int(signal.SIGTERM)}]\n")
+    assert (done.returncode, done.stdout) == (0, f"{int(signal.SIGTERM)}\n")
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -82,16 +82,15 @@ def test_outside_training_a_signal_ends_the_program_in_words_and_gives_the_lock_
 
 def test_a_second_signal_while_saving_ends_at_once():
     done = ran(TWICE, signal.SIGTERM)
-    assert (done.returncode, done.stdout) == (143, "[15]\n")
+    assert (done.returncode, done.stdout) == (143, "15\n")
 
 
 def test_the_old_handlers_come_back_and_no_thread_stays():
     before = [signal.getsignal(each) for each in signals.SIGNALS]
     threads = threading.active_count()
-    with exit_on_signal(), interruptible() as noted:
-        signals.heard_again()
+    with exit_on_signal() as shutdown, shutdown.deferred():
         signal.raise_signal(signal.SIGTERM)
-        signals.noticed.set()
-    assert noted == [signal.SIGTERM]
+        shutdown.answered.set()
+    assert shutdown.signum == signal.SIGTERM
     assert [signal.getsignal(each) for each in signals.SIGNALS] == before
     assert threading.active_count() == threads

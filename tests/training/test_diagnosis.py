@@ -15,8 +15,8 @@ from jaxvae.rundir import results
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.training import diagnosis, scoring
-from jaxvae.training.loop import train_and_evaluate
 from jaxvae.training.setup import set_up
+from jaxvae.training.train import train_and_evaluate
 from jaxvae.viz import report
 
 

@@ -22,15 +22,20 @@ from jaxvae.data.pipeline import Resident
 from jaxvae.rundir import CHECKPOINTS, EVENTS, checkpoint, event_log, manifest
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.state import abstract_state, first_state
-from jaxvae.runtime.signals import Interrupted
+from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
 from jaxvae.training.ensemble import engine as members_engine
-from jaxvae.training.ensemble.loop import common_step, take_seats, take_steps, train_and_evaluate_members
-from jaxvae.training.ensemble.loop import start as start_members
 from jaxvae.training.ensemble.members import members_of
-from jaxvae.training.loop import train_and_evaluate
+from jaxvae.training.ensemble.train import (
+    common_step,
+    initial_states,
+    set_up_runs,
+    take_all_steps,
+    train_and_evaluate_members,
+)
 from jaxvae.training.setup import set_up
+from jaxvae.training.train import train_and_evaluate
 
 IMAGES = grey_images(60)  # 48 to train on: 4 steps an epoch
 
@@ -57,13 +62,13 @@ def go(config, workdir, train=train_and_evaluate_members):
         return train(config, workdir, arrays=IMAGES, say=quiet)
 
 
-def seated(config, tmp_path):
-    """(the members with their experiments, their engine, their first states)."""
-    seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
-    for seat in seats:
-        seat.workdir.mkdir()
-    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
-    return seats, engine, start_members(seats, quiet)
+def prepare(config, tmp_path):
+    """(the members' runs, their engine, their first states)."""
+    runs = set_up_runs(members_of(config), tmp_path, IMAGES, quiet)
+    for run in runs:
+        run.workdir.mkdir()
+    engine = members_engine.make_members_engine(members_of(config), [run.experiment for run in runs])
+    return runs, engine, initial_states(runs, quiet)
 
 
 def alone(config, count):
@@ -106,19 +111,19 @@ def ensemble(tmp_path_factory):
 
 
 def test_a_member_begins_with_the_bits_it_has_alone(tmp_path):
-    seats, engine, states = seated(tiny(seeds=2), tmp_path)
+    runs, engine, states = prepare(tiny(seeds=2), tmp_path)
     for seed, state in enumerate(engine.collect(engine.place(states))):
         assert_same_bits(state, alone(tiny(seed=seed), 0)[0])
     apart = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), *(state.params for state in states))
     assert max(jax.tree.leaves(apart)) > 0.1
-    assert [seat.member.name for seat in seats] == ["seed-0", "seed-1"]
+    assert [run.name for run in runs] == ["seed-0", "seed-1"]
 
 
 @pytest.mark.parametrize("name", members_engine.MEMBERS_ENGINES)
 def test_a_member_sees_its_own_batches_and_noise(name, tmp_path):
     """To the bit, over the end of an epoch."""
     config = tiny(seeds=2)
-    experiments = [seat.experiment for seat in take_seats(members_of(config), tmp_path, IMAGES, quiet)]
+    experiments = [run.experiment for run in set_up_runs(members_of(config), tmp_path, IMAGES, quiet)]
 
     def spy(state, batch, *_):
         key = random.fold_in(state.key, state.step)
@@ -151,7 +156,7 @@ def test_a_member_sees_its_own_batches_and_noise(name, tmp_path):
 def test_a_members_step_is_the_one_it_takes_alone(tmp_path):
     """SGD, whose step is the gradient's size."""
     optimizer = Optimizer("sgd", 1e-2)
-    _, engine, first = seated(tiny(optimizer, seeds=2), tmp_path)
+    _, engine, first = prepare(tiny(optimizer, seeds=2), tmp_path)
     states, metrics = advance(engine, first, 1)
     for seed, state in enumerate(states):
         expected, expected_metrics = alone(tiny(optimizer, seed=seed), 1)
@@ -184,7 +189,7 @@ def test_a_members_step_is_the_one_it_takes_alone(tmp_path):
 )
 def test_a_swept_value_is_that_of_training_with_it(config, sweep, expected, tmp_path):
     swept = dataclasses.replace(config, train=dataclasses.replace(config.train, sweep=sweep))
-    _, engine, states = seated(swept, tmp_path)
+    _, engine, states = prepare(swept, tmp_path)
     states, _ = advance(engine, states, 3)
     ends = [alone(dataclasses.replace(config, **changed), 3)[0] for changed in expected]
     for state, end in zip(states, ends, strict=True):
@@ -194,7 +199,7 @@ def test_a_swept_value_is_that_of_training_with_it(config, sweep, expected, tmp_
 
 
 def test_a_member_without_a_finite_loss_is_skipped_alone(tmp_path):
-    _, engine, (first, second) = seated(tiny(seeds=2, seed=3), tmp_path)
+    _, engine, (first, second) = prepare(tiny(seeds=2, seed=3), tmp_path)
     sound, _ = advance(engine, [first, second], 6)
     broken = first.replace(params=jax.tree.map(lambda a: a * jnp.nan, first.params))
     ends, metrics = advance(engine, [broken, second], 6)
@@ -207,22 +212,19 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     """The second learning rate is far too large: its member is diagnosed once, in its own directory."""
     said = []
     config = tiny(Optimizer("sgd", 1e-3), sweep="learning_rate(1e-3, 1e30)", validate_every=30, checkpoint_every=30)
-    seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
-    for seat in seats:
-        seat.workdir.mkdir()
-        save_config(seat.workdir / "config.json", seat.member.config, {"shape": [8, 8, 1]})
-    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    runs = set_up_runs(members_of(config), tmp_path, IMAGES, quiet)
+    for run in runs:
+        run.workdir.mkdir()
+        save_config(run.workdir / "config.json", run.config, {"shape": [8, 8, 1]})
+    engine = members_engine.make_members_engine(members_of(config), [run.experiment for run in runs])
     with (
         mock.patch("jaxvae.training.rollback.MAX_SKIPPED", 6),
-        mock.patch("jaxvae.runtime.console.ProgressBar.say", lambda _, text: said.append(text)),
+        mock.patch("jaxvae.runtime.console.ProgressBar.print", lambda _, text: said.append(text)),
     ):
-        states = take_steps(seats, engine, quiet)
+        states = take_all_steps(runs, engine, Shutdown(), quiet)
     assert [int(state.guard.skipped) for state in states] == [0, 29]
-    assert [path.exists() for path in (seats[0].workdir / EVENTS, seats[1].workdir / EVENTS)] == [
-        False,
-        True,
-    ]
-    found = event_log.read_events(seats[1].workdir, 30)
+    assert [(run.workdir / EVENTS).exists() for run in runs] == [False, True]
+    found = event_log.read_events(runs[1].workdir, 30)
     assert [(event["event"], event["step"]) for event in found] == [("skipped", 7), ("stopped", 7)]
     assert found[1]["first_bad_step"] == 2
     assert found[1]["layer"] is not None
@@ -232,8 +234,8 @@ def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
 def test_convolutions_on_a_cpu_take_turns(tmp_path):
     config = tiny(seeds=2, engine="auto")
     config.model.encoder = "conv(4, kernel=3)"
-    seats = take_seats(members_of(config), tmp_path, IMAGES, quiet)
-    engine = members_engine.make_members_engine([seat.member for seat in seats], [seat.experiment for seat in seats])
+    runs = set_up_runs(members_of(config), tmp_path, IMAGES, quiet)
+    engine = members_engine.make_members_engine(members_of(config), [run.experiment for run in runs])
     assert engine.name == "dispatch in turn"
 
 
@@ -304,12 +306,12 @@ def test_stopped_members_go_on_to_the_bits_of_members_never_stopped(ensemble, tm
     """Stopped by a signal at step 20; one member lost what it saved then, so all go on from step 16."""
     config, stopped = tiny(seeds=2, seed=3), tmp_path / "run"
 
-    def watched(seats, states, step):
-        if step == 20:
+    def watched(experiment, state, workdir, step):
+        if step == 20 and workdir.name == "seed-3":
             signal.raise_signal(signal.SIGTERM)
 
     with (
-        mock.patch("jaxvae.training.ensemble.loop.keep_frames", watched),
+        mock.patch("jaxvae.training.loop.save_snapshot", watched),
         pytest.raises(Interrupted, match="stopped and saved at step 20"),
     ):
         go(config, stopped)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import NamedTuple
 from unittest import mock
 
@@ -15,18 +15,20 @@ from orbax.checkpoint import v1 as orbax
 from small import grey_images
 
 from jaxvae import objective as objectives
-from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, build
+from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train, registry
 from jaxvae.config.serialization import save_config
 from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, checkpoint, event_log, manifest
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.manifest import MANIFEST
 from jaxvae.rundir.state import abstract_state, first_state
-from jaxvae.runtime.signals import Interrupted
+from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
+from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
 from jaxvae.training.find_nonfinite import Finding
-from jaxvae.training.loop import claim, next_stop, take_steps
+from jaxvae.training.loop import TrainingRun, next_stop
 from jaxvae.training.setup import Experiment, make_engine, set_up
+from jaxvae.training.train import take_steps_with_rollback
 
 IMAGES = grey_images(40)
 SKIPS = 6  # in place of 100: so many steps skipped in a row end in a rollback
@@ -77,7 +79,7 @@ class Made(NamedTuple):
 
 
 def made(config) -> Made:
-    with mock.patch.dict(build.TABLES["objective"], {"breaks": breaks}):
+    with mock.patch.dict(registry.TABLES["objective"], {"breaks": breaks}):
         experiment = set_up(config, IMAGES, print)
         engine = make_engine(experiment)[1]
     parts = config, experiment.parts
@@ -95,8 +97,8 @@ def diagnosed(experiment, state):
     return Finding("loss", None, f"what step {int(state.step) + 1} has")
 
 
-def go(made, workdir, said=None, **train):
-    """Takes the steps that are left, as the config says but for these fields; returns the last state."""
+def go(made, workdir, said=None, shutdown=None, **train):
+    """Takes the remaining steps of the config, changed in these fields; returns the last state."""
     config = made.experiment.config
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, **train))
     memory = made.first.variables["objective"] | {name: jnp.float32(value) for name, value in BAD.items()}
@@ -107,14 +109,15 @@ def go(made, workdir, said=None, **train):
         for name, value in {
             "rollback.MAX_SKIPPED": SKIPS,
             "rollback.find_first_nonfinite": diagnosed,
-            "loop.validate": lambda *args: None,
+            "loop.validate": lambda *args: {},
             "initial_state.first_state": lambda *args: first,
             "initial_state.abstract_state": lambda *args: made.abstract,
             "rollback.abstract_state": lambda *args: made.abstract,
         }.items():
             patched.enter_context(mock.patch(f"jaxvae.training.{name}", value))
         experiment = dataclasses.replace(made.experiment, config=config)
-        return take_steps(experiment, made.engine, workdir, ([] if said is None else said).append)
+        run, say = TrainingRun(experiment, workdir), ([] if said is None else said).append
+        return take_steps_with_rollback(run, made.engine, shutdown or Shutdown(), say)
 
 
 def bad(**how):
@@ -182,9 +185,9 @@ def killed(at):
         remove(path)
 
     patches = {
-        "before": ("rundir.event_log.append", before),
-        "after": ("rundir.event_log.append", after),
-        "amid": ("rundir.checkpoint.remove", amid),
+        "before": ("rundir.event_log.append_event", before),
+        "after": ("rundir.event_log.append_event", after),
+        "amid": ("rundir.checkpoint.remove_checkpoint", amid),
     }
     name, function = patches[at]
     return mock.patch(f"jaxvae.{name}", function)
@@ -201,25 +204,17 @@ def test_killed_on_the_way_back_it_comes_to_the_same_bits(scanned, recovered, tm
 @pytest.mark.parametrize("step", [22, 29, 31])
 def test_stopped_by_a_signal_it_comes_to_the_same_bits(scanned, recovered, tmp_path, step):
     """Among the bad steps, after they were enough but before that is seen, and after going back."""
-    caught = []
-
-    @contextmanager
-    def interruptible():
-        yield caught
+    shutdown = Shutdown()
 
     def stop_at(now, *args):
         usual = next_stop(now, *args)
         if not now < step <= usual:
             return usual
-        caught.append(15)
+        shutdown.signum = 15
         return step
 
-    patches = (
-        mock.patch("jaxvae.training.loop.interruptible", interruptible),
-        mock.patch("jaxvae.training.loop.next_stop", stop_at),
-    )
-    with patches[0], patches[1], pytest.raises(Interrupted):
-        go(scanned, tmp_path)
+    with mock.patch("jaxvae.training.loop.next_stop", stop_at), pytest.raises(Interrupted):
+        go(scanned, tmp_path, shutdown=shutdown)
     # what is known to go back is not saved as if it went on
     assert manifest.saved_steps(tmp_path / CHECKPOINTS)[-1] == {29: 24}.get(step, step)
     assert_same_bits(recovered[0], (go(scanned, tmp_path), tmp_path))
@@ -296,8 +291,8 @@ def test_those_to_go_back_to_are_kept_while_steps_are_skipped(tmp_path):
     good, bad = {"streak": 0, "finite": True, "regular": True}, {"streak": 9, "finite": True, "regular": True}
     about = {10: {}, 20: good | {"score": -1.0}, 30: good, 40: good, 45: good | {"regular": False}}
     about |= {50: good | {"finite": False}, 60: bad | {"score": 0.0}, 70: bad, 80: bad}
-    for step, manifest in about.items():
-        sealed(tmp_path, step, **manifest)
+    for step, content in about.items():
+        sealed(tmp_path, step, **content)
     assert manifest.rollback_steps(tmp_path) == [10, 20, 30, 40]
     with Saver(tmp_path) as saver:
         saver._prune(80)

@@ -41,4 +41,5 @@ def make_parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=text, description=text, allow_abbrev=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.add_arguments(sub)
+    parser.set_defaults(shutdown=None)  # what a signal sets, where `main` handles signals
     return parser

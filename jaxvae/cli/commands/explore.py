@@ -39,5 +39,5 @@ def run(arguments: argparse.Namespace) -> None:
         print_safely(f"Explore it at {address} (Ctrl-C ends it)")
         if not arguments.no_browser:
             webbrowser.open(address)
-        wait_for_interrupt()
+        wait_for_interrupt(arguments.shutdown)
     print_safely("ended.")

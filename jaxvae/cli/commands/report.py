@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = set_up_run(run.config, arguments.data_dir)
     one_sample = dataclasses.replace(run.config.evaluate, samples=1)  # the figures need values, not a tight bound
     quick = dataclasses.replace(experiment, config=dataclasses.replace(experiment.config, evaluate=one_sample))
-    with lock_run_directory(workdir, print), disk_space.explain_full_disk(workdir):
+    with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
         _, values = scoring.score(quick, experiment.layout.replicate(run.variables), run.step)
         figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
         print(write_report(workdir))

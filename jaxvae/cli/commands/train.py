@@ -6,10 +6,8 @@ from pathlib import Path
 
 from jaxvae.cli.arguments import add_config, parse_path
 from jaxvae.cli.open_run import prepare_jax
-from jaxvae.config import Config
 from jaxvae.config.command_line import config_file, read_config
 from jaxvae.config.schema import is_ensemble
-from jaxvae.runtime.signals import Interrupted, heard_again
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,10 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.overrides)
     prepare_jax(config)
     from jaxvae.runtime import multihost
-    from jaxvae.runtime.watch import hear, watch
 
     multihost.join(arguments.coordinator, arguments.processes, arguments.process)
-    heard_again()
     if arguments.check:
         from jaxvae.training.benchmark import check
 
@@ -40,26 +36,12 @@ def run(arguments: argparse.Namespace) -> None:
         return
     workdir = arguments.workdir or Path("runs") / Path(config_file(arguments.config)).stem
     workdir_option = ["--workdir", str(arguments.workdir)] if arguments.workdir else []
-    command = ["python", "train.py", "--config", arguments.config, *workdir_option, *arguments.overrides]
-    leave = watch("127.0.0.1" if multihost.is_loopback(arguments.coordinator) else None)
-    try:
-        _train(config, workdir, shlex.join(command))
-    except Interrupted:
-        leave()
-        raise
-    except (ValueError, RuntimeError) as error:
-        hear(error)
-        raise
-    leave()
-
-
-def _train(config: Config, workdir: Path, command: str) -> None:
-    """Trains one run, or the members of train.seeds and train.sweep."""
+    command = shlex.join(["python", "train.py", "--config", arguments.config, *workdir_option, *arguments.overrides])
     if is_ensemble(config):
-        from jaxvae.training.ensemble.loop import train_and_evaluate_members
+        from jaxvae.training.ensemble.train import train_and_evaluate_members
 
-        train_and_evaluate_members(config, workdir, command=command)
+        train_and_evaluate_members(config, workdir, command=command, shutdown=arguments.shutdown)
     else:
-        from jaxvae.training.loop import train_and_evaluate
+        from jaxvae.training.train import train_and_evaluate
 
-        train_and_evaluate(config, workdir, command=command)
+        train_and_evaluate(config, workdir, command=command, shutdown=arguments.shutdown)

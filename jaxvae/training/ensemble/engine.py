@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +21,11 @@ from jaxvae.data.pipeline import Resident, order, take_batch
 from jaxvae.rundir.state import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copy_arrays
 from jaxvae.step import State
-from jaxvae.training.engine import has_convolutions
+from jaxvae.training.engine import Engine, has_convolutions
 from jaxvae.training.ensemble.members import EnsembleMember
 from jaxvae.training.setup import Experiment
 
 _CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
-
-
-class Engine(NamedTuple):
-    """As engine.Engine, of several members: `advance`'s metrics are [members] each.
-
-    `place` takes a list of the members' states, `collect` returns copies as one.
-    """
-
-    name: str
-    advance: Callable[[Any, int, int], tuple[Any, dict[str, Array]]]
-    place: Callable[[list[State]], Any]
-    collect: Callable[[Any], list[State]]
 
 
 def make_members_engine(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Engine:

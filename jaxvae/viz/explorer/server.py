@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from jaxvae._checks import UsageError
-from jaxvae.runtime.signals import interruptible, noticed
+from jaxvae.runtime.signals import Shutdown
 
 __all__ = ["listen", "serve", "wait_for_interrupt"]
 
@@ -66,9 +66,10 @@ def serve(app: ASGIApp, sock: socket.socket) -> Iterator[str]:
         sock.close()
 
 
-def wait_for_interrupt() -> None:
+def wait_for_interrupt(shutdown: Shutdown | None = None) -> None:
     """Waits for Ctrl-C or SIGTERM."""
-    with interruptible() as caught:
-        while not caught:
+    shutdown = shutdown or Shutdown()
+    with shutdown.deferred():
+        while shutdown.signum is None:
             time.sleep(0.1)
-        noticed.set()
+        shutdown.answered.set()
