@@ -32,7 +32,7 @@ from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.files import write_atomically
 from jaxvae.viz import figures, plots
-from jaxvae.viz.report.markdown import code, plain, table
+from jaxvae.viz.report.markdown import escape_markdown, format_code, format_table
 from tools.pythae_models import pythae_section
 
 __all__ = ["HEAD", "comparison_key", "draw_samples", "main", "page_text", "require_config", "write_page"]
@@ -168,18 +168,18 @@ def _density_kind(one: FinishedRun) -> str:
 def _section(group: Sequence[FinishedRun], out: Path) -> Iterator[str]:
     """Yields the heading, protocol, table and pictures of runs whose numbers can be compared."""
     one = group[0]
-    yield f"## {plain(one.run.config.data.name)}: {plain(_density_kind(one))}"
+    yield f"## {escape_markdown(one.run.config.data.name)}: {escape_markdown(_density_kind(one))}"
     yield "\n".join(_protocol_lines(group))
-    yield table(HEAD, [_row(each, out) for each in group])
+    yield format_table(HEAD, [_row(each, out) for each in group])
     strips = [(_link(each.name, out), _config_summary(each.name), _samples_cell(each, out)) for each in group]
-    yield table(("model", "in a sentence", "means of p(x\\|z) at z ~ p(z)"), strips)
+    yield format_table(("model", "in a sentence", "means of p(x\\|z) at z ~ p(z)"), strips)
 
 
 def _protocol_lines(group: Sequence[FinishedRun]) -> Iterator[str]:
     """Yields a line for each part of the protocol; if runs differ in it, with their names."""
     names = dict.fromkeys(name for one in group for name in one.protocol if name not in ("seed", "units"))
     for name in names:  # a model without a bound has an entry for its rate, the others for their elbo
-        yield f"- {plain(name)}: {_merge_texts(group, partial(_protocol_text, name=name))}"
+        yield f"- {escape_markdown(name)}: {_merge_texts(group, partial(_protocol_text, name=name))}"
     things = {
         "bound on": _bound_text,
         "K": _draw_count,
@@ -202,7 +202,7 @@ def _merge_texts(group: Sequence[FinishedRun], text_of: Callable[[FinishedRun], 
 
 def _protocol_text(one: FinishedRun, name: str) -> str:
     """Returns the run's entry of this name in its protocol."""
-    return plain(one.protocol.get(name, ""))
+    return escape_markdown(one.protocol.get(name, ""))
 
 
 def _bound_text(one: FinishedRun) -> str:
@@ -219,7 +219,7 @@ def _draw_count(one: FinishedRun) -> str:
 
 def _network_text(one: FinishedRun) -> str:
     model = one.run.config.model
-    return f"{code(model.encoder)}, {model.latent_dim} latents, {code(model.decoder)}"
+    return f"{format_code(model.encoder)}, {model.latent_dim} latents, {format_code(model.decoder)}"
 
 
 def _training_text(one: FinishedRun) -> str:
@@ -227,7 +227,7 @@ def _training_text(one: FinishedRun) -> str:
     steps, chosen = one.run.config.train.steps, one.run.config.optimizer
     if not steps:
         return "none"
-    rate = f"{code(chosen.name)} with {chosen.learning_rate:g}, {code(chosen.schedule)}"
+    rate = f"{format_code(chosen.name)} with {chosen.learning_rate:g}, {format_code(chosen.schedule)}"
     seed = f"seed {one.run.config.train.seed}"
     return f"{steps:,} steps of {one.run.config.data.batch_size} images, {rate}, {seed}"
 
@@ -244,13 +244,13 @@ def _machine_text(one: FinishedRun) -> str:
         *(count, known["processor"], f"{known.get('threads', '?')} threads", known.get("machine", "?")),
         *(f"Python {known.get('python', '?')}", f"jax {jax}", f"engine {known.get('engine', '?')}"),
     )
-    return ", ".join(plain(text) for text in texts if text)
+    return ", ".join(escape_markdown(text) for text in texts if text)
 
 
 def _row(one: FinishedRun, out: Path) -> tuple[str, ...]:
     """Returns the cells of one run."""
     model = one.run.config.model
-    choices = [code(text) for text in (model.posterior, model.prior, model.likelihood, one.run.config.objective)]
+    choices = [format_code(text) for text in (model.posterior, model.prior, model.likelihood, one.run.config.objective)]
     numbers = [_number_text(one.test.get(name)) for name in ("elbo", "log_likelihood", "rate", "distortion")]
     last = _units_in_use(one), f"{one.parameters:,}", _duration(one.seconds) if one.run.step else "-"
     return _link(one.name, out), *choices, _other_settings(one), *numbers, *last
@@ -260,7 +260,7 @@ def _other_settings(one: FinishedRun) -> str:
     """Returns other settings that differ from the default, and the number of skipped steps, if any."""
     usual = flatten(Config())
     chosen = {name: value for name, (value, _) in flatten(one.run.config).items() if name in _OTHER_SETTINGS}
-    texts = [code(f"{name}={value!r}") for name, value in chosen.items() if value != usual[name][0]]
+    texts = [format_code(f"{name}={value!r}") for name, value in chosen.items() if value != usual[name][0]]
     return ", ".join(texts + [f"{one.skipped:,} steps skipped"] * bool(one.skipped)) or "-"
 
 
@@ -301,7 +301,7 @@ def _config_summary(name: str) -> str:
     """Returns the first line of the config's docstring; the file is parsed, not run."""
     path = _CONFIGS / f"{name}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.exists() else None
-    return plain((text or "-").splitlines()[0])
+    return escape_markdown((text or "-").splitlines()[0])
 
 
 if __name__ == "__main__":

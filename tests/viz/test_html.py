@@ -6,7 +6,6 @@ import re
 import pytest
 from test_report import RESULTS, TEST, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
 
-from jaxvae.viz import report
 from jaxvae.viz.report import captions, html, results_tables
 
 TEXT = ("ink", "soft", "accent", "ill")  # colours of letters
@@ -15,7 +14,7 @@ LINES = ("train", "validation", "accent", "soft")  # colours of curves, and of b
 
 def colours(scheme):
     """The style's named colours {name: (r, g, b)} in light or dark."""
-    light, dark = re.findall(r":root \{(.*?)\}", html.part("report.css"), re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", html.read_static("report.css"), re.DOTALL)
     found = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", light))
     found |= dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", dark)) if scheme == "dark" else {}
     return {name: tuple(int(value[i : i + 2], 16) for i in (1, 3, 5)) for name, value in found.items()}
@@ -44,7 +43,7 @@ def test_letters_and_lines_stand_out_from_what_is_behind_them(scheme):
     for ground in ("page", "card"):
         assert all(contrast(found[name], found[ground]) >= 4.5 for name in TEXT)
         assert all(contrast(found[name], found[ground]) >= 3 for name in LINES)
-    named = set(re.findall(r"var\(--([a-z]+)\)", html.part("report.css")))
+    named = set(re.findall(r"var\(--([a-z]+)\)", html.read_static("report.css")))
     assert named <= set(found)
 
 
@@ -73,12 +72,12 @@ def test_contents_lead_to_every_section_in_the_order_of_the_questions(whole):
     assert len(ids) == len(set(ids))
     links = [each["href"] for each in whole.every("a")]
     assert links[0] == "#main"
-    questions = [name for _, name, *_ in captions.QUESTIONS]
+    questions = [question.anchor for question in captions.QUESTIONS]
     assert links[1:] == [f"#{name}" for name in (*questions, "others", "protocol", "config", "command", "environment")]
     assert [f"#{each['id']}" for each in whole.every("section")] == ["#numbers", *links[1:]]
-    titles = [title for title, *_ in captions.QUESTIONS] + [captions.OTHERS[0]]
+    titles = [question.title for question in (*captions.QUESTIONS, captions.OTHERS)]
     assert all(whole.text.count(title) == 2 for title in titles)
-    assert whole.text.rindex(captions.OTHERS[0]) < whole.text.index("zebra")
+    assert whole.text.rindex(captions.OTHERS.title) < whole.text.index("zebra")
 
 
 def test_landmarks_and_names(whole):
@@ -95,16 +94,16 @@ def test_landmarks_and_names(whole):
 
 
 def test_every_figure_that_a_caption_knows_answers_a_question():
-    listed = [name for *_, names in captions.QUESTIONS for name in names]
+    listed = [name for question in captions.QUESTIONS for name in question.figures]
     assert len(listed) == len(set(listed))
-    lost = [name for name in captions.FIGURES if report._question(name) == len(captions.QUESTIONS)]
+    lost = [name for name in captions.FIGURES if captions.place_figure(name)[0] == len(captions.QUESTIONS)]
     assert not lost, f"append {lost} to the question that they answer, in captions.QUESTIONS"
 
 
 def test_a_figure_of_a_longer_name_stands_with_its_kind():
-    assert report._question("samples_first") == report._question("samples") == 1
+    assert captions.place_figure("samples_first")[0] == captions.place_figure("samples")[0] == 1
     stems = ["zebra", "samples_b", "samples", "temperatures", "samples_a", "reconstructions"]
-    ordered = sorted(stems, key=lambda stem: report._order(stem, captions.FIGURES))
+    ordered = sorted(stems, key=captions.place_figure)
     assert ordered == ["reconstructions", "samples", "samples_a", "samples_b", "temperatures", "zebra"]
 
 
@@ -119,7 +118,7 @@ def test_scores_are_drawn_where_their_errors_are_known():
     row = {"value": -10.0, "stderr": 0.5}
     better = {"value": -8.0, "stderr": 0.5}
     results = {"test": {"examples": 9, "elbo": row, "log_likelihood": better}}
-    text = results_tables.numbers(results, [1])
+    text = results_tables.numbers_section(results, [1])
     low, high = re.findall(r"M([\d.]+) \d+H([\d.]+)", text)
     (one, two) = re.findall(r"<circle class='dot' cx='([\d.]+)'", text)
     scale = (float(two) - float(one)) / 2  # of one nat
@@ -134,7 +133,7 @@ def test_scores_are_drawn_where_their_errors_are_known():
         {"value": True},
         {"value": -8.0, "stderr": 0.0},
     ):
-        assert "whisker" not in results_tables.numbers(
+        assert "whisker" not in results_tables.numbers_section(
             {"test": {"examples": 9, "elbo": row, "log_likelihood": entry}}, [1]
         )
 
@@ -142,7 +141,7 @@ def test_scores_are_drawn_where_their_errors_are_known():
 def test_rate_and_distortion_share_one_bar():
     def bars(rate, distortion):
         entries = {"examples": 9, "rate": {"value": rate}, "distortion": {"value": distortion}}
-        html = results_tables.numbers({"test": entries}, [1])
+        html = results_tables.numbers_section({"test": entries}, [1])
         return [float(width) for width in re.findall(r"<rect class='\w+' x='[-\d.]+' y='30' width='([-\d.]+)'", html)]
 
     assert bars(1.0, 3.0) == [72.0, 216.0]
@@ -151,7 +150,7 @@ def test_rate_and_distortion_share_one_bar():
 
 def test_a_card_shows_the_error_and_of_how_many():
     entries = {"examples": 9, "elbo": {"value": -2.0, "stderr": 0.1}, "active_units": {"value": 3, "of": 20}}
-    html = results_tables.numbers({"test": entries, "validation": entries}, [1])
+    html = results_tables.numbers_section({"test": entries, "validation": entries}, [1])
     assert html.count("<ul class='cards'>") == 1
     assert "<strong>−2.00 <small>± 0.10</small></strong><span>nats</span>" in html
     assert "<strong>3</strong><span>of 20</span>" in html

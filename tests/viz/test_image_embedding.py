@@ -37,67 +37,67 @@ def drawn(side=300):
     ("sizes", "room", "cut"), [([3, 5, 7], 20, 7), ([3, 5, 7], 13, 5), ([1, 9, 9], 11, 5), ([4, 4], 0, 0), ([], 5, 0)]
 )
 def test_the_larger_ones_are_cut_to_one_size(sizes, room, cut):
-    assert image_embedding.level(sizes, room) == cut
+    assert image_embedding._shared_limit(sizes, room) == cut
     assert sum(min(size, cut) for size in sizes) <= room
 
 
 def test_what_fits_stays_as_it_is():
     pictures = {Path("a.png"): Picture(encoded(noise(20)), "image/png")}
-    assert image_embedding.fit(pictures, 5000, 5000) == pictures
+    assert image_embedding.fit_pictures(pictures, 5000, 5000) == pictures
     assert pictures[Path("a.png")].characters == len(pictures[Path("a.png")].source.partition(",")[2])
 
 
 def test_what_is_too_large_is_packed_so_that_it_looks_the_same():
     alpha = np.concatenate([drawn(), np.full((300, 300, 1), 255, np.uint8)], -1)
     loose = Picture(encoded(alpha, compress_level=0), "image/png")
-    fitted = image_embedding.fit({Path("a.png"): loose, Path("b.png"): loose}, 50_000, 10**6)
-    assert all(each.characters <= 25_000 and not each.said for each in fitted.values())
-    assert all(abs(pixels(each) - pixels(loose)).mean() < image_embedding.CLOSE for each in fitted.values())
+    fitted = image_embedding.fit_pictures({Path("a.png"): loose, Path("b.png"): loose}, 50_000, 10**6)
+    assert all(each.characters <= 25_000 and not each.remark for each in fitted.values())
+    assert all(abs(pixels(each) - pixels(loose)).mean() < image_embedding._MAX_DIFFERENCE for each in fitted.values())
 
 
 def test_a_photo_does_not_lose_its_shades_to_256_colours():
     y, x = np.mgrid[:120, :120]
     photo = np.stack([2 * x, 2 * y, x + y], -1).astype(np.uint8)
-    content, kind, _ = next(image_embedding._faithful(Image.fromarray(photo), "a.png"))
+    content, kind = next(image_embedding._same_looking([Image.fromarray(photo)], [0]))
     assert kind == "image/webp"
     np.testing.assert_array_equal(pixels(Picture(content, kind)), photo)
-    assert next(image_embedding._faithful(Image.fromarray(drawn()), "a.png"))[1] == "image/png"
+    assert next(image_embedding._same_looking([Image.fromarray(drawn())], [0]))[1] == "image/png"
 
 
 def test_beyond_the_limit_pictures_lose_detail_or_are_left_out_and_it_is_said(monkeypatch):
-    monkeypatch.setattr(image_embedding, "LEAST", 1000)
+    monkeypatch.setattr(image_embedding, "MIN_CHARACTERS", 1000)
     large = {Path(f"{name}.png"): Picture(encoded(noise(120, seed=ord(name))), "image/png") for name in "abc"}
-    fitted = image_embedding.fit(large, 1000, 30_000)
+    fitted = image_embedding.fit_pictures(large, 1000, 30_000)
     assert sum(each.characters for each in fitted.values()) <= 30_000
-    assert {each.said for each in fitted.values()} == {f"in less detail than figures/{name}.png" for name in "abc"}
-    few = image_embedding.fit(large, 0, 1500)
+    assert {each.remark for each in fitted.values()} == {f"in less detail than figures/{name}.png" for name in "abc"}
+    few = image_embedding.fit_pictures(large, 0, 1500)
     assert 0 < sum(each is None for each in few.values()) < 3
     assert sum(each.characters for each in few.values() if each) <= 1500
-    assert set(image_embedding.fit(large, 0, 0).values()) == {None}
+    assert set(image_embedding.fit_pictures(large, 0, 0).values()) == {None}
 
 
 def test_what_is_no_picture_is_left_as_it_is_or_left_out():
     broken = {Path("a.png"): Picture(b"x" * 10**5, "image/png")}
-    assert image_embedding.fit(broken, 0, 10**6) == broken
-    assert image_embedding.fit(broken, 0, 1000) == {Path("a.png"): None}
+    assert image_embedding.fit_pictures(broken, 0, 10**6) == broken
+    assert image_embedding.fit_pictures(broken, 0, 1000) == {Path("a.png"): None}
     assert image_embedding.last_frame(Picture(b"GIF89a", "image/gif")) is None
 
 
 def test_a_page_is_never_larger_than_it_may_be(workdir, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(image_embedding, "LEAST", 1000)
+    monkeypatch.setattr(image_embedding, "MIN_CHARACTERS", 1000)
     add_dots(workdir, 50, 8)
     for name in ("samples", "curves", "latent_plane", "zebra"):
         (workdir / "figures" / f"{name}.png").write_bytes(encoded(noise(120)))
     whole = len(report.write_report(workdir).read_bytes())
-    monkeypatch.setattr(report, "MOST", whole - 200_000)
-    monkeypatch.setattr(report, "WANTED", whole - 210_000)
+    monkeypatch.setattr(report, "MAX_BYTES", whole - 200_000)
+    monkeypatch.setattr(report, "PREFERRED_BYTES", whole - 210_000)
     text = report.write_report(workdir).read_bytes()
     assert whole - 240_000 < len(text) <= whole - 200_000
     assert b"Shown in less detail than figures/" in text
     inside = sum(len(each["src"].partition(",")[2]) for each in Page(text.decode()).every("img"))
-    monkeypatch.setattr(report, "MOST", len(text) - inside + 1700)
+    monkeypatch.setattr(report, "MAX_BYTES", len(text) - inside + 1700)
     page = read(workdir)
-    assert len((workdir / "report.html").read_bytes()) <= report.MOST
+    assert len((workdir / "report.html").read_bytes()) <= report.MAX_BYTES
     assert "Too large for this page: see figures/" in page.text
     assert 0 < len(page.every("img")) < 4
 
@@ -116,16 +116,16 @@ def test_a_film_is_packed_with_all_its_frames_then_with_fewer_in_the_same_time()
     stream = io.BytesIO()
     first.save(stream, "GIF", save_all=True, append_images=rest, duration=100, loop=0)
     film = Picture(stream.getvalue(), "image/gif")
-    (same,) = image_embedding.fit({Path("a.gif"): film}, film.characters - 1, 10**6).values()
-    assert (same.kind, same.said) == ("image/webp", "")
+    (same,) = image_embedding.fit_pictures({Path("a.gif"): film}, film.characters - 1, 10**6).values()
+    assert (same.kind, same.remark) == ("image/webp", "")
     with Image.open(io.BytesIO(same.content)) as image:
         assert image.n_frames == 9
         image.seek(7)
         np.testing.assert_array_equal(np.asarray(image.convert("L")), rows[7])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_embedding, "LEAST", 100)
-        (less,) = image_embedding.fit({Path("a.gif"): film}, 0, same.characters - 1).values()
-    assert less.said == "in less detail than figures/a.gif"
+        patch.setattr(image_embedding, "MIN_CHARACTERS", 100)
+        (less,) = image_embedding.fit_pictures({Path("a.gif"): film}, 0, same.characters - 1).values()
+    assert less.remark == "in less detail than figures/a.gif"
     with Image.open(io.BytesIO(less.content)) as image:
         assert image.n_frames == 5
         durations = []

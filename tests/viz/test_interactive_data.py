@@ -24,7 +24,7 @@ def test_curves_are_ascending_and_what_is_no_number_is_a_gap():
     records = [record(2, elbo=-3.0, loss=3), record(1, elbo=None, loss=float("inf")), record(3, elbo=float("nan"))]
     records += [record(2, elbo=-2.5), record(2, "validation", elbo=-4), record(4, x="text", y=True, z=[1])]
     records += [record(float("inf"), elbo=1), record(True, elbo=1), record(5, None, elbo=1), record(5, 7, elbo=1)]
-    found = interactive_data.curves(records)
+    found = interactive_data.curve_data(records)
     elbo, loss = found["quantities"]
     assert (elbo["name"], elbo["unit"], loss["name"]) == ("elbo", "nats", "loss")
     train = {"split": "train", "step": [1, 2, 3], "value": [None, -2.5, None]}
@@ -32,8 +32,12 @@ def test_curves_are_ascending_and_what_is_no_number_is_a_gap():
     assert loss["series"] == [{"split": "train", "step": [1, 2], "value": [None, 3]}]
     assert found["shown"] == ["elbo"]
     assert not found["thinned"]
-    assert interactive_data.curves([record(1, x=None)]) is None
-    assert interactive_data.curves([record(1, loss=2, rate=1, distortion=1)])["shown"] == ["loss", "rate", "distortion"]
+    assert interactive_data.curve_data([record(1, x=None)]) is None
+    assert interactive_data.curve_data([record(1, loss=2, rate=1, distortion=1)])["shown"] == [
+        "loss",
+        "rate",
+        "distortion",
+    ]
     json.dumps(found, allow_nan=False)
 
 
@@ -41,24 +45,24 @@ def test_a_long_curve_keeps_its_ends_its_peaks_and_its_gaps():
     rng = np.random.default_rng(0)
     values = rng.normal(size=10_000).tolist()
     values[1234], values[5678], values[7000] = 99.0, -99.0, None
-    steps, kept = interactive_data.thinned(list(range(10_000)), values, 480)
+    steps, kept = interactive_data.thin_curve(list(range(10_000)), values, 480)
     assert len(steps) <= 490
     assert steps == sorted(set(steps))
     assert [values[step] for step in steps] == kept
     assert {0, 1234, 5678, 7000, 9999} <= set(steps)
-    few = interactive_data.thinned([1, 2], [3, None], 480)
+    few = interactive_data.thin_curve([1, 2], [3, None], 480)
     assert few == ([1, 2], [3, None])
-    nothing = interactive_data.thinned(list(range(1000)), [None] * 1000, 10)[1]
+    nothing = interactive_data.thin_curve(list(range(1000)), [None] * 1000, 10)[1]
     assert set(nothing) == {None}
 
 
 def test_many_curves_take_no_more_room_than_few():
     many = [record(step, **{f"q{i}": step * i for i in range(300)}) for step in range(0, 1000, 2)]
-    found = interactive_data.curves(many)
+    found = interactive_data.curve_data(many)
     assert found["thinned"]
     assert (
         sum(len(some["step"]) for each in found["quantities"] for some in each["series"])
-        < 1.1 * interactive_data.NUMBERS
+        < 1.1 * interactive_data.MAX_NUMBERS
     )
 
 
@@ -76,7 +80,7 @@ def cells(found):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_dot_has_its_image_its_reconstruction_and_its_label(workdir, channels):  # noqa: F811
     arrays = add_dots(workdir, 7, 5, channels)
-    found = interactive_data.dots(workdir / "figures" / "latent_plane.npz")
+    found = interactive_data.plane_data(workdir / "figures" / "latent_plane.npz")
     shown = cells(found)
     for kind, name in enumerate(("image", "reconstruction")):
         np.testing.assert_array_equal(shown[:, kind].reshape(arrays[name].shape), arrays[name])
@@ -88,14 +92,14 @@ def test_each_dot_has_its_image_its_reconstruction_and_its_label(workdir, channe
 def test_dots_nowhere_are_left_out_and_labels_need_not_be_known(workdir):  # noqa: F811
     xy = np.array([[0, 1], [np.nan, 0], [2, np.inf], [3, 4]], np.float32)
     arrays = add_dots(workdir, 4, xy=xy, label=None, reconstruction=None)
-    found = interactive_data.dots(workdir / "figures" / "latent_plane.npz")
+    found = interactive_data.plane_data(workdir / "figures" / "latent_plane.npz")
     assert (found["x"], found["position"], found["label"], found["names"]) == ([0, 3], [0, 3], [None, None], [])
     np.testing.assert_array_equal(cells(found)[:, 0], arrays["image"][[0, 3], ..., 0])
     add_dots(workdir, 4, xy=np.full((4, 2), np.nan, np.float32))
-    assert interactive_data.dots(workdir / "figures" / "latent_plane.npz") is None
-    assert interactive_data.dots(workdir / "figures" / "none.npz") is None
+    assert interactive_data.plane_data(workdir / "figures" / "latent_plane.npz") is None
+    assert interactive_data.plane_data(workdir / "figures" / "none.npz") is None
     add_dots(workdir, 4, label=np.array([5, 0, -1, 5], np.int32))
-    found = interactive_data.dots(workdir / "figures" / "latent_plane.npz")
+    found = interactive_data.plane_data(workdir / "figures" / "latent_plane.npz")
     assert (found["names"], found["label"]) == (["-1", "zero", "5"], [2, 1, 0, 2])
 
 
@@ -104,15 +108,15 @@ def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):  
     colours = rng.integers(40, 216, (300, 1, 1, 3)) + rng.integers(-40, 40, (300, 12, 12, 3))
     arrays = add_dots(workdir, 300, 12, 3, image=colours.astype(np.uint8))
     path = workdir / "figures" / "latent_plane.npz"
-    monkeypatch.setattr(interactive_data, "SPRITE", 300_000)
-    packed = interactive_data.dots(path)
+    monkeypatch.setattr(interactive_data, "MAX_SPRITE", 300_000)
+    packed = interactive_data.plane_data(path)
     assert len(packed["x"]) == 300
     assert packed["sprite"].startswith("data:image/webp")
     assert packed["stride"] == [16, 16]
     means = [images.mean((1, 2)) for images in (cells(packed)[:, 0], arrays["image"])]
     assert abs(means[0] - means[1]).max() < 8  # each cell has its image's colour, not its neighbour's
-    monkeypatch.setattr(interactive_data, "SPRITE", 30_000)
-    fewer = interactive_data.dots(path)
+    monkeypatch.setattr(interactive_data, "MAX_SPRITE", 30_000)
+    fewer = interactive_data.plane_data(path)
     assert 10 < len(fewer["x"]) < 150
     assert len(fewer["sprite"]) < 30_100
     assert fewer["total"] == 300
@@ -150,21 +154,21 @@ def test_a_file_that_is_none_or_unpacks_without_end_is_named(workdir):  # noqa: 
     path = workdir / "figures" / "latent_plane.npz"
     path.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ValueError, match="does not hold the latent plane's dots"):
-        interactive_data.dots(path)
+        interactive_data.plane_data(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xy.npy", bytes(interactive_data.UNPACKED + 1))
+        archive.writestr("xy.npy", bytes(interactive_data.MAX_UNPACKED + 1))
     with pytest.raises(ValueError, match="more than 64 MiB"):
-        interactive_data.dots(path)
+        interactive_data.plane_data(path)
 
 
 def test_no_text_breaks_out_of_the_data_of_a_page():
     evil = "</script><!--<script>&\u2028\ud800"
-    text = html.data("x", {evil: [evil]})
+    text = html.embed_json("x", {evil: [evil]})
     inside = text.removeprefix('<script type="application/json" id="data-x">').removesuffix("</script>")
     assert not set("<>&") & set(inside)
     assert json.loads(inside) == {evil: [evil]}
     with pytest.raises(ValueError, match="JSON compliant"):
-        html.data("x", float("nan"))
+        html.embed_json("x", float("nan"))
 
 
 @pytest.mark.parametrize(("shape", "model"), [((6, 5, 1), {}), ((6, 5, 3), {"condition": "label"}), ((9, 1), {})])
@@ -174,7 +178,7 @@ def test_a_models_dots_are_its_own(tmp_path, shape, model):
     latent_plane_dots.keep_dots(path, subject, subject.means, circles=True)
     with np.load(path) as arrays:
         found = dict(arrays)
-    interactive_data._check(found)
+    interactive_data._check_arrays(found)
     count = len(subject.split)
     np.testing.assert_array_equal(found["position"], np.arange(count))
     centred = subject.means - subject.means.mean(0)
@@ -184,7 +188,7 @@ def test_a_models_dots_are_its_own(tmp_path, shape, model):
         label = subject.classes if subject.run.conditional else None
         again = np.asarray(subject.run.decode(subject.means, label).mean())
         np.testing.assert_allclose(found["reconstruction"] / 255, np.clip(again, 0, 1), atol=0.51 / 255)
-    assert len(interactive_data.dots(path)["x"]) == count
+    assert len(interactive_data.plane_data(path)["x"]) == count
 
 
 def test_dots_are_evenly_spread_and_large_images_small(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxvae.runtime.files import DIGEST, read_json, write_json
 from jaxvae.viz import report
 from jaxvae.viz.report import captions
-from jaxvae.viz.report.html import measured
+from jaxvae.viz.report.html import format_score
 
 CONFIG = {"data": {"name": "digits", "data_dir": None}, "model": {"latent_dim": 2}, "objective": "elbo(beta=1.0)"}
 ENVIRONMENT = {"version": 1, "command": "python train.py --config configs/digits.py", "versions": {"jax": "0.10.2"}}
@@ -150,7 +150,7 @@ def test_numbers_stand_with_their_error_and_meaning(workdir):
     ],
 )
 def test_values_are_rounded_to_their_error(entry, text):
-    assert measured(entry) == text
+    assert format_score(entry) == text
 
 
 def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
@@ -217,7 +217,7 @@ def test_figures_are_embedded_in_order_with_alternative_texts(workdir):
     assert all(len(image["alt"]) > 10 for image in images)
     assert [image["alt"] for image in images[-2:]] == ["Figure: apple <i>", "Figure: zebra"]
     shown = ("reconstructions", "samples", "manifold", "latent_plane", "kl_per_dimension", "curves", "training")
-    titles = [captions.FIGURES[name][0] for name in captions.FIGURES if name in shown]
+    titles = [captions.FIGURES[name].title for name in captions.FIGURES if name in shown]
     assert len(titles) == len(shown)
     assert [page.text.index(title) for title in titles] == sorted(page.text.index(title) for title in titles)
 
@@ -226,14 +226,14 @@ def test_numbers_and_pictures_from_corrupted_inputs_say_so(workdir):
     add_figures(workdir, "reconstructions")
     entry = {"value": 12.0, "stderr": 0.5}
     corrupted = {f"{name}_from_corrupted": entry for name in ("elbo", "rate", "distortion")}
-    assert captions.FIGURES["reconstructions"][0] in read(workdir).text
+    assert captions.FIGURES["reconstructions"].title in read(workdir).text
     protocol = {"corruption": "each pixel set to 0"}
     write(workdir, "results", RESULTS | {"test": TEST | corrupted, "protocol": protocol})
     page = read(workdir)
     assert page.text.count("from corrupted inputs12.00 ± 0.50 nats") == 3
     assert "how well the image is restored" in page.text
-    assert captions.FIGURES["reconstructions"][0] not in page.text
-    assert captions.RESTORED[0] in page.text
+    assert captions.FIGURES["reconstructions"].title not in page.text
+    assert captions.RESTORED.title in page.text
     (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
     assert "corrupted" in image["alt"]
 

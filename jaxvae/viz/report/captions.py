@@ -1,66 +1,111 @@
-"""What a reader of the report is told of each number and figure, in words for who has just learned what a VAE is."""
+"""The texts of the report: what each number and figure means, for a reader who has just learned what a VAE is."""
 
-# Each row: quantity -> (its title, its unit, what it means to somebody who has just learned what a VAE is).
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "COSTS",
+    "CURVES",
+    "FIGURES",
+    "INTERVALS",
+    "OTHERS",
+    "QUANTITIES",
+    "QUESTIONS",
+    "RESTORED",
+    "Caption",
+    "Quantity",
+    "Question",
+    "describe_figure",
+    "place_figure",
+]
+
+
+class Quantity(NamedTuple):
+    """A number of results.json."""
+
+    title: str
+    unit: str
+    meaning: str
+
+
+class Caption(NamedTuple):
+    """The texts of a figure; the alternative is for readers who cannot see it."""
+
+    title: str
+    alternative: str
+    text: str
+
+
+class Question(NamedTuple):
+    """A section of the report: its title, its id in the page, its introduction, and the figures that answer it."""
+
+    title: str
+    anchor: str
+    introduction: str
+    figures: tuple[str, ...] = ()
+
+
 QUANTITIES = {
-    "elbo": (
+    "elbo": Quantity(
         "ELBO",
         "nats",
         "The evidence lower bound on log p(x), the score that the model is built around: minus the sum of the rate and "
         "the distortion below.",
     ),
-    "log_likelihood": (
+    "log_likelihood": Quantity(
         "log p(x)",
         "nats",
         "A tighter estimate of how probable the model finds an unseen image, from many weighted draws of z. It lies "
         "above the ELBO; the gap is what the approximate posterior costs. Larger is better.",
     ),
-    "rate": (
+    "rate": Quantity(
         "Rate",
         "nats",
         "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored; 0 also "
         "stands where z is a point without a density, as a plain autoencoder's.",
     ),
-    "distortion": (
+    "distortion": Quantity(
         "Distortion",
         "nats",
         "−E[log p(x|z)]: what is still unexplained of the image once its code is known. Smaller means more faithful "
         "reconstructions.",
     ),
-    "distortion_from_corrupted": (
+    "distortion_from_corrupted": Quantity(
         "Distortion, from corrupted inputs",
         "nats",
         "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
         "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
     ),
-    "rate_from_corrupted": (
+    "rate_from_corrupted": Quantity(
         "Rate, from corrupted inputs",
         "nats",
         "KL(q(z|corrupted x) ‖ p(z)): how much the code tells where the encoder was shown a corrupted image.",
     ),
-    "elbo_from_corrupted": (
+    "elbo_from_corrupted": Quantity(
         "ELBO, from corrupted inputs",
         "nats",
         "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
         "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
     ),
-    "bits_per_dim": (
+    "bits_per_dim": Quantity(
         "Bits per dimension",
         "bits",
         "The negative bound in bits, divided by the number of pixel values, so that image sizes can be compared. "
         "Smaller is better.",
     ),
-    "active_units": (
+    "active_units": Quantity(
         "Active units",
         "",
         "Latent dimensions whose posterior mean moves when the image changes. The others are left at the prior and "
         "carry nothing.",
     ),
-    "kl_per_dimension": (
+    "kl_per_dimension": Quantity(
         "KL per dimension",
         "nats",
         "The rate, told apart by latent dimension, in the order of the model.",
     ),
-    "code_perplexity": (
+    "code_perplexity": Quantity(
         "Codes in use",
         "",
         "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
@@ -68,9 +113,9 @@ QUANTITIES = {
     ),
 }
 
-# Each row: a figure's file name without .png -> (its title, the text for who cannot see it, the caption).
+# by the stem of the figure's file
 FIGURES = {
-    "reconstructions": (
+    "reconstructions": Caption(
         "What survives the code",
         "Rows of original images, each above the image that the decoder makes of its code, and above their difference.",
         "Above, an image; below it, what the decoder makes of the image's code. What is the same in both went through "
@@ -78,35 +123,35 @@ FIGURES = {
         "reconstruction, blue where it is darker. Blur is honest: the picture is the mean of p(x|z), an average of all "
         "the images that the model finds plausible for this code.",
     ),
-    "samples": (
+    "samples": Caption(
         "What the model imagines",
         "A grid of generated images.",
         "No image went in here: each z was drawn from the prior p(z) and decoded. The pictures are means of p(x|z), "
         "not draws from it. If they look worse than the reconstructions, then the prior has places that the encoder "
         "never uses, and the decoder has not learned what to make of them.",
     ),
-    "manifold": (
+    "manifold": Caption(
         "The latent space, decoded",
         "A mosaic of decoded images that change gradually along both latent dimensions.",
         "Every point of a two-dimensional latent space is an image. The steps are equally probable under the prior, so "
         "each tile stands for an equal share of what the model imagines. Look for smooth changes between kinds, and "
         "for the regions in between, where images are ambiguous.",
     ),
-    "interpolation": (
+    "interpolation": Caption(
         "From one image to another",
         "Rows of decoded images that change gradually from one test image into another.",
         "At the ends of a row stand two images; between them, what the decoder makes of evenly spaced points between "
         "their codes. A good latent space passes through plausible images all the way; where it shows two images laid "
         "over one another, the walk crosses a hole that no image's code comes near.",
     ),
-    "traversal": (
+    "traversal": Caption(
         "What each dimension says",
         "Rows of decoded images; in each row one latent dimension moves from low to high, the others are fixed.",
         "Each row moves one latent dimension and leaves the others in the middle; beside it stands its rate, what it "
         "says of an image. The dimensions that say most come first. A row that changes one thing alone (slant, width) "
         "is a dimension with a meaning of its own, which nothing in the bound asks for.",
     ),
-    "latent_plane": (
+    "latent_plane": Caption(
         "Where the encoder puts the images",
         "A scatter plot of the posterior means of images in two dimensions, coloured by label, with ellipses around "
         "some.",
@@ -116,26 +161,26 @@ FIGURES = {
         "will hardly ever resemble. An ellipse is one standard deviation of an image's q(z|x): the codes in it may all "
         "stand for that image. Where ellipses overlap, so do the codes of different images.",
     ),
-    "kl_per_dimension": (
+    "kl_per_dimension": Caption(
         "Which dimensions carry information",
         "A bar chart of the KL divergence of each latent dimension, sorted, active and inactive ones told apart.",
         "The rate, split by latent dimension. A dimension near 0 is the same for every image; the decoder has learned "
         "to ignore it. This is called posterior collapse, and it is also how a VAE chooses its own size.",
     ),
-    "curves": (
+    "curves": Caption(
         "How training went",
         "Line charts of ELBO, rate and distortion against the training step.",
         "The ELBO rises while the model learns. A validation curve that turns down while training still rises shows "
         "overfitting. Rate and distortion are traded: spending nats on the code (rate up) must save more of them "
         "in the reconstruction (distortion down).",
     ),
-    "training": (
+    "training": Caption(
         "The same codes as training goes on",
         "Rows of generated images, one row per moment of training, from the first to the last.",
         "Each column is one z that stays fixed while the decoder changes. Early rows show the average image; the kinds "
         "part later, and details come last.",
     ),
-    "latent_map": (
+    "latent_map": Caption(
         "Who is near whom",
         "A scatter plot of images placed by t-SNE so that neighbours in the latent space are neighbours, coloured by "
         "label.",
@@ -143,14 +188,14 @@ FIGURES = {
         "its nearest neighbours in z, and gives up the rest: how far two groups lie apart, how large a group is, and "
         "where it lies mean nothing here. Groups that are told apart here are apart in z; others may be, too.",
     ),
-    "temperatures": (
+    "temperatures": Caption(
         "What the temperature does",
         "Rows of generated images, a row for each temperature; each column is the same draw from the prior.",
         "The prior's spread is multiplied by the temperature. Below 1 the draws stay near the prior's middle, where "
         "images are alike and typical; above 1 they go to places that the decoder has hardly seen. Variety is bought "
         "with failures. Only at 1 are these samples of the model.",
     ),
-    "plane": (
+    "plane": Caption(
         "The latent space unfolds",
         "A film of dots, one for each image, coloured by label, that part from one heap into groups as training goes "
         "on.",
@@ -158,13 +203,13 @@ FIGURES = {
         "stay as they are. At first all images lie in a heap, as the encoder tells nothing apart; then the decoder "
         "finds a use for z, and they part. Between two moments that were kept the dots go straight.",
     ),
-    "walk": (
+    "walk": Caption(
         "A walk through the latent space",
         "A film of a decoded image that changes while a dot moves along a closed path through the latent space.",
         "The dot is z, the image the mean of p(x|z) there. Small steps change the image a little: the decoder has "
         "learned a continuous space, and the images between the kinds are its own invention.",
     ),
-    "inpainting": (
+    "inpainting": Caption(
         "What is missing, filled in",
         "Rows of images: originals, the same with pixels hidden in flat blue, three completions each, and their mean.",
         "The model is shown an image without its blue pixels and asked for them. A Markov chain draws in turn a code "
@@ -172,13 +217,13 @@ FIGURES = {
         "such a chain ended with. Where completions differ, what is known leaves a choice, and their mean is blurred."
         " The share of the chain's proposals that was taken says whether to trust it: below 1% it hardly moved.",
     ),
-    "denoising": (
+    "denoising": Caption(
         "Noise, averaged away",
         "Rows of images: originals, the same with noise, and what the model makes of the noisy ones.",
         "Many codes are drawn for the noisy image and their pictures averaged. What no code tells of is lost: the "
         "noise, and with it what is rare in the image. A model that never saw noise takes the image for a clean one.",
     ),
-    "anomaly": (
+    "anomaly": Caption(
         "Does the model notice what is new?",
         "ROC curves of four scores, histograms of the first, and rows of the least and most strange images.",
         "The model was trained without the classes left out. Each score says how strange an image is; the area under "
@@ -187,7 +232,7 @@ FIGURES = {
         "stands the standard error. Strange is not the same as improbable: plain images, of few pixels, are probable "
         "whether known or not.",
     ),
-    "compression": (
+    "compression": Caption(
         "The model as a compressor",
         "A chart of signal-to-noise ratio against bits for principal components, JPEG and this model; images below.",
         "The star is this model: the bits are its rate, what sending a code costs at best (relative entropy coding "
@@ -197,14 +242,14 @@ FIGURES = {
         "Above a curve, the model is the better compressor. A Bernoulli model was not trained for squared error, nor "
         "was any to please the eye. Where JPEG cannot be as short as the model, its shortest is shown.",
     ),
-    "neighbours": (
+    "neighbours": Caption(
         "Who is near",
         "Rows: an image, its nearest training images by pixels, and its nearest by codes.",
         "Two images can be close pixel by pixel and mean different things, or the reverse. If the codes keep what "
         "matters, the nearest by codes are alike in kind, and the vote of the five nearest names the class more "
         "often. Of a conditional model the codes leave the class out, as it is told, and should name it worse.",
     ),
-    "sensitivity": (
+    "sensitivity": Caption(
         "Small changes",
         "Rows of pictures of codes moved step by step; below, a chart of how far codes move when images are changed.",
         "Above, a code moved by the same lengths in two directions: where its picture changes most, and where it "
@@ -212,14 +257,14 @@ FIGURES = {
         " near 0 is one that the decoder ignores. Below, the reverse: the image is changed a little, and its code "
         "moves. While that is less than the spread of q(z|x), the two images have nearly the same code.",
     ),
-    "conditional": (
+    "conditional": Caption(
         "The class, and everything else",
         "A grid of generated images: a row each for a code, a column each for a class.",
         "Each row is one draw of z, decoded as every class. What stays the same along a row is in z: slant, weight, "
         "size. What changes is in the class. If rows do not resemble each other at all, then z still holds the class,"
         " too.",
     ),
-    "attribute": (
+    "attribute": Caption(
         "An attribute, added",
         "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",
         "A direction of the latent space that stands for an attribute: from the mean code of images without it to the "
@@ -227,7 +272,7 @@ FIGURES = {
         "Below, a classifier that was trained on real images says how often the attribute appears, and what else "
         "changed with it: a good direction changes the orange bar and no other. The lines are 95% intervals.",
     ),
-    "arithmetic": (
+    "arithmetic": Caption(
         "Arithmetic with codes",
         "Three decoded images with a minus and a plus between them, the decoded result, and real images below each.",
         "Codes can be added: what the first has and the second has not, put into the third. Small images are those "
@@ -235,8 +280,8 @@ FIGURES = {
     ),
 }
 
-# In place of "reconstructions" where a model was trained on corrupted inputs.
-RESTORED = (
+# instead of "reconstructions" for a model that was trained on corrupted inputs
+RESTORED = Caption(
     "What is restored",
     "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
     "Above, an image; below it, the same image corrupted as in training, which is all that the encoder was shown; at "
@@ -245,7 +290,7 @@ RESTORED = (
     "finds plausible for this code.",
 )
 
-# What the small drawings beside the numbers mean.
+# of the small drawings beside the numbers
 INTERVALS = (
     "Dots: means over the images; bars: two standard errors to each side, as far as other images of their kind would "
     "move them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
@@ -256,7 +301,7 @@ COSTS = (
     "code is known (distortion). Together they are minus the ELBO, where β is 1."
 )
 
-# Each row: a recorded quantity of training -> (its title, its unit).
+# (title, unit) of the quantities of metrics.jsonl, in their order
 CURVES = {
     "elbo": ("ELBO, larger is better", "nats"),
     "loss": ("Loss, what is minimised", ""),
@@ -272,21 +317,20 @@ CURVES = {
     "spikes": ("Losses far above so far", ""),
 }
 
-# Each row: a question, its answer's place in the page, what to know before looking, and the figures that answer it.
 QUESTIONS = [
-    (
+    Question(
         "What does the code keep?",
         "keeps",
         "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
         ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
     ),
-    (
+    Question(
         "What does it imagine?",
         "imagines",
         "Nothing goes in here but numbers drawn at random, and what is asked for in words.",
         ("samples", "temperatures", "conditional", "neighbours"),
     ),
-    (
+    Question(
         "What does the latent space look like?",
         "latent",
         "Each image has its place among the codes. Near places should mean similar images, and the way between two "
@@ -296,11 +340,34 @@ QUESTIONS = [
             *("attribute", "attributes", "arithmetic", "directions"),
         ),
     ),
-    (
+    Question(
         "How did training go?",
         "training",
         "From the first step to the last.",
         ("curves", "training", "plane"),
     ),
 ]
-OTHERS = ("What else was drawn?", "others", "Figures of another origin than the ones above.")
+OTHERS = Question("What else was drawn?", "others", "Figures of another origin than the ones above.")
+_LISTED = [(number, name) for number, question in enumerate(QUESTIONS) for name in question.figures]
+
+
+def describe_figure(stem: str, corrupted: bool = False) -> Caption:
+    """Returns the texts of a figure; `corrupted`: whether the model was trained on corrupted inputs."""
+    name = stem.replace("_", " ")
+    if stem == "reconstructions" and corrupted:
+        return RESTORED
+    return FIGURES.get(stem, Caption(name, f"Figure: {name}", name))
+
+
+def place_figure(stem: str) -> tuple[int, int, str]:
+    """Returns the number of the question that a figure answers, its place among all figures, and its name.
+
+    A figure whose name begins with a listed one and an underscore belongs to the same question.
+    """
+    fits = [
+        (len(name), number, place)
+        for place, (number, name) in enumerate(_LISTED)
+        if stem == name or stem.startswith(f"{name}_")
+    ]
+    _, number, place = max(fits, default=(0, len(QUESTIONS), len(_LISTED)))
+    return number, place, stem

@@ -11,8 +11,8 @@ from jaxvae._checks import UsageError
 from jaxvae.config.schema import flatten
 from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
-from jaxvae.viz.report.html import measured, number
-from jaxvae.viz.report.markdown import plain, table
+from jaxvae.viz.report.html import format_number, format_score
+from jaxvae.viz.report.markdown import escape_markdown, format_table
 
 __all__ = ["Column", "Comparison", "Row", "as_markdown", "as_text", "compare_runs", "read_runs", "require_one_protocol"]
 
@@ -91,12 +91,12 @@ class Comparison:
         head = ("run", *self.runs[0].config, *(column.title for column in columns), "parameters", "seconds")
         lines = [[escape(title) for title in head]]
         for row in self.runs:
-            line = [escape(text) for text in (row.name, *(number(value) for value in row.config.values()))]
+            line = [escape(text) for text in (row.name, *(format_number(value) for value in row.config.values()))]
             for column in columns:
                 score = column.score(row)
                 text = escape("–" if score is None else _written(score))
                 line.append(mark(text) if score is not None and score["value"] == self.best(column) else text)
-            lines.append([*line, escape(number(row.parameters)), f"{row.seconds:.0f}"])
+            lines.append([*line, escape(format_number(row.parameters)), f"{row.seconds:.0f}"])
         return lines
 
     def notes(self) -> list[str]:
@@ -187,7 +187,9 @@ def _scores_of(run: FinishedRun) -> dict[str, dict[str, Any]]:
 
 
 def _written(score: dict[str, Any]) -> str:
-    return f"{number(score['value'])} of {score['of']}" if isinstance(score.get("of"), int) else measured(score)
+    return (
+        f"{format_number(score['value'])} of {score['of']}" if isinstance(score.get("of"), int) else format_score(score)
+    )
 
 
 def as_text(comparison: Comparison) -> str:
@@ -200,5 +202,5 @@ def as_text(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """Returns the table as markdown, a column's best in bold."""
-    head, *body = comparison.cells(plain, "**{}**".format)
-    return "\n".join([table(head, body), "", *(f"- {plain(note)}" for note in comparison.notes()), ""])
+    head, *body = comparison.cells(escape_markdown, "**{}**".format)
+    return "\n".join([format_table(head, body), "", *(f"- {escape_markdown(note)}" for note in comparison.notes()), ""])

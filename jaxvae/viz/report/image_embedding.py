@@ -1,116 +1,154 @@
-"""Pictures inside a page, within a number of characters: packed anew where they are too large, or left out in words."""
+"""Pictures inside a page, within a number of characters: those that are too large are repacked, or left out."""
 
-import base64
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-CLOSE = 0.3  # how far, of 255, a picture of 256 colours may be from the original, on average
-LEAST = 20_000  # characters: a picture is not squeezed below this for the sake of others
+import numpy as np
+
+from jaxvae.viz.encoding import encode_base64
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["MIN_CHARACTERS", "Picture", "Pictures", "fit_pictures", "last_frame", "read_picture"]
+
+_MAX_DIFFERENCE = 0.3  # of 255: the mean error of a picture of 256 colours that looks like the original
+MIN_CHARACTERS = 20_000  # a picture is not made smaller than this for the sake of others
 
 
 class Picture(NamedTuple):
-    """A picture as it stands in a page: data, its kind ("image/png"), and what a reader should know of its packing."""
+    """A picture as a page holds it: its bytes, their media type, and a remark on its repacking for the reader."""
 
     content: bytes
     kind: str
-    said: str = ""
+    remark: str = ""
 
     @property
-    def source(self):
-        return f"data:{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
+    def source(self) -> str:
+        return f"data:{self.kind};base64,{encode_base64(self.content)}"
 
     @property
-    def characters(self):
+    def characters(self) -> int:
         return 4 * -(-len(self.content) // 3)
 
 
-def read(path):
-    """Return the picture in a file, by the ending of its name."""
+Pictures = Mapping[Path, Picture | None]  # None is a picture that is left out
+_Forms = Callable[[Sequence["Image"], Sequence[int]], Iterator[tuple[bytes, str]]]
+
+
+def read_picture(path: Path) -> Picture:
+    """Returns the picture in a file, its type by the file's suffix."""
     return Picture(path.read_bytes(), f"image/{path.suffix[1:].lower()}")
 
 
-def last_frame(moving):
-    """Return the last frame of a moving picture, as a PNG; None where it cannot be read."""
+def last_frame(picture: Picture) -> Picture | None:
+    """Returns the last frame of an animation as a PNG; None if it cannot be read."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(moving.content)) as image:
+        with Image.open(io.BytesIO(picture.content)) as image:
             image.seek(getattr(image, "n_frames", 1) - 1)
-            return Picture(_encoded(_flat(image), "PNG", optimize=True), "image/png")
+            return Picture(_encode(_flatten(image), "PNG", optimize=True), "image/png")
     except (OSError, ValueError, EOFError, Image.DecompressionBombError):
         return None
 
 
-def fit(pictures, wanted, most):
-    """Return the pictures {path: Picture} packed so that all take `wanted` characters if that costs nothing to see, and
-    `most` characters in any case, the largest giving way first; None stands for one that is left out.
+def fit_pictures(pictures: Mapping[Path, Picture], preferred: int, most: int) -> dict[Path, Picture | None]:
+    """Returns the pictures repacked to `preferred` characters in all if none looks different, else to `most`.
+
+    The largest are repacked first. If nothing else helps, the largest are left out.
     """
-    fitted = dict(pictures)
-    for room, forms in ((wanted, (_faithful, _faithful_film)), (most, (_smaller, _smaller_film))):
-        sizes = [each.characters for each in fitted.values() if each]
+    fitted: dict[Path, Picture | None] = dict(pictures)
+    for room, forms, remark in (
+        (preferred, _same_looking, ""),
+        (most, _less_detailed, "in less detail than figures/{}"),
+    ):
+        sizes = [picture.characters for picture in fitted.values() if picture]
         if sum(sizes) <= room:
             return fitted
-        most_each = max(level(sizes, room), LEAST)
-        for path, each in fitted.items():
-            if each.characters > most_each:
-                fitted[path] = _packed(each, most_each, forms, path)
-    return _without_largest(fitted, most)
-
-
-def level(sizes, room):
-    """Return the size to cut the larger ones to, so that all take `room` together."""
-    left, sizes = room, sorted(sizes)
-    for index, size in enumerate(sizes):
-        share = left / (len(sizes) - index)
-        if size > share:
-            return max(share, 0)
-        left -= size
-    return max(sizes, default=0)
-
-
-def _without_largest(fitted, most):
-    """Leave out the largest pictures until the others take at most `most` characters."""
-    total = sum(each.characters for each in fitted.values() if each)
-    for path in sorted(fitted, key=lambda path: -(fitted[path].characters if fitted[path] else 0)):
-        if total <= most:
-            break
-        total -= fitted[path].characters if fitted[path] else 0
-        fitted[path] = None
+        limit = max(_shared_limit(sizes, room), MIN_CHARACTERS)
+        for path, picture in fitted.items():
+            if picture and picture.characters > limit:
+                fitted[path] = _repack(picture, limit, forms, remark.format(path.name))
+    characters = {path: picture.characters if picture else 0 for path, picture in fitted.items()}
+    total = sum(characters.values())
+    for path in sorted(fitted, key=lambda path: -characters[path]):
+        if total > most:
+            total -= characters[path]
+            fitted[path] = None
     return fitted
 
 
-def _packed(picture, characters, forms, path):
-    """Return the first form of the picture that takes at most so many characters, or the smallest, if smaller."""
+def _shared_limit(sizes: Sequence[int], room: float) -> float:
+    """Returns the size to which the larger ones are cut, so that all take `room` together."""
+    left, ascending = room, sorted(sizes)
+    for index, size in enumerate(ascending):
+        share = left / (len(ascending) - index)
+        if size > share:
+            return max(share, 0)
+        left -= size
+    return max(ascending, default=0)
+
+
+def _repack(picture: Picture, limit: float, forms: _Forms, remark: str) -> Picture:
+    """Returns the first form of at most `limit` characters, or the smallest; the picture if it cannot be read."""
     from PIL import Image
 
     best = picture
     try:
         with Image.open(io.BytesIO(picture.content)) as image:
-            still, film = forms
-            moves = getattr(image, "is_animated", False)
-            made = film(*_frames(image), path.name) if moves else still(_flat(image), path.name)
-            for content, kind, said in made:
+            frames, durations = [], []
+            for index in range(getattr(image, "n_frames", 1)):
+                image.seek(index)
+                frames.append(_flatten(image))
+                durations.append(image.info.get("duration", 100))
+            for content, kind in forms(frames, durations):
                 if len(content) < len(best.content):
-                    best = Picture(content, kind, said)
-                if best.characters <= characters:
+                    best = Picture(content, kind, remark)
+                if best.characters <= limit:
                     break
     except (OSError, ValueError, Image.DecompressionBombError):
-        return picture  # no picture that can be read: it stays as it is, or is left out
+        return picture
     return best
 
 
-def _frames(film):
-    """Return the frames of a moving picture and how long each is shown, in milliseconds."""
-    frames, durations = [], []
-    for index in range(film.n_frames):
-        film.seek(index)
-        frames.append(_flat(film))
-        durations.append(film.info.get("duration", 100))
-    return frames, durations
+def _same_looking(frames: Sequence[Image], durations: Sequence[int]) -> Iterator[tuple[bytes, str]]:
+    """Yields forms (bytes, media type) that look the same: of 256 colours if these suffice, and WebP."""
+    from PIL import Image
+
+    if len(frames) > 1:
+        yield _encode_animation(frames, durations, lossless=True, method=0), "image/webp"
+        return
+    (image,) = frames
+    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if np.abs(np.asarray(few.convert(image.mode), int) - np.asarray(image, int)).mean() < _MAX_DIFFERENCE:
+        yield _encode(few, "PNG", optimize=True), "image/png"
+    yield _encode(image, "WEBP", lossless=True, method=1), "image/webp"
+    yield _encode(image, "WEBP", quality=90, method=2), "image/webp"
 
 
-def _flat(image):
-    """Return the image without transparency, on white, as the figures are."""
+def _less_detailed(frames: Sequence[Image], durations: Sequence[int]) -> Iterator[tuple[bytes, str]]:
+    """Yields forms (bytes, media type) of less and less detail; of an animation, with fewer frames in the same time."""
+    if len(frames) == 1:
+        for part, quality in ((1, 75), (2, 75), (3, 60), (4, 50)):
+            yield _encode(_shrink(frames[0], part), "WEBP", quality=quality, method=2), "image/webp"
+        return
+    for part, every in ((1, 2), (2, 2), (3, 4)):
+        times = [sum(durations[start : start + every]) for start in range(0, len(frames), every)]
+        some = [_shrink(frame, part) for frame in frames[::every]]
+        yield _encode_animation(some, times, quality=60, method=0), "image/webp"
+
+
+def _shrink(image: Image, part: int) -> Image:
+    return image.resize((max(1, image.width // part), max(1, image.height // part)))
+
+
+def _flatten(image: Image) -> Image:
+    """Returns the image without transparency, on white, as the figures are."""
     from PIL import Image
 
     if image.mode in ("L", "RGB"):
@@ -121,45 +159,12 @@ def _flat(image):
     return white.convert("RGB")
 
 
-def _encoded(image, kind, **options):
-    """Return the bytes of an image file."""
+def _encode(image: Image, kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
-def _faithful(image, name):
-    """Yield forms (bytes, kind, remark) that look the same: of 256 colours where these suffice, or packed as WebP."""
-    import numpy as np
-    from PIL import Image
-
-    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    if np.abs(np.asarray(few.convert(image.mode), int) - np.asarray(image, int)).mean() < CLOSE:
-        yield _encoded(few, "PNG", optimize=True), "image/png", ""
-    yield _encoded(image, "WEBP", lossless=True, method=1), "image/webp", ""
-    yield _encoded(image, "WEBP", quality=90, method=2), "image/webp", ""
-
-
-def _smaller(image, name):
-    """Yield forms (bytes, kind, remark) of less and less detail."""
-    for part, quality in ((1, 75), (2, 75), (3, 60), (4, 50)):
-        less = image.resize([max(1, side // part) for side in image.size])
-        yield _encoded(less, "WEBP", quality=quality, method=2), "image/webp", f"in less detail than figures/{name}"
-
-
-def _film(frames, durations, **options):
-    """Return the bytes of a WebP that repeats the frames."""
-    return _encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, **options)
-
-
-def _faithful_film(frames, durations, name):
-    """Yield a film of the same frames (bytes, kind, remark), packed as WebP."""
-    yield _film(frames, durations, lossless=True, method=0), "image/webp", ""
-
-
-def _smaller_film(frames, durations, name):
-    """Yield films (bytes, kind, remark) of fewer frames, in the same time, and of less detail."""
-    for part, every in ((1, 2), (2, 2), (3, 4)):
-        some = [frame.resize([max(1, side // part) for side in frame.size]) for frame in frames[::every]]
-        times = [sum(durations[start : start + every]) for start in range(0, len(frames), every)]
-        yield _film(some, times, quality=60, method=0), "image/webp", f"in less detail than figures/{name}"
+def _encode_animation(frames: Sequence[Image], durations: Sequence[int], **options: Any) -> bytes:
+    options = {"save_all": True, "append_images": list(frames[1:]), "duration": list(durations), "loop": 0, **options}
+    return _encode(frames[0], "WEBP", **options)

@@ -1,42 +1,54 @@
-"""The numbers of a run as the report shows them: at a glance, what they say of the model's health, and explained."""
+"""The numbers of a run in its report: at a glance, their diagnosis, and each with its meaning."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any, TypeGuard
 
 from jaxvae.viz.report import captions, html
 
-LEVELS = ("fine", "note", "illness")  # of a finding about the model's health
+__all__ = ["Section", "numbers_section", "protocol_sections", "write_summary"]
+
+Section = tuple[str, str, str]  # title, id, HTML
+_Results = Mapping[str, Any] | None  # the content of results.json; None before the final evaluation
+_LEVELS = ("fine", "note", "illness")  # of a finding of the diagnosis
 _CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
-_SCORES = ("elbo", "log_likelihood")  # on one axis: the second is the tighter bound on the same
+_BOUNDS = ("elbo", "log_likelihood")  # drawn on one axis: the second is the tighter bound on the same
+_DRAWABLE = 1e15  # beyond this, a number is not drawn
 
 
-def summary(config, results, records):
-    """Say in one sentence what was trained on what, and how well it does."""
-    size = html.text(html.tree(config, "config", "model").get("latent_dim", "?"))
-    data = html.text(html.tree(config, "config", "data").get("name", "?"))
+def write_summary(config: Mapping[str, Any], results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
+    """Returns one sentence: what was trained on what, and its score."""
+    size = html.format_value(html.nested(config, "config", "model").get("latent_dim", "?"))
+    data = html.format_value(html.nested(config, "config", "data").get("name", "?"))
     start = f"with {size} latent dimensions, trained on <strong>{data}</strong>"
-    test = html.tree(results, "test")
+    test = html.nested(results, "test")
     scores = (("elbo", "A variational autoencoder", "an ELBO"), ("distortion", "An autoencoder", "a distortion"))
     for name, model, score in scores:
-        if html.tree(test, name):
-            value, steps = f"<strong>{html.measured(test[name])} nats</strong>", html.text(results.get("step", "?"))
-            return f"{model} {start} for {steps} steps, scores {score} of {value} on unseen test images."
-    steps = [record["step"] for record in records if html.finite(record.get("step"))]
-    so_far = f" for {html.text(max(steps))} steps so far" if steps else ""
+        if results and html.nested(test, name):
+            value, steps = html.format_score(test[name]), html.format_value(results.get("step", "?"))
+            return (
+                f"{model} {start} for {steps} steps, scores {score} of <strong>{value} nats</strong> "
+                "on unseen test images."
+            )
+    taken = [record["step"] for record in records if html.is_finite(record.get("step"))]
+    so_far = f" for {html.format_value(max(taken))} steps so far" if taken else ""
     return f"An autoencoder {start}{so_far}, waits for its final evaluation."
 
 
-def numbers(results, records):
-    """Write the section of numbers: the first split's at a glance, the diagnosis, and all of them explained."""
-    splits = _splits(results or {})
+def numbers_section(results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the section of numbers: the first split's at a glance, the diagnosis, and all of them explained."""
+    splits = _evaluated_splits(results)
     parts = ["<section id='numbers'><h2>The numbers</h2>"]
     if results is None:
-        parts.append(html.missing("There is no <code>results.json</code>: the final evaluation has not been made yet."))
+        note = "There is no <code>results.json</code>: the final evaluation has not been made yet."
+        parts.append(html.missing_note(note))
     if not records:
-        parts.append(
-            html.missing("There is no <code>metrics.jsonl</code> with records: how training went is not known.")
-        )
-    parts += [_cards(*first) for first in list(splits.items())[:1]]
-    parts += [_diagnosis(results), _drawn(splits)]
+        note = "There is no <code>metrics.jsonl</code> with records: how training went is not known."
+        parts.append(html.missing_note(note))
+    parts += [_make_cards(*first) for first in list(splits.items())[:1]]
+    parts += [_list_findings(results), _draw_scores(splits)]
     if splits:
         parts.append(
             "<p>In nats, unless a row says otherwise: summed over the pixels of an image, then averaged over the "
@@ -47,140 +59,127 @@ def numbers(results, records):
     return "".join(parts) + "</section>"
 
 
-def protocol(results):
-    """Return the section, (title, id, HTML), of how the numbers were measured, and what else is known of the run."""
-    shown = {"version", "protocol", "diagnosis", *_splits(results or {})}
-    others = {name: value for name, value in (results or {}).items() if name not in shown}
-    trees = [("The protocol of the numbers above", html.tree(results, "protocol")), ("Size and time", others)]
+def protocol_sections(results: _Results) -> list[Section]:
+    """Returns the section of the protocol of the numbers and of the other entries of results.json, if there are any."""
+    listed = {"version", "protocol", "diagnosis", *_evaluated_splits(results)}
+    others = {name: value for name, value in (results or {}).items() if name not in listed}
+    trees = [("The protocol of the numbers above", html.nested(results, "protocol")), ("Size and time", others)]
     tables = "".join(html.field_table(tree, title, ("What", "Value")) for title, tree in trees if tree)
     return [("How it was measured", "protocol", tables)] if tables else []
 
 
-def _splits(results):
-    """Return the evaluated splits of results.json, the test split first."""
-    names = [name for name, value in results.items() if isinstance(value, dict) and "examples" in value]
-    return {name: results[name] for name in sorted(names, key=lambda name: name != "test")}
+def _evaluated_splits(results: _Results) -> dict[str, dict[str, Any]]:
+    """Returns {split: its entries}, the test split first."""
+    found = {name: each for name, each in (results or {}).items() if isinstance(each, dict) and "examples" in each}
+    return dict(sorted(found.items(), key=lambda item: item[0] != "test"))
 
 
-def _titled(name, entry):
-    """Return a quantity's escaped title, with the number of its samples, its unit and its meaning."""
+def _describe_quantity(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Returns the escaped title with the number of samples, the unit, and the escaped meaning."""
     title, unit, meaning = captions.QUANTITIES.get(name, (name, "", ""))
     samples = entry.get("samples")
-    return escape(title if samples is None else f"{title}, K = {html.number(samples)}"), unit, escape(meaning)
+    return escape(title if samples is None else f"{title}, K = {html.format_number(samples)}"), unit, escape(meaning)
 
 
-def _cards(split, entries):
-    """Show the few numbers of a split that are looked at first, large, each with its standard error."""
+def _make_cards(split: str, entries: Mapping[str, Any]) -> str:
+    """Returns the few most important numbers of a split, in large type, with their standard errors."""
     cards = []
     for name in _CARDS:
-        entry = html.tree(entries, name)
-        if entry and not isinstance(entry.get("value"), list | dict):
-            title, unit, _ = _titled(name, entry)
-            of = f"of {html.text(entry['of'])}" if name == "active_units" and html.finite(entry.get("of")) else unit
-            value, plus, error = html.measured(entry).partition(" ±")
-            error = f" <small>±{error}</small>" if plus else ""
-            cards.append(f"<li><span>{title}</span><strong>{value}{error}</strong><span>{of}</span></li>")
-    caption = (
-        f"<p>On the {html.text(entries['examples'])} images of the {escape(split)} split, ± one standard error:</p>"
-    )
+        entry = html.nested(entries, name)
+        if not entry or isinstance(entry.get("value"), list | dict):
+            continue
+        title, unit, _ = _describe_quantity(name, entry)
+        if name == "active_units" and html.is_finite(entry.get("of")):
+            unit = f"of {html.format_value(entry['of'])}"
+        value, plus, error = html.format_score(entry).partition(" ±")
+        error = f" <small>±{error}</small>" if plus else ""
+        cards.append(f"<li><span>{title}</span><strong>{value}{error}</strong><span>{unit}</span></li>")
+    examples = html.format_value(entries["examples"])
+    caption = f"<p>On the {examples} images of the {escape(split)} split, ± one standard error:</p>"
     return f"{caption}<ul class='cards'>{''.join(cards)}</ul>" if cards else ""
 
 
-def _diagnosis(results):
-    """Write what the numbers say of the model's health, nothing where a run has no diagnosis."""
+def _list_findings(results: _Results) -> str:
+    """Returns the findings of the diagnosis with their remedies; '' without a diagnosis."""
     found = (results or {}).get("diagnosis")
-    found = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    if not found:
+    items, remedy = [], ""
+    for finding in found if isinstance(found, list) else []:
+        if not isinstance(finding, dict):
+            continue
+        level = finding.get("level") if finding.get("level") in _LEVELS else _LEVELS[0]
+        text = html.format_value(finding.get("says", "")).replace("+-", "±")  # ASCII for terminals of any kind
+        head = f"{str(level).capitalize()} · {html.format_value(finding.get('name', '?'))}"
+        remedy = f"<div>Try <code>{html.format_value(finding['remedy'])}</code></div>" if finding.get("remedy") else ""
+        items.append(f"<li class='{level}'><strong>{head}.</strong> {text}{remedy}</li>")
+    if not items:
         return ""
-    items = [f"<li class='{_level(each)}'>{_finding(each)}</li>" for each in found]
-    retry = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
-    remedies = retry if any(each.get("remedy") for each in found) else ""
-    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{remedies}"
+    note = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
+    any_remedy = any("<div>Try" in item for item in items)
+    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{note if any_remedy else ''}"
 
 
-def _level(each):
-    """Return how serious a finding is: one of LEVELS, the first where it says something else."""
-    return each.get("level") if each.get("level") in LEVELS else LEVELS[0]
-
-
-def _finding(each):
-    """Write one finding with its remedy."""
-    remedy = f"<div>Try <code>{html.text(each['remedy'])}</code></div>" if each.get("remedy") else ""
-    says = html.text(each.get("says", "")).replace("+-", "±")  # as a terminal of any kind can show it
-    head = f"{_level(each).capitalize()} · {html.text(each.get('name', '?'))}"
-    return f"<strong>{head}.</strong> {says}{remedy}"
-
-
-def _row(name, entry):
-    """Return the cells of one quantity: title, value, meaning."""
-    title, unit, meaning = _titled(name, entry)
-    return title, f"{html.measured(entry)} {unit}".strip(), meaning
-
-
-def _split_table(split, entries, explained):
-    """Lay out the numbers of one split, with the meaning of each unless an earlier table has `explained` them."""
-    rows = [
-        _row(name, entry if isinstance(entry, dict) else {"value": entry})
-        for name, entry in entries.items()
-        if name != "examples"
-    ]
+def _split_table(split: str, entries: Mapping[str, Any], explained: bool) -> str:
+    """Returns the numbers of one split, with their meanings unless an earlier table has `explained` them."""
+    rows = []
+    for name, entry in entries.items():
+        if name != "examples":
+            entry = entry if isinstance(entry, dict) else {"value": entry}
+            title, unit, meaning = _describe_quantity(name, entry)
+            rows.append((title, f"{html.format_score(entry)} {unit}".strip(), meaning))
     columns = 2 if explained else 3
-    caption = f"{escape(split.capitalize())} split, {html.text(entries['examples'])} images"
+    caption = f"{escape(split.capitalize())} split, {html.format_value(entries['examples'])} images"
     head = ("Quantity", "Value", "What it means")
-    return html.table(head[:columns], [row[:columns] for row in rows], caption, "numbers")
+    return html.make_table(head[:columns], [row[:columns] for row in rows], caption, "numbers")
 
 
-def _drawn(splits):
-    """Draw the scores with their error bars on one axis, and what a test image costs, where there is what to draw."""
-    rows = [
-        (f"{captions.QUANTITIES[name][0]}, {split}", entry["value"], entry["stderr"])
-        for split, entries in splits.items()
-        for name in _SCORES
-        if _drawable(entry := html.tree(entries, name))
-    ]
-    figures = [_intervals(rows)] if len(rows) > 1 else []
-    figures += [_costs(split, entries) for split, entries in list(splits.items())[:1]]
+def _draw_scores(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the bounds with their error bars on one axis, and rate and distortion as one bar, if drawable."""
+    rows = []
+    for split, entries in splits.items():
+        for name in _BOUNDS:
+            entry = html.nested(entries, name)
+            if _is_drawable(entry.get("value")) and _is_drawable(entry.get("stderr")) and entry["stderr"] > 0:
+                rows.append((f"{captions.QUANTITIES[name].title}, {split}", entry["value"], entry["stderr"]))
+    figures = [_draw_intervals(rows)] if len(rows) > 1 else []
+    figures += [_draw_rate_and_distortion(split, entries) for split, entries in list(splits.items())[:1]]
     return f"<div class='pair'>{''.join(figures)}</div>" if any(figures) else ""
 
 
-def _drawable(entry):
-    """Return whether an entry is a number with an error that a line can be drawn of."""
-    value, stderr = entry.get("value"), entry.get("stderr")
-    plain = all(html.finite(each) and not isinstance(each, bool) and abs(each) < 1e15 for each in (value, stderr))
-    return plain and stderr > 0
+def _is_drawable(value: Any) -> TypeGuard[int | float]:
+    return html.is_finite(value) and not isinstance(value, bool) and abs(value) < _DRAWABLE
 
 
-def _intervals(rows):
-    """Draw scores (name, value, standard error) as dots with bars of two standard errors, on one axis, as an SVG."""
+def _draw_intervals(rows: Sequence[tuple[str, float, float]]) -> str:
+    """Returns an SVG of (name, value, standard error) as dots with bars of two standard errors on one axis."""
     low, high = min(v - 2 * e for _, v, e in rows), max(v + 2 * e for _, v, e in rows)
 
-    def place(value):
+    def place(value: float) -> float:
         return 14 + 292 * (value - low) / (high - low)
 
-    lines = []
+    lines, texts = [], []
     for row, (name, value, stderr) in enumerate(rows):
         y = 34 + 42 * row
         left, right = place(value - 2 * stderr), place(value + 2 * stderr)
-        text = html.measured({"value": value, "stderr": stderr})
+        text = html.format_score({"value": value, "stderr": stderr})
+        texts.append(f"{name}: {text}")
         lines.append(
             f"<text x='14' y='{y - 14}'>{escape(name)}</text>"
             f"<text class='soft' x='306' y='{y - 14}' text-anchor='end'>{text}</text>"
             f"<path class='whisker' d='M{left:.1f} {y}H{right:.1f}M{left:.1f} {y - 5}v10M{right:.1f} {y - 5}v10'/>"
             f"<circle class='dot' cx='{place(value):.1f}' cy='{y}' r='4'/>"
         )
-    said = "; ".join(f"{name}: {html.measured({'value': value, 'stderr': e})}" for name, value, e in rows)
-    svg = f"<svg viewBox='0 0 320 {20 + 42 * len(rows)}' role='img' aria-label='{escape(said)}'>{''.join(lines)}</svg>"
+    label = escape("; ".join(texts))
+    svg = f"<svg viewBox='0 0 320 {20 + 42 * len(rows)}' role='img' aria-label='{label}'>{''.join(lines)}</svg>"
     return f"<figure>{svg}<figcaption>{captions.INTERVALS}</figcaption></figure>"
 
 
-def _costs(split, entries):
-    """Draw rate and distortion as the two parts of one bar, as an SVG; nothing where one is none or not known."""
-    parts = {name: html.tree(entries, name).get("value") for name in ("rate", "distortion")}
-    if not all(html.finite(value) and not isinstance(value, bool) and 0 < value < 1e15 for value in parts.values()):
+def _draw_rate_and_distortion(split: str, entries: Mapping[str, Any]) -> str:
+    """Returns an SVG of rate and distortion as the two parts of one bar; '' unless both are positive."""
+    rate, distortion = (html.nested(entries, name).get("value") for name in ("rate", "distortion"))
+    if not (_is_drawable(rate) and _is_drawable(distortion) and rate > 0 and distortion > 0):
         return ""
-    rate, distortion = (float(value) for value in parts.values())
     width = 288 * rate / (rate + distortion)  # and 4 between the two
-    names = [f"rate {html.number(rate)}", f"distortion {html.number(distortion)}"]
+    names = [f"rate {html.format_number(float(rate))}", f"distortion {html.format_number(float(distortion))}"]
     svg = (
         f"<svg viewBox='0 0 320 62' role='img' aria-label='{names[0]} nats, {names[1]} nats'>"
         f"<text x='14' y='20'>{names[0]}</text><text x='306' y='20' text-anchor='end'>{names[1]}</text>"
