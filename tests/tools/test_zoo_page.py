@@ -154,7 +154,7 @@ def test_text_of_a_run_stays_text(found):
 
 
 def test_a_pipe_in_a_string_of_the_config_divides_no_cell():
-    assert zoo.code("mlp(8, activation='a|b`\n')") == "`mlp(8, activation='a\\|b' ')`"
+    assert zoo.format_code("mlp(8, activation='a|b`\n')") == "`mlp(8, activation='a\\|b' ')`"
 
 
 def test_a_conditional_models_strip_goes_through_the_classes(tmp_path):
