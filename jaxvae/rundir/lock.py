@@ -23,9 +23,7 @@ LOCK = "lock"
 
 
 @contextlib.contextmanager
-def lock_run_directory(
-    workdir: Path, say: Callable[[str], None], shutdown: Shutdown | None = None
-) -> Iterator[None]:
+def lock_run_directory(workdir: Path, say: Callable[[str], None], shutdown: Shutdown | None = None) -> Iterator[None]:
     """Locks the run directory, and creates it if needed; UsageError names the process that holds the lock.
 
     The operating system holds the lock on a file that names its owner. It ends with the process, and the next one takes
