@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import require_whole
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
 
@@ -118,8 +118,7 @@ def _run_chain(model, variables, key, x, known, steps, condition, index, log_rat
 
     ValueError for fewer than two steps: the first half is left out of the mean.
     """
-    if steps < 2:
-        raise UsageError(f"steps={steps}: expected two or more; the first half of them is left out of the mean.")
+    require_whole("steps", steps, 2)
     known = jnp.broadcast_to(known, x.shape)
     keys = example_keys(key, jnp.arange(len(x)) if index is None else index)[0]
     for_start, for_rest, for_steps = _split_keys(keys, 3)

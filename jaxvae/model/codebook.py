@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, is_instance, require_fraction, require_whole
 from jaxvae.distributions import FiniteScalarQuantized, VectorQuantized
 from jaxvae.model.traits import Traits
 
@@ -145,15 +145,9 @@ def vq(codes: int = 512, dim: int = 8, decay: float = 0.99, *, latent_dim: int) 
     A.1), with this `decay`, and codes that fall out of use are given a new place. Takes model.prior='codes' and
     objective='reconstruction(commitment=0.25)'; its rate is a constant, so that objective='elbo' is refused.
     """
-    if isinstance(codes, bool) or not isinstance(codes, int) or not 2 <= codes <= _MAX_CODES:
-        raise UsageError(f"vq(codes={codes!r}): expected a whole number from 2 to {_MAX_CODES:,}, such as 512.")
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= _MAX_DIM:
-        raise UsageError(
-            f"vq(dim={dim!r}): a code's length is a whole number from 1 on, at most {_MAX_DIM:,}, such as 8."
-        )
-    if not isinstance(decay, int | float) or not 0 <= decay < 1:
-        raise UsageError(f"vq(decay={decay!r}): expected a number in [0, 1), such as 0.99.")
-    return NearestCode(latent_dim, codes, dim, float(decay))
+    require_whole("codes", codes, 2, _MAX_CODES)
+    require_whole("dim", dim, 1, _MAX_DIM)
+    return NearestCode(latent_dim, codes, dim, require_fraction("decay", decay))
 
 
 def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScalar:
@@ -163,8 +157,7 @@ def fsq(levels: Sequence[int] = (8, 5, 5, 5), *, latent_dim: int) -> FiniteScala
     codebook to learn. The paper takes 5 or more levels: (8, 6, 5) for 240 codes, (8, 5, 5, 5) for 1000. Takes
     model.prior='codes' and objective='reconstruction'; its rate is a constant, so that objective='elbo' is refused.
     """
-    whole = isinstance(levels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in levels)
-    if not whole or not levels or min(levels) < 2 or math.prod(levels) > _MAX_CODES:
+    if not is_instance(levels, tuple[int, ...]) or not levels or min(levels) < 2 or math.prod(levels) > _MAX_CODES:
         raise UsageError(
             f"fsq(levels={levels!r}): expected whole numbers from 2 on, of a product up to {_MAX_CODES:,}, "
             "such as (8, 5, 5, 5)."

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import require_positive
-from jaxvae.model.encoder import require_attention, require_rate, require_sizes, require_widths
+from jaxvae._checks import require_fraction, require_positive
+from jaxvae.model.encoder import require_attention, require_sizes, require_widths
 from jaxvae.model.layers import (
     ConvTranspose,
     DenseStack,
@@ -221,7 +221,7 @@ def mlp(
     et al. 2018, arXiv 1802.05957). Goes with any data.
     """
     get_activation(activation)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return _bound_spectrum(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
 
 
@@ -243,7 +243,7 @@ def conv(
     """
     get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
     return _bound_spectrum(network, spectral)
 
@@ -268,7 +268,7 @@ def conv1d(
     """
     get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     flat = (math.prod(shape[:-1]), shape[-1])
     network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout, dtype)
     return SequenceDecoder(network, shape)
@@ -293,7 +293,7 @@ def resnet(
     """
     get_activation(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return ResNetDecoder(
         require_widths("resnet", channels, blocks), shape, blocks, groups, dense, activation, dropout, dtype, remat
     )
@@ -319,5 +319,5 @@ def attention(
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     get_activation(activation)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype, remat)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_fraction, require_whole
 from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
@@ -163,7 +163,7 @@ def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTy
     training zeroes at each step. Goes with any data.
     """
     get_activation(activation)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return MLPEncoder(require_widths("mlp", widths), activation, dropout, dtype)
 
 
@@ -182,7 +182,7 @@ def conv(
     """
     get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout, dtype)
 
 
@@ -200,7 +200,7 @@ def conv1d(
     """
     get_activation(activation)
     require_sizes(kernel=kernel, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout, dtype))
 
 
@@ -222,7 +222,7 @@ def resnet(
     """
     get_activation(activation)
     require_sizes(blocks=blocks, groups=groups, dense=dense)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return ResNetEncoder(
         require_widths("resnet", channels, blocks), blocks, groups, dense, activation, dropout, dtype, remat
     )
@@ -248,7 +248,7 @@ def attention(
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
     get_activation(activation)
-    require_rate(dropout=dropout)
+    require_fraction("dropout", dropout)
     return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
 
 
@@ -271,19 +271,9 @@ def require_depth(name: str, layers: int) -> None:
 
 
 def require_sizes(**sizes: int) -> None:
-    """ValueError unless each is a positive whole number, and no more than a layer's width may be."""
+    """Raises UsageError unless each is a whole number from 1 to the largest width of a layer."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise UsageError(f"{name}={size!r}: expected a positive whole number.")
-        if size > _MAX_WIDTH:
-            raise UsageError(f"{name}={size:.3g}: expected at most {_MAX_WIDTH:,}.")
-
-
-def require_rate(**rates: float) -> None:
-    """ValueError unless each is a share of units that leaves some: a number in [0, 1)."""
-    for name, rate in rates.items():
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise UsageError(f"{name}={rate!r}: expected a rate in [0, 1), such as 0.1; 0 turns it off.")
+        require_whole(name, size, 1, _MAX_WIDTH)
 
 
 def require_attention(*, width: int, heads: int, **sizes: int) -> None:

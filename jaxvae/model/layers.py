@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.typing import DTypeLike
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import require_choice
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
 _POWER_ITERATIONS = 20  # of the power method: a few percent short where two singular values are near each other
@@ -31,9 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def get_activation(name: str) -> Callable[[Array], Array]:
     """The activation function of that name; ValueError lists the known ones."""
-    if name not in ACTIVATIONS:
-        raise UsageError(f"activation={name!r} is not known; choose one of {', '.join(ACTIVATIONS)}.")
-    return ACTIVATIONS[name]
+    return ACTIVATIONS[require_choice("activation", name, ACTIVATIONS)]
 
 
 def dropout(keys: Array | None, x: Array, rate: float) -> Array:

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, is_instance, require_whole
 from jaxvae.distributions import (
     LEVELS,
     Bernoulli,
@@ -231,7 +231,7 @@ def _require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> flo
     """The scale, a word or a float; ValueError unless it is one of the words or a positive number."""
     if scale in words:
         return scale
-    if isinstance(scale, bool | str) or not isinstance(scale, int | float) or not 1e-30 < scale < 1e30:
+    if isinstance(scale, str) or not is_instance(scale, float) or not 1e-30 < scale < 1e30:
         listed = " or ".join(map(repr, words))
         raise UsageError(f"{name}(scale={scale!r}): scale is a positive number, or {listed}.")
     return float(scale)
@@ -278,7 +278,7 @@ def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
     Takahashi et al. 2018 (IJCAI, Student-t variational autoencoder). df > 1, so that there is a mean; a large one makes
     Gaussians. `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each.
     """
-    if isinstance(df, bool | str) or not isinstance(df, int | float) or not 1 < df < 1e30:
+    if not is_instance(df, float) or not 1 < df < 1e30:
         raise UsageError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
     return StudentTLikelihood(float(df), _require_scale("student_t", scale, ("learned", "pixel")))
 
@@ -306,11 +306,7 @@ def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:
     Salimans et al. 2017, arXiv 1701.05517, eqs. 1 to 3, for any number of channels C: components * (1 + 2 C +
     C (C - 1) / 2) features a pixel. For data.prepare='grey'.
     """
-    if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components <= 1000:
-        raise UsageError(
-            f"logistic_mixture(components={components!r}): components is a whole number from 1 on, at most 1000."
-        )
-    return LogisticMixtureLikelihood(components)
+    return LogisticMixtureLikelihood(require_whole("components", components, 1, 1000))
 
 
 def categorical() -> CategoricalLikelihood:

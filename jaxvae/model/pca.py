@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_positive
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import MLPEncoder
 from jaxvae.model.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
@@ -31,8 +31,7 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
     Of all linear maps to latent_dim numbers and back, it leaves the least squared error (Pearson 1901). z is a point,
     without a density; the likelihood is a Gaussian of this standard deviation, which moves no mean.
     """
-    if not scale > 0 or not math.isfinite(scale):
-        raise UsageError(f"pca(scale={scale!r}): the likelihood's standard deviation is a positive number.")
+    scale = require_positive("scale", scale)
     mean, variances, directions = _principal_components(x, latent_dim)
     lengths = np.sqrt(variances[:latent_dim])
     used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for

@@ -6,14 +6,13 @@ Each declares by its traits the space of its z and what it offers objectives and
 from __future__ import annotations
 
 import math
-import numbers
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_number, require_type, require_whole
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
 from jaxvae.model.encoder import require_depth, require_sizes
 from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flow, require_coordinates
@@ -244,10 +243,7 @@ def relaxed(
     'categorical'.
     """
     require_sizes(classes=classes)
-    if classes < 2:
-        raise UsageError(f"relaxed(classes={classes}): expected 2 classes or more; one alone says nothing.")
-    if not isinstance(temperature, numbers.Real) or not 1e-30 < temperature < 1e30:
-        raise UsageError(f"relaxed(temperature={temperature!r}): expected a positive number, such as 0.5.")
-    if not isinstance(straight_through, bool):
-        raise UsageError(f"relaxed(straight_through={straight_through!r}): expected True or False.")
-    return RelaxedPosterior(latent_dim, classes, float(temperature), straight_through)
+    require_whole("classes", classes, 2)
+    require_type("straight_through", straight_through, bool)
+    temperature = require_number("temperature", temperature, 1e-30, 1e30)
+    return RelaxedPosterior(latent_dim, classes, temperature, straight_through)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_type
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
 from jaxvae.model.encoder import require_depth, require_sizes, require_widths
 from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow, require_coordinates
@@ -235,8 +235,7 @@ def categorical(learned: bool = False, *, data_shape: tuple[int, ...]) -> Catego
 
     For the posterior 'relaxed', of which it has the number of classes (Jang et al. 2016, arXiv 1611.01144).
     """
-    if not isinstance(learned, bool):
-        raise UsageError(f"categorical(learned={learned!r}): expected True or False.")
+    require_type("learned", learned, bool)
     return CategoricalPrior(learned, data_shape)
 
 

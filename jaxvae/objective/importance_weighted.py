@@ -62,8 +62,7 @@ def ciwae(share: float = 0.5) -> Objective:
 
     CIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6).
     """
-    if not 0 <= require_number("share", share) <= 1:
-        raise UsageError(f"share={share!r}: expected a number from 0 (iwae) to 1 (elbo).")
+    require_number("share", share, 0, 1)
 
     def value(terms: Terms) -> Array:
         log_w = terms.log_weight

@@ -50,7 +50,7 @@ def test_a_config_is_refused_in_words_or_traces(monkeypatch):
         ("model.encoder", "mlp(1000000000)", "a layer of 1e[+]09 units is too wide"),
         ("model.encoder", "conv(" + "8, " * 3000 + ")", "conv of 3e[+]03 layers is too deep"),
         ("model.encoder", "conv(" + "8, " * 10_000 + ")", "expected text of at most 10,000 characters, got 30,006"),
-        ("model.posterior", "low_rank(4000000000)", "expected at most 1,048,576"),
+        ("model.posterior", "low_rank(4000000000)", "rank=4000000000: expected a whole number from 1 to 1,048,576"),
         ("train.steps", 10**18, "train.steps=10{18}: expected a whole number from 1 to 2,147,483,647"),
         ("data.batch_size", 10**12, "data.batch_size=10{12}: expected a whole number"),
         ("evaluate.samples", 10**9, "evaluate.samples=10{9}: expected a whole number"),

@@ -88,7 +88,7 @@ def test_a_chain_knows_neither_the_others_nor_what_is_hidden(binary):
 
 
 def test_too_short_a_chain_is_refused(binary):
-    with pytest.raises(ValueError, match="steps=1: expected two or more"):
+    with pytest.raises(ValueError, match="steps=1: expected a whole number from 2 on"):
         latent.inpaint(*binary, random.key(0), ones_and_zeros(2), jnp.ones(SHAPE, bool), 1)
 
 

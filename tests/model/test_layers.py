@@ -165,7 +165,7 @@ def test_a_dense_stack_is_affine_maps_and_activations(name):
 
 
 def test_an_unknown_activation_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"activation='rellu' is not known; choose one of relu, tanh"):
+    with pytest.raises(ValueError, match=r"activation='rellu': expected one of 'relu', 'tanh'"):
         get_activation("rellu")
 
 

@@ -129,7 +129,7 @@ def test_a_network_without_dtype_stays_in_float32(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Model(precision="float16"), "model.precision='float16' is not known; choose one of float32, bfloat16"),
+        (Model(precision="float16"), "model.precision='float16': expected one of 'float32', 'bfloat16'"),
         (Model(encoder="mlp(8, dtype='bfloat16')"), r"'dtype' follows from other fields; expected mlp\(\*widths, "),
     ],
 )

@@ -170,11 +170,11 @@ def test_a_learned_priors_density_is_finite_at_extreme_parameters(name):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda: prior.mixture(0, latent_dim=3), "components=0: expected a positive whole number"),
-        (lambda: prior.vamp(2.5, data_shape=SHAPE), "components=2.5: expected a positive whole number"),
+        (lambda: prior.mixture(0, latent_dim=3), "components=0: expected a whole number from 1 on"),
+        (lambda: prior.vamp(2.5, data_shape=SHAPE), "components=2.5: expected a whole number from 1 on"),
         (lambda: prior.categorical("yes", data_shape=SHAPE), "learned='yes'.*expected True or False"),
         (lambda: prior.conditional(8, 0, latent_dim=3), "needs one or more positive whole numbers"),
-        (lambda: prior.conditional(8, activation="rellu", latent_dim=3), "activation='rellu' is not known"),
+        (lambda: prior.conditional(8, activation="rellu", latent_dim=3), "activation='rellu': expected one of"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_words(wrong, words):

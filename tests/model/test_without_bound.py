@@ -167,7 +167,7 @@ def test_two_halves_on_two_devices_renew_the_codebook_as_the_whole_batch():
         ("fsq", "standard", "reconstruction", r"draws codes of a codebook.*Choose model\.prior='codes'"),
         ("diagonal", "codes", "elbo", r"is a density of codes of a codebook"),
         ("vq(codes=1)", "codes", "reconstruction", r"codes=1\): expected a whole number from 2"),
-        ("vq(dim=0)", "codes", "reconstruction", r"dim=0\): a code's length"),
+        ("vq(dim=0)", "codes", "reconstruction", r"dim=0: expected a whole number from 1 on"),
         ("vq(decay=1)", "codes", "reconstruction", r"decay=1\): expected a number in \[0, 1\)"),
         ("fsq((5, 1))", "codes", "reconstruction", r"expected whole numbers from 2 on"),
         ("fsq(5)", "codes", "reconstruction", r"expected whole numbers from 2 on"),
