@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.config.build import build
-from jaxvae.config.serialization import load_config
 from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, manifest
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT_TIMEOUT
 
@@ -316,7 +316,8 @@ def file_names(run: Path) -> set[str]:
 
 def final_state(run: Path) -> dict[str, np.ndarray]:
     """{path: array} of the run's last state, and of the best one that patience goes back to."""
-    config, data = load_config(run / CONFIG)
+    directory = RunDirectory(run)
+    config, data = directory.config, directory.data
     parts = build(config, tuple(data["shape"]), condition=data.get("condition_size"))
     folder, abstract = run / CHECKPOINTS, abstract_state(config, parts)
     states = {"": checkpoint.restore(folder, abstract)}

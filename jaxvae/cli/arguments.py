@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from pathlib import Path
 
 from jaxvae._checks import UsageError, require_positive, require_type, require_whole, short_repr
@@ -117,5 +118,9 @@ def require_writable(out: Path, suffixes: tuple[str, ...]) -> None:
         raise UsageError(f"--out {out} is a folder; name a file in it.")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
-    if not os.access(out if out.exists() else out.parent, os.W_OK):
+    if out.exists() and not os.access(out, os.W_OK):
         raise UsageError(f"--out {out} cannot be written: no permission; choose another place.")
+    try:
+        tempfile.TemporaryFile(dir=out.parent).close()  # permissions do not tell: root has them in /proc
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written ({error.strerror}); choose another place.") from error

@@ -8,9 +8,9 @@ from typing import Any
 
 from jaxvae._checks import INT32_MAX, UsageError, is_instance, short_repr
 from jaxvae.config.schema import Config, flatten, require_types, unknown_field
-from jaxvae.runtime.files import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import write_json
 
-__all__ = ["config_from_json", "differences", "load_config", "save_config"]
+__all__ = ["config_from_json", "differences", "save_config"]
 
 _VERSION = 1
 _RESTORE = "Restore it, or train into another --workdir."
@@ -19,15 +19,6 @@ _RESTORE = "Restore it, or train into another --workdir."
 def save_config(path: Path, config: Config, data: dict[str, Any]) -> None:
     """Writes config.json: the config, and the `data` that the model is built for, such as its shape."""
     write_json(path, {"version": _VERSION, "data": data, "config": dataclasses.asdict(config)})
-
-
-def load_config(path: Path) -> tuple[Config, dict[str, Any]]:
-    """Reads config.json: (config, data) as saved; UsageError where it is damaged or not a jaxvae config."""
-    try:
-        content = read_json(path)
-    except DamagedFile as reason:
-        raise UsageError(f"{path} is not a jaxvae config ({reason}). {_RESTORE}") from reason
-    return config_from_json(content, str(path))
 
 
 def config_from_json(content: dict[str, Any], where: str) -> tuple[Config, dict[str, Any]]:

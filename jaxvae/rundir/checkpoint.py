@@ -28,6 +28,7 @@ from jaxvae.rundir.manifest import (
 from jaxvae.rundir.migrations import MIGRATIONS, VERSION
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import sync_folder
+from jaxvae.step import State
 
 __all__ = ["Saver", "all_finite", "read_state", "remove_after", "remove_checkpoint", "restore"]
 _KEEP = 2  # the latest ones, and of those to go back to, apart from the best
@@ -135,7 +136,7 @@ def _await_orbax(target: Path, state: Any, response: Any) -> None:
 
 def _describe_state(state: Any) -> dict[str, Any]:
     """Returns the manifest's entries on the numbers of a state: its streak of skipped steps, whether it is finite."""
-    if not hasattr(state, "guard"):
+    if not isinstance(state, State):
         return {}
     streak, finite = int(state.guard.streak), all_finite(state)
     if not (finite or streak):

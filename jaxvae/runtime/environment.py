@@ -19,15 +19,7 @@ __all__ = ["ENVIRONMENT", "describe_environment", "processor_name", "record_envi
 _VERSION = 1
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
-_COMPARED = (
-    "versions",
-    "platform",
-    "devices",
-    "threads",
-    "flags",
-    "engine",
-    "pipeline",
-)  # on another one, other last bits
+_COMPARED = ("versions", "platform", "devices", "threads", "flags", "engine", "pipeline")  # change the last bits
 
 
 def describe_environment(*, engine: str, pipeline: str, seed: int, command: str) -> dict[str, Any]:

@@ -215,6 +215,7 @@ def test_an_override_is_read_as_what_its_field_holds():
         ),
         ("sample run --out run", "--out run: expected a .png or .npy file"),
         ("sample run --out nowhere/x.png", "there is no folder nowhere"),
+        ("sample run --out /proc/x.png", "--out /proc/x.png cannot be written (No such file or directory); choose"),
         ("reconstruct run --out x.npy", "expected a .png file"),
         ("benchmark --config DIGITS --out run", "--out run is a folder"),
         ("benchmark --config DIGITS --seconds inf", "--seconds=inf: expected a positive number"),

@@ -10,7 +10,8 @@ from ml_collections import config_flags
 from jaxvae.config import Config, Data, Evaluate, Train
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
-from jaxvae.config.serialization import differences, load_config, save_config
+from jaxvae.config.serialization import differences, save_config
+from jaxvae.rundir.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,8 @@ def test_a_config_comes_back_as_it_was_saved(tmp_path):
         data=Data(name="mnist", data_dir="somewhere"), train=Train(patience=3), evaluate=Evaluate(splits=("test",))
     )
     save_config(tmp_path / "config.json", config, {"shape": [28, 28, 1]})
-    assert load_config(tmp_path / "config.json") == (config, {"shape": [28, 28, 1]})
+    directory = RunDirectory(tmp_path)
+    assert (directory.config, directory.data) == (config, {"shape": [28, 28, 1]})
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -34,8 +36,8 @@ def stored(version="1", data='{"shape": [8, 8, 1]}', objective='"elbo"', **secti
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is not a jaxvae config"),
-        ("[]", "is not a jaxvae config"),
+        ("{", r"config\.json is damaged \("),
+        ("[]", r"config\.json is damaged \("),
         ('{"version": 99, "data": {}, "config": {}}', "Install a newer jaxvae"),
         ('{"version": 1, "data": {}, "config": {"modle": {}}}', "unknown field 'modle'"),
         ('{"version": 1, "data": {}, "config": {"model": {"latent": 2}}}', "unknown field 'latent'"),
@@ -58,16 +60,16 @@ def stored(version="1", data='{"shape": [8, 8, 1]}', objective='"elbo"', **secti
         (stored(evaluate='{"splits": "test"}'), "splits='test': expected a tuple of text"),
         (stored(train='{"steps": 1e3}'), "steps=1000.0: expected a whole number, got float"),
         (stored().replace('"train": {}, ', ""), "'train' is missing"),
-        (stored(train='{"steps": ' + 5000 * "9" + "}"), "is not a jaxvae config"),
-        (stored(train='{"steps": ' + 100_000 * "[" + "}"), "is not a jaxvae config"),
-        ("\x00", "is not a jaxvae config"),
+        (stored(train='{"steps": ' + 5000 * "9" + "}"), r"config\.json is damaged \("),
+        (stored(train='{"steps": ' + 100_000 * "[" + "}"), r"config\.json is damaged \("),
+        ("\x00", r"config\.json is damaged \("),
     ],
     ids=lambda text: text[:60],
 )
 def test_a_file_that_is_none_of_ours_is_refused_in_words(text, words, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=words):
-        load_config(tmp_path / "config.json")
+        _ = RunDirectory(tmp_path).config
 
 
 def test_only_marked_fields_may_change_when_a_run_goes_on():

@@ -240,7 +240,7 @@ for path in [path for path in state.rglob("*") if path.is_file()]:
     for content in contents:
         path.write_bytes(content)
         assert checkpoint.find_damage(top / "checkpoints" / "3"), path  # the manifest names it
-        with mock.patch("jaxvae.rundir.checkpoint.find_damage", return_value=None):  # as if a stranger had written that, too
+        with mock.patch("jaxvae.rundir.checkpoint.find_damage", return_value=None):  # as if it fitted
             try:
                 jaxvae.load(top)
             except Exception as error:

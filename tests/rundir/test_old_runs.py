@@ -13,8 +13,8 @@ from jax import random
 from opened_data import open_named
 
 import jaxvae
-from jaxvae.config.serialization import load_config
 from jaxvae.rundir import CHECKPOINTS, results
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.training.train import train_and_evaluate
 
 OLD = sorted(Path(__file__).parents[1].glob("old_runs/*"))
@@ -50,7 +50,7 @@ def test_it_loads_and_gives_the_same_codes_and_likelihoods(old):
 
 
 def test_it_goes_on_from_its_step_and_scores_as_it_did(old):
-    config, _ = load_config(old / "config.json")
+    config = RunDirectory(old).config
     before, lines = results.read_results(old), (old / "metrics.jsonl").read_bytes()
     (old / "results.json").unlink()
     with mock.patch("jaxvae.viz.figures.draw_figures"):

@@ -17,10 +17,11 @@ from small import grey_images
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.config.serialization import load_config, save_config
+from jaxvae.config.serialization import save_config
 from jaxvae.data.pipeline import Resident
 from jaxvae.rundir import CHECKPOINTS, EVENTS, checkpoint, event_log, manifest
 from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import PREPARE
@@ -260,7 +261,7 @@ def test_the_fastest_engine_of_members_is_chosen(name, convolutions, parameters,
 def test_a_members_directory_is_that_of_the_run_alone(ensemble, tmp_path):
     workdir, runs = ensemble
     solo = go(tiny(seed=4), tmp_path / "solo", train_and_evaluate)
-    assert load_config(workdir / "seed-4" / "config.json")[0] == solo.config
+    assert RunDirectory(workdir / "seed-4").config == solo.config
     assert {path.name for path in (tmp_path / "solo").iterdir()} == {
         path.name for path in (workdir / "seed-4").iterdir()
     }
@@ -281,7 +282,7 @@ def test_a_members_directory_is_that_of_the_run_alone(ensemble, tmp_path):
 
 def test_a_member_goes_on_alone(ensemble, tmp_path):
     shutil.copytree(ensemble[0] / "seed-3", tmp_path / "run")
-    config, _ = load_config(tmp_path / "run" / "config.json")
+    config = RunDirectory(tmp_path / "run").config
     config.train.steps = 33
     assert go(config, tmp_path / "run", train_and_evaluate).step == 33
     assert [line["step"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"][-2:] == [30, 33]

@@ -9,8 +9,8 @@ from looked_at import make_subject
 
 from jaxvae.cli import commands, main
 from jaxvae.data.dataset import Split
-from jaxvae.viz import plots
-from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
+from jaxvae.viz.figures import arithmetic, attributes, attributes_plot, labelled_codes
+from jaxvae.viz.figures.labelled_codes import LabelledCodes
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import style
 
@@ -35,9 +35,7 @@ def made_known(subject, codes):
     """What is known of as many images as there are codes [N, Z], decoded by `linear`."""
     images = linear(None, codes)
     names = {"brightness": images.mean((1, 2, 3)), "label=a": codes[:, 0] < 1.0, "label=b": codes[:, 0] >= 1.0}
-    return labelled_codes.Known(
-        subject, np.arange(len(codes)), images, codes, {k: v * 1.0 for k, v in names.items()}, None
-    )
+    return LabelledCodes(subject, np.arange(len(codes)), images, codes, {k: v * 1.0 for k, v in names.items()}, None)
 
 
 @pytest.fixture(scope="module")
@@ -49,147 +47,145 @@ def subject():
 def straight(subject):
     """(learned, held) of a decoder that is linear."""
     codes = np.random.default_rng(0).uniform(0.5, 1.5, (2, 200, 2)).astype(np.float32)
-    with mock.patch("jaxvae.viz.figures.attributes.decoded", linear):
+    with mock.patch.object(LabelledCodes, "decode", linear):
         yield made_known(subject, codes[0]), made_known(subject, codes[1])
 
 
 def test_the_judgement_is_what_a_linear_decoder_makes_of_the_direction(straight):
     learned, held = straight
     direction, strengths = np.array([0.2, 5.0], np.float32), np.array([-1, 0, 1, 2], np.float32)
-    found = attributes.judgement(Told(), learned, held, "brightness", direction, strengths)
+    found = attributes.compute_change(Told(), learned, held, "brightness", direction, strengths)
     z = held.codes[:, 0]
     share = [(z + 0.2 * s > 1).mean() for s in strengths]
-    np.testing.assert_allclose(found["appears"], share)
+    np.testing.assert_allclose(found.appears, share)
     threshold = learned.thresholds()["brightness"]
-    np.testing.assert_allclose(found["measured_appears"], [((z + 0.2 * s) / 2 > threshold).mean() for s in strengths])
-    assert found["had"] == found["measured_appears"][1]
-    assert found["judged_at"] == 1
-    at = list(found["measured_names"]).index("brightness")
+    np.testing.assert_allclose(found.measured_appears, [((z + 0.2 * s) / 2 > threshold).mean() for s in strengths])
+    assert found.had == found.measured_appears[1]
+    assert found.judged_at == 1
+    at = list(found.measured_names).index("brightness")
     deviation = learned.columns["brightness"].std()
-    np.testing.assert_allclose(found["measured_shift"][:, at], [0.1 / deviation, 0], atol=1e-5)
-    np.testing.assert_allclose(found["judged_shift"][0, 1:], [-0.1, 0.1], atol=1e-6)
-    np.testing.assert_allclose(found["class_changed"], [np.mean((z > 1) != (z + 0.2 * s > 1)) for s in strengths])
+    np.testing.assert_allclose(found.measured_shift[:, at], [0.1 / deviation, 0], atol=1e-5)
+    np.testing.assert_allclose(found.judged_shift[0, 1:], [-0.1, 0.1], atol=1e-6)
+    np.testing.assert_allclose(found.class_changed, [np.mean((z > 1) != (z + 0.2 * s > 1)) for s in strengths])
 
 
 def test_both_methods_find_what_the_code_tells_and_keeping_leaves_it(straight):
     learned, held = straight
     learned.columns["tilt"] = learned.codes @ np.array([1.0, 1.0])
     for method in ("means", "probe"):
-        direction = np.asarray(attributes.direction_of(learned, "brightness", method))
+        direction = np.asarray(attributes.find_direction(learned, "brightness", method))
         assert direction[0] == pytest.approx(0.75, abs=0.05)  # the quarters' means lie 3/4 of the range apart
         assert abs(direction[1]) < 0.2
-        kept = np.asarray(attributes.direction_of(learned, "brightness", method, ["tilt"]))
+        kept = np.asarray(attributes.find_direction(learned, "brightness", method, ["tilt"]))
         assert abs(kept.sum()) < 0.03
         assert kept[0] > 0.3
-    right, larger = attributes.readable(learned, held, "brightness")
+    right, larger = attributes.probe_accuracy(learned, held, "brightness")
     assert right > 0.98
     assert 0.5 <= larger < 0.6
     with pytest.raises(ValueError, match="names 2 attributes, but z has 2 dimensions"):
-        attributes.direction_of(learned, "brightness", "means", ["tilt", "label=a"])
+        attributes.find_direction(learned, "brightness", "means", ["tilt", "label=a"])
     learned.columns["rare"] = (np.arange(200) < 9) * 1.0
     with pytest.raises(ValueError, match=r"of 200 test images 9 have it and 191 have not; .* See --examples"):
         learned.groups("rare")
     with pytest.raises(ValueError, match="nothing of 'brightness' is left when brightness shall not change"):
-        attributes.direction_of(learned, "brightness", "probe", ["brightness"])
+        attributes.find_direction(learned, "brightness", "probe", ["brightness"])
 
 
 def test_images_without_the_attribute_are_shown_first_and_every_class_of_them(straight):
     _, held = straight
     held.columns["label=a"], held.columns["label=b"] = (np.arange(200) % 2 == k for k in (0, 1))
-    shown = attributes.of_interest(held, "brightness", 0.5, 6)
+    shown = attributes.choose_images(held, "brightness", 0.5, 6)
     assert (shown.columns["brightness"] <= 0.5).all()
     assert shown.columns["label=a"].sum() == 3
-    assert len(attributes.of_interest(held, "brightness", 0.251, 200).positions) == 200
+    assert len(attributes.choose_images(held, "brightness", 0.251, 200).positions) == 200
 
 
 def test_a_column_may_not_hide_what_is_known(subject, tmp_path):
     np.savez(tmp_path / "mine.npz", slant=np.zeros(90))
     with pytest.raises(ValueError, match="slant is known already; give it another name"):
-        labelled_codes.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
+        labelled_codes.split_codes(subject, tmp_path / "mine.npz", 100, 100)
     np.savez(tmp_path / "mine.npz", mine=np.arange(30.0) % 2)  # of the test images alone: half of them teach
-    learned, held = labelled_codes.learned_and_held(subject, tmp_path / "mine.npz", 100, 100)
+    learned, held = labelled_codes.split_codes(subject, tmp_path / "mine.npz", 100, 100)
     assert (learned.subject.name, len(learned.positions), len(held.positions)) == ("test", 15, 15)
     assert next(iter(learned.columns)) == labelled_codes.default_attribute(learned) == "mine"
     np.testing.assert_array_equal(held.columns["mine"], held.positions % 2)
 
 
-def draw(path, subject, name="brightness", **options):
-    return attributes.draw_attribute(path, subject, name, **{"n": 3, "strengths": [2.0]} | options)
+def compute(subject, name="brightness", **options):
+    return attributes.compute_attribute(subject, name, **{"n": 3, "strengths": [2.0]} | options)
 
 
 def test_strength_nought_is_the_image_s_own_code_and_others_lie_along_the_direction(subject, tmp_path):
-    shown = draw(tmp_path / "a.png", subject, images=[4, 9])
-    assert shown["images"].shape == (2, 2, 4, 4, 1)
-    assert shown["strengths"].tolist() == [0, 2]
+    shown = compute(subject, images=[4, 9])
+    attributes_plot.plot_attribute(tmp_path / "a.png", shown)
+    assert shown.images.shape == (2, 2, 4, 4, 1)
+    assert shown.strengths.tolist() == [0, 2]
     codes = subject.means_of(np.array([4, 9]))
-    np.testing.assert_allclose(shown["images"][:, 0], subject.decoded(codes), atol=1e-6)
-    np.testing.assert_allclose(shown["images"][:, 1], subject.decoded(codes + 2 * shown["direction"]), atol=1e-6)
+    np.testing.assert_allclose(shown.images[:, 0], subject.decoded(codes), atol=1e-6)
+    np.testing.assert_allclose(shown.images[:, 1], subject.decoded(codes + 2 * shown.direction), atol=1e-6)
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}
 
 
-def test_a_direction_is_of_training_images_alone(subject, tmp_path):
+def test_a_direction_is_of_training_images_alone(subject):
     test = subject.data.splits["test"]
     changed = Split(255 - test.image, test.label, test.rows, test.offset)
     data = dataclasses.replace(subject.data, splits={**subject.data.splits, "test": changed})
-    with mock.patch("jaxvae.viz.plots.attribute"):
-        one, other = (draw(tmp_path / "a.png", each) for each in (subject, dataclasses.replace(subject, data=data)))
-        np.testing.assert_array_equal(one["direction"], other["direction"])
-        assert np.abs(one["originals"] - other["originals"]).max() > 0.1
-    learned, held = labelled_codes.learned_and_held(dataclasses.replace(subject, name="train"), None, 1000, 1000)
+    one, other = (compute(each) for each in (subject, dataclasses.replace(subject, data=data)))
+    np.testing.assert_array_equal(one.direction, other.direction)
+    assert np.abs(one.originals - other.originals).max() > 0.1
+    learned, held = labelled_codes.split_codes(dataclasses.replace(subject, name="train"), None, 1000, 1000)
     assert not set(learned.positions) & set(held.positions)  # of one split, two halves
 
 
 def test_codes_of_a_sphere_stay_on_it():
     subject = make_subject(posterior="vmf", prior="sphere", latent_dim=3)
-    learned, _ = labelled_codes.learned_and_held(subject, None, 30, 5)
+    learned, _ = labelled_codes.split_codes(subject, None, 30, 5)
     with mock.patch.object(Subject, "decoded", lambda self, z, condition: z):
-        np.testing.assert_allclose(
-            np.linalg.norm(labelled_codes.decoded(learned, 3 * learned.codes), axis=-1), 1, rtol=1e-5
-        )
+        np.testing.assert_allclose(np.linalg.norm(learned.decode(3 * learned.codes), axis=-1), 1, rtol=1e-5)
 
 
 def test_a_conditional_model_is_given_each_image_s_label():
     subject = make_subject(condition="label")
-    learned, _ = labelled_codes.learned_and_held(subject, None, 30, 5)
+    learned, _ = labelled_codes.split_codes(subject, None, 30, 5)
     with mock.patch.object(Subject, "decoded", lambda self, z, condition: condition):
-        given = labelled_codes.decoded(learned, np.stack([learned.codes] * 2))
+        given = learned.decode(np.stack([learned.codes] * 2))
     np.testing.assert_array_equal(given, np.stack([learned.positions * 0 + learned.condition] * 2))
 
 
-def test_a_sum_s_result_is_a_minus_b_plus_c(subject, tmp_path):
+def test_a_sum_s_result_is_a_minus_b_plus_c(subject):
     with mock.patch.object(arithmetic, "FEWEST", 2):
-        shown = arithmetic.draw_arithmetic(tmp_path / "a.png", subject, "3", "label=1,not:brightness", "label=2")
-    a, b, c, result = shown["codes"]
+        shown = arithmetic.compute_arithmetic(subject, "3", "label=1,not:brightness", "label=2")
+    a, b, c, result = shown.codes
     np.testing.assert_allclose(result, a - b + c, atol=1e-6)
     np.testing.assert_allclose(a, subject.means_of(np.array([3]))[0], atol=1e-6)
-    learned, _ = labelled_codes.learned_and_held(subject, None, 1000, 1)
+    learned, _ = labelled_codes.split_codes(subject, None, 1000, 1)
     dark = learned.columns["label=1"] * learned.groups("brightness").lacks > 0
     np.testing.assert_allclose(b, learned.codes[dark].mean(0), atol=1e-5)
     distances = np.linalg.norm(learned.codes - result, axis=1)
-    np.testing.assert_array_equal(shown["nearest"], learned.positions[np.argsort(distances)[:6]])
-    np.testing.assert_allclose(shown["images"], subject.decoded(shown["codes"]), atol=1e-6)
+    np.testing.assert_array_equal(shown.nearest, learned.positions[np.argsort(distances)[:6]])
+    np.testing.assert_allclose(shown.images, subject.decoded(shown.codes), atol=1e-6)
 
 
 def test_terms_of_a_conditional_model_are_decoded_on_their_own_labels():
     subject = make_subject(condition="label")
-    learned, _ = labelled_codes.learned_and_held(subject, None, 1000, 1)
-    assert [arithmetic.term(learned, subject, f"label={k}").condition for k in range(3)] == [0, 1, 2]
+    learned, _ = labelled_codes.split_codes(subject, None, 1000, 1)
+    assert [arithmetic.read_term(learned, subject, f"label={k}").condition for k in range(3)] == [0, 1, 2]
     label = subject.examples([4]).label[0]
-    assert arithmetic.term(learned, subject, "4").condition == label
+    assert arithmetic.read_term(learned, subject, "4").condition == label
 
 
 def test_what_is_summed_by_default_is_there(subject):
-    learned, held = labelled_codes.learned_and_held(subject, None, 1000, 10)
+    learned, held = labelled_codes.split_codes(subject, None, 1000, 10)
     with mock.patch.object(arithmetic, "FEWEST", 2):
         a, b, c = arithmetic.default_terms(learned, held)
         assert (a.split(",")[0], a.split(",")[1]) == (b.split(",")[0], "slant")
         assert b.split(",")[1] == c.split(",")[1] == "not:slant"
         assert c.split(",")[0] != a.split(",")[0]
     assert arithmetic.default_terms(learned, held)[:2] == ("slant", "not:slant")
-    colour = labelled_codes.learned_and_held(make_subject((4, 4, 3), "gaussian(0.3)"), None, 1000, 10)
+    colour = labelled_codes.split_codes(make_subject((4, 4, 3), "gaussian(0.3)"), None, 1000, 10)
     with mock.patch.object(arithmetic, "FEWEST", 2):
         assert arithmetic.default_terms(*colour)[:2] == ("warmth", "not:warmth")
-    sequences = labelled_codes.learned_and_held(make_subject((12, 1)), None, 1000, 10)
+    sequences = labelled_codes.split_codes(make_subject((12, 1)), None, 1000, 10)
     assert arithmetic.default_terms(*sequences) == ("label=0", "label=1", "label=2")
 
 
@@ -250,7 +246,7 @@ def test_the_verbs_say_what_the_judge_says_and_write_it(digits_run, tmp_path, ca
     label = np.concatenate([make_label(digits_run, name) for name in ("train", "test")])
     columns.write_text("name,odd\n" + "".join(f"{k}.png,{value % 2}\n" for k, value in enumerate(label)))
     monkeypatch.setattr(attributes, "JUDGED", 40)
-    monkeypatch.setattr(attributes, "TAUGHT", 400)
+    monkeypatch.setattr(attributes, "TRAINED", 400)
     assert main(["attribute", str(digits_run), "--n", "2", "--columns", str(columns), "--strengths", "-1", "1"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("odd: 1 against 0")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.rundir import results
-from jaxvae.runtime.files import read_json, write_json
+from jaxvae.runtime.files import write_json
 from jaxvae.training.ensemble.members import EnsembleMember
 
 _VERSION = 1
@@ -70,12 +70,6 @@ def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def write(workdir: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
     write_json(workdir / SUMMARY, summary)
-
-
-def read(workdir: Path) -> dict[str, Any]:
-    """The content of summary.json; {} where there is none."""
-    path = workdir / SUMMARY
-    return read_json(path) if path.exists() else {}
 
 
 def lines(summary: dict[str, Any]) -> list[str]:
