@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_package_order import ORDER
 
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Model
@@ -77,3 +78,18 @@ def test_every_part_of_the_catalogue_has_its_words():
     for kind, parts in TABLES.items():
         for name, factory in parts.items():
             assert inspect.getdoc(factory), f"{kind} {name} has no docstring"
+
+
+def test_every_path_on_the_architecture_page_exists():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    paths = {path for path in re.findall(r"`([\w./]+(?:\.py|/))`", page) if path != "my_file.py"}
+    assert len(paths) > 40
+    for path in paths:
+        assert (ROOT / path).exists() or (ROOT / "jaxvae" / path).exists(), path
+
+
+def test_the_architecture_page_lists_the_packages_in_their_order():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", page, re.M)
+    assert rows == [name for name in ORDER if name in rows]
+    assert {path.stem for path in (ROOT / "jaxvae").iterdir() if not path.name.startswith("__")} == set(rows)
