@@ -95,3 +95,19 @@ def cache_folder(tmp_path, monkeypatch):
 def top(tmp_path):
     """Where the test's photos lie."""
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The matplotlib figures that are drawn, in order, to look at what is in them."""
+    from matplotlib.figure import Figure
+
+    figures = []
+
+    class Recorded(Figure):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            figures.append(self)
+
+    monkeypatch.setattr("jaxvae.viz.plots.style.Figure", Recorded)
+    return figures

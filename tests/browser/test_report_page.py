@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from test_report import CONFIG, ENVIRONMENT, RESULTS, add_dots, add_figures, write
+from report_pages import CONFIG, ENVIRONMENT, RESULTS, add_dots, add_figures, write
 
 from jaxvae.viz import report
 from jaxvae.viz.report import captions

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import make_examples, make_vae
+from small_configs import refused, small_config
 
-from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config import Config, Model
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES, build_part, register
 from jaxvae.model import decoder, encoder, likelihood, posterior, prior
@@ -25,27 +26,6 @@ def own_tables(monkeypatch):
     """What a test registers is gone after it."""
     for kind, table in TABLES.items():
         monkeypatch.setitem(TABLES, kind, dict(table))
-
-
-def small_config(**changes):
-    """A small config with 'section.field' changes, given as section__field."""
-    sections = {
-        "data": Data(batch_size=6),
-        "model": Model(encoder="mlp(8)", decoder="mlp(8)"),
-        "optimizer": Optimizer(),
-        "train": Train(steps=100),
-    }
-    config = Config(**sections)
-    for name, value in changes.items():
-        section, _, attribute = name.partition("__")
-        section = dataclasses.replace(getattr(config, section), **{attribute: value}) if attribute else value
-        config = dataclasses.replace(config, **{name.partition("__")[0]: section})
-    return config
-
-
-def refused(words, **changes):
-    with pytest.raises(ValueError, match=words):
-        build(small_config(**changes), SHAPE)
 
 
 @pytest.mark.parametrize(

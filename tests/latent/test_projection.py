@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from test_plots import drawn  # noqa: F401
 
 from jaxvae import latent
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
@@ -99,7 +98,7 @@ def test_fewer_ellipses_are_readable_where_they_are_wide():
     assert LEAST_ELLIPSES < readable(centres, np.full((60, 2), 0.35)) < MOST_ELLIPSES
 
 
-def test_ellipses_are_drawn_where_they_are_in_the_colour_of_their_class_and_whole(tmp_path, drawn):  # noqa: F811
+def test_ellipses_are_drawn_where_they_are_in_the_colour_of_their_class_and_whole(tmp_path, drawn):
     centres, half_axes = np.array([[0.0, 4.0], [1.0, 0.0], [np.nan, 0.0]]), np.array([[2.0, 1.0], [0.5, 0.2], [1, 1]])
     ellipses = plots.Ellipses(centres, half_axes, np.array([0.0, np.pi / 4, 0.0]), np.array([7, 3, 3]))
     plots.latent_plane(tmp_path / "a.png", np.array([[0.0, 1.0], [1.0, 0.0]]), [7, 3], ellipses=ellipses)
@@ -117,7 +116,7 @@ def test_ellipses_are_drawn_where_they_are_in_the_colour_of_their_class_and_whol
     assert not len(lines.get_facecolors())
 
 
-def test_names_of_classes_do_not_lie_on_each_other(tmp_path, drawn):  # noqa: F811
+def test_names_of_classes_do_not_lie_on_each_other(tmp_path, drawn):
     points = np.array([[0.0, 0.0], [0.01, 0.0], [2.0, 0.0]])
     plots.latent_plane(tmp_path / "a.png", points, [0, 1, 2], circles=False)
     assert [text.get_text() for text in drawn[0].axes[0].texts if text.get_text() in "012"] == ["0", "2"]

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from jax import random
 from small import init, make_vae
-from test_build import refused, small_config
+from small_configs import refused, small_config
 
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES, build_part

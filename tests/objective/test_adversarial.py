@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from gaussian_levels import alone, level_of, terms_of
 from jax import lax, random
 from small import init, make_vae, ones_and_zeros
-from test_aggregate_posterior import alone, level_of, terms_of
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build

@@ -8,38 +8,21 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from gaussian_levels import alone, level_of, terms_of
 from jax import random
 from small import init, make_split, make_vae, ones_and_zeros
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import Streaming
-from jaxvae.distributions import Normal
 from jaxvae.objective import dip_i, dip_ii, mmd, tc
 from jaxvae.objective.aggregate_posterior import LOG_WEIGHTS, estimate_log_q
 from jaxvae.rundir.state import first_state
 from jaxvae.runtime.sharding import DeviceLayout, one_device
-from jaxvae.terms import Level, Terms, example_keys
+from jaxvae.terms import example_keys
 from jaxvae.training.engine import ENGINES
 
 N, DIMENSIONS, BATCH = 2000, 10, 64
-
-
-def alone(tree, axis=1):
-    return tree
-
-
-def level_of(means, scales, noise):
-    """A level whose q are Gaussians of means and scales [B, Z], at draws made of the noise [B, Z]."""
-    z = jnp.asarray(means + scales * noise, jnp.float32)[None]
-    q = Normal(jnp.asarray(means, jnp.float32)[None], jnp.log(jnp.asarray(scales, jnp.float32))[None])
-    p = Normal(jnp.zeros((1, 1, z.shape[-1])), jnp.zeros((1, 1, z.shape[-1])))
-    return Level(z, q.log_prob(z), p.log_prob(z), q.log_prob(z) - p.log_prob(z), q, p)
-
-
-def terms_of(level):
-    blank = jnp.zeros((1, level.z.shape[1]))
-    return Terms(x=blank, px=None, log_px=blank, levels=(level,))
 
 
 def apply(objective, terms):

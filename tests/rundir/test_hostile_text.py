@@ -8,7 +8,7 @@ import sys
 import pytest
 from made_sets import noise, png
 from photo_folders import write
-from test_report import CONFIG, ENVIRONMENT, RESULTS, Page
+from report_pages import CONFIG, ENVIRONMENT, RESULTS, Page
 
 from jaxvae.cli import main
 from jaxvae.runtime import console

@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from test_report import RESULTS, TEST, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
+from report_pages import RESULTS, TEST, add_dots, add_figures, read, write
 
 from jaxvae.viz.report import captions, html, results_tables
 
@@ -48,7 +48,7 @@ def test_letters_and_lines_stand_out_from_what_is_behind_them(scheme):
 
 
 @pytest.fixture
-def whole(workdir):  # noqa: F811
+def whole(workdir):
     """The page of a run that has everything."""
     entry = {"value": 2.5, "stderr": 0.1}
     both = TEST | {"rate": entry, "distortion": {"value": 18.0, "stderr": 0.2}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_report import Page, add_dots, add_figures, read, workdir, write  # noqa: F401 (a fixture)
+from report_pages import Page, add_dots, add_figures, read
 
 from jaxvae.viz import report
 from jaxvae.viz.report import image_embedding
@@ -83,7 +83,7 @@ def test_what_is_no_picture_is_left_as_it_is_or_left_out():
     assert image_embedding.last_frame(Picture(b"GIF89a", "image/gif")) is None
 
 
-def test_a_page_is_never_larger_than_it_may_be(workdir, monkeypatch):  # noqa: F811
+def test_a_page_is_never_larger_than_it_may_be(workdir, monkeypatch):
     monkeypatch.setattr(image_embedding, "MIN_CHARACTERS", 1000)
     add_dots(workdir, 50, 8)
     for name in ("samples", "curves", "latent_plane", "zebra"):
@@ -137,7 +137,7 @@ def test_a_film_is_packed_with_all_its_frames_then_with_fewer_in_the_same_time()
     assert less.characters < same.characters
 
 
-def test_a_moving_picture_is_still_until_it_is_played(workdir):  # noqa: F811
+def test_a_moving_picture_is_still_until_it_is_played(workdir):
     add_figures(workdir, "training")
     moving = frames(0, 90, 250)
     for name in ("training", "walk"):

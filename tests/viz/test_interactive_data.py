@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from looked_at import make_subject
 from PIL import Image
-from test_interpolation import make_subject
-from test_report import add_dots, workdir  # noqa: F401 (a fixture)
+from report_pages import add_dots
 
 from jaxvae.viz import report
 from jaxvae.viz.figures import latent_plane_dots
@@ -78,7 +78,7 @@ def cells(found):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_dot_has_its_image_its_reconstruction_and_its_label(workdir, channels):  # noqa: F811
+def test_each_dot_has_its_image_its_reconstruction_and_its_label(workdir, channels):
     arrays = add_dots(workdir, 7, 5, channels)
     found = interactive_data.plane_data(workdir / "figures" / "latent_plane.npz")
     shown = cells(found)
@@ -89,7 +89,7 @@ def test_each_dot_has_its_image_its_reconstruction_and_its_label(workdir, channe
     assert (found["total"], found["circles"], found["axes"]) == (7, True, ["z1", "z2"])
 
 
-def test_dots_nowhere_are_left_out_and_labels_need_not_be_known(workdir):  # noqa: F811
+def test_dots_nowhere_are_left_out_and_labels_need_not_be_known(workdir):
     xy = np.array([[0, 1], [np.nan, 0], [2, np.inf], [3, 4]], np.float32)
     arrays = add_dots(workdir, 4, xy=xy, label=None, reconstruction=None)
     found = interactive_data.plane_data(workdir / "figures" / "latent_plane.npz")
@@ -103,7 +103,7 @@ def test_dots_nowhere_are_left_out_and_labels_need_not_be_known(workdir):  # noq
     assert (found["names"], found["label"]) == (["-1", "zero", "5"], [2, 1, 0, 2])
 
 
-def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):  # noqa: F811
+def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):
     rng = np.random.default_rng(1)
     colours = rng.integers(40, 216, (300, 1, 1, 3)) + rng.integers(-40, 40, (300, 12, 12, 3))
     arrays = add_dots(workdir, 300, 12, 3, image=colours.astype(np.uint8))
@@ -139,7 +139,7 @@ def test_images_of_too_many_bytes_are_packed_then_fewer(workdir, monkeypatch):  
         {"total": np.array([1, 2])},
     ],
 )
-def test_a_file_of_other_arrays_is_named(workdir, other):  # noqa: F811
+def test_a_file_of_other_arrays_is_named(workdir, other):
     with zipfile.ZipFile(workdir / "figures" / "latent_plane.npz", "w") as archive:
         for name, array in (add_dots(workdir) | other).items():
             if array is not None:
@@ -150,7 +150,7 @@ def test_a_file_of_other_arrays_is_named(workdir, other):  # noqa: F811
         report.write_report(workdir)
 
 
-def test_a_file_that_is_none_or_unpacks_without_end_is_named(workdir):  # noqa: F811
+def test_a_file_that_is_none_or_unpacks_without_end_is_named(workdir):
     path = workdir / "figures" / "latent_plane.npz"
     path.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ValueError, match="does not hold the latent plane's dots"):
@@ -173,7 +173,7 @@ def test_no_text_breaks_out_of_the_data_of_a_page():
 
 @pytest.mark.parametrize(("shape", "model"), [((6, 5, 1), {}), ((6, 5, 3), {"condition": "label"}), ((9, 1), {})])
 def test_a_models_dots_are_its_own(tmp_path, shape, model):
-    subject = make_subject(shape, 40, **model)
+    subject = make_subject(shape, latent_dim=4, **model)
     path = tmp_path / "latent_plane.npz"
     latent_plane_dots.keep_dots(path, subject, subject.means, circles=True)
     with np.load(path) as arrays:
@@ -198,8 +198,8 @@ def test_dots_are_evenly_spread_and_large_images_small(tmp_path, monkeypatch):
     assert small[0, 0, 0] == round(255 * 2 / 400)
     assert np.ptp(np.diff(small[..., 0].astype(int), axis=0)) <= 1
     monkeypatch.setattr(latent_plane_dots, "MOST", 7)
-    subject = make_subject(count=40)
+    subject = make_subject()
     latent_plane_dots.keep_dots(tmp_path / "x.npz", subject, subject.means, circles=False)
     with np.load(tmp_path / "x.npz") as kept:
-        assert kept["position"].tolist() == [0, 6, 12, 18, 23, 29, 35]
-        assert int(kept["total"]) == 36
+        assert kept["position"].tolist() == [0, 5, 10, 14, 19, 24, 29]
+        assert int(kept["total"]) == 30

@@ -10,20 +10,6 @@ from jaxvae.viz import plots
 from jaxvae.viz.plots import curves, image_grid, style
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Collect the figures that are drawn, in order, to look at what is in them."""
-    figures = []
-
-    class Recorded(Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            figures.append(self)
-
-    monkeypatch.setattr(style, "Figure", Recorded)
-    return figures
-
-
 def random_images(*shape):
     return np.random.default_rng(0).uniform(size=shape)
 
