@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.config.build import build
-from jaxvae.rundir import CHECKPOINTS, CONFIG, checkpoint, manifest
+from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime.multihost import HEARTBEAT_TIMEOUT

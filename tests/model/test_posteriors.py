@@ -188,7 +188,10 @@ def test_the_heads_bound_every_scale_and_coupling(name):
         (lambda: posterior.low_rank(4, latent_dim=3), "rank=4.*at most model.latent_dim=3; 'full' has every"),
         (lambda: posterior.relaxed(1, latent_dim=3), "classes=1: expected a whole number from 2 on"),
         (lambda: posterior.relaxed(temperature=0, latent_dim=3), "temperature=0.*expected a finite number from 1e-30"),
-        (lambda: posterior.relaxed(temperature="low", latent_dim=3), "temperature='low'.*expected a finite number from 1e-30"),
+        (
+            lambda: posterior.relaxed(temperature="low", latent_dim=3),
+            "temperature='low'.*expected a finite number from 1e-30",
+        ),
         (lambda: posterior.relaxed(straight_through=1, latent_dim=3), "straight_through=1.*True or False"),
     ],
 )
