@@ -32,7 +32,7 @@ from jaxvae.step import State
 
 __all__ = ["Saver", "all_finite", "read_state", "remove_after", "remove_checkpoint", "restore"]
 _KEEP = 2  # the latest ones, and of those to go back to, apart from the best
-SETTLE = 2.0  # seconds in which a failed save may still write
+_SETTLE = 2.0  # seconds in which a failed save may still write
 _log = logging.getLogger("jaxvae")
 
 
@@ -129,7 +129,7 @@ def _await_orbax(target: Path, state: Any, response: Any) -> None:
     except TimeoutError:
         if jax.process_count() > 1:
             raise
-        time.sleep(SETTLE)
+        time.sleep(_SETTLE)
         shutil.rmtree(target, ignore_errors=True)
         ocp.save(target / "state", state)
 

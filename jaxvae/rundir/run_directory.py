@@ -84,8 +84,8 @@ class RunDirectory:
         except UsageError as error:
             if not copy:
                 raise
-            reason = str(error) if path.exists() else "it is gone"
-        _log.warning("%s: %s. The copy in the checkpoints is used.", path, reason.rstrip("."))
+            reason = str(error) if path.exists() else f"{path} is gone."
+        _log.warning("%s The copy in the checkpoints is used.", reason)
         return config_from_json(copy, f"the copy of {path} in its checkpoints")
 
     def _read_json(self, name: str) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.config import Config
-from jaxvae.rundir import CHECKPOINTS, CONFIG, disk_space, event_log, manifest
+from jaxvae.rundir import CHECKPOINTS, disk_space, event_log, manifest
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.metrics_log import MetricsLog, NoMetricsLog
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime import multihost
 from jaxvae.runtime.console import ProgressBar, format_bound
-from jaxvae.runtime.files import read_json
 from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
 from jaxvae.training import rollback
@@ -72,7 +72,7 @@ class TrainingRun:
         lines = manifest.metrics_fingerprint(self.checkpoints, step)
         self.logbook = MetricsLog(self.workdir, step, lines) if writes else NoMetricsLog()
         opened.enter_context(self.logbook)
-        self.saver = opened.enter_context(Saver(self.checkpoints, read_json(self.workdir / CONFIG)))
+        self.saver = opened.enter_context(Saver(self.checkpoints, RunDirectory(self.workdir).config_json))
         self.incidents = event_log.IncidentLog(self.workdir, step, self.say) if writes else None
 
     def write_line(self, step: int, numbers: dict[str, float], clock: dict[str, float]) -> None:

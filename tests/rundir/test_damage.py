@@ -202,7 +202,7 @@ def test_a_save_that_times_out_as_when_the_clock_jumps_ahead_is_made_again(workd
     timed_out = mock.Mock(result=mock.Mock(side_effect=TimeoutError("Overall save timeout exceeded.")))
     with (
         mock.patch("orbax.checkpoint.v1.save_async", return_value=timed_out),
-        mock.patch.object(checkpoint, "SETTLE", 0),
+        mock.patch.object(checkpoint, "_SETTLE", 0),
         Saver(workdir / CHECKPOINTS) as saver,
     ):
         saver.save(30, state(30))

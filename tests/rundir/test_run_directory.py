@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import jaxvae
+from jaxvae.rundir.finished_run import read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
-from jaxvae.runtime.files import DamagedFile
+from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
 OLD = Path(__file__).parents[1] / "old_runs" / "manifest_2_digits"
 
@@ -77,3 +78,18 @@ def test_a_torn_last_line_is_left_out_and_another_one_refused(workdir):
         _ = RunDirectory(workdir).metrics
     path.unlink()
     assert RunDirectory(workdir).metrics == []
+
+
+def test_a_finished_run_has_the_scores_and_findings_of_its_results(workdir):
+    shutil.copytree(OLD / "checkpoints", workdir / "checkpoints")
+    content, path = read_json(workdir / "results.json"), workdir / "results.json"
+    findings = [{"name": "holes", "numbers": {"told_apart": 0.7}}, {"name": "no numbers"}, "no finding"]
+    write_json(path, content | {"diagnosis": findings})
+    run = read_finished_run(workdir)
+    assert run.diagnosis == (findings[0],)
+    assert run.test["bits_per_dim"] == content["test"]["bits_per_dim"]
+    assert (run.run.step, run.parameters) == (60, content["parameters"])
+    content["test"]["bits_per_dim"]["value"] = "0.9"
+    write_json(path, content)
+    with pytest.raises(ValueError, match=r"results\.json is damaged: test\.bits_per_dim="):
+        read_finished_run(workdir)
