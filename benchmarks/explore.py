@@ -65,7 +65,7 @@ def requests(session: Session, seed: int) -> dict[str, tuple[str, dict[str, Any]
 
 
 def measure(address: str, session: Session, count: int) -> dict[str, dict[str, float]]:
-    """{kind: median, 90% and worst, ms}; the kinds take turns, so that what else the machine does meets them all."""
+    """Returns {kind: median, 90% and worst, ms}; the kinds take turns, so that other load affects them all."""
     connection = http.client.HTTPConnection(address.split("/")[2], timeout=60)
     taken: dict[str, list[float]] = {}
     for seed in range(count):

@@ -1,4 +1,4 @@
-"""All that waits for an accelerator, in one command of at most ten minutes: is it right there, and how fast is it?
+"""Correctness and speed on an accelerator, in one command of at most ten minutes.
 
     python benchmarks/on_device.py --out FOLDER [--data_dir FOLDER] [--minutes 10] [--quick]
 
@@ -72,7 +72,7 @@ def out_of_time(signum: int, frame: Any) -> None:
 
 
 class Session:
-    """The options, the clock that all parts share, and what was found so far."""
+    """The options, the clock that all parts share, and the results so far."""
 
     def __init__(self, options: argparse.Namespace):
         self.options, self.found = options, {}
@@ -82,7 +82,7 @@ class Session:
         self.window = 0.05 if options.quick else 4.0  # seconds of each thing that is timed
 
     def row(self, rows: dict, name: str, measure: Callable[[], Any]) -> None:
-        """Measures into rows[name]; a failure or a lack of time is written there in words, and printed."""
+        """Measures into rows[name] and prints it; a failure or a lack of time is recorded there as text."""
         if time.perf_counter() > self.part_ends:
             rows[name] = "skipped: this part's time was used up"
         else:
@@ -96,7 +96,7 @@ class Session:
         print(f"  {name}: {json.dumps(rows[name])}", flush=True)
 
     def experiment(self, net: str, batch: int, engine: str = "dispatch", optimizer: str = "adam", **more: Any):
-        """The net set up at this batch size; `more`: pipeline, precision."""
+        """Returns the net set up at this batch size; `more` is pipeline and precision."""
         model = dict(self.nets[net]) | ({"precision": more["precision"]} if "precision" in more else {})
         data = Data("mnist", self.options.data_dir, batch_size=batch, validation=0.0)
         data.pipeline = more.get("pipeline", "resident")
@@ -116,7 +116,7 @@ class Session:
         return (16, 32) if self.options.quick else batches
 
     def steps(self, experiment) -> tuple[roofline.Run, Any]:
-        """(a function that takes steps with the experiment's engine, the engine's name)"""
+        """Returns (a function that takes steps with the experiment's engine, the engine's name)."""
         config, parts = experiment.config, experiment.parts
         _, engine = make_engine(experiment)
         keys = random.clone(experiment.init_key), random.clone(experiment.train_key)
@@ -124,7 +124,7 @@ class Session:
 
 
 def peaks(session: Session) -> dict:
-    """The rate of a square matrix product in float32, TF32 and bfloat16, FLOP/s, on random numbers."""
+    """Measures the rate of a square matrix product in float32, TF32 and bfloat16, FLOP/s, on random numbers."""
     size, rows = 256 if session.options.quick else 8192, {}
     for name, precision, dtype in (
         ("float32", "float32", jnp.float32),
@@ -143,7 +143,7 @@ def timed(session: Session, runs: dict[str, roofline.Run]) -> dict[str, roofline
 
 
 def right(session: Session) -> dict:
-    """The largest difference of parameters after 20 steps of SGD: each engine on the device against the CPU."""
+    """Measures the largest difference of parameters after 20 steps of SGD, each engine against the CPU."""
     rows: dict = {}
     for net in ("mlp", "conv"):
         with jax.default_device(jax.devices("cpu")[0]), jax.default_matmul_precision("highest"):
@@ -158,12 +158,12 @@ def right(session: Session) -> dict:
 
 
 def twice(session: Session, net: str) -> float:
-    """The largest difference between two runs of the same 20 steps: 0 where kernels do not vary."""
+    """Returns the largest difference between two runs of the same 20 steps: 0 if kernels are deterministic."""
     return largest(after(session, net, "dispatch"), after(session, net, "dispatch"))
 
 
 def after(session: Session, net: str, engine: str, **more: Any) -> Any:
-    """The parameters after 20 steps of SGD from the first state."""
+    """Returns the parameters after 20 steps of SGD from the first state."""
     experiment = session.experiment(net, session.sizes(128)[0], engine, "sgd", **more)
     _, made = make_engine(experiment)
     state = made.place(first_state(experiment.config, experiment.parts, experiment.init_key, experiment.train_key))
@@ -178,7 +178,7 @@ def largest(one: Any, other: Any) -> float:
 
 
 def deterministic(session: Session) -> dict:
-    """Whether two processes with XLA's deterministic kernels, as train.deterministic sets them, end with equal bits."""
+    """Returns whether two processes with the settings of train.deterministic give equal bits."""
     flags = os.environ.get("XLA_FLAGS", "")
     if jax.default_backend() == "gpu":
         flags += " --xla_gpu_deterministic_ops=true"
@@ -201,7 +201,7 @@ def fingerprint(session: Session) -> str:
 
 
 def fast(session: Session) -> dict:
-    """Images/s, share of the step's own products and of the matmul peak, memory: nets, batches, engines, precisions."""
+    """Measures images/s, shares of the step's products and of the matmul peak, and memory, for nets and engines."""
     rows: dict = {}
     cases = [(net, batch, "scan", {}) for net in ("mlp", "conv") for batch in session.sizes(128, 1024, 8192)]
     cases += [("resnet", session.sizes(512)[0], "dispatch", {})]
@@ -241,7 +241,7 @@ def speed(session: Session, net: str, batch: int, engine: str, more: dict) -> di
 
 
 def torch(session: Session) -> dict:
-    """The same models in PyTorch, eager, compiled, and compiled with CUDA graphs, in turns with ours: images/s."""
+    """Measures images/s of the same models in PyTorch, eager, compiled, and with CUDA graphs, in turns with ours."""
     if importlib.util.find_spec("torch") is None:
         return {"skipped": "torch is not installed here"}
     import torch_models
@@ -254,7 +254,7 @@ def torch(session: Session) -> dict:
 
 
 def against(session: Session, torch_models: Any, net: str, batch: int) -> dict:
-    """Images/s of each contender, windows in turns; what cannot be made is named."""
+    """Returns images/s of each library and mode, windows in turns; a failure is recorded as text."""
     ours = session.experiment(net, batch)
     images = ours.data.splits["train"].image
     engine = "dispatch" if net != "mlp" and jax.default_backend() == "cpu" else "scan"
@@ -270,7 +270,7 @@ def against(session: Session, torch_models: Any, net: str, batch: int) -> dict:
 
 
 def inference(session: Session) -> dict:
-    """Images/s of encode and sample, importance samples/s of log_likelihood with K = 1000 (in --quick 10)."""
+    """Measures images/s of encode and sample, importance samples/s of log_likelihood with K = 1000 (in --quick 10)."""
     rows: dict = {}
     for net in ("mlp", "conv"):
         for name, (count, call) in entries(session, net).items():
@@ -283,7 +283,7 @@ def seconds_of(session: Session, name: str, call: Callable[[], Any]) -> float:
 
 
 def entries(session: Session, net: str) -> dict[str, tuple[int, Callable[[], Any]]]:
-    """Name -> (what one call does so many of, the call), of the net's first weights."""
+    """Returns {name: (images or samples of one call, the call)} with the net's first weights."""
     batch, samples = (16, 10) if session.options.quick else (1000, 1000)
     experiment = session.experiment(net, 16)
     model = experiment.parts.model
@@ -303,7 +303,7 @@ def entries(session: Session, net: str) -> dict[str, tuple[int, Callable[[], Any
 
 
 def second(session: Session) -> dict:
-    """configs/mnist_second.py: seconds of wall time of its compiled training, and -ELBO over all test images."""
+    """Measures seconds of the compiled training of configs/mnist_second.py, and its -ELBO over all test images."""
     if session.options.data_dir is None:
         return {"skipped": "needs --data_dir: real MNIST"}
     sys.path.insert(0, str(Path(__file__).parent.parent / "configs"))

@@ -40,8 +40,8 @@ parser.add_argument("--members", type=int, default=8)
 parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
 
 
-def named(name: str, data_dir: str) -> Config:
-    """The config of that file, its images in `data_dir`."""
+def load_config(name: str, data_dir: str) -> Config:
+    """Returns the config of configs/NAME.py, with its images in `data_dir`."""
     spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -52,7 +52,7 @@ def named(name: str, data_dir: str) -> Config:
 
 
 class Side:
-    """One contender: `window(seconds)` trains for about so long; (members' steps per second, per CPU-second)."""
+    """An engine and its state; `window` trains for some seconds."""
 
     def __init__(self, engine, state, members: int):
         self.engine, self.members, self.step = engine, members, 0
@@ -67,6 +67,7 @@ class Side:
         self.step += count
 
     def window(self, seconds: float) -> tuple[float, float]:
+        """Trains for about `seconds`; returns the members' steps per second and per CPU-second."""
         began, used, done = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - began < seconds:
             stretch = time.perf_counter()
@@ -79,31 +80,31 @@ class Side:
 
 
 def compare(config: Config, members: int, seconds: float, rounds: int) -> dict:
-    """The speeds of all sides on this config, and the ratios to a run alone, window by window."""
+    """Returns the speed of each side on this config, and its ratio to a run alone, window by window."""
     config.train.seeds = members
     with tempfile.TemporaryDirectory() as folder:
-        members = members_of(config)
-        contenders = sides(members, set_up_runs(members, Path(folder), None, print))
+        all_members = members_of(config)
+        contenders = sides(all_members, set_up_runs(all_members, Path(folder), None, print))
     windows = [[side.window(seconds) for side in contenders] for _ in range(rounds + 1)][1:]
     return {
         side.engine.name: {
             "steps_per_second": statistics.median(window[i][0] for window in windows),
             "steps_per_cpu_second": statistics.median(window[i][1] for window in windows),
-            "ratio": quartiles([window[i][0] / window[0][0] for window in windows]),
-            "cpu_ratio": quartiles([window[i][1] / window[0][1] for window in windows]),
+            "ratio": spread([window[i][0] / window[0][0] for window in windows]),
+            "cpu_ratio": spread([window[i][1] / window[0][1] for window in windows]),
             "first_step_seconds": side.first,
         }
         for i, side in enumerate(contenders)
     }
 
 
-def quartiles(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
+def spread(values: list[float]) -> dict[str, float]:
+    """Returns the median, least and most."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def sides(members: list[EnsembleMember], runs: list[TrainingRun]) -> list[Side]:
-    """A run alone, all members in one vmapped program, and in turn, each with its program compiled."""
+    """Returns a run alone, all members in one vmapped program, and all in turn, each with its program compiled."""
     first, experiments = runs[0].experiment, [run.experiment for run in runs]
     for run in runs:
         run.workdir.mkdir()
@@ -121,7 +122,11 @@ def sides(members: list[EnsembleMember], runs: list[TrainingRun]) -> list[Side]:
 if __name__ == "__main__":
     options = parser.parse_args()
     tiny = Config(data=Data(batch_size=32), model=Model(encoder="mlp(32)", decoder="mlp(32)"))
-    sizes = {"tiny": tiny, "digits": named("digits", options.data_dir), "mnist": named("mnist", options.data_dir)}
+    sizes = {
+        "tiny": tiny,
+        "digits": load_config("digits", options.data_dir),
+        "mnist": load_config("mnist", options.data_dir),
+    }
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f} at the start, jax {jax.__version__}, {jax.default_backend()}")
     found = {}

@@ -23,7 +23,7 @@ BATCH = 128
 
 
 def torch_trainer(images, threads: int):
-    """A function that takes `count` steps in PyTorch."""
+    """Returns a function that takes `count` steps in PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -56,7 +56,7 @@ def torch_trainer(images, threads: int):
 
 
 def jaxvae_trainer(data_dir: str):
-    """A function that takes `count` steps of configs/mnist.py's model as the trainer takes them, and its experiment."""
+    """Returns a function that takes `count` steps of the model of configs/mnist.py, and its experiment."""
     import jax
 
     from jaxvae.config import Config, Data, Model
@@ -82,7 +82,7 @@ def jaxvae_trainer(data_dir: str):
 
 
 def images_per_second(run, seconds: float, count: int) -> float:
-    """The speed over about so many seconds, in stretches of `count` steps."""
+    """Returns the speed over about `seconds`, in stretches of `count` steps."""
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         run(count)

@@ -17,7 +17,7 @@ MODES = ("eager", "compile", "reduce-overhead")  # the last compiles, and replay
 
 
 class Residual(nn.Module):
-    """x + f(x), two 3x3 convolutions behind group norm and SiLU."""
+    """x + f(x) with two 3x3 convolutions behind group norm and SiLU."""
 
     def __init__(self, channels: int, groups: int):
         super().__init__()
@@ -31,7 +31,7 @@ class Residual(nn.Module):
 
 
 def networks(net: str, quick: bool) -> tuple[nn.Module, nn.Module, int]:
-    """(encoder to mean and log-variance, decoder to logits [B, 784], the latent's size)"""
+    """Returns (encoder to mean and log-variance, decoder to logits [B, 784], the latent size)."""
     if net == "mlp":
         width, latent = (16, 4) if quick else (400, 20)
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 2 * latent))
@@ -58,7 +58,7 @@ def networks(net: str, quick: bool) -> tuple[nn.Module, nn.Module, int]:
 
 
 def trainer(net: str, quick: bool, images: np.ndarray, batch: int, mode: str) -> Callable[[int], None]:
-    """A function that takes so many steps and waits for them; `mode` is one of MODES."""
+    """Returns a function that takes `count` steps and waits for them; `mode` is one of MODES."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
