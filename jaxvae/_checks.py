@@ -6,6 +6,7 @@ Importing this module must not import JAX, so that the command line starts fast.
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import operator
 import types
@@ -131,6 +132,12 @@ def require_choice(name: str, value: Any, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name}={short_repr(value)}: expected one of {', '.join(map(repr, known))}.")
     return value
+
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """Returns 'did you mean X? ' for the known name nearest to a misspelt one, '' where none is near."""
+    near = difflib.get_close_matches(str(name)[:100], known, 1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def require_choices(name: str, values: Any, known: Collection[str]) -> None:

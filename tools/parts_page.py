@@ -13,7 +13,7 @@ from jaxvae._checks import UsageError
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.config.build import build
 from jaxvae.config.compatibility import USUAL
-from jaxvae.config.parsing import arguments_of
+from jaxvae.config.parsing import parameter_names
 from jaxvae.config.ranges import CONDITIONS
 from jaxvae.config.registry import TABLES, build_part
 from jaxvae.model.traits import traits_of
@@ -106,7 +106,7 @@ def config_of(
             condition="label" if p.condition == "required" else "none",
         ),
         objective=example_text("objective", objective) + (f" + {example_text('term', term)}" if term else ""),
-        train=Train(steps=100, samples=4 if "samples" in arguments_of(_factory("objective", objective)) else 1),
+        train=Train(steps=100, samples=4 if "samples" in parameter_names(_factory("objective", objective)) else 1),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from traceback import FrameSummary
 
 from jaxvae._checks import UsageError
-from jaxvae.config.user_file import of_file
+from jaxvae.config.user_file import describe_error
 
 __all__ = ["explain"]
 
@@ -50,7 +50,7 @@ def explain(error: Exception) -> tuple[str, int]:
         )
     elif (frame := _last_user_frame(error)) is not None:
         message = (
-            f"{frame.filename} failed: {of_file(error, frame.filename)}: {frame.line}\n"
+            f"{frame.filename} failed: {describe_error(error, frame.filename)}: {frame.line}\n"
             "That file is not part of jaxvae. Correct it; --debug shows the traceback."
         )
     elif isinstance(error, ImportError):

@@ -14,7 +14,7 @@ from jax import Array
 from jaxvae import objective
 from jaxvae._checks import UsageError, require_whole
 from jaxvae.config import Config, optim
-from jaxvae.config.compatibility import check_config, refuse_impossible
+from jaxvae.config.compatibility import check_compatibility, check_config
 from jaxvae.config.registry import build_objective, build_part
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import critic
@@ -61,12 +61,15 @@ def build(
     beta: Array | None = None,
     schedule: optax.Schedule | None = None,
 ) -> Parts:
-    """Builds what the config says for examples of this shape, (H, W, C); ValueError, in words, before any array exists.
+    """Builds the parts of a config; raises UsageError before any array exists.
 
-    `condition`: the number of classes, or the length of the vectors, that the data can condition a model on;
-    `examples`: how many there are to train on, which some objectives depend on.
-    With trust=False no part is imported from a file ('my_file.py:mine(3)'): for somebody else's config.
-    `beta` and `schedule` stand in place of the config's: a traced value, where one program trains several members.
+    Args:
+        shape: of an example, (H, W, C) or (L, C).
+        condition: the number of classes, or the length of the vectors, that the data can condition a model on.
+        examples: the number to train on, which some objectives depend on.
+        trust: whether parts may be imported from files ('my_file.py:mine(3)').
+        beta: replaces the objective's, by a traced value, where one program trains several members.
+        schedule: replaces the optimizer's, likewise.
     """
     check_config(config)
     model, train = config.model, config.train
@@ -87,14 +90,9 @@ def build(
         likelihood=px,
         remat=train.remat,
     )
-    known = {
-        "examples": examples,
-        "samples": train.samples,
-        "critic": critic.mlp,
-        "image_critic": critic.conv,
-    }
+    known = {"examples": examples, "samples": train.samples, "critic": critic.mlp, "image_critic": critic.conv}
     loss = build_objective(config.objective, known, trust=trust, instead={} if beta is None else {"beta": beta})
-    refuse_impossible(config, shape, prepared, vae, loss)
+    check_compatibility(config, shape, prepared, vae, loss)
     schedule = schedule or part(
         "schedule", config.optimizer.schedule, learning_rate=config.optimizer.learning_rate, steps=train.steps
     )
@@ -114,7 +112,7 @@ def build(
 
 
 def _features_of(px: Any, channels: int, text: str) -> int:
-    """How many features of a pixel the likelihood needs; ValueError where it is none, or says no number."""
+    """Returns how many features of a pixel the likelihood needs; UsageError where it is no likelihood."""
     if traits_of(px).support is None or not callable(getattr(px, "features", None)):
         raise UsageError(
             f"model.likelihood={text!r}: a {type(px).__name__} is no likelihood; it needs `traits = Traits(support=...)"
@@ -124,7 +122,7 @@ def _features_of(px: Any, channels: int, text: str) -> int:
 
 
 def _with_condition(prepared: prepare.Prepare, config: Config, size: int | None) -> prepare.Prepare:
-    """The preparation that also makes the model's condition; ValueError where the data have none."""
+    """Returns the preparation that also makes the model's condition; UsageError where the data have none."""
     wanted = config.model.condition
     if wanted == "none":
         return prepared
@@ -138,8 +136,9 @@ def _with_condition(prepared: prepare.Prepare, config: Config, size: int | None)
 
 
 def _bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tuple[int, float] | None:
-    """(dimensions, bits of a cell) where -log p(x) codes the images: by a probability of them, or a density of
-    dequantized ones, whose cells are 2^-8 wide.
+    """Returns (dimensions, bits of a cell) where -log p(x) codes the images, else None.
+
+    It does as a probability of them, or as a density of dequantized ones, whose cells are 2^-8 wide.
     """
     traits = traits_of(px)
     if traits.mass:

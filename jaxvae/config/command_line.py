@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import UsageError, parse_text, short_repr
+from jaxvae._checks import UsageError, parse_text, short_repr, suggest
 from jaxvae.config import Config
 from jaxvae.config.schema import field_types, require_types
-from jaxvae.config.user_file import executed, of_file
+from jaxvae.config.user_file import describe_error, run_file
+
+__all__ = ["PREFIX", "config_file", "read_config"]
 
 PREFIX = "--config."
 
 
 def read_config(path: str, overrides: Sequence[str]) -> Config:
-    """The Config that the file's get_config() returns, with --config.FIELD=VALUE overrides; ValueError in words."""
+    """Returns the Config of the file's get_config(), with --config.FIELD=VALUE overrides."""
     given = list(_values_of(overrides))
     config = copy.deepcopy(_from_file(path))
     for name, value in given:
@@ -29,10 +30,10 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
 
 
 def _from_file(path: str) -> Config:
-    """What get_config() of the file returns, called with what follows a colon in 'configs/x.py:big'."""
+    """Returns get_config() of the file, called with the text after a colon in 'configs/x.py:big'."""
     where, file = f"--config {path}", config_file(path)
     _require_file(file, where)
-    get_config = getattr(executed(file, where), "get_config", None)
+    get_config = getattr(run_file(file, where), "get_config", None)
     if not callable(get_config):
         raise UsageError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
     argument = [path.removeprefix(file + ":")] * (path != file)
@@ -40,7 +41,9 @@ def _from_file(path: str) -> Config:
     try:
         config = get_config(*argument)
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{where}: get_config() failed: {of_file(error, file)}. Mend it and try again.") from error
+        raise UsageError(
+            f"{where}: get_config() failed: {describe_error(error, file)}. Correct it and try again."
+        ) from error
     if not isinstance(config, Config):
         raise UsageError(f"{where}: get_config() returned a {type(config).__name__}; expected a jaxvae.Config.")
     require_types(config, f"{where}: ")
@@ -48,13 +51,13 @@ def _from_file(path: str) -> Config:
 
 
 def config_file(path: str) -> str:
-    """The file of a config's path, which may carry an argument for get_config(): 'configs/x.py:big'."""
+    """Returns the file of a config's path, which may hold an argument for get_config(): 'configs/x.py:big'."""
     match = re.fullmatch(r"(.+?\.py)(:.*)?", path, re.DOTALL)
     return match[1] if match else path
 
 
 def _require_file(file: str, where: str) -> None:
-    """ValueError, with the configs that there are, unless the file is there."""
+    """Raises UsageError, which lists the configs in ./configs, unless the file exists."""
     try:
         found = Path(file).is_file()
     except OSError as error:
@@ -66,7 +69,7 @@ def _require_file(file: str, where: str) -> None:
 
 
 def _require_callable(get_config: Callable, argument: list[str], where: str, file: str) -> None:
-    """ValueError unless get_config takes the argument, or none."""
+    """Raises UsageError unless get_config takes the argument, or none."""
     try:
         inspect.signature(get_config).bind(*argument)
     except TypeError as error:
@@ -77,26 +80,20 @@ def _require_callable(get_config: Callable, argument: list[str], where: str, fil
 
 
 def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """('train.steps', 100) of every '--config.train.steps=100'; ValueError names what is no field, or not its type."""
+    """Yields ('train.steps', 100) of every '--config.train.steps=100'."""
     kinds = field_types()
     for override in overrides:
         name, equals, text = override.removeprefix(PREFIX).partition("=")
         if name not in kinds:
-            raise UsageError(unknown(name, list(kinds)))
+            inside = [field for field in kinds if field.startswith(f"{name}.")]
+            near = "" if inside else suggest(PREFIX + name, [PREFIX + field for field in kinds])
+            raise UsageError(
+                f"{PREFIX}{name[:100]}: there is no such field; {near}"
+                f"The fields {'there ' * bool(inside)}are: {', '.join(inside or kinds)}."
+            )
         if not equals and kinds[name] is not bool:
             raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
         try:
             yield name, parse_text(text if equals else "true", kinds[name])
         except ValueError as error:
             raise UsageError(f"{PREFIX}{name}={short_repr(text)[1:-1]}: {error}.") from None
-
-
-def unknown(name: str, known: list[str]) -> str:
-    """That there is no such field, with the nearest that there is."""
-    inside = [field for field in known if field.startswith(f"{name}.")]
-    near = difflib.get_close_matches(name[:100], known, 1, cutoff=0.5)
-    suggestion = f"did you mean {PREFIX}{near[0]}? " if near and not inside else ""
-    return (
-        f"{PREFIX}{name[:100]}: there is no such field; {suggestion}"
-        f"The fields {'there ' * bool(inside)}are: {', '.join(inside or known)}."
-    )

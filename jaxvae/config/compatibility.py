@@ -17,7 +17,7 @@ from jaxvae.model.vae import VAE
 from jaxvae.objective import Objective
 from jaxvae.terms import CAPABILITIES
 
-__all__ = ["USUAL", "check_config", "refuse_impossible"]
+__all__ = ["USUAL", "check_compatibility", "check_config"]
 
 _OTHER_DATA = {  # support of the likelihood -> the preparations that give it
     "binary": "binarize the images (data.prepare='binarize', or 'static')",
@@ -53,7 +53,7 @@ _NAMES = {
 }
 
 
-def refuse_impossible(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
+def check_compatibility(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
     """Raises ValueError for the first pair of choices that cannot work together."""
     rules = (
         _data_and_likelihood(config, prepared, vae),

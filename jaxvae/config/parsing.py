@@ -1,12 +1,11 @@
 """A factor's string, a name or a call of literals, read without running any code, and bound to its factory.
 
-`where` names the field in every refusal.
+`where` names the field in every error.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import inspect
 import typing
@@ -16,32 +15,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jaxvae._checks import UsageError, describe_type, is_instance, short_repr
-from jaxvae.config.user_file import executed, of_file
+from jaxvae._checks import UsageError, describe_type, is_instance, short_repr, suggest
+from jaxvae.config.user_file import describe_error, run_file
 from jaxvae.objective import Objective, scale_objective, sum_objectives
 
-_DEEPEST = 100  # levels of a syntax tree, one for each term of a sum: what reads it goes down one call a level
+_MAX_DEPTH = 100  # of a syntax tree, one level for each term of a sum: the readers recurse
 
 
-def parse(text: str, where: str) -> ast.expr:
-    """The syntax tree of the text; ValueError where it has none."""
+def parse_expression(text: str, where: str) -> ast.expr:
+    """Returns the syntax tree of the text; UsageError where it has none, or one that is nested too deeply."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of odd escapes and numbers: the refusal says it
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes and numbers: the error says it
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         raise UsageError(f"{where} is not a name or a call of literals, such as 'mlp(400)' ({reason}).") from None
-    if _is_deep(tree):
-        raise UsageError(f"{where} is nested too deeply, or has too many terms; expected at most {_DEEPEST} levels.")
-    return tree
-
-
-def _is_deep(tree: ast.expr) -> bool:
-    """Whether the tree has more levels than DEEPEST."""
     level: list[ast.AST] = [tree]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
-    return bool(level)
+    if level:
+        raise UsageError(f"{where} is nested too deeply, or has too many terms; expected at most {_MAX_DEPTH} levels.")
+    return tree
 
 
 def construct(
@@ -53,8 +47,16 @@ def construct(
     where: str,
     instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """Calls the factory of the `table` that the syntax tree names, with its literals; a call among them is a weight's
-    schedule, of `weights`.
+    """Calls the factory that the syntax tree names, with its literals.
+
+    Args:
+        tree: a name, or a call of one.
+        kind: of the part, for errors.
+        table: name -> factory.
+        weights: name -> factory of a schedule, which a call among the arguments may name.
+        known: fills the factory's keyword-only parameters of these names.
+        where: names the config's field in errors.
+        instead: replaces arguments of these names.
     """
     call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
     if not isinstance(call.func, ast.Name):
@@ -63,13 +65,7 @@ def construct(
         )
     name = call.func.id
     if name not in table:
-        near = difflib.get_close_matches(name, table, 1)
-        raise UsageError(
-            f"{where}: {name!r} is not a known {kind}"
-            + (f"; did you mean {near[0]!r}?" if near else ".")
-            + f" Known: {', '.join(table)}."
-        )
-
+        raise UsageError(f"{where}: {name!r} is not a known {kind}; {suggest(name, table)}known: {', '.join(table)}.")
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise UsageError(f"{where}: * and ** are not read; write the arguments out.")
     args = [_literal_or_schedule(node, weights, where) for node in call.args]
@@ -80,7 +76,7 @@ def construct(
 
 
 def _literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: str) -> Any:
-    """The value of a literal, or the schedule that a call of one of the `weights` makes; ValueError for others."""
+    """Returns the value of a literal, or the schedule that a call of one of the `weights` builds."""
     if isinstance(node, ast.Call):
         return construct(node, "weight", weights, weights, {}, where)
     try:
@@ -94,8 +90,8 @@ def _literal_or_schedule(node: ast.expr, weights: dict[str, Callable], where: st
 def _call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: Mapping[str, Any], where: str
 ) -> Any:
-    """factory(*args, **kwargs) with what is known filled in; a wrong argument is refused with its signature."""
-    signature, _ = _known_of(factory)
+    """Returns factory(*args, **kwargs), known parameters filled in; errors show its signature."""
+    signature, _ = _signature_of(factory)
     parameters = signature.parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
     takes = name + str(
@@ -109,19 +105,19 @@ def _call_factory(
         raise UsageError(f"{where}: {error}; expected {takes}.") from None
     try:
         part = factory(*args, **kwargs, **filled)
-    except ValueError as error:  # the factory's own words say more than its annotations
+    except ValueError as error:  # says more than the annotations
         raise UsageError(f"{where}: {error}") from error
     except Exception as error:
-        _refuse_mistyped(factory, given, f"{where}: ", takes)
+        _require_argument_types(factory, given, f"{where}: ", takes)
         file = getattr(getattr(factory, "__code__", None), "co_filename", "")
-        raise UsageError(f"{where}: {takes} of {file} failed: {of_file(error, file)}.") from error
-    _refuse_mistyped(factory, given, f"{where}: ", takes)
+        raise UsageError(f"{where}: {takes} of {file} failed: {describe_error(error, file)}.") from error
+    _require_argument_types(factory, given, f"{where}: ", takes)
     return part
 
 
-def _refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
-    """ValueError for the first argument that is not what the factory's annotation says."""
-    signature, kinds = _known_of(factory)
+def _require_argument_types(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
+    """Raises UsageError for the first argument that does not fit its annotation."""
+    signature, kinds = _signature_of(factory)
     for name, value in arguments.items():
         kind = kinds.get(name, Any)
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
@@ -132,41 +128,43 @@ def _refuse_mistyped(factory: Callable, arguments: Mapping[str, Any], where: str
                 ) from None
 
 
-def _known_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
-    """(the factory's signature, what its annotations say)."""
+def _signature_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+    """Returns (the factory's signature, its parameters' types)."""
     try:
-        return _looked_up(factory)
+        return _read_signature(factory)
     except TypeError:  # of a user's own, an object that cannot be hashed
-        return _looked_up.__wrapped__(factory)
+        return _read_signature.__wrapped__(factory)
 
 
 @functools.lru_cache(maxsize=256)
-def _looked_up(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
+def _read_signature(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
     signature = inspect.signature(factory)
     try:
         return signature, typing.get_type_hints(factory)
-    except Exception:  # of a user's own factory: annotations are none of our business
+    except Exception:  # a user's annotations may name what is not there
         return signature, {}
 
 
-def imported(path: str, where: str, trust: bool) -> dict[str, Callable]:
-    """The functions of a user's file, by name."""
+def import_factories(path: str, where: str, trust: bool) -> dict[str, Callable]:
+    """Returns the functions of a user's file, by name."""
     if not trust:
         raise UsageError(f"{where} runs code of {path}. If you trust it, say so: --trust, or load(..., trust=True).")
     if not Path(path).is_file():
         raise UsageError(f"{where}: there is no file {path} (looked in {Path.cwd()}).")
-    return {name: value for name, value in vars(executed(path, where)).items() if callable(value)}
+    return {name: value for name, value in vars(run_file(path, where)).items() if callable(value)}
 
 
-def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[str, Callable], where: str) -> Objective:
-    """The sum of what `of` makes of its terms, each times the numbers and schedules (of `weights`) in front of it.
+def sum_terms(
+    tree: ast.expr, build: Callable[[ast.expr], Objective], weights: dict[str, Callable], where: str
+) -> Objective:
+    """Returns the sum of the objectives that `build` makes of its terms, each times the weights in front of it.
 
-    ValueError, naming the field by `where`, for any other arithmetic, and where the terms do not add up.
+    UsageError for any other arithmetic, and where the terms do not add up.
     """
 
     def value(node: ast.expr) -> Objective:
         if not isinstance(node, ast.BinOp):
-            return of(node)
+            return build(node)
         if isinstance(node.op, ast.Add):
             return sum_objectives(*(value(each) for each in _summands(node)))
         weight, rest = (node.left, node.right) if _is_weight(node.left, weights) else (node.right, node.left)
@@ -184,60 +182,61 @@ def add_up(tree: ast.expr, of: Callable[[ast.expr], Objective], weights: dict[st
 
 
 def _is_weight(node: ast.expr, weights: dict[str, Callable]) -> bool:
-    """Whether this is a number, or a call of a schedule."""
+    """Returns whether this is a number, or a call of a schedule."""
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id in weights
     return isinstance(node, ast.Constant | ast.UnaryOp)
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:
-    """What a sum is made of, from left to right."""
+    """Returns the terms of a sum, from left to right."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return [*_summands(node.left), *_summands(node.right)]
     return [node]
 
 
-def named(tree: ast.expr, weights: dict[str, Callable]) -> list[ast.expr]:
-    """The names, and calls of names, whose objectives a sum is made of, from left to right."""
+def find_calls(tree: ast.expr, weights: dict[str, Callable]) -> list[ast.expr]:
+    """Returns the names, and calls of names, of a sum's objectives, from left to right."""
     if isinstance(tree, ast.BinOp):
-        return [*named(tree.left, weights), *named(tree.right, weights)]
-    return [tree] if isinstance(tree, ast.Call | ast.Name) and name_of(tree) not in weights else []
+        return [*find_calls(tree.left, weights), *find_calls(tree.right, weights)]
+    return [tree] if isinstance(tree, ast.Call | ast.Name) and called_name(tree) not in weights else []
 
 
-def with_argument(tree: ast.expr, table: dict[str, Callable], name: str, number: float, where: str) -> ast.expr:
-    """The tree with `number` as the argument `name` of the one factory that has such; its arguments by keyword."""
-    having = [node for node in named(tree, {}) if name in arguments_of(table.get(name_of(node)))]
+def replace_argument(tree: ast.expr, table: dict[str, Callable], name: str, number: float, where: str) -> ast.expr:
+    """Returns the tree with `number` as the argument `name` of the one factory that has it, arguments by keyword."""
+    having = [node for node in find_calls(tree, {}) if name in parameter_names(table.get(called_name(node)))]
     if len(having) != 1:
-        what = (
-            "is an argument of several of its terms; a number of one alone"
+        why = (
+            "an argument of several of its terms; a number of one alone"
             if having
-            else "is no argument of it; only a number"
+            else "no argument of it; only a number"
         )
-        raise UsageError(f"{where}: {name} {what} can be swept over, as in 'elbo(beta=1.0)'.")
+        raise UsageError(f"{where}: {name} is {why} can be swept over, as in 'elbo(beta=1.0)'.")
     (found,) = having
-    given = dict(zip(arguments_of(table[name_of(found)]), getattr(found, "args", ()), strict=False))
-    given |= {keyword.arg: keyword.value for keyword in getattr(found, "keywords", ())}
+    call = found if isinstance(found, ast.Call) else ast.Call(found, [], [])
+    given: dict[str | None, ast.expr] = dict(zip(parameter_names(table[called_name(call)]), call.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords}
     if isinstance(given.get(name), ast.Call):
         raise UsageError(
             f"{where}: {name} is a schedule there; only a number can be swept over, as in 'elbo(beta=1.0)'."
         )
     given[name] = ast.Constant(number)
-    call = ast.Call(ast.Name(name_of(found)), [], [ast.keyword(each, node) for each, node in given.items()])
-    return _Replaced(found, call).visit(tree)
+    changed = ast.Call(call.func, [], [ast.keyword(each, node) for each, node in given.items()])
+    return _Replace(found, changed).visit(tree)
 
 
-def name_of(node: ast.expr) -> str:
-    """The name that a name, or a call of one, says."""
+def called_name(node: ast.expr) -> str:
+    """Returns the name of a name, or of a call of one."""
     return getattr(node.func if isinstance(node, ast.Call) else node, "id", "")
 
 
-def arguments_of(factory: Callable | None) -> list[str]:
-    """The names of the factory's arguments."""
+def parameter_names(factory: Callable | None) -> list[str]:
+    """Returns the names of the factory's parameters."""
     return list(inspect.signature(factory).parameters) if factory else []
 
 
-class _Replaced(ast.NodeTransformer):
-    """The tree with one of its nodes in another's place."""
+class _Replace(ast.NodeTransformer):
+    """Replaces one node of a tree by another."""
 
     def __init__(self, old: ast.expr, new: ast.expr):
         self.old, self.new = old, new

@@ -19,7 +19,16 @@ import optax
 from jaxvae import objective
 from jaxvae._checks import UsageError, require_choice, require_type, short_repr
 from jaxvae.config import optim, sweep
-from jaxvae.config.parsing import add_up, arguments_of, construct, imported, name_of, named, parse, with_argument
+from jaxvae.config.parsing import (
+    called_name,
+    construct,
+    find_calls,
+    import_factories,
+    parameter_names,
+    parse_expression,
+    replace_argument,
+    sum_terms,
+)
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.traits import require_traits
@@ -166,13 +175,13 @@ def build_objective(
     tree, table, where = _parse_field("objective", text, trust)
 
     def build_term(node: ast.expr) -> objective.Objective:
-        mine = {key: value for key, value in instead.items() if key in arguments_of(table.get(name_of(node)))}
+        mine = {key: value for key, value in instead.items() if key in parameter_names(table.get(called_name(node)))}
         part = construct(node, "objective", table, TABLES["weight"], known, where, mine)
         _require_part("objective", part, where)
         return part
 
-    loss = add_up(tree, build_term, TABLES["weight"], where)
-    names = [name_of(node) for node in named(tree, TABLES["weight"])]
+    loss = sum_terms(tree, build_term, TABLES["weight"], where)
+    names = [called_name(node) for node in find_calls(tree, TABLES["weight"])]
     if all(table[name] is TABLES["term"].get(name) for name in names):
         raise UsageError(
             f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
@@ -187,7 +196,7 @@ def set_argument(kind: str, text: str, name: str, number: float) -> str:
     UsageError where none or several of its factories have that argument, or the text gives it a schedule.
     """
     tree, table, where = _parse_field(kind, text, trust=True)
-    file, changed = _split_file(text)[0], ast.unparse(with_argument(tree, table, name, number, where))
+    file, changed = _split_file(text)[0], ast.unparse(replace_argument(tree, table, name, number, where))
     return f"{file}:{changed}" if file else changed
 
 
@@ -214,9 +223,9 @@ def _parse_field(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str,
     field = _KINDS[kind].field
     require_type(field, text, str)
     where, (file, call) = f"{field}={short_repr(text)}", _split_file(text)
-    tree, table = parse(call, where), TABLES[kind]
+    tree, table = parse_expression(call, where), TABLES[kind]
     if file:
-        table = imported(file, where, trust)
+        table = import_factories(file, where, trust)
     if kind == "objective":  # a sum may name those of the package beside the file's
         table = {**TABLES["objective"], **TABLES["term"], **table}
     return tree, table, where

@@ -6,13 +6,12 @@
 # no `from __future__ import annotations` here: config_flags types overrides by the fields' annotations, as classes
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from jaxvae._checks import UsageError, is_instance, require_type, require_whole, short_repr
+from jaxvae._checks import UsageError, is_instance, require_type, require_whole, short_repr, suggest
 from jaxvae.config.ranges import (
     CONDITIONS,
     ENGINES,
@@ -191,6 +190,4 @@ def require_fields(config: Any, where: str = "") -> None:
 
 def unknown_field(name: str, known: Any) -> str:
     """Returns the sentence that there is no field of that name, with the nearest that there is."""
-    near = difflib.get_close_matches(str(name)[:100], known, 1)
-    suggestion = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown field {short_repr(name)}; {suggestion}known here: {', '.join(known)}."
+    return f"unknown field {short_repr(name)}; {suggest(name, known)}known here: {', '.join(known)}."

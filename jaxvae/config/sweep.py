@@ -1,12 +1,12 @@
-"""What is swept over, as a config's string says it: `beta(0.5, 1.0, 4.0)`, `learning_rate(1e-4, 1e-3)`."""
+"""Sweeps over a number of the config, as its string names them: `beta(0.5, 1.0)`, `learning_rate(1e-4, 1e-3)`."""
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import NamedTuple
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_number, require_positive
+
+__all__ = ["Sweep", "beta", "learning_rate"]
 
 
 class Sweep(NamedTuple):
@@ -18,22 +18,17 @@ class Sweep(NamedTuple):
 
 def beta(*values: float) -> Sweep:
     """The weight of the rate in the objective."""
-    return Sweep("beta", _checked(values))
+    return _sweep("beta", tuple(require_number("beta", value) for value in values))
 
 
 def learning_rate(*values: float) -> Sweep:
     """optimizer.learning_rate: the largest one of a schedule."""
-    if any(value <= 0 for value in _checked(values)):
-        raise UsageError(f"a learning rate is positive, got {values}.")
-    return Sweep("learning_rate", _checked(values))
+    return _sweep("learning_rate", tuple(require_positive("learning_rate", value) for value in values))
 
 
-def _checked(values: tuple) -> tuple[float, ...]:
-    """The values as floats; ValueError where one is no finite number, or comes twice."""
+def _sweep(name: str, values: tuple[float, ...]) -> Sweep:
     if not values:
         raise UsageError("expected at least one value to sweep over.")
-    if not all(isinstance(value, numbers.Real) and math.isfinite(value) for value in values):
-        raise UsageError(f"expected finite numbers, got {values}.")
-    if len(set(map(float, values))) < len(values):
+    if len(set(values)) < len(values):
         raise UsageError(f"a value is given twice: {values}.")
-    return tuple(map(float, values))
+    return Sweep(name, values)

@@ -34,7 +34,7 @@ from jaxvae.model.layers import (
     layer_keys,
     patch_grid,
 )
-from jaxvae.model.traits import Traits
+from jaxvae.model.traits import Traits, network_traits
 
 
 class LinearDecoder(nn.Module):
@@ -57,10 +57,7 @@ class MLPDecoder(nn.Module):
     activation: str = "relu"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(dropout=self.dropout)
+    traits = network_traits()
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -79,10 +76,7 @@ class ConvDecoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout)
+    traits = network_traits("images")
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -142,10 +136,7 @@ class ResNetDecoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout, remat=True)
+    traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -175,10 +166,7 @@ class AttentionDecoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout, remat=True)
+    traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:

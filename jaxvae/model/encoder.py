@@ -27,7 +27,7 @@ from jaxvae.model.layers import (
     layer_keys,
     to_patches,
 )
-from jaxvae.model.traits import Traits
+from jaxvae.model.traits import Traits, network_traits
 
 _MAX_WIDTH = 2**20  # units of a layer
 _MAX_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
@@ -47,10 +47,7 @@ class MLPEncoder(nn.Module):
     activation: str = "relu"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(dropout=self.dropout)
+    traits = network_traits()
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -67,10 +64,7 @@ class ConvEncoder(nn.Module):
     activation: str
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout)
+    traits = network_traits("images")
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -106,10 +100,7 @@ class ResNetEncoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout, remat=True)
+    traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
@@ -133,10 +124,7 @@ class AttentionEncoder(nn.Module):
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(takes="images", dropout=self.dropout, remat=True)
+    traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:

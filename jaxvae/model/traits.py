@@ -18,7 +18,7 @@ import numpy as np
 from jaxvae._checks import UsageError, require_choice, require_fraction, require_names, require_type
 from jaxvae.terms import CAPABILITIES
 
-__all__ = ["CONTAINED_IN", "SUPPORTS", "Traits", "check_support", "require_traits", "traits_of"]
+__all__ = ["CONTAINED_IN", "SUPPORTS", "Traits", "check_support", "network_traits", "require_traits", "traits_of"]
 
 _NONE: frozenset[str] = frozenset()
 _FREED = ("real", "sphere")  # spaces in which z moves continuously with x
@@ -109,6 +109,11 @@ class Traits:
     def all_offers(self) -> Set[str]:
         """What a posterior offers, with 'continuous' where its space implies that."""
         return self.offers | ({"continuous"} if self.space in _FREED else _NONE)
+
+
+def network_traits(takes: str = "any", *, remat: bool = False) -> Any:
+    """Returns the property `traits` of an encoder or decoder whose field `dropout` is its rate."""
+    return property(lambda self: Traits(takes=takes, dropout=self.dropout, remat=remat))
 
 
 _FIELDS = tuple(each.name for each in dataclasses.fields(Traits))

@@ -164,7 +164,7 @@ def test_a_config_changed_within_its_second_is_read_anew(here, monkeypatch):
         ("model.encoder=" + "x" * 20_000, "expected text"),
         ("train=3", "The fields there are: train.steps, train.samples"),
         ("=3", "there is no such field"),
-        ("modle.encoder=mlp(3)", "did you mean --config.model.encoder?"),
+        ("modle.encoder=mlp(3)", "did you mean '--config.model.encoder'?"),
     ],
     ids=lambda text: text[:30],
 )

@@ -97,7 +97,7 @@ def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["train", "--config", "configs/nothing.py"], "there is no such file"),
-        (["train", "--config", DIGITS, "--config.model.latnt_dim=3"], "did you mean --config.model.latent_dim?"),
+        (["train", "--config", DIGITS, "--config.model.latnt_dim=3"], "did you mean '--config.model.latent_dim'?"),
         (["train", "--config", DIGITS, "--config.model.latent_dim=x"], "latent_dim=x: expected a whole number"),
         (["train", "--config", DIGITS, "--config.model.encoder=mpl(3)"], "did you mean 'mlp'?"),
         (["train", "--config", DIGITS, "--config.data.prepare=grey"], "Either binarize the images"),

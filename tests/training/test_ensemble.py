@@ -373,8 +373,8 @@ def test_where_members_go_on_from(tmp_path):
         ({"seeds": 2, "init_from": "runs/x", "steps": 0}, r"train\.steps=0 trains none of them"),
         ({"sweep": "beta(1.0, 1)"}, r"train\.sweep='beta\(1\.0, 1\)': a value is given twice"),
         ({"sweep": "beta()"}, "expected at least one value"),
-        ({"sweep": "learning_rate(-1.0)"}, "a learning rate is positive"),
-        ({"sweep": "latent_dim(2, 4)"}, r"'latent_dim' is not a known sweep.* Known: beta, learning_rate"),
+        ({"sweep": "learning_rate(-1.0)"}, "learning_rate=-1.0: expected a positive number"),
+        ({"sweep": "latent_dim(2, 4)"}, r"'latent_dim' is not a known sweep.*known: beta, learning_rate"),
     ],
 )
 def test_members_that_cannot_be_trained_together_are_refused_in_words(changed, words):
