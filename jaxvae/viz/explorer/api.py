@@ -16,7 +16,7 @@ from jax import Array, random
 from jaxvae import latent
 from jaxvae.viz.explorer.payloads import Payload, pack_bytes, pack_image, pack_images, pack_numbers, pack_pictures
 from jaxvae.viz.explorer.requests import Fields
-from jaxvae.viz.explorer.session import Session
+from jaxvae.viz.explorer.session import PATHS, Session
 from jaxvae.viz.figures.images import pictures
 
 __all__ = ["ENDPOINTS", "PATH_STEPS", "SAMPLES", "THUMBNAILS", "Endpoint", "compile_all", "describe_model", "respond"]
@@ -152,10 +152,11 @@ def _sample(session: Session, fields: Fields) -> Payload:
     """Returns SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
     keys = random.split(random.key(fields.whole("seed", 0, 2**31 - 1)), SAMPLES)
     temperature = fields.number("temperature", 0.0, _MAX_TEMPERATURE)
-    variables, condition = session.subject.run.variables, _condition(session, fields, SAMPLES)
-    z, means = session.functions.generate(variables, keys, temperature, condition)
-    codes = None if session.codes is None else [pack_numbers(each) for each in np.asarray(z)]
-    return {"picture": pack_pictures(pictures(means)), "z": codes}
+    z, images = session.generate(keys, temperature, _condition(session, fields, SAMPLES))
+    return {
+        "picture": pack_pictures(images),
+        "z": None if session.codes is None else [pack_numbers(each) for each in z],
+    }
 
 
 _PLACE = ("strengths", "condition")
@@ -195,7 +196,7 @@ def compile_all(session: Session) -> None:
         return
     place: Mapping[str, Any] = {"strengths": {}, "condition": 0}
     z = request("middle", **place)["z"]
-    for path in session.functions.paths:
+    for path in PATHS:
         ends = {"a": 0, "b": len(session.subject.split) - 1, "path": path}
         request("interpolate", index=0, **ends, **place)
         request("strip", **ends, **place)
@@ -211,8 +212,7 @@ def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> Payload:
 def _decode_codes(session: Session, fields: Fields, z: np.ndarray) -> np.ndarray:
     """Returns pictures [B, H, W, C] of codes [B, Z], with the attributes and the condition of the request."""
     strengths = fields.strengths("strengths", session.require_codes().directions)
-    condition = _condition(session, fields, len(z))
-    return pictures(session.functions.decode(session.subject.run.variables, session.shift(z, strengths), condition))
+    return session.decode(session.shift(z, strengths), _condition(session, fields, len(z)))
 
 
 def _condition(session: Session, fields: Fields, count: int) -> Array | None:
@@ -248,5 +248,5 @@ def _tiles_per_side(size: tuple[int, ...]) -> int:
 def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:
     """Returns the codes [steps, Z] from image a to image b."""
     means = session.require_codes().means
-    path = session.functions.paths[fields.choice("path", session.functions.paths)]
+    path = PATHS[fields.choice("path", PATHS)]
     return np.asarray(path(means[_position(session, fields, "a")], means[_position(session, fields, "b")], steps))

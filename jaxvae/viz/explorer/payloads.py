@@ -10,7 +10,7 @@ from jax import Array
 from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.viz.encoding import encode_base64, round_significant
 from jaxvae.viz.explorer.latent_ranges import nearest_codes
-from jaxvae.viz.explorer.session import Session, score_keys
+from jaxvae.viz.explorer.session import Session
 from jaxvae.viz.figures.images import pictures
 
 __all__ = ["Payload", "pack_bytes", "pack_image", "pack_images", "pack_numbers", "pack_pictures"]
@@ -51,11 +51,10 @@ def pack_image(session: Session, x: Array, condition: Array | None, without: int
 
     `without` is its own position, if it is of the split.
     """
-    run = session.subject.run
-    found = session.functions.reconstruct(run.variables, score_keys(session.subject), x, condition)
+    found = session.reconstruct(x, condition)
     payload: Payload = {
         "x": pack_pictures(pictures(x)),
-        "reconstruction": pack_pictures(pictures(found["reconstruction"])),
+        "reconstruction": pack_pictures(pictures(found["means"])),
         "rate": round(float(found["rate"][0]), 3),
         "distortion": round(float(found["distortion"][0]), 3),
         "z": None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -14,17 +16,22 @@ from jax import Array
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.data.dataset import draw_rows
+from jaxvae.distributions import has_kl_each
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
-from jaxvae.viz.explorer.compiled import CompiledFunctions, compile_functions, has_kl_per_dimension
 from jaxvae.viz.explorer.latent_ranges import slider_ranges
+from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import known
 from jaxvae.viz.figures.subject import Subject
 
-__all__ = ["MAX_IMAGES", "Codes", "Session", "limit_images", "open_session", "score_keys"]
+__all__ = ["MAX_IMAGES", "PATHS", "Codes", "Session", "limit_images", "open_session"]
 
 MAX_IMAGES = 10_000  # of the split that are encoded, shown and searched
+PATHS = {  # (start [Z], end [Z], steps) -> [steps, Z]
+    "line": jax.jit(latent.line, static_argnums=2),
+    "great_circle": jax.jit(latent.great_circle, static_argnums=2),
+}
 _SUBSET_SEED = 3
 _SCORE_DRAWS = 16  # z ~ q(z|x) over which the rate and distortion of one image are averaged
 _SCORE = 10  # a purpose folded into the subject's key
@@ -48,11 +55,55 @@ class Codes:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """An opened model; `codes` is None if its z is no vector, as that of a codebook."""
+    """A model, its functions jitted for requests; `codes` is None if its z is no vector, as that of a codebook."""
 
     subject: Subject
-    functions: CompiledFunctions
     codes: Codes | None
+
+    @cached_property
+    def _decode(self) -> Callable[..., Array]:
+        model: Any = self.subject.run.model
+        return jax.jit(lambda variables, z, condition: latent.decode(model, variables, z, condition).mean())
+
+    @cached_property
+    def _generate(self) -> Callable[..., tuple[Array, Array]]:
+        model: Any = self.subject.run.model
+
+        def generate(variables: Any, keys: Array, temperature: float, condition: Array | None) -> tuple[Array, Array]:
+            z, px = latent.generate(model, variables, keys, condition, temperature=temperature)
+            return z, px.mean()
+
+        return jax.jit(generate)
+
+    @cached_property
+    def _reconstruct(self) -> Callable[..., dict[str, Array]]:
+        model: Any = self.subject.run.model
+
+        def reconstruct(variables: Any, keys: Array, x: Array, condition: Array | None) -> dict[str, Array]:
+            q = model.apply(variables, x, condition, method="infer")
+            terms = model.apply(variables, keys, q, x, condition, method="terms")
+            z = q.mean()[0]
+            means = latent.decode(model, variables, z, condition).mean()
+            return {"z": z, "means": means, "rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
+
+        return jax.jit(reconstruct)
+
+    def decode(self, z: np.ndarray, condition: Array | None) -> np.ndarray:
+        """Returns pictures [B, H, W, C] of codes [B, *Z]."""
+        return pictures(self._decode(self.subject.run.variables, z, condition))
+
+    def generate(self, keys: Array, temperature: float, condition: Array | None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (z [N, *Z], pictures [N, H, W, C]) for z ~ p(z), one key each."""
+        z, means = self._generate(self.subject.run.variables, keys, temperature, condition)
+        return np.asarray(z), pictures(means)
+
+    def reconstruct(self, x: Array, condition: Array | None) -> dict[str, Array]:
+        """Returns `z`, the mean of q(z|x) for x [1, *X], `means`, that of p(x|z) there, `rate` and `distortion`, nats.
+
+        Every image is scored by the same draws z ~ q(z|x).
+        """
+        keys = example_keys(self.subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)
+        return self._reconstruct(self.subject.run.variables, keys, x, condition)
 
     @property
     def limitation(self) -> str:
@@ -99,8 +150,7 @@ class Session:
 def open_session(subject: Subject) -> Session:
     """Encodes the subject's images, at most MAX_IMAGES of them."""
     subject = limit_images(subject)
-    codes = _measure_codes(subject) if len(subject.run.latent_shape) == 1 else None
-    return Session(subject, compile_functions(subject.run.model), codes)
+    return Session(subject, _measure_codes(subject) if len(subject.run.latent_shape) == 1 else None)
 
 
 def limit_images(subject: Subject) -> Subject:
@@ -112,10 +162,14 @@ def limit_images(subject: Subject) -> Subject:
 
 def _measure_codes(subject: Subject) -> Codes:
     means, run = subject.means, subject.run
-    low, high = slider_ranges(means, subject.middle, subject.spread)
-    x = jnp.zeros((1, *run.shape))
+
+    def densities(variables: Any, x: Array, condition: Array | None) -> tuple[Any, Any]:
+        q = run.model.apply(variables, x, condition, method="infer")
+        return q, run.model.apply(variables, condition, method="prior")
+
     condition = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
-    is_kl = has_kl_per_dimension(run.model, run.variables, x, condition)
+    is_kl = has_kl_each(*jax.eval_shape(densities, run.variables, jnp.zeros((1, *run.shape)), condition))
+    low, high = slider_ranges(means, subject.middle, subject.spread)
     return Codes(means, subject.said, is_kl, active_units(means), low, high, _attribute_directions(subject))
 
 
@@ -135,8 +189,3 @@ def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:
             codes, has = jnp.asarray(found.codes[clear]), jnp.asarray(groups.has[clear])
             directions[name] = np.asarray(latent.mean_difference(codes, has))
     return directions
-
-
-def score_keys(subject: Subject) -> Array:
-    """Returns the keys [S, 1] by which one image is scored, the same for every image."""
-    return example_keys(subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)

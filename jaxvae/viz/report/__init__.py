@@ -97,7 +97,7 @@ def _figure_sections(
     """Returns a section for each question that a figure answers, and one of the other figures."""
     stems = sorted({path.stem for path in pictures} | set(interactive), key=captions.place_figure)
     sections = []
-    for number, question in enumerate([*captions.QUESTIONS, captions.OTHERS]):
+    for number, question in enumerate(captions.QUESTIONS):
         parts = []
         for stem in (stem for stem in stems if captions.place_figure(stem)[0] == number):
             caption = captions.describe_figure(stem, corrupted)

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = [
-    "COSTS",
-    "CURVES",
-    "FIGURES",
-    "INTERVALS",
-    "OTHERS",
-    "QUANTITIES",
-    "QUESTIONS",
-    "RESTORED",
-    "Caption",
-    "Quantity",
-    "Question",
-    "describe_figure",
-    "place_figure",
-]
+__all__ = ["CURVES", "FIGURES", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
 
 
 class Quantity(NamedTuple):
@@ -37,13 +23,13 @@ class Caption(NamedTuple):
     text: str
 
 
-class Question(NamedTuple):
+class _Question(NamedTuple):
     """A section of the report: its title, its id in the page, its introduction, and the figures that answer it."""
 
     title: str
     anchor: str
     introduction: str
-    figures: tuple[str, ...] = ()
+    figures: tuple[str, ...]
 
 
 QUANTITIES = {
@@ -281,24 +267,13 @@ FIGURES = {
 }
 
 # instead of "reconstructions" for a model that was trained on corrupted inputs
-RESTORED = Caption(
+_RESTORED = Caption(
     "What is restored",
     "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
     "Above, an image; below it, the same image corrupted as in training, which is all that the encoder was shown; at "
     "the bottom, what the decoder makes of the code. What was destroyed and stands there again, the model knew from "
     "other images. Blur is honest: the picture is the mean of p(x|z), an average of all the images that the model "
     "finds plausible for this code.",
-)
-
-# of the small drawings beside the numbers
-INTERVALS = (
-    "Dots: means over the images; bars: two standard errors to each side, as far as other images of their kind would "
-    "move them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
-    "approximate posterior costs. They are of the same images, so it is better known than the bars suggest."
-)
-COSTS = (
-    "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
-    "code is known (distortion). Together they are minus the ELBO, where β is 1."
 )
 
 # (title, unit) of the quantities of metrics.jsonl, in their order
@@ -318,19 +293,19 @@ CURVES = {
 }
 
 QUESTIONS = [
-    Question(
+    _Question(
         "What does the code keep?",
         "keeps",
         "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
         ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
     ),
-    Question(
+    _Question(
         "What does it imagine?",
         "imagines",
         "Nothing goes in here but numbers drawn at random, and what is asked for in words.",
         ("samples", "temperatures", "conditional", "neighbours"),
     ),
-    Question(
+    _Question(
         "What does the latent space look like?",
         "latent",
         "Each image has its place among the codes. Near places should mean similar images, and the way between two "
@@ -340,14 +315,15 @@ QUESTIONS = [
             *("attribute", "attributes", "arithmetic", "directions"),
         ),
     ),
-    Question(
+    _Question(
         "How did training go?",
         "training",
         "From the first step to the last.",
         ("curves", "training", "plane"),
     ),
+    # the last one takes the figures that no other question names
+    _Question("What else was drawn?", "others", "Figures of another origin than the ones above.", ()),
 ]
-OTHERS = Question("What else was drawn?", "others", "Figures of another origin than the ones above.")
 _LISTED = [(number, name) for number, question in enumerate(QUESTIONS) for name in question.figures]
 
 
@@ -355,7 +331,7 @@ def describe_figure(stem: str, corrupted: bool = False) -> Caption:
     """Returns the texts of a figure; `corrupted`: whether the model was trained on corrupted inputs."""
     name = stem.replace("_", " ")
     if stem == "reconstructions" and corrupted:
-        return RESTORED
+        return _RESTORED
     return FIGURES.get(stem, Caption(name, f"Figure: {name}", name))
 
 
@@ -369,5 +345,5 @@ def place_figure(stem: str) -> tuple[int, int, str]:
         for place, (number, name) in enumerate(_LISTED)
         if stem == name or stem.startswith(f"{name}_")
     ]
-    _, number, place = max(fits, default=(0, len(QUESTIONS), len(_LISTED)))
+    _, number, place = max(fits, default=(0, len(QUESTIONS) - 1, len(_LISTED)))
     return number, place, stem

@@ -15,7 +15,16 @@ _Results = Mapping[str, Any] | None  # the content of results.json; None before 
 _LEVELS = ("fine", "note", "illness")  # of a finding of the diagnosis
 _CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
 _BOUNDS = ("elbo", "log_likelihood")  # drawn on one axis: the second is the tighter bound on the same
-_DRAWABLE = 1e15  # beyond this, a number is not drawn
+_MAX_DRAWN = 1e15  # beyond this, a number is not drawn
+_INTERVALS = (
+    "Dots: means over the images; bars: two standard errors to each side, as far as other images of their kind would "
+    "move them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
+    "approximate posterior costs. They are of the same images, so it is better known than the bars suggest."
+)
+_COSTS = (
+    "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
+    "code is known (distortion). Together they are minus the ELBO, where β is 1."
+)
 
 
 def write_summary(config: Mapping[str, Any], results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
@@ -146,7 +155,7 @@ def _draw_scores(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _is_drawable(value: Any) -> TypeGuard[int | float]:
-    return html.is_finite(value) and not isinstance(value, bool) and abs(value) < _DRAWABLE
+    return html.is_finite(value) and not isinstance(value, bool) and abs(value) < _MAX_DRAWN
 
 
 def _draw_intervals(rows: Sequence[tuple[str, float, float]]) -> str:
@@ -170,7 +179,7 @@ def _draw_intervals(rows: Sequence[tuple[str, float, float]]) -> str:
         )
     label = escape("; ".join(texts))
     svg = f"<svg viewBox='0 0 320 {20 + 42 * len(rows)}' role='img' aria-label='{label}'>{''.join(lines)}</svg>"
-    return f"<figure>{svg}<figcaption>{captions.INTERVALS}</figcaption></figure>"
+    return f"<figure>{svg}<figcaption>{_INTERVALS}</figcaption></figure>"
 
 
 def _draw_rate_and_distortion(split: str, entries: Mapping[str, Any]) -> str:
@@ -186,4 +195,4 @@ def _draw_rate_and_distortion(split: str, entries: Mapping[str, Any]) -> str:
         f"<rect class='rate' x='14' y='30' width='{width:.1f}' height='18'/>"
         f"<rect class='distortion' x='{18 + width:.1f}' y='30' width='{288 - width:.1f}' height='18'/></svg>"
     )
-    return f"<figure>{svg}<figcaption>{captions.COSTS.format(split=escape(split))}</figcaption></figure>"
+    return f"<figure>{svg}<figcaption>{_COSTS.format(split=escape(split))}</figcaption></figure>"
