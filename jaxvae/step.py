@@ -16,10 +16,12 @@ from jaxvae._checks import UsageError
 from jaxvae.objective import Objective
 from jaxvae.terms import example_keys
 
+__all__ = ["Guard", "State", "init_state", "make_forward", "make_train_step"]
+
 PREPARE, MODEL, _OBJECTIVE = range(3)  # purposes folded into the step's key
-_GUARD_WINDOW = 50  # so many losses make up what is usual
-_SPIKE_SPREADS = 10.0  # a spike is so many spreads above it,
-_MIN_SPREAD = 1e-4  # of a spread no smaller than this share of it: rounding is no spread
+_GUARD_WINDOW = 50  # losses of the running means
+_SPIKE_SPREADS = 10.0  # a spike is this many spreads above the running mean
+_MIN_SPREAD = 1e-4  # of the running mean: less is rounding
 
 
 def _int_zero() -> Array:
@@ -33,11 +35,11 @@ def _float_zero() -> Array:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """What went wrong so far: steps that were skipped, and losses that stood out of their neighbours.
+    """Counts of failures so far: skipped steps and spikes of the loss.
 
-    A skipped step had a loss, gradient or new variable that was not finite; `streak` of them came last without a good
-    one. `scale` multiplies the updates. `usual` and `spread` are running means of the loss and of its distance from
-    there, over the good steps, `seen` so far; `spikes` counts losses far above.
+    A skipped step had a loss, gradient or new variable that was not finite; the last `streak` steps were skipped.
+    `scale` multiplies the updates. `usual` and `spread` are running means of the loss and of its distance from that
+    mean, over the good steps, `seen` so far. `spikes` counts losses far above.
     """
 
     skipped: Array
@@ -52,9 +54,9 @@ class Guard:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """All that training remembers; params and variables are {'model': ..., 'objective': ...}.
+    """The state of training; params and variables are {'model': ..., 'objective': ...}.
 
-    `ema` averages params over steps and is {} when that is off. `key` never changes: a step's randomness is
+    `ema` averages params over steps, or is {}. `key` never changes: a step's randomness is
     fold_in(key, step), so any step can be replayed alone.
     """
 
@@ -71,14 +73,14 @@ class State:
 
     @property
     def weights(self) -> Any:
-        """The parameters to evaluate and to load: the average where one is kept."""
+        """Returns the parameters for evaluation: the average if there is one."""
         return self.ema or self.params
 
 
 def init_state(
     model, objective: Objective, optimizer, prepare, batch, *, init_key, train_key, samples=1, ema=0.999
 ) -> State:
-    """The state before the first step; `batch` gives shapes and dtypes."""
+    """Returns the state before the first step; `batch` gives shapes and dtypes."""
     model_key, draw_key, objective_key, prepare_key = random.split(init_key, 4)
     data = prepare(example_keys(prepare_key, batch.index)[0], batch)
     keys = example_keys(draw_key, data.index, samples)
@@ -110,8 +112,8 @@ def make_train_step(
 
     `batch` is stored images, labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
-    device's share of it, is gone through in `accumulate` equal parts, which changes the memory that a step takes and
-    nothing else. The model has the fields `training` and `objective_needs`, which this sets.
+    device's share of it, is processed in `accumulate` equal parts, which changes the step's memory and nothing else.
+    The model has the fields `training` and `objective_needs`, which this sets.
     """
     forward = make_forward(model, objective, prepare, samples=samples)
 
@@ -133,7 +135,7 @@ def make_train_step(
 def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -> Callable:
     """Returns forward(state, params, batch, *, axis_name=None) -> (prepared batch, terms, new variables, Loss).
 
-    What a step computes before it takes gradients with respect to `params`, of those examples.
+    It is the forward pass of a step, a function of `params` for the gradient.
     """
     model = model.clone(training=True, objective_needs=objective.needs.model)
 
@@ -142,28 +144,20 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
         data = prepare(example_keys(random.fold_in(key, PREPARE), batch.index)[0], batch)
         keys = example_keys(random.fold_in(key, MODEL), data.index, samples)
         variables, memory = state.variables["model"], state.variables["objective"]
-        terms, variables = model.apply(
-            {"params": params["model"], **variables},
-            *(keys, data.x, data.condition),
-            target=data.target,
-            mutable=list(variables),
-        )
-        out = objective.apply(
-            *(params["objective"], memory, terms),
-            key=random.fold_in(key, _OBJECTIVE),
-            step=state.step,
-            gather=_gather_over(axis_name),
-        )
+        tree = {"params": params["model"], **variables}
+        terms, variables = model.apply(tree, keys, data.x, data.condition, target=data.target, mutable=list(variables))
+        objective_key, gather = random.fold_in(key, _OBJECTIVE), _gather_over(axis_name)
+        out = objective.apply(params["objective"], memory, terms, key=objective_key, step=state.step, gather=gather)
         return data, terms, {"model": variables, "objective": out.memory}, out
 
     return forward
 
 
 def _mean_over_microbatches(function: Callable, batch: Any, parts: int, axis_name: str | None = None) -> Any:
-    """The mean of function(part) over so many equal parts of the batch, taken one after the other.
+    """Returns the mean of function(part) over `parts` equal parts of the batch, one after the other.
 
-    Part j holds rows j, j + parts, ...: of a batch in blocks over devices each part has rows of every block, so that
-    none changes its device. ValueError where the rows are no multiple of `parts`.
+    Part j has rows j, j + parts, ..., so rows of every device's block: none moves to another device. Raises UsageError
+    if the rows are not a multiple of `parts`.
     """
     if parts == 1:
         return function(batch)
@@ -173,18 +167,17 @@ def _mean_over_microbatches(function: Callable, batch: Any, parts: int, axis_nam
             f"train.accumulate={parts} cuts a batch into equal parts, but {rows} examples (of one device, where each "
             f"has its share) are no multiple of {parts}. Choose another data.batch_size, or train.accumulate."
         )
-    rows_apart = jax.tree.map(lambda a: a.reshape(rows // parts, parts, *a.shape[1:]), batch)
+    by_part = jax.tree.map(lambda a: a.reshape(rows // parts, parts, *a.shape[1:]), batch)
 
     def add(part: Array | int, total: Any) -> Any:
-        taken = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, part, axis=1, keepdims=False), rows_apart)
-        return jax.tree.map(jnp.add, total, function(taken))
+        rows_of_part = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, part, axis=1, keepdims=False), by_part)
+        return jax.tree.map(jnp.add, total, function(rows_of_part))
 
-    first = jax.tree.map(lambda a: a[:, 0], rows_apart)
-    shapes = jax.eval_shape(function, first)
-    blank = _mark_varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
+    shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[:, 0], by_part))
+    zeros = _mark_varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
     total = lax.platform_dependent(
-        blank,
-        # a CPU convolves ten times slower inside a loop. Without one XLA saves it no memory, of which it has the most
+        zeros,
+        # unrolled on a CPU, where convolutions are ten times slower inside a loop, and memory is plenty
         cpu=lambda total: reduce(lambda total, part: add(part, total), range(parts), total),
         default=partial(lax.fori_loop, 0, parts, add),
     )
@@ -215,18 +208,18 @@ def apply_update(state: State, optimizer, grads, variables, metrics, ema: float)
     )
     guard = update_guard(state.guard, metrics["loss"], good)
     state = State(state.step + 1, params, average, opt, variables, guard, state.key)
-    told = {name: getattr(guard, name) for name in ("skipped", "streak", "scale", "spikes")}
-    return state, {**metrics, "grad_norm": norm, **told}
+    counts = {"skipped": guard.skipped, "streak": guard.streak, "scale": guard.scale, "spikes": guard.spikes}
+    return state, {**metrics, "grad_norm": norm, **counts}
 
 
 def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
-    """The guard after a step with this loss, which was applied if it was `good`."""
+    """Returns the guard after a step with this loss, which was applied if it was `good`."""
     skipped = dataclasses.replace(guard, skipped=guard.skipped + ~good, streak=guard.streak + 1)
     reach = _SPIKE_SPREADS * jnp.maximum(guard.spread, _MIN_SPREAD * jnp.maximum(jnp.abs(guard.usual), 1.0))
-    known, loss = guard.seen >= _GUARD_WINDOW, jnp.nan_to_num(loss.astype(guard.usual.dtype))
-    spike = known & (loss > guard.usual + reach)
-    # a spike counts for as much as is just usual: else it would be the measure of those that follow
-    loss = jnp.where(known, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
+    warm, loss = guard.seen >= _GUARD_WINDOW, jnp.nan_to_num(loss.astype(guard.usual.dtype))
+    spike = warm & (loss > guard.usual + reach)
+    # a spike is clipped before it enters the running means, which decide on the next ones
+    loss = jnp.where(warm, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
     weight = 1.0 / (
         1.0 + jnp.minimum(guard.seen, _GUARD_WINDOW - 1).astype(loss.dtype)
     )  # float32, whatever jax_enable_x64
@@ -243,7 +236,7 @@ def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
 
 
 def _update_ema(average: Any, params: Any, step: Array, decay: float) -> Any:
-    """The exponential moving average, whose decay grows to its value so that early steps forget the random start."""
+    """Returns the exponential moving average; its decay grows, so that the random start is forgotten."""
     weight = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return average and jax.tree.map(lambda a, p: (weight * a + (1 - weight) * p).astype(a.dtype), average, params)
 
@@ -259,12 +252,12 @@ def _mark_varying(params: Any, axis_name: str | None) -> Any:
 
 
 def mean_over_devices(axis_name: str | None, tree: Any) -> Any:
-    """The mean over devices; the tree itself without an axis."""
+    """Returns the mean over devices; the tree itself without an axis."""
     return tree if axis_name is None else lax.pmean(tree, axis_name)
 
 
 def _gather_over(axis_name: str | None) -> Callable:
-    """The function that concatenates a tree's leaves over devices along `axis` (B is axis 1 of [S, B, ...])."""
+    """Returns the function that concatenates a tree's leaves over devices along `axis` (B is axis 1 of [S, B, ...])."""
 
     def gather(tree: Any, axis: int = 1) -> Any:
         if axis_name is None:

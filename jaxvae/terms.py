@@ -1,4 +1,4 @@
-"""The named pieces of the bound, and the keys that draw them.
+"""The named terms of the bound, and the keys of their draws.
 
 Axis letters, used in every docstring:  S samples of z per example · B examples of the batch · Z the latent's event axes
 · X the data's event axes (H, W, C for images) · K importance samples · N examples of a data set.
@@ -18,9 +18,11 @@ from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
 
+__all__ = ["CAPABILITIES", "Level", "Terms", "example_keys", "reweight_gradient"]
+
 CAPABILITIES = {  # what a posterior may offer, and a prior or an objective may need of it
     "samples": "draws with their density",
-    "density": "its density at any z (a flow knows its own only at its draws)",
+    "density": "its density at any z (a flow's is known only at its own draws)",
     "each": "each coordinate's own density",
     "path": "derivatives along the path of a draw",
     "continuous": "a z that moves continuously with x",
@@ -30,12 +32,12 @@ CAPABILITIES = {  # what a posterior may offer, and a prior or an objective may 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One latent variable of the bound: its draw and the two densities that meet in it."""
+    """One latent variable of the bound: its draw, and its densities under q and p."""
 
     z: Array  # [S, B, *Z]
     log_q: Array  # [S, B], log q(z|x), nats
     log_p: Array  # [S, B], log p(z), nats
-    kl: Array  # [S or 1, B], KL(q || p) in closed form where there is one, else log_q - log_p
+    kl: Array  # [S or 1, B], KL(q || p) in closed form if there is one, else log_q - log_p
     q: Any
     p: Any
     gate: Array | None = None  # [S, B, 2], zeros through which `reweight_gradient` acts
@@ -44,10 +46,10 @@ class Level:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """All that an objective or an evaluation may ask of one pass: log p(x|z), and per level z, q, p and their terms.
+    """The terms of one forward pass, for objectives and evaluations: log p(x|z), and z, q, p and more for each level.
 
-    `bound` says whether E[log_px + sum(log_p - log_q)] is a lower bound on log p(x); where it is not (a point
-    posterior, a codebook) elbo, log_likelihood and bits_per_dim are refused.
+    `bound` is whether E[log_px + sum(log_p - log_q)] is a lower bound on log p(x). If it is not (a point posterior, a
+    codebook), elbo, log_likelihood and bits_per_dim raise an error.
     """
 
     x: Array  # [1, B, *X]
@@ -60,25 +62,25 @@ class Terms:
 
     @property
     def distortion(self) -> Array:
-        """-log p(x|z), [S, B], nats."""
+        """Returns -log p(x|z), [S, B], nats."""
         return -self.log_px
 
     @property
     def rate(self) -> Array:
-        """The KL summed over levels, [S, B], nats."""
+        """Returns the KL summed over levels, [S, B], nats."""
         return jnp.broadcast_to(sum(level.kl for level in self.levels), self.log_px.shape)
 
     @property
     def log_weight(self) -> Array:
-        """log p(x, z) - log q(z|x), [S, B], nats: the log of the importance weight."""
+        """Returns log p(x, z) - log q(z|x), [S, B], nats: the log of the importance weight."""
         return self.log_px + sum(level.log_p - level.log_q for level in self.levels)
 
 
 def reweight_gradient(level: Level, factor: Array) -> Array:
-    """Zeros [B], to be added to a loss [B]: the gradient through the level's z [S, B, *Z] is multiplied by `factor`.
+    """Returns zeros [B]; added to a loss [B], they multiply the gradient through the level's z [S, B, *Z] by `factor`.
 
-    The gate (draw.py) hears of the factor [S, B] in the backward pass: its two cotangents are factor and 1, both times
-    whatever the loss is multiplied by further on.
+    The gate (model/reparameterize.py) receives the factor [S, B] in the backward pass: its two cotangents are factor
+    and 1, both times the weight of the loss.
     """
     if level.gate is None:
         raise UsageError(
@@ -89,10 +91,10 @@ def reweight_gradient(level: Level, factor: Array) -> Array:
 
 
 def example_keys(key: Array, index: Array, samples: int = 1, *, first: Array | int = 0) -> Array:
-    """One key for every sample s of every example i, fold_in(fold_in(key, i), s), shaped [S, B].
+    """Returns one key for every sample s of every example i, fold_in(fold_in(key, i), s), shaped [S, B].
 
     `index [B]` numbers the examples in their data set, so what is drawn for an example depends neither on the batch
     nor on the number of devices; `first` lets K samples be drawn in chunks: s runs from `first` to `first + samples`.
     """
-    of_examples = jax.vmap(random.fold_in, (None, 0))(key, index)
-    return jax.vmap(jax.vmap(random.fold_in, (0, None)), (None, 0))(of_examples, first + jnp.arange(samples))
+    of_example = jax.vmap(random.fold_in, (None, 0))(key, index)
+    return jax.vmap(jax.vmap(random.fold_in, (0, None)), (None, 0))(of_example, first + jnp.arange(samples))

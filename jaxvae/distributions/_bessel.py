@@ -37,26 +37,26 @@ class _Moments(NamedTuple):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def log_mean_scaled(dim: int, kappa: Array) -> Array:
-    """log E[exp(kappa (w - 1))] for w a coordinate of a uniform point on the unit sphere of R^dim."""
+    """Returns log E[exp(kappa (w - 1))] for w a coordinate of a uniform point on the unit sphere of R^dim."""
     return _moments(dim, kappa).log_mean_scaled
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def mean_resultant_length(dim: int, kappa: Array) -> Array:
-    """The length of the mean of a von Mises-Fisher law, I_{dim/2}(kappa) / I_{dim/2-1}(kappa), from 0 to 1."""
+    """Returns the length of the mean of a von Mises-Fisher law, I_{dim/2}(kappa) / I_{dim/2-1}(kappa), from 0 to 1."""
     return kappa * _moments(dim, kappa).slope
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def kl_to_uniform(dim: int, kappa: Array) -> Array:
-    """KL(von Mises-Fisher || uniform) = kappa E[w] - log M(kappa), nats."""
+    """Returns KL(von Mises-Fisher || uniform) = kappa E[w] - log M(kappa), nats."""
     of = _moments(dim, kappa)
     # either form loses what the other keeps: log M and kappa E[w] are near kappa when that is large
     return jnp.where(kappa < dim, kappa**2 * of.slope - of.log_mean, -of.log_mean_scaled - of.deficit)
 
 
 def one_minus_resultant(dim: int, kappa: Array) -> Array:
-    """1 - E[w], relatively exact for large kappa."""
+    """Returns 1 - E[w], relatively exact for large kappa."""
     of = _moments(dim, kappa)
     return jnp.where(kappa < 1, 1 - kappa * of.slope, of.deficit / jnp.maximum(kappa, 1))
 
@@ -79,7 +79,7 @@ def _kl_to_uniform_jvp(dim: int, primals: tuple[Array], tangents: tuple[Array]) 
 
 
 def _moments(dim: int, kappa: Array) -> _Moments:
-    """The moments at order dim/2 - 1, by recurrence from an order of at least ORDER."""
+    """Returns the moments at order dim/2 - 1, by recurrence from an order of at least _DEBYE_ORDER."""
     order = dim / 2 - 1
     steps = max(0, math.ceil(_DEBYE_ORDER - order))
     of = _high_order_moments(order + steps, kappa)
@@ -89,9 +89,10 @@ def _moments(dim: int, kappa: Array) -> _Moments:
 
 
 def _lower_order(order: float, kappa: Array, above: _Moments) -> _Moments:
-    """The moments at an order from those at order + 1: I_v = I_{v+2} + 2 (v + 1) I_{v+1} / kappa, and its derivative.
+    """Returns the moments at an order from those at order + 1.
 
-    The last two go down in a recurrence of their own, so that they do not gather the rounding of the slope.
+    By I_v = I_{v+2} + 2 (v + 1) I_{v+1} / kappa and its derivative. The last two have a recurrence of their own: so
+    they do not gather the rounding of the slope.
     """
     twice = 2 * (order + 1)
     ratio = kappa**2 * above.slope / twice
@@ -106,7 +107,7 @@ def _lower_order(order: float, kappa: Array, above: _Moments) -> _Moments:
 
 
 def _high_order_moments(order: float, kappa: Array) -> _Moments:
-    """The moments by Debye's expansion and its derivatives, in t = (1 + z^2)^(-1/2), z = kappa / order."""
+    """Returns the moments by Debye's expansion and its derivatives, in t = (1 + z^2)^(-1/2), z = kappa / order."""
     z = kappa / order
     excess = z**2 / (1 + jnp.sqrt(1 + z**2))  # of sqrt(1 + z^2) over 1
     t = 1 / (1 + excess)
@@ -125,7 +126,7 @@ def _high_order_moments(order: float, kappa: Array) -> _Moments:
 
 
 def _tail_of(order: float) -> list[float]:
-    """Coefficients of the polynomial (sum_k (d_k(1) - d_k(t)) / order^k) / (1 - t); d_k(1) comes from Stirling's."""
+    """Returns the coefficients of (sum_k (d_k(1) - d_k(t)) / order^k) / (1 - t); d_k(1) is Stirling's."""
     coefficients = [0.0] * 9
     for k, terms in enumerate(_DEBYE, 1):
         for power, coefficient in terms.items():
@@ -135,7 +136,7 @@ def _tail_of(order: float) -> list[float]:
 
 
 def _bend_of(order: float) -> list[float]:
-    """Coefficients of t / (2 order) + t^2 sum_k d_k'(t) / order^(k+1)."""
+    """Returns coefficients of t / (2 order) + t^2 sum_k d_k'(t) / order^(k+1)."""
     coefficients = [0.0, 0.5 / order] + [0.0] * 9
     for k, terms in enumerate(_DEBYE, 1):
         for power, coefficient in terms.items():
@@ -144,7 +145,7 @@ def _bend_of(order: float) -> list[float]:
 
 
 def _horner(coefficients: list[float], t: Array) -> Array:
-    """The polynomial with these coefficients, lowest power first, at t."""
+    """Returns the polynomial with these coefficients, lowest power first, at t."""
     value = jnp.full_like(t, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         value = value * t + coefficient

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_each, flat_log_prob, log_decay, mean_decay, softplus
+from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob, log_decay, mean_decay, softplus
+
+__all__ = ["Bernoulli", "ContinuousBernoulli"]
 
 
 @jax.tree_util.register_dataclass
@@ -28,20 +30,16 @@ class Bernoulli:
         return (uniform < lax.stop_gradient(self.mean())).astype(self.logits.dtype)
 
     def log_prob_each(self, x: Array) -> Array:
-        """log p(x) of each coin: x l - log(1 + e^l), which stays finite and exact for every logit l."""
+        """Returns log p(x) of each coin: x l - log(1 + e^l), which stays finite and exact for every logit l."""
         return x * self.logits - softplus(self.logits)
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score
 
 
 @jax.custom_jvp
 def _log_tilted(x: Array, logits: Array) -> Array:
-    """log(e^(l x) l / (e^l - 1)) for x in [0, 1] and l = `logits`."""
+    """Returns log(e^(l x) l / (e^l - 1)) for x in [0, 1] and l = `logits`."""
     return x * logits - jnp.maximum(logits, 0) - log_decay(jnp.abs(logits))
 
 
@@ -65,7 +63,7 @@ class ContinuousBernoulli:
     event: int = dataclasses.field(default=1, metadata={"static": True})
 
     def mean(self) -> Array:
-        """1 / (1 - e^-l) - 1 / l, which is nearer to 1/2 than lambda = sigmoid(l) is."""
+        """Returns 1 / (1 - e^-l) - 1 / l, which is nearer to 1/2 than lambda = sigmoid(l) is."""
         return mean_decay(-self.logits)
 
     def sample(self, keys: Array) -> Array:
@@ -79,12 +77,8 @@ class ContinuousBernoulli:
         return lax.stop_gradient(jnp.where(self.logits > 0, 1 - from_the_end, from_the_end))
 
     def log_prob_each(self, x: Array) -> Array:
-        """log p(x) of each coordinate, exact to float32's rounding for every logit l."""
+        """Returns log p(x) of each coordinate, exact to float32's rounding for every logit l."""
         return _log_tilted(x, self.logits)
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score

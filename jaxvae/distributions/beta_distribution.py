@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.scipy.special import gammaln
 
-from jaxvae.distributions._base import LOG_2PI, flat_log_prob, softplus
+from jaxvae.distributions._base import LOG_2PI, draw_and_score, flat_log_prob, softplus
+
+__all__ = ["Beta"]
 
 _SMALLEST, _LARGEST = 2.0**-126, 1 - 2.0**-24  # the float32 next to 0 (without subnormals) and next to 1
 
 
 def _stirling_error(a: Array) -> Array:
-    """log Gamma(a) less Stirling's (a - 1/2) log a - a + log(2 pi) / 2, for a > 0; near 1 / (12 a) for a large one."""
+    """Returns log Gamma(a) - ((a - 1/2) log a - a + log(2 pi) / 2), the error of Stirling's formula at a > 0."""
     small, large = jnp.minimum(a, 8), jnp.maximum(a, 8)
     direct = gammaln(small) - (small - 0.5) * jnp.log(small) + small - 0.5 * LOG_2PI
     inverse = 1 / large
@@ -37,7 +39,7 @@ class Beta:
     event: int = dataclasses.field(default=1, metadata={"static": True})
 
     def mean(self) -> Array:
-        """a / (a + b)."""
+        """Returns a / (a + b)."""
         return jax.nn.sigmoid(self.log_alpha - self.log_beta)
 
     def sample(self, keys: Array) -> Array:
@@ -48,9 +50,7 @@ class Beta:
         shape = jnp.broadcast_shapes(self.log_alpha.shape, self.log_beta.shape)
         if keys.ndim == 0:
             keys = random.split(keys, shape[: len(shape) - self.event])
-        draw: Callable[..., Array] = (
-            random.beta
-        )  # not by `draw_each`: a and b are no location and scale, every key needs its own
+        draw: Callable[..., Array] = random.beta  # a and b are not location and scale: each key has its own
         for _ in range(keys.ndim):
             draw = jax.vmap(draw)
         whole = (*keys.shape, *shape[len(shape) - self.event :])
@@ -58,7 +58,7 @@ class Beta:
         return lax.stop_gradient(jnp.clip(draw(keys, alpha, beta), _SMALLEST, _LARGEST))
 
     def log_prob_each(self, x: Array) -> Array:
-        """log p(x) of each coordinate, shaped `[*batch, *event]`, for 0 < x < 1."""
+        """Returns log p(x) of each coordinate, shaped `[*batch, *event]`, for 0 < x < 1."""
         alpha, beta = jnp.exp(self.log_alpha), jnp.exp(self.log_beta)
         ratio, log_x, log_rest = self.log_alpha - self.log_beta, jnp.log(x), jnp.log1p(-x)
         # log B(a, b) by Stirling's formula, its large terms paired with the data's before they are multiplied: three
@@ -68,9 +68,5 @@ class Beta:
         spread = jnp.logaddexp(self.log_alpha, self.log_beta) - low - high - LOG_2PI
         return alpha * (log_x + low) + beta * (log_rest + high) - log_x - log_rest + 0.5 * spread + rest
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score

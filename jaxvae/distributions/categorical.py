@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_each, sum_event
+from jaxvae.distributions._base import draw_and_score, draw_each, sum_event
+
+__all__ = ["OneHot", "RelaxedOneHot"]
 
 
 @jax.tree_util.register_dataclass
@@ -20,7 +22,7 @@ class OneHot:
     event: int = dataclasses.field(default=2, metadata={"static": True})
 
     def mean(self) -> Array:
-        """The probabilities of the classes, [*batch, D, K]."""
+        """Returns the probabilities of the classes, [*batch, D, K]."""
         return jax.nn.softmax(self.logits)
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
@@ -31,12 +33,10 @@ class OneHot:
         return _one_hot_argmax(self.logits + temperature * _gumbel_noise(keys, self.logits, self.event))
 
     def log_prob(self, x: Array) -> Array:
-        """The sum of x log p over variables and classes: linear in x, so defined between the one-hot vectors, too."""
+        """Returns the sum of x log p over variables and classes; linear in x, so defined between one-hot vectors."""
         return sum_event(x * jax.nn.log_softmax(self.logits), self.event)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
 
 @jax.tree_util.register_dataclass
@@ -66,8 +66,9 @@ class RelaxedOneHot:
         return self.hard_density().sample_and_log_prob(keys)
 
     def relaxed_sample(self, keys: Array) -> Array:
-        """softmax((logits + Gumbel noise) / temperature), near `sample(keys)` for a low temperature (Jang et al. 2016,
-        arXiv 1611.01144, eq. 2; Maddison et al. 2016, arXiv 1611.00712).
+        """Draws softmax((logits + Gumbel noise) / temperature), near `sample(keys)` at a low temperature.
+
+        Jang et al. 2016, arXiv 1611.01144, eq. 2; Maddison et al. 2016, arXiv 1611.00712.
         """
         noisy = self.logits + _gumbel_noise(keys, self.logits, self.event)
         soft = jax.nn.softmax(noisy / self.temperature)
@@ -80,10 +81,10 @@ class RelaxedOneHot:
 
 
 def _gumbel_noise(keys: Array, logits: Array, event: int) -> Array:
-    """Standard Gumbel noise: logits plus it are largest at class k with probability softmax(logits)_k."""
+    """Draws standard Gumbel noise: logits plus noise are largest at class k with probability softmax(logits)_k."""
     return draw_each(random.gumbel, keys, logits.shape, event)
 
 
 def _one_hot_argmax(scores: Array) -> Array:
-    """One-hot vectors of the largest score, [*batch, D, K], without a gradient."""
+    """Returns one-hot vectors of the largest score, [*batch, D, K], without a gradient."""
     return jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=scores.dtype)

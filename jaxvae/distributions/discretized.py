@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_each, flat_log_prob, log_decay, softplus
+from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob, log_decay, softplus
+
+__all__ = ["LEVELS", "CategoricalLevels", "DiscretizedLogistic", "LogisticMixture"]
 
 LEVELS = 256
 _TOP = LEVELS - 1
 
 
 def _log_level(x: Array, loc: Array, log_scale: Array) -> Array:
-    """The log-probability of the level x = k / 255 under a logistic, finite however small the probability.
+    """Returns the log-probability of the level x = k / 255 under a logistic, finite however small the probability.
 
     Between the edges u of its cell's upper and l of its lower end, in scales from loc,
     sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - e^-(u - l)), whose three logarithms are exact.
@@ -36,7 +38,7 @@ def _log_level(x: Array, loc: Array, log_scale: Array) -> Array:
 
 
 def _mean_level(loc: Array, log_scale: Array) -> Array:
-    """The mean of x = k / 255: the sum over k > 0 of P(x >= k / 255), / 255, one at a time to save memory."""
+    """Returns the mean of x = k / 255: the sum over k > 0 of P(x >= k / 255), / 255, one at a time to save memory."""
     inverse = jnp.exp(-log_scale)
 
     def tail(k: Array | int) -> Array:
@@ -46,7 +48,7 @@ def _mean_level(loc: Array, log_scale: Array) -> Array:
 
 
 def _nearest_level(x: Array) -> Array:
-    """The level k / 255 whose cell x lies in. No gradient flows through it."""
+    """Returns the level k / 255 whose cell x lies in. No gradient flows through it."""
     return lax.stop_gradient(jnp.clip(jnp.round(_TOP * x), 0, _TOP) / _TOP)
 
 
@@ -60,7 +62,7 @@ class DiscretizedLogistic:
     event: int = dataclasses.field(default=1, metadata={"static": True})
 
     def mean(self) -> Array:
-        """The mean over the 256 levels, exactly; near the ends it is not loc."""
+        """Returns the mean over the 256 levels, exactly; near the ends it is not loc."""
         return _mean_level(self.loc, self.log_scale)
 
     def sample(self, keys: Array) -> Array:
@@ -70,15 +72,11 @@ class DiscretizedLogistic:
         return _nearest_level(self.loc + jnp.exp(self.log_scale) * noise)
 
     def log_prob_each(self, x: Array) -> Array:
-        """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
+        """Returns log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
         return _log_level(x, self.loc, self.log_scale)
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score
 
 
 @jax.tree_util.register_dataclass
@@ -100,7 +98,7 @@ class LogisticMixture:
     event: int = dataclasses.field(default=1, metadata={"static": True})
 
     def mean(self) -> Array:
-        """The mean of x, each channel's given the earlier channels' means within its component.
+        """Returns the mean of x, each channel's given the earlier channels' means within its component.
 
         Exact for the first channel; for later ones as far as the cut at 0 and 1 leaves their dependence linear.
         """
@@ -130,7 +128,7 @@ class LogisticMixture:
         return jnp.stack(found, axis=-1)
 
     def log_prob(self, x: Array) -> Array:
-        """log P(x), `[*batch]`, for x in levels k / 255."""
+        """Returns log P(x), `[*batch]`, for x in levels k / 255."""
         pixels = self.event - 1
         loc, log_scale, coefficients = (
             _flatten_pixels(leaf, pixels, 2) for leaf in (self.loc, self.log_scale, self.coefficients)
@@ -143,12 +141,10 @@ class LogisticMixture:
             each += _log_level(channel, flat._located(c, channels), flat.log_scale[..., c])
         return jax.nn.logsumexp(each, axis=-1).sum(axis=-1)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
     def _located(self, c: int, channels: list[Array]) -> Array:
-        """The location of channel c in every component, given the values of the channels before it, `[..., K]`."""
+        """Returns the location of channel c in every component, given the channels before it, `[..., K]`."""
         first = c * (c - 1) // 2
         location = self.loc[..., c]
         for j, x in enumerate(channels[:c]):
@@ -157,7 +153,7 @@ class LogisticMixture:
 
 
 def _flatten_pixels(a: Array, pixels: int, own: int) -> Array:
-    """The array with the `pixels` axes before its last `own` laid flat: a sum over one axis is what a CPU does fast."""
+    """Returns the array with the `pixels` axes before its last `own` flattened: a CPU sums fast over one axis."""
     last, batch = a.ndim - own, a.ndim - own - pixels
     return a.reshape(*a.shape[:batch], math.prod(a.shape[batch:last]), *a.shape[last:])
 
@@ -184,7 +180,7 @@ class CategoricalLevels:
         return passed.sum(axis=-1).astype(self.logits.dtype) / _TOP
 
     def log_prob_each(self, x: Array) -> Array:
-        """log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
+        """Returns log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
         level = jnp.round(_TOP * x).astype(jnp.int32)[..., None]
         chosen = jnp.broadcast_to(level, (*jnp.broadcast_shapes(level.shape[:-1], self.logits.shape[:-1]), 1))
         log_p = jax.nn.log_softmax(self.logits)
@@ -195,9 +191,7 @@ class CategoricalLevels:
         each = self.log_prob_each(x)
         return each.reshape(*each.shape[: each.ndim - self.event], -1).sum(axis=-1)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
     def _levels(self) -> Array:
         return (jnp.arange(LEVELS) / _TOP).reshape((1,) * (self.logits.ndim - 1) + (LEVELS,))

@@ -18,9 +18,11 @@ from jaxvae.distributions.normal import Normal
 from jaxvae.distributions.quantized import Point
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
+__all__ = ["has_kl", "has_kl_each", "kl", "kl_each"]
+
 
 def kl(q: Any, p: Any) -> Array:
-    """KL(q || p) in nats, shaped `[*batch]`; TypeError for a pair without a closed form."""
+    """Returns KL(q || p) in nats, shaped `[*batch]`; TypeError for a pair without a closed form."""
     if isinstance(q, Point):  # it has no density to compare with any p's: its rate is 0 by convention
         return jnp.zeros(q.loc.shape[: q.loc.ndim - q.event])
     if has_kl_each(q, p):
@@ -35,22 +37,22 @@ def kl(q: Any, p: Any) -> Array:
 
 
 def kl_each(q: Any, p: Any) -> Array:
-    """KL(q || p) of each coordinate in nats, `[*batch, *event]`, for densities that factorise (see `has_kl_each`)."""
+    """Returns KL(q || p) of each coordinate in nats, `[*batch, *event]`, if q and p factorise (see `has_kl_each`)."""
     return _EACH[type(q), type(p)](q, p)
 
 
 def has_kl(q: Any, p: Any) -> bool:
-    """Whether KL(q || p) has a closed form here."""
+    """Returns whether KL(q || p) has a closed form here."""
     return isinstance(q, Point) or (type(q), type(p)) in _EACH | _WHOLE
 
 
 def has_kl_each(q: Any, p: Any) -> bool:
-    """Whether KL(q || p) is a sum over coordinates with a closed form here."""
+    """Returns whether KL(q || p) is a sum over coordinates with a closed form here."""
     return (type(q), type(p)) in _EACH
 
 
 def _normal_normal(q: Normal, p: Normal) -> Array:
-    """KL between Gaussians (Kingma & Welling 2013, arXiv 1312.6114, appendix B, for any p)."""
+    """Returns KL between Gaussians (Kingma & Welling 2013, arXiv 1312.6114, appendix B, for any p)."""
     log_ratio = q.log_scale - p.log_scale
     distance = (q.loc - p.loc) * jnp.exp(-p.log_scale)
     return 0.5 * (jnp.expm1(2 * log_ratio) + distance**2) - log_ratio
@@ -61,7 +63,7 @@ def _bernoulli_bernoulli(q: Bernoulli, p: Bernoulli) -> Array:
 
 
 def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Array:
-    """KL to the uniform density of the sphere (Davidson et al. 2018, arXiv 1804.00891, section 3)."""
+    """Returns KL to the uniform density of the sphere (Davidson et al. 2018, arXiv 1804.00891, section 3)."""
     return kl_to_uniform(q.dim, jnp.exp(q.log_kappa[..., 0]))
 
 
@@ -89,7 +91,7 @@ def _low_rank_normal(q: LowRankNormal, p: Normal) -> Array:
 
 
 def _one_hot(q: OneHot | RelaxedOneHot, p: OneHot) -> Array:
-    """Of the one-hot outcomes, whatever a relaxed q draws in training (Jang et al. 2016, arXiv 1611.01144, sec. 3)."""
+    """Returns the KL of the one-hot outcomes, also if q is relaxed (Jang et al. 2016, arXiv 1611.01144, sec. 3)."""
     ratio = jax.nn.log_softmax(q.logits) - jax.nn.log_softmax(p.logits)
     return sum_event(q.mean() * ratio, q.event)
 

@@ -11,6 +11,8 @@ from jax import Array
 
 from jaxvae.distributions.normal import Normal
 
+__all__ = ["Flow"]
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Flow:
         return self.base.event
 
     def mean(self) -> Array:
-        """f of the base's mean: the centre of the density, not its expectation, which has no closed form."""
+        """Returns f of the base's mean: the centre of the density, not its expectation, which has no closed form."""
         return self._apply(self.base.mean(), "forward")[0]
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
@@ -41,18 +43,18 @@ class Flow:
         return self._apply(self.base.sample(keys, temperature), "forward")[0]
 
     def log_prob(self, x: Array) -> Array:
-        """log p(x), by the inverse of f: for x of other origin than `sample_and_log_prob`."""
+        """Returns log p(x), by the inverse of f: for x of other origin than `sample_and_log_prob`."""
         z, log_det = self._apply(x, "inverse")
         return self.base.log_prob(z) + log_det
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        """A draw with its log-density, both from one forward pass."""
+        """Returns a draw with its log-density, both from one forward pass."""
         z, log_base = self.base.sample_and_log_prob(keys)
         x, log_det = self._apply(z, "forward")
         return x, log_base - log_det
 
     def _apply(self, z: Array, method: str) -> tuple[Array, Array]:
-        """The network on z [*batch, D] with all batch axes laid flat: it sees one leading axis."""
+        """Returns the network on z [*batch, D] with all batch axes laid flat: it sees one leading axis."""
         leading = self.base.loc.ndim - self.event
         weights = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[leading:]), self.weights)
         batch = z.shape[:-1] if self.context is None else jnp.broadcast_shapes(z.shape[:-1], self.context.shape[:-1])

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae.distributions._base import draw_each, flat_log_prob
+from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob
+
+__all__ = ["Laplace", "StudentT"]
 
 
 @jax.tree_util.register_dataclass
@@ -30,15 +32,11 @@ class Laplace:
         return self.loc + jnp.exp(self.log_scale) * draw_each(random.laplace, keys, self._shape, self.event)
 
     def log_prob_each(self, x: Array) -> Array:
-        """log p(x) of each coordinate, shaped `[*batch, *event]`."""
+        """Returns log p(x) of each coordinate, shaped `[*batch, *event]`."""
         return -jnp.abs(x - self.loc) * jnp.exp(-self.log_scale) - self.log_scale - math.log(2)
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -67,18 +65,14 @@ class StudentT:
         return self.loc + jnp.exp(self.log_scale) * draw_each(draw, keys, self._shape, self.event)
 
     def log_prob_each(self, x: Array) -> Array:
-        """log p(x) of each coordinate, shaped `[*batch, *event]`."""
+        """Returns log p(x) of each coordinate, shaped `[*batch, *event]`."""
         half = (self.df + 1) / 2
         constant = math.lgamma(half) - math.lgamma(self.df / 2) - 0.5 * math.log(self.df * math.pi)
         standardized = (x - self.loc) * jnp.exp(-self.log_scale)
         return constant - half * jnp.log1p(standardized**2 / self.df) - self.log_scale
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score
 
     @property
     def _shape(self) -> tuple[int, ...]:

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import LOG_2PI, draw_each
+from jaxvae.distributions._base import LOG_2PI, draw_and_score, draw_each
 from jaxvae.distributions.normal import Normal
+
+__all__ = ["Mixture", "normal_log_prob_pairs"]
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +32,7 @@ class Mixture:
         return self.components.event
 
     def mean(self) -> Array:
-        """The components' means, weighed, [*batch, *event]."""
+        """Returns the components' means, weighed, [*batch, *event]."""
         weights = jnp.expand_dims(jax.nn.softmax(self.logits), tuple(range(-self.event, 0)))
         return (weights * self.components.mean()).sum(-self.event - 1)
 
@@ -45,7 +47,7 @@ class Mixture:
         return self.component(jnp.argmax(noisy, axis=-1)).sample(keys[..., 1], temperature)
 
     def component(self, k: Array) -> Any:
-        """The component numbered k [*batch] of each density of the batch."""
+        """Returns the component numbered k [*batch] of each density of the batch."""
         axis = self.logits.ndim - 1
 
         def chosen(leaf: Array) -> Array:
@@ -58,13 +60,11 @@ class Mixture:
         each = _log_prob_of_components(self.components, x)
         return jax.nn.logsumexp(each + jax.nn.log_softmax(self.logits), axis=-1)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
 
 def _log_prob_of_components(components: Any, x: Array) -> Array:
-    """log p_k(x) of each component, [*batch, K], for x [*batch, *event]."""
+    """Returns log p_k(x) of each component, [*batch, K], for x [*batch, *event]."""
     if isinstance(components, Normal) and components.event == 1:
         shape = components.mean().shape
         if math.prod(shape[:-2]) == 1:
@@ -77,7 +77,7 @@ def _log_prob_of_components(components: Any, x: Array) -> Array:
 
 @jax.custom_jvp
 def normal_log_prob_pairs(x: Array, loc: Array, log_scale: Array) -> Array:
-    """log N(x_n; loc_k, exp(log_scale_k)^2), [N, K], of each point x [N, D] under each component [K, D].
+    """Returns log N(x_n; loc_k, exp(log_scale_k)^2), [N, K], of each point x [N, D] under each component [K, D].
 
     The value sums over pairs, since a matrix product of squares would lose its digits to (x / scale)^2; but gradients
     in x and loc are matrix products, which lose x / scale alone. For 500 components, 128 points and D = 40 that takes
@@ -104,10 +104,10 @@ def _normal_log_prob_pairs_jvp(primals: tuple[Array, ...], tangents: tuple[Array
 
 
 def _standardized(x: Array, loc: Array, log_scale: Array) -> Array:
-    """(x - loc) / scale of each pair, [N, K, D]."""
+    """Returns (x - loc) / scale of each pair, [N, K, D]."""
     return (x[:, None] - loc[None]) * jnp.exp(-log_scale)[None]
 
 
 def _inner_products(a: Array, b: Array) -> Array:
-    """The inner products of a [N, D] with b [K, D], in full float32: accelerators would round the factors to less."""
+    """Returns the inner products of a [N, D] with b [K, D], in full float32: accelerators round the factors."""
     return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)

@@ -11,6 +11,8 @@ from jax import Array, lax, random
 
 from jaxvae.distributions._base import LOG_2PI, draw_each
 
+__all__ = ["LowRankNormal", "MultivariateNormal", "inverse_tril", "matvec"]
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class MultivariateNormal:
         return self.loc + matvec(self.scale_tril, noise), self._log_prob_of_noise(noise)
 
     def log_diagonal(self) -> Array:
-        """log L_ii, [*batch, D]; the log-determinant of the covariance is twice their sum."""
+        """Returns log L_ii, [*batch, D]; the log-determinant of the covariance is twice their sum."""
         return jnp.log(jnp.diagonal(self.scale_tril, axis1=-2, axis2=-1))
 
     def _noise(self, keys: Array) -> Array:
@@ -79,7 +81,7 @@ class LowRankNormal:
         return self.loc + distance, self._log_prob_of_distance(distance)
 
     def log_shrinkage(self) -> Array:
-        """Half the log-determinant of I + F' diag^-1 F, [*batch]: what the factors add to that of the diagonal."""
+        """Returns half the log-determinant of I + F' diag^-1 F, [*batch]: what the factors add to the diagonal's."""
         return _half_log_det(self._inner())
 
     def _distance(self, keys: Array) -> Array:
@@ -88,8 +90,9 @@ class LowRankNormal:
         return jnp.exp(0.5 * self.log_diagonal) * each + matvec(self.factor, shared)
 
     def _log_prob_of_distance(self, distance: Array) -> Array:
-        """By the matrix determinant lemma and Woodbury's identity, in the form d' C^-1 d = min_u |w - G u|^2 + |u|^2,
-        with w, G = d, F over the diagonal's root: both squares are positive, where the identity takes a difference.
+        """Returns log p by the matrix determinant lemma and Woodbury's identity, without its difference of squares.
+
+        d' C^-1 d = min_u |w - G u|^2 + |u|^2, with w, G = d, F over the diagonal's root: both squares are positive.
         """
         scaled, inner = self._scaled_factor(), self._inner()
         whitened = distance * jnp.exp(-0.5 * self.log_diagonal)
@@ -102,7 +105,7 @@ class LowRankNormal:
         return self.factor * jnp.exp(-0.5 * self.log_diagonal)[..., None]
 
     def _inner(self) -> Array:
-        """The Cholesky factor of I + G' G, [*batch, R, R], with G = diag^-1/2 F."""
+        """Returns the Cholesky factor of I + G' G, [*batch, R, R], with G = diag^-1/2 F."""
         scaled = self._scaled_factor()
         gram = jnp.einsum("...ir,...is->...rs", scaled, scaled, precision=lax.Precision.HIGHEST)
         return jnp.linalg.cholesky(gram + jnp.broadcast_to(jnp.eye(gram.shape[-1]), gram.shape))
@@ -113,12 +116,12 @@ class LowRankNormal:
 
 
 def matvec(matrix: Array, vector: Array) -> Array:
-    """matrix [*batch, D, R] times vector [*batch, R], in full float32: accelerators would round the factors to less."""
+    """Returns matrix [*batch, D, R] times vector [*batch, R], in full float32: accelerators round the factors."""
     return jnp.einsum("...ij,...j->...i", matrix, vector, precision=lax.Precision.HIGHEST)
 
 
 def inverse_tril(lower: Array) -> Array:
-    """The inverse of lower triangular matrices [*batch, D, D].
+    """Returns the inverse of lower triangular matrices [*batch, D, D].
 
     Formed once and multiplied, since a batch of matrices meets many more vectors: S draws, or K components each.
     """

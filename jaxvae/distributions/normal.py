@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
-from jaxvae.distributions._base import LOG_2PI, draw_each, flat_log_prob
+from jaxvae.distributions._base import LOG_2PI, draw_and_score, draw_each, flat_log_prob
+
+__all__ = ["Normal"]
 
 
 @jax.tree_util.register_dataclass
@@ -33,16 +35,12 @@ class Normal:
         )
 
     def log_prob_each(self, x: Array) -> Array:
-        """log N(x) of each coordinate, shaped `[*batch, *event]`."""
+        """Returns log N(x) of each coordinate, shaped `[*batch, *event]`."""
         standardized = (x - self.loc) * jnp.exp(-self.log_scale)
         return -0.5 * (standardized**2 + LOG_2PI) - self.log_scale
 
-    def log_prob(self, x: Array) -> Array:
-        return flat_log_prob(self, x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    log_prob = flat_log_prob
+    sample_and_log_prob = draw_and_score
 
     @property
     def _shape(self) -> tuple[int, ...]:

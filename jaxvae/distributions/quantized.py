@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_each
+from jaxvae.distributions._base import draw_and_score, draw_each
+
+__all__ = ["FiniteScalarQuantized", "Point", "UniformCodes", "VectorQuantized", "code_grid"]
 
 
 @jax.tree_util.register_dataclass
@@ -32,15 +34,13 @@ class Point:
         return self.loc
 
     def sample(self, keys: Array) -> Array:
-        """loc, once for every key."""
+        """Returns loc, once for every key."""
         return _repeat_for_keys(self.loc, keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
         return _zero_log_prob(z, self.event)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        z = self.sample(keys)
-        return z, self.log_prob(z)
+    sample_and_log_prob = draw_and_score
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +58,7 @@ class VectorQuantized:
     event: ClassVar[int] = 2
 
     def codes(self) -> Array:
-        """The index of the nearest code of each slot, int32 [*batch, slots]; the first of equally near ones."""
+        """Returns the index of the nearest code of each slot, int32 [*batch, slots]; the first of equally near ones."""
         table = self.codebook.reshape(self.codebook.shape[-2:])
         # |v - e|^2 without |v|^2; a GPU's usual precision would often choose the second nearest
         alike = jnp.einsum("...d,kd->...k", self.vectors, table, precision="highest")
@@ -66,7 +66,7 @@ class VectorQuantized:
         return jnp.argmin(lax.stop_gradient(half_squares - alike), axis=-1).astype(jnp.int32)
 
     def nearest(self) -> Array:
-        """The codes themselves, [*batch, slots, dim], without a gradient."""
+        """Returns the codes themselves, [*batch, slots, dim], without a gradient."""
         table = self.codebook.reshape(self.codebook.shape[-2:])
         return lax.stop_gradient(table[self.codes()])
 
@@ -74,19 +74,19 @@ class VectorQuantized:
         return _straight_through(self.vectors, self.nearest())
 
     def sample(self, keys: Array) -> Array:
-        """The nearest codes, once for every key."""
+        """Returns the nearest codes, once for every key."""
         return _repeat_for_keys(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
         return _zero_log_prob(z, self.event)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        z = self.sample(keys)
-        return z, self.log_prob(z)
+    sample_and_log_prob = draw_and_score
 
     def extra(self) -> dict[str, Array]:
-        """`commitment`: |v - e|^2 summed over slots and dimensions (eq. 3, third term), [*batch]; `perplexity`: of the
-        codebook's usage, exp(entropy), [*1].
+        """Returns metrics of the codebook.
+
+        `commitment [*batch]`: |v - e|^2 summed over slots and dimensions (eq. 3, third term). `perplexity [*1]`: exp of
+        the entropy of the codebook's usage.
         """
         commitment = ((self.vectors - self.nearest()) ** 2).sum((-2, -1))
         share = self.usage / self.usage.sum((-2, -1), keepdims=True)
@@ -94,7 +94,7 @@ class VectorQuantized:
         return {"commitment": commitment, "perplexity": jnp.exp(entropy)}
 
     def uniform(self) -> UniformCodes:
-        """The density that gives every code of every slot the same probability."""
+        """Returns the density that gives every code of every slot the same probability."""
         return UniformCodes(self.codebook, self.vectors.shape[-2])
 
 
@@ -112,28 +112,26 @@ class FiniteScalarQuantized:
     event: ClassVar[int] = 2
 
     def mean(self) -> Array:
-        """[*batch, slots, dim]; an even number of levels lies unevenly around 0: 4 of them are -1, -1/2, 0, 1/2."""
+        """Returns the codes, [*batch, slots, dim]; an even number of levels is uneven around 0: -1, -1/2, 0, 1/2."""
         squashed = self._squashed()
         return _straight_through(squashed, jnp.round(squashed)) / self._row(_half_levels(self.levels))
 
     def codes(self) -> Array:
-        """The number of each slot's place on the grid, int32 [*batch, slots], the first dimension counting fastest."""
+        """Returns the index of each slot's code, int32 [*batch, slots]; the first dimension varies fastest."""
         digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(_half_levels(self.levels))
         return (digits * self._row(_strides(self.levels))).sum(-1)
 
     def sample(self, keys: Array) -> Array:
-        """The rounded vectors, once for every key."""
+        """Returns the rounded vectors, once for every key."""
         return _repeat_for_keys(self.mean(), keys, self.event)
 
     def log_prob(self, z: Array) -> Array:
         return _zero_log_prob(z, self.event)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        z = self.sample(keys)
-        return z, self.log_prob(z)
+    sample_and_log_prob = draw_and_score
 
     def uniform(self) -> UniformCodes:
-        """The density that gives every code of every slot the same probability."""
+        """Returns the density that gives every code of every slot the same probability."""
         table = code_grid(self.levels)
         return UniformCodes(table.reshape((1,) * (self.vectors.ndim - 2) + table.shape), self.vectors.shape[-2])
 
@@ -145,7 +143,7 @@ class FiniteScalarQuantized:
         return jnp.tanh(self.vectors + self._row(shift)) * self._row(half) - self._row(offset)
 
     def _row(self, values: Sequence[float]) -> Array:
-        """One value for each dimension, at the vectors' rank."""
+        """Returns one value for each dimension, at the vectors' rank."""
         return jnp.asarray(values).reshape((1,) * (self.vectors.ndim - 1) + (-1,))
 
 
@@ -159,7 +157,7 @@ class UniformCodes:
     event: ClassVar[int] = 2
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
-        """Codes [*batch, slots, dim]; a uniform has no spread for `temperature` to scale."""
+        """Draws codes [*batch, slots, dim]; `temperature` changes nothing, as a uniform density has no scale."""
 
         def choose(key: Array, shape: tuple[int, ...]) -> Array:
             return random.randint(key, shape, 0, self.codebook.shape[-2])
@@ -169,46 +167,44 @@ class UniformCodes:
         return self.codebook.reshape(self.codebook.shape[-2:])[index]
 
     def log_prob(self, z: Array) -> Array:
-        """-slots log K, wherever z is: what is scored are codes."""
+        """Returns -slots log K, wherever z is: what is scored are codes."""
         return _zero_log_prob(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        z = self.sample(keys)
-        return z, self.log_prob(z)
+    sample_and_log_prob = draw_and_score
 
     def mean(self) -> Array:
-        """The mean of all codes, in each slot."""
+        """Returns the mean of all codes, in each slot."""
         mean = self.codebook.mean(-2, keepdims=True)
         return jnp.broadcast_to(mean, (*mean.shape[:-2], self.slots, mean.shape[-1]))
 
 
 def _straight_through(vectors: Array, outcome: Array) -> Array:
-    """The outcome, to the bit, with the gradient of the vectors."""
+    """Returns the outcome, to the bit, with the gradient of the vectors."""
     return lax.stop_gradient(outcome) + (vectors - lax.stop_gradient(vectors))
 
 
 def _repeat_for_keys(outcome: Array, keys: Array, event: int) -> Array:
-    """[*batch, *event] for keys [*batch]; as it is for a scalar key. Nothing is drawn."""
+    """Returns [*batch, *event] for keys [*batch]; as it is for a scalar key. Nothing is drawn."""
     return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
 
 
 def _zero_log_prob(z: Array, event: int) -> Array:
-    """Zeros [*batch] for z [*batch, *event]."""
+    """Returns zeros [*batch] for z [*batch, *event]."""
     return jnp.zeros(z.shape[: z.ndim - event])
 
 
 def _strides(levels: tuple[int, ...]) -> tuple[int, ...]:
-    """What one level counts in the number of a code: 1, levels[0], levels[0] levels[1], ..."""
+    """Returns what one level counts in the number of a code: 1, levels[0], levels[0] levels[1], ..."""
     return tuple(itertools.accumulate((1, *levels[:-1]), operator.mul))
 
 
 def _half_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
-    """How many levels of each dimension lie below 0."""
+    """Returns how many levels of each dimension lie below 0."""
     return tuple(level // 2 for level in levels)
 
 
 def code_grid(levels: tuple[int, ...]) -> Array:
-    """All codes in the order of their numbers, [K, dim], each coordinate in [-1, 1]."""
+    """Returns all codes in the order of their numbers, [K, dim], each coordinate in [-1, 1]."""
     column = jnp.arange(math.prod(levels))[:, None]
     place, count, half = (jnp.asarray(each)[None] for each in (_strides(levels), levels, _half_levels(levels)))
     return (column // place % count - half) / half

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_each
+from jaxvae.distributions._base import draw_and_score, draw_each
 from jaxvae.distributions._bessel import log_mean_scaled, mean_resultant_length, one_minus_resultant
+
+__all__ = ["UniformSphere", "VonMisesFisher", "angle_gradient", "log_area", "reflect_tangent"]
 
 _MAX_PROPOSALS = 100  # two of three proposals are accepted at worst, so that this is never reached
 _NODES = 32
@@ -31,16 +33,14 @@ class UniformSphere:
         return jnp.zeros((self.dim,))
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
-        """One point for every key, `[*keys, dim]`. A uniform density has no spread: `temperature` changes nothing."""
+        """Draws one point for every key, `[*keys, dim]`. `temperature` changes nothing: a uniform has no scale."""
         return draw_each(_sample_unit_vector, keys, (self.dim,), event=1)
 
     def log_prob(self, x: Array) -> Array:
-        """-log(area), `[*batch]`, at every x `[*batch, dim]`; x is taken to lie on the sphere."""
+        """Returns -log(area), `[*batch]`, at every x `[*batch, dim]`; x is taken to lie on the sphere."""
         return jnp.full_like(x[..., 0], -log_area(self.dim))
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
 
 @jax.tree_util.register_dataclass
@@ -56,7 +56,7 @@ class VonMisesFisher:
     event: ClassVar[int] = 1
 
     def mean(self) -> Array:
-        """E[x], inside the sphere: the nearer to it, the more concentrated the density."""
+        """Returns E[x], inside the sphere: the nearer to it, the more concentrated the density."""
         return mean_resultant_length(self.dim, jnp.exp(self.log_kappa)) * self.loc
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
@@ -77,14 +77,12 @@ class VonMisesFisher:
         return jnp.cos(angle) * loc + jnp.sin(angle) * reflect_tangent(loc, around)
 
     def log_prob(self, x: Array) -> Array:
-        """log p(x) in nats, `[*batch]`, at x on the sphere; from |x - loc|, which keeps its digits for large kappa."""
+        """Returns log p(x), `[*batch]`, nats, at x on the sphere; by |x - loc|, exact for large kappa, too."""
         kappa = jnp.exp(self.log_kappa[..., 0])
         distance = jnp.square(x - self.loc).sum(axis=-1)
         return -0.5 * kappa * distance - log_mean_scaled(self.dim, kappa) - log_area(self.dim)
 
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        x = self.sample(keys)
-        return x, self.log_prob(x)
+    sample_and_log_prob = draw_and_score
 
     @property
     def dim(self) -> int:
@@ -92,22 +90,22 @@ class VonMisesFisher:
 
 
 def log_area(dim: int) -> float:
-    """The log of the area of the unit sphere of R^dim."""
+    """Returns the log of the area of the unit sphere of R^dim."""
     return math.log(2) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)
 
 
 def _sample_unit_vector(key: Array, shape: tuple[int, ...]) -> Array:
-    """A uniform point of the unit sphere, `[D]`."""
+    """Draws a uniform point of the unit sphere, `[D]`."""
     x = random.normal(key, shape)
     x = jnp.where((x == 0).all(), 1.0, x)  # where D = 1, a zero comes once in 10^7 draws
     return x / jnp.sqrt(jnp.square(x).sum())
 
 
 def reflect_tangent(loc: Array, around: Array) -> Array:
-    """The unit vectors `around [*batch, D-1]` of the space across the first axis, carried to the one across `loc`.
+    """Returns unit vectors orthogonal to the first axis, `around [*batch, D-1]`, reflected to be orthogonal to `loc`.
 
-    By the reflection that takes the first axis, with the sign that is farther from loc, to loc: it is orthogonal, and
-    smooth in loc up to the change of sign, where the law of the outcome does not change.
+    The reflection takes the first axis, with the sign that is farther from loc, to loc. It is smooth in loc up to the
+    change of sign, where the distribution of the outcome does not change.
     """
     first, rest = loc[..., :1], loc[..., 1:]
     sign = jnp.where(first < 0, -1.0, 1.0)
@@ -116,13 +114,13 @@ def reflect_tangent(loc: Array, around: Array) -> Array:
 
 
 def _draw_angle_and_direction(key: Array, kappa: Array, *, dim: int) -> tuple[Array, Array]:
-    """The angle from loc, a scalar, and a uniform unit vector [D-1], of one outcome."""
+    """Draws one outcome: its angle from loc, a scalar, and a uniform unit vector [D-1]."""
     angle_key, direction_key = random.split(key)
     return _draw_angle(angle_key, kappa, dim), _sample_unit_vector(direction_key, (dim - 1,))
 
 
 def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
-    """An angle with density proportional to exp(kappa cos a) sin(a)^(D-2), by rejection (Ulrich 1984; Wood 1994).
+    """Draws an angle with density proportional to exp(kappa cos a) sin(a)^(D-2), by rejection (Ulrich 1984; Wood 1994).
 
     A proposal is the angle b of a uniform point, contracted: tan(a/2) = shrink tan(b/2). It is accepted with the
     density ratio over its largest value, which the best `shrink` has at b = pi/2.
@@ -146,12 +144,12 @@ def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:
 
 
 def _best_squared_shrink(dim: int, kappa: Array) -> Array:
-    """The square of the contraction that brings the uniform law nearest to kappa's (Wood 1994, step 0: his b)."""
+    """Returns the square of the contraction that brings the uniform density nearest to kappa's (Wood 1994, his b)."""
     return (dim - 1) / (2 * kappa + jnp.sqrt(4 * kappa**2 + (dim - 1) ** 2))
 
 
 def _squared_half_angle(x: Array) -> tuple[Array, Array]:
-    """sin^2 and cos^2 of half the angle between x [D] and the first axis, both relatively exact."""
+    """Returns sin^2 and cos^2 of half the angle between x [D] and the first axis, both relatively exact."""
     across = jnp.square(x[1:]).sum()
     length = jnp.sqrt(x[0] ** 2 + across)
     sum_ = length + jnp.abs(x[0])
@@ -161,7 +159,7 @@ def _squared_half_angle(x: Array) -> tuple[Array, Array]:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _implicit_angle(dim: int, angle: Array, kappa: Array) -> Array:
-    """The drawn angle, which moves with kappa such that its quantile stays: da/dkappa = -(dF/dkappa) / (dF/da).
+    """Returns the drawn angle, which moves with kappa such that its quantile stays: da/dkappa = -(dF/dkappa) / (dF/da).
 
     (Figurnov, Mohamed & Mnih 2018, arXiv 1805.08498, section 3.)
     """
@@ -175,10 +173,10 @@ def _implicit_angle_jvp(dim: int, primals: tuple[Array, Array], tangents: tuple[
 
 
 def angle_gradient(dim: int, angle: Array, kappa: Array) -> Array:
-    """da/dkappa at a fixed quantile: -integral of (E[u] - u(a')) p(a') da' over a' < a, over p(a); u(a) = 1 - cos(a).
+    """Returns da/dkappa at a fixed quantile: -integral of (E[u] - u(a')) p(a') da' over a' < a, over p(a).
 
-    Of the two sides of a, which differ by the sign alone, the one without E[u] inside: there nothing cancels. The
-    integral runs over the sampler's b, whose law hardly depends on kappa, and no farther than the density reaches.
+    Here u(a) = 1 - cos(a). The integrals over the two sides of a differ by the sign alone; the side without E[u] inside
+    is taken, where nothing cancels. The variable is the sampler's b, whose density hardly depends on kappa.
     """
     nodes, weights = (
         jnp.asarray(column, angle.dtype).reshape(*(1,) * angle.ndim, -1) for column in zip(*_fejer(_NODES), strict=True)
@@ -200,13 +198,13 @@ def angle_gradient(dim: int, angle: Array, kappa: Array) -> Array:
 
 
 def _safe_log(x: Array) -> Array:
-    """log x, finite at 0."""
+    """Returns log x, finite at 0."""
     return jnp.log(jnp.maximum(x, 1e-30))
 
 
 @functools.cache
 def _fejer(count: int) -> list[tuple[float, float]]:
-    """Nodes in (0, 1) and weights of Fejer's first rule: exact for polynomials of a degree below `count`."""
+    """Returns nodes in (0, 1) and weights of Fejer's first rule: exact for polynomials of a degree below `count`."""
     rule = []
     for k in range(count):
         theta = math.pi * (k + 0.5) / count

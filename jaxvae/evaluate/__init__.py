@@ -1,10 +1,10 @@
 """The quality of a trained model.
 
-bounds                 the ELBO and its parts, the importance-weighted likelihood, active units
-aggregate_posterior    q(z) against p(z)
+bounds                the ELBO and its parts, the importance-weighted likelihood, active units, summaries
+aggregate_posterior   q(z) against p(z): a two-sample test, and the parts of the rate
 """
 
-from jaxvae.evaluate.aggregate_posterior import make_collect_codes
+from jaxvae.evaluate.aggregate_posterior import compare_to_prior, make_collect_codes
 from jaxvae.evaluate.bounds import (
     active_units,
     bits_per_dim,
@@ -19,11 +19,13 @@ from jaxvae.evaluate.bounds import (
     rate_and_distortion,
     require_bound,
     summarize,
+    summarize_from_corrupted,
 )
 
 __all__ = [
     "active_units",
     "bits_per_dim",
+    "compare_to_prior",
     "coordinates",
     "elbo_parts",
     "infer",
@@ -37,4 +39,5 @@ __all__ = [
     "rate_and_distortion",
     "require_bound",
     "summarize",
+    "summarize_from_corrupted",
 ]

@@ -1,8 +1,7 @@
-"""What a diagnosis measures of a trained model: how the codes of its examples meet the prior, and how far it misses x.
+"""The aggregate posterior q(z) = 1/N sum_i q(z|x_i) of N examples against the prior, for the diagnosis of a model.
 
-The aggregate posterior is q(z) = 1/N sum_i q(z|x_i) over N examples. With it the rate parts in two, exactly (Hoffman &
-Johnson 2016, ELBO surgery): what a code says of its example, and how far all codes lie from the prior,
-1/N sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)).
+The rate is the sum of two parts: the mutual information of codes and examples, and the divergence of q(z) from p(z),
+1/N sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)) (Hoffman & Johnson 2016, ELBO surgery).
 """
 
 from __future__ import annotations
@@ -18,8 +17,11 @@ import numpy as np
 from jax import Array, lax, random
 
 from jaxvae.distributions import Normal
+from jaxvae.evaluate.bounds import mean_and_stderr
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import Level, Terms, example_keys
+
+__all__ = ["compare_to_prior", "make_collect_codes"]
 
 _MAX_POSTERIOR_VALUES = 2**15  # values of one posterior: of a larger one q(z) is not estimated
 _MAX_PAIR_VALUES = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
@@ -29,38 +31,39 @@ _PAIR_CHUNK_VALUES = 2**22
 def make_collect_codes(
     model, prepare: Callable, *, key: Array, fetch: Callable = np.asarray
 ) -> Callable[..., dict[str, Any]]:
-    """Returns codes(variables, batches, *, key=key): one z ~ q(z|x) of every example, and what meets in it.
+    """Returns collect_codes(variables, batches, *, key=key): one z ~ q(z|x) of every example, and its densities.
 
-    Arrays of the host: `z` and as many draws `prior` of p(z), [N, *Z]; `log_q` and `log_p` [N], nats; `posterior`, the
-    q of every example, leaves [N, *Z], where it knows its density at any z; `square_error` [N], the mean of
-    (x - E[x|z])^2 over x, and `scale` [N], where p(x|z) is Gaussian with one scale for all x. What a model does not
-    have is left out; with several latents, codes of a codebook, or a prior that a condition changes, all but the last.
+    Arrays on the host: `z` and as many draws `prior` of p(z), [N, *Z]; `log_q` and `log_p` [N], nats; `posterior`, the
+    q of all examples, leaves [N, *Z], if it has a density at any z; `square_error` [N], the mean of (x - E[x|z])^2 over
+    x, and `scale` [N], if p(x|z) is Gaussian with one scale for all x. Only the last two are returned for several
+    latents, codes of a codebook, or a prior that depends on the condition.
     """
-    knows = "density" in traits_of(model.posterior).offers
+    posterior = traits_of(model.posterior)
 
     @jax.jit
     def draw(variables, batch, prepare_key, model_key, prior_key) -> dict[str, Any]:
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys, prior_keys = (example_keys(each, data.index) for each in (model_key, prior_key))
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        one = len(terms.levels) == 1 and traits_of(model.posterior).space != "codes"
-        if one and not _prior_depends_on_condition(model, variables, data.condition):
-            return _squared_errors(terms) | _latent_draws(terms.levels[0], prior_keys, knows)
+        single = len(terms.levels) == 1 and posterior.space != "codes"
+        if single and not _prior_depends_on_condition(model, variables, data.condition):
+            return _squared_errors(terms) | _latent_draws(terms.levels[0], prior_keys, "density" in posterior.offers)
         return _squared_errors(terms)
 
-    def codes(variables, batches: Iterable, *, key: Array = key) -> dict[str, Any]:
-        prepare_key, model_key, weight_key = random.split(random.clone(key), 3)  # as evaluate: the draws it scored
+    def collect_codes(variables, batches: Iterable, *, key: Array = key) -> dict[str, Any]:
+        # as in make_evaluate: the draws that it scored
+        prepare_key, model_key, weight_key = random.split(random.clone(key), 3)
         drawn = []
         for batch, real in batches:
             found = draw(variables, batch, prepare_key, model_key, random.fold_in(weight_key, 1))
             drawn.append(jax.tree.map(lambda a, real=real: fetch(a)[:real], found))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *drawn)
 
-    return codes
+    return collect_codes
 
 
 def _prior_depends_on_condition(model, variables, condition: Array | None) -> bool:
-    """Whether p(z) is another for another condition."""
+    """Returns whether p(z) depends on the condition."""
     if condition is None:
         return False
     two = jax.ShapeDtypeStruct((2, *condition.shape[1:]), condition.dtype)
@@ -68,17 +71,17 @@ def _prior_depends_on_condition(model, variables, condition: Array | None) -> bo
     return any(leaf.shape[1] == 2 for leaf in jax.tree.leaves(p))
 
 
-def _latent_draws(level: Level, prior_keys: Array, knows: bool) -> dict[str, Any]:
-    """The draw of each example and of the prior beside it, with its densities; and q itself where `knows`."""
+def _latent_draws(level: Level, prior_keys: Array, has_density: bool) -> dict[str, Any]:
+    """Returns each example's z with its log-densities, a draw of the prior, and q itself if `has_density`."""
     batch = level.z.shape[1]
     found = {"z": level.z[0], "log_q": level.log_q[0], "log_p": level.log_p[0], "prior": level.p.sample(prior_keys)[0]}
-    if knows and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= _MAX_POSTERIOR_VALUES:
+    if has_density and sum(math.prod(leaf.shape[2:]) for leaf in jax.tree.leaves(level.q)) <= _MAX_POSTERIOR_VALUES:
         found["posterior"] = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], (batch, *leaf.shape[2:])), level.q)
     return found
 
 
 def _squared_errors(terms: Terms) -> dict[str, Array]:
-    """The mean square error of each example, and the one scale, where p(x|z) is Gaussian and has one; else {}."""
+    """Returns each example's mean square error and the scale, if p(x|z) is Gaussian with one scale; else {}."""
     px = terms.px
     if not isinstance(px, Normal) or px.log_scale.size != 1:
         return {}
@@ -103,7 +106,11 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
     chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
     codes = jax.tree.map(lambda a: a[chosen], codes)
     right = nearest_neighbour_test(codes["z"], codes["prior"])
-    found = {"examples": count, "told_apart": float(right.mean()), "told_apart_stderr": standard_error(right)}
+    found = {
+        "examples": count,
+        "told_apart": float(right.mean()),
+        "told_apart_stderr": mean_and_stderr(right)["stderr"],
+    }
     if "posterior" in codes:
         among, others = log_aggregate_posterior(codes["posterior"], codes["z"])
         found |= decompose_rate(codes["log_q"], codes["log_p"], among, others)
@@ -111,20 +118,15 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
 
 
 def _max_examples(codes: dict[str, Any]) -> int:
-    """How many examples may be compared, each with each."""
+    """Returns how many examples are compared at most, each with each."""
     leaves = jax.tree.leaves(codes.get("posterior", codes.get("z")))
     return math.isqrt(_MAX_PAIR_VALUES // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0
 
 
-def standard_error(values: np.ndarray) -> float:
-    """The standard error of the mean of [N] values."""
-    return float(values.std(ddof=1) / math.sqrt(len(values)))
-
-
 def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """1 for every z, then every draw of the prior, [N, *Z], whose nearest neighbour is of its kind, else 0: [2 N].
+    """Returns whether the nearest neighbour of each z, then of each draw of the prior, [N, *Z], is of its kind: [2 N].
 
-    Of two neighbours equally near, one of each kind, 1/2.
+    1 if it is, 0 if not, and 1/2 if one neighbour of each kind is equally near.
     """
     own, no = np.arange(len(z)), np.full(len(z), -1)
     among_codes, among_draws = (
@@ -136,26 +138,25 @@ def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
 
 
 def decompose_rate(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others: np.ndarray) -> dict[str, float]:
-    """The rate and its two parts by one draw of each of N examples, nats; all arguments [N], at z_i ~ q(z|x_i).
+    """Returns the rate and its two parts by one draw of each of N examples, nats; all arguments [N], at z_i ~ q(z|x_i).
 
-    `among` is the log of the mean of q(z_i|x_j) over all j: it gives the parts of these N examples' rate, without a
-    bias. But the more examples there were, the nearer would their q(z) come to any p(z), as KL is convex: as an
-    estimate of the KL(q(z) || p(z)) of all that they were drawn from `divergence` is too large in expectation, by what
-    I(i; z) <= log N still lacks, so that it says little where `information` is near log N. `others` leaves j = i out:
-    by Jensen's inequality `divergence_least` is too small. Between them lies the truth, up to the draws' own noise.
+    `among` is the log of the mean of q(z_i|x_j) over all j. It gives the parts of these N examples' rate without bias.
+    As an estimate of KL(q(z) || p(z)) over the whole population, `divergence` is too large in expectation, as KL is
+    convex and I(i; z) <= log N. So it means little if `information` is near log N. `others` leaves j = i out: by
+    Jensen's inequality `divergence_least` is too small. The truth is between them, up to the noise of the draws.
     """
     log_q, log_p, among, others = (each.astype(np.float64) for each in (log_q, log_p, among, others))
     return {
         "rate": float((log_q - log_p).mean()),
         "information": float((log_q - among).mean()),
         "divergence": float((among - log_p).mean()),
-        "divergence_stderr": standard_error(among - log_p),
+        "divergence_stderr": mean_and_stderr(among - log_p)["stderr"],
         "divergence_least": float((others - log_p).mean()),
     }
 
 
 def log_aggregate_posterior(q: Any, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log 1/N sum_j q_j(z_i) at z [N, *Z], over all j, and over all but i: two [N], nats; q's leaves are [N, *Z]."""
+    """Returns log 1/N sum_j q_j(z_i) at z [N, *Z], over all j and over j != i: two [N], nats; q's leaves [N, *Z]."""
     size = sum(leaf[0].size for leaf in jax.tree.leaves(q))
     return jax.tree.map(np.asarray, _log_aggregate_posterior(q, z, chunk=max(1, _PAIR_CHUNK_VALUES // (len(z) * size))))
 
@@ -175,16 +176,16 @@ def _log_aggregate_posterior(q: Any, z: Array, *, chunk: int) -> tuple[Array, Ar
     return among - math.log(count), others - math.log(count - 1)
 
 
-def _nearest_distances(points: np.ndarray, z: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """The square distance of each z [M, *Z] to the nearest of points [N, *Z], number `left` [M] not counted, [M]."""
-    return np.asarray(_nearest(points, z, left, chunk=max(1, _PAIR_CHUNK_VALUES // points.size)))
+def _nearest_distances(points: np.ndarray, z: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Returns the squared distance of each z [M, *Z] to the nearest of points [N, *Z], `left_out` [M] excepted: [M]."""
+    return np.asarray(_nearest(points, z, left_out, chunk=max(1, _PAIR_CHUNK_VALUES // points.size)))
 
 
 @partial(jax.jit, static_argnames="chunk")
-def _nearest(points: Array, z: Array, left: Array, *, chunk: int) -> Array:
+def _nearest(points: Array, z: Array, left_out: Array, *, chunk: int) -> Array:
     def least(each: tuple[Array, Array]) -> Array:
-        z, left = each
+        z, left_out = each
         squares = ((points - z[None]) ** 2).reshape(len(points), -1).sum(-1)
-        return jnp.where(jnp.arange(len(points)) == left, jnp.inf, squares).min()
+        return jnp.where(jnp.arange(len(points)) == left_out, jnp.inf, squares).min()
 
-    return lax.map(least, (z, left), batch_size=chunk)
+    return lax.map(least, (z, left_out), batch_size=chunk)

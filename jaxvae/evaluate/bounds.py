@@ -1,7 +1,7 @@
-"""What a trained model is worth: the bound, its parts, the importance-weighted likelihood, the units in use.
+"""The bound, its parts, the importance-weighted likelihood, active units; means with standard errors.
 
 The pure functions take one batch. `make_evaluate` runs them over a data set and keeps every example's value, so that a
-padded last batch is cut to its real examples and a mean comes with its standard error; `summarize` names the numbers.
+padded last batch is cut to its real examples and means have standard errors. `summarize` names the numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,23 @@ from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import Terms, example_keys
 
+__all__ = [
+    "active_units",
+    "bits_per_dim",
+    "elbo_parts",
+    "infer",
+    "latent_statistics",
+    "log_weight_sum",
+    "make_evaluate",
+    "make_log_likelihood",
+    "mean_and_stderr",
+    "perplexity",
+    "rate_and_distortion",
+    "require_bound",
+    "summarize",
+    "summarize_from_corrupted",
+]
+
 _ACTIVE_VARIANCE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
 _CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
 
@@ -34,7 +51,7 @@ def elbo_parts(terms: Terms) -> dict[str, Array]:
 
 
 def rate_and_distortion(terms: Terms) -> dict[str, Array]:
-    """The rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
+    """Returns the rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
     return {"rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
 
 
@@ -48,8 +65,9 @@ def require_bound(terms: Terms) -> None:
 
 
 def latent_statistics(terms: Terms, space: str = "real") -> dict[str, Array]:
-    """Returns values of every latent coordinate, [B, Z] with levels side by side: the posterior mean, and the KL where
-    q and p factorise; where the posterior's `space` is 'codes', the codes chosen.
+    """Returns values of every latent coordinate, [B, Z] with levels side by side.
+
+    The posterior mean, the KL if q and p factorise, and the codes if the posterior's `space` is 'codes'.
     """
     batch = terms.log_px.shape[1]
 
@@ -69,7 +87,7 @@ def latent_statistics(terms: Terms, space: str = "real") -> dict[str, Array]:
 def log_weight_sum(
     model, variables, key, inferred, x, index, condition=None, first: Array | int = 0, *, count: int
 ) -> Array:
-    """log sum_k p(x, z_k) / q(z_k|x), [B], over the samples numbered first .. first + count - 1."""
+    """Returns log sum_k p(x, z_k) / q(z_k|x), [B], over the samples numbered first .. first + count - 1."""
     keys = example_keys(key, index, count, first=first)
     terms = model.apply(variables, keys, inferred, x, condition, method="terms")
     require_bound(terms)
@@ -77,7 +95,7 @@ def log_weight_sum(
 
 
 def infer(model, variables, x: Array, condition: Array | None = None) -> Any:
-    """What the encoder says of x [B, *X]: q(z|x), leaves [1, B, *Z], for a flat VAE."""
+    """Returns q(z|x) of x [B, *X], leaves [1, B, *Z], for a flat VAE."""
     return model.apply(variables, x, condition, method="infer")
 
 
@@ -89,7 +107,7 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
     scored, and x only infers z.
 
     The encoder runs once per image. The samples are drawn `chunk` at a time, each with the key of its own number, so
-    chunks change nothing but memory. Their loop is the host's: inside a compiled loop a CPU's convolutions crawl.
+    chunks change nothing but memory. The host runs the loop: a CPU's convolutions are slow inside a compiled loop.
     """
     infer_once = jax.jit(partial(infer, model))
     add_up = jax.jit(partial(log_weight_sum, model), static_argnames="count")
@@ -151,11 +169,11 @@ def make_evaluate(
 def summarize(
     values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, float] | None = None
 ) -> dict[str, Any]:
-    """Means over examples with standard errors, as results.json holds them.
+    """Returns means over examples with standard errors, as results.json holds them.
 
     `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound.
     """
-    names = ("elbo", "log_likelihood", "rate", "distortion")  # as one reads them
+    names = ("elbo", "log_likelihood", "rate", "distortion")
     scalars = {name: mean_and_stderr(values[name]) for name in names if name in values}
     results: dict[str, Any] = {"examples": len(values["distortion"]), **scalars}
     if "log_likelihood" in results:
@@ -163,7 +181,7 @@ def summarize(
     if bits and "elbo" in values:
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
         results["bits_per_dim"] = mean_and_stderr(bits_per_dim(values[best], *bits)) | {"of": best}
-    if "means" in values and "elbo" in values:  # without a bound nothing holds z near the prior: its scale is arbitrary
+    if "means" in values and "elbo" in values:  # without a bound the scale of z is arbitrary
         results["active_units"] = {"value": int(active_units(values["means"]).sum()), "of": values["means"].shape[1]}
     if "kl_per_dimension" in values:
         results["kl_per_dimension"] = {
@@ -175,7 +193,7 @@ def summarize(
 
 
 def summarize_from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Means and standard errors of what was measured with the encoder shown corrupted inputs, under names of their own.
+    """Returns means and standard errors of values measured with corrupted inputs to the encoder, under own names.
 
     The distortion is -log p(x|z) of the clean x: how well it is restored. The elbo bounds log p(x), too: Jensen's
     inequality asks nothing of the density that z is drawn from, so that every x' has its bound, log p(x) >= E_{q(z|x')}
@@ -186,25 +204,26 @@ def summarize_from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[st
 
 
 def mean_and_stderr(values: np.ndarray) -> dict[str, float]:
-    """The mean of [N] values and its standard error over the examples, in double precision."""
+    """Returns the mean of [N] values and its standard error over the examples, in double precision."""
     values = values.astype(np.float64)
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
     return {"value": float(values.mean()), "stderr": float(error)}
 
 
 def perplexity(codes: np.ndarray) -> float:
-    """exp of the entropy of the codes' frequencies over all examples and slots [N, Z]: how many codes are in use."""
+    """Returns the effective number of codes: exp of the entropy of the frequencies of `codes` [N, Z]."""
     share = np.unique(codes, return_counts=True)[1] / codes.size
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def bits_per_dim(log_prob: np.ndarray, dimensions: int, cell: float) -> np.ndarray:
-    """-log2 p per dimension, plus `cell`: 0 for a probability; for a density of values in [0, 1] that were dequantized
-    from 256 levels, the log2 256 = 8 bits of a level's width.
+    """Returns -log2 p per dimension, plus `cell`, the bits of a level's width.
+
+    `cell` is 0 for a probability, and log2 256 = 8 for a density of values in [0, 1] dequantized from 256 levels.
     """
     return cell - log_prob / (dimensions * math.log(2))
 
 
 def active_units(means: np.ndarray) -> np.ndarray:
-    """Which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
+    """Returns which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
     return means.var(axis=0, dtype=np.float64) > _ACTIVE_VARIANCE

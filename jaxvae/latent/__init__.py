@@ -1,4 +1,14 @@
-"""The latent space of a trained model: into it and back, walks through it, and what its places mean.
+"""The latent space of a trained model.
+
+    encode_decode       encode, decode, generate, sample, reconstruct
+    interpolation       lines, great circles, closed paths, traversals, planes
+    projection          the principal plane, and posteriors' ellipses on it
+    attribute_vectors   directions for an attribute, arithmetic with codes
+    inpainting          missing pixels by Markov chains, denoising
+    neighbours          exact nearest neighbours
+    sensitivity         how images change with codes, and codes with images
+    compression         bits against error, beside transform coding
+    anomaly             anomaly scores
 
 Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vmapped or differentiated.
 """
@@ -20,15 +30,16 @@ from jaxvae.latent.interpolation import (
     quantile_grid,
     traversal,
 )
-from jaxvae.latent.neighbours import nearest
+from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.latent.projection import covariance_ellipses, principal_axes, principal_plane
-from jaxvae.latent.sensitivity import decoder_jacobian_svd
+from jaxvae.latent.sensitivity import code_displacement, decoder_jacobian_svd, posterior_spread
 
 __all__ = [
     "InpaintResult",
     "arithmetic",
     "circle",
     "closed_path",
+    "code_displacement",
     "covariance_ellipses",
     "decode",
     "decoder_jacobian_svd",
@@ -42,6 +53,7 @@ __all__ = [
     "latent_shape",
     "line",
     "logistic_regression",
+    "majority_label",
     "make_anomaly_scores",
     "mean_difference",
     "metropolis_within_gibbs",
@@ -51,6 +63,7 @@ __all__ = [
     "orthogonalize",
     "perturb",
     "plane",
+    "posterior_spread",
     "principal_axes",
     "principal_plane",
     "probe",

@@ -1,11 +1,11 @@
-"""Lossy compression: how many bits a code takes, and how far from x what it decodes to is.
+"""Lossy compression: the bits of a code, and the error of its reconstruction.
 
 A VAE is a compressor whose cost is its rate: z ~ q(z|x) can be sent by relative entropy coding in about
 KL(q(z|x) || p(z)) / ln 2 bits, given a shared source of randomness (Havasi et al. 2019, arXiv 1810.00440; Flamich,
-Havasi & Hernandez-Lobato 2020, arXiv 2010.01185). Beside it stands transform coding by principal components:
-coefficients quantized uniformly, each coded by the frequencies that it had on training images.
+Havasi & Hernandez-Lobato 2020, arXiv 2010.01185). The baseline is transform coding by principal components: their
+coefficients are quantized uniformly and entropy-coded with their frequencies on training images.
 
-Axis letters: N training examples, M others, D the numbers of an example, K components, T step sizes.
+Axis letters: N training examples, M others, D values of an example, K components, T step sizes.
 """
 
 from __future__ import annotations
@@ -18,28 +18,36 @@ from jax import Array
 
 from jaxvae.terms import example_keys
 
+__all__ = [
+    "PrincipalComponents",
+    "ideal_compression",
+    "pareto_frontier",
+    "transform_coding_curves",
+    "transform_coding_reconstruction",
+]
+
 
 class _Compressed(NamedTuple):
-    """Examples as they come out of a code."""
+    """Examples after compression."""
 
-    bits: Array  # [B], what the code of each costs
-    x: Array  # [B, *X], what it is decoded to
+    bits: Array  # [B], of the code
+    x: Array  # [B, *X], the reconstruction
 
 
 def ideal_compression(
     model, variables, key: Array, x: Array, index: Array, condition: Array | None = None
 ) -> _Compressed:
-    """x [B, *X] through one z ~ q(z|x): rate / ln 2 bits, and the mean of p(x|z).
+    """Returns rate / ln 2 bits and the mean of p(x|z) for x [B, *X] and one z ~ q(z|x).
 
-    The bits are the ideal cost, which a coder exceeds by a few; of codes of a codebook they are what naming them costs.
-    The condition is not counted: who decodes has it.
+    The bits are the ideal cost, which a coder exceeds by a few; for a codebook they are the cost of the codes' indices.
+    The condition is not counted: the decoder has it.
     """
     terms = model.apply(variables, example_keys(key, index), x, condition)
     return _Compressed(terms.rate[0] / math.log(2), terms.px.mean()[0])
 
 
 class PrincipalComponents(NamedTuple):
-    """The leading principal components of training examples, and these in their coordinates."""
+    """The leading principal components of training examples, and the examples' coordinates."""
 
     mean: np.ndarray  # [D]
     directions: np.ndarray  # [D, K], orthonormal
@@ -47,11 +55,11 @@ class PrincipalComponents(NamedTuple):
 
 
 def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """[K]: mean bits of each column of whole numbers `symbols` [M, K], by the frequencies in `training` [N, K].
+    """Returns [K]: mean bits of each column of whole numbers `symbols` [M, K], by the frequencies in `training` [N, K].
 
     -log2 of (count + 1/2) / (N + L/2), L the whole numbers from the column's smallest to its largest in training
-    (Krichevsky & Trofimov 1981, IEEE Trans. Inf. Theory 27(2)): what an arithmetic coder with that table takes, to a
-    bit or two for all of it. What lies outside the table is taken for its nearest end.
+    (Krichevsky & Trofimov 1981, IEEE Trans. Inf. Theory 27(2)). An arithmetic coder with that table takes a bit or two
+    more in all. A number outside the table is coded as the nearest in it.
     """
     low, high = training.min(0), training.max(0)
     width = int((high - low).max()) + 1
@@ -63,7 +71,7 @@ def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
 
 
 def _quantize(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
-    """Whole numbers of steps nearest to the coordinates [M, K], no further out than those of `within` [N, K] are."""
+    """Returns the coordinates [M, K] in whole steps, clipped to the range of `within` [N, K]."""
     ends = np.round(within.min(0) / step), np.round(within.max(0) / step)
     return np.clip(np.round(coordinates / step), *ends).astype(np.int64)
 
@@ -71,9 +79,9 @@ def _quantize(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.nd
 def transform_coding_curves(
     principal: PrincipalComponents, x: np.ndarray, steps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(bits per example, mean squared error per number), [T, K + 1] each: of x [M, *X] by 0, 1, ..., K components.
+    """Returns (bits per example, mean squared error per value), [T, K + 1] each, of x [M, *X] by 0 to K components.
 
-    For every step size; without the clipping of what is decoded, so that the errors add up over components.
+    One row for every step size. The reconstruction is not clipped, so that the errors add up over components.
     """
     flat = x.reshape(len(x), -1) - principal.mean
     coordinates = flat @ principal.directions
@@ -91,7 +99,7 @@ def transform_coding_curves(
 def transform_coding_reconstruction(
     principal: PrincipalComponents, x: np.ndarray, count: int, step: float
 ) -> np.ndarray:
-    """What x [M, *X] decodes to, [M, *X], after `count` components quantized to whole steps, clipped to [0, 1]."""
+    """Returns the reconstruction of x [M, *X] from `count` components in whole steps, clipped to [0, 1]."""
     flat = x.reshape(len(x), -1) - principal.mean
     directions, within = principal.directions[:, :count], principal.coordinates[:, :count]
     sent = step * _quantize(flat @ directions, step, within) if count else np.zeros((len(flat), 0))
@@ -99,7 +107,7 @@ def transform_coding_reconstruction(
 
 
 def pareto_frontier(bits: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Indices into both, laid flat, of the points that no other beats in bits and in error, by ascending bits."""
+    """Returns flat indices of the points with no other better in both bits and error, by ascending bits."""
     order = np.lexsort((errors.ravel(), bits.ravel()))
     ascending = errors.ravel()[order]
     before = np.concatenate([[np.inf], np.minimum.accumulate(ascending)[:-1]])

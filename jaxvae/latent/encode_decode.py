@@ -1,4 +1,4 @@
-"""Into the latent space and back: encode, decode, sample, reconstruct.
+"""Encoding and decoding: encode, decode, generate, sample, reconstruct.
 
 Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities have no S axis.
 """
@@ -10,21 +10,23 @@ from typing import Any
 import jax
 from jax import Array, random
 
+__all__ = ["decode", "drop_sample_axis", "encode", "generate", "latent_shape", "reconstruct", "sample"]
+
 
 def encode(model, variables, x: Array, condition: Array | None = None) -> Any:
-    """q(z|x) of x [B, *X]: leaves [B, *Z]."""
+    """Returns q(z|x) of x [B, *X]: leaves [B, *Z]."""
     return drop_sample_axis(model.apply(variables, x, condition, method="infer"))
 
 
 def decode(model, variables, z: Array, condition: Array | None = None) -> Any:
-    """p(x|z) of z [B, *Z]: a density over [B, *X]."""
+    """Returns p(x|z) of z [B, *Z]: a density over [B, *X]."""
     return drop_sample_axis(model.apply(variables, (z[None],), condition, method="decode"))
 
 
 def generate(
     model, variables, keys: Array, condition: Array | None = None, *, temperature: float | Array = 1.0
 ) -> tuple[Array, Any]:
-    """(z [N, *Z], p(x|z) over [N, *X]) for z ~ p(z), one key each."""
+    """Returns (z [N, *Z], p(x|z) over [N, *X]) for z ~ p(z), one key each."""
     (z,), px = model.apply(variables, keys, condition, temperature=temperature, method="generate")
     return z[0], drop_sample_axis(px)
 
@@ -32,20 +34,20 @@ def generate(
 def sample(
     model, variables, key: Array, n: int, condition: Array | None = None, *, temperature: float | Array = 1.0
 ) -> Array:
-    """x ~ p(x|z), z ~ p(z): valid data [n, *X], in the likelihood's support."""
+    """Draws x ~ p(x|z) for z ~ p(z), [n, *X], in the likelihood's support."""
     latent_key, pixel_key = random.split(key)
     _, px = generate(model, variables, random.split(latent_key, n), condition, temperature=temperature)
     return px.sample(random.split(pixel_key, n))
 
 
 def reconstruct(model, variables, key: Array, x: Array, condition: Array | None = None) -> Array:
-    """The mean of p(x|z) at one draw z ~ q(z|x), [B, *X]."""
+    """Returns the mean of p(x|z) at one draw z ~ q(z|x), [B, *X]."""
     z = encode(model, variables, x, condition).sample(random.split(key, len(x)))
     return decode(model, variables, z, condition).mean()
 
 
 def latent_shape(model, variables, condition: Array | None = None) -> tuple[int, ...]:
-    """The shape *Z of one z; `condition` [1, C] where the model has one."""
+    """Returns the shape *Z of one z; `condition` [1, C] where the model has one."""
     (z,), _ = jax.eval_shape(
         lambda keys: model.apply(variables, keys, condition, method="generate"), random.split(random.key(0), 1)
     )

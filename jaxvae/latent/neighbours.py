@@ -1,6 +1,6 @@
-"""Nearest neighbours, exactly: of images among images, of codes among codes.
+"""Exact nearest neighbours of images or codes.
 
-Axis letters: N queries, M places to look among, D numbers of each, K neighbours.
+Axis letters: N queries, M points, D values of each, K neighbours.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from jax import Array, lax
 
 from jaxvae._checks import UsageError
 
-_CHUNK = 2048  # places compared with all queries at once
-_SPARE = 8  # candidates beyond those asked for, whose distances are computed anew, without cancellation
+__all__ = ["majority_label", "nearest"]
+
+_CHUNK = 2048  # points compared with all queries at once
+_SPARE = 8  # candidates beyond K, whose distances are computed again without cancellation
 
 
 class _Nearest(NamedTuple):
-    """The nearest places to every query, the nearest first."""
+    """The nearest points to every query, the nearest first."""
 
     indices: Array  # [N, K], into the points searched
     distances: Array  # [N, K], Euclidean
@@ -28,11 +30,11 @@ class _Nearest(NamedTuple):
 
 @partial(jax.jit, static_argnums=2)
 def nearest(queries: Array, among: Array, count: int) -> _Nearest:
-    """The `count` nearest to each of `queries` [N, D] among [M, D], by Euclidean distance, over all M.
+    """Returns the `count` nearest of `among` [M, D] to each of `queries` [N, D], by Euclidean distance.
 
-    Found by |q|^2 + |a|^2 - 2 q a, chunk by chunk, and put in order by |q - a| of a few more than are asked for: what
-    float32 loses in the former changes neither the order nor the distances, unless more than SPARE places are equally
-    far to one part in a million. ValueError where there are fewer places than neighbours asked for.
+    Candidates are found by |q|^2 + |a|^2 - 2 q a, chunk by chunk, a few more than `count`, and sorted by |q - a|. So
+    float32's cancellation changes neither order nor distances, unless more than _SPARE points are equally far to one
+    part in a million. Raises UsageError if count > M.
     """
     if not 1 <= count <= len(among) or queries.shape[1:] != among.shape[1:]:
         raise UsageError(
@@ -48,7 +50,7 @@ def nearest(queries: Array, among: Array, count: int) -> _Nearest:
 
 
 def _search(queries: Array, among: Array, count: int) -> Array:
-    """[N, K]: the nearest as far as float32's matrix product tells, in order of their index where it does not."""
+    """Returns indices of the nearest by float32's matrix product, [N, K]; equal distances in order of their index."""
     size = min(_CHUNK, len(among))
     beyond = -len(among) % size
     chunks = jnp.pad(among, ((0, beyond), (0, 0))).reshape(-1, size, among.shape[1])
@@ -56,9 +58,9 @@ def _search(queries: Array, among: Array, count: int) -> Array:
     best = jnp.full((len(queries), count), jnp.inf), jnp.zeros((len(queries), count), numbers.dtype)
 
     def look(best: tuple[Array, Array], chunk: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-        places, number = chunk
-        # without |q|^2, which is the same for all places
-        far = (places**2).sum(1)[None] - 2 * jnp.matmul(queries, places.T, precision="highest")
+        points, number = chunk
+        # without |q|^2, which is the same for all points
+        far = (points**2).sum(1)[None] - 2 * jnp.matmul(queries, points.T, precision="highest")
         far = jnp.where(number[None] < len(among), far, jnp.inf)
         both = jnp.concatenate([best[0], far], 1)
         which = jnp.concatenate([best[1], jnp.broadcast_to(number[None], far.shape)], 1)
@@ -68,12 +70,12 @@ def _search(queries: Array, among: Array, count: int) -> Array:
     return lax.scan(look, best, (chunks, numbers))[0][1]
 
 
-def _squared_distances(query: Array, places: Array) -> Array:
-    """|query - place|^2 of a query [D] and places [K, D]: [K]."""
-    return jnp.square(query[None] - places).sum(1)
+def _squared_distances(query: Array, points: Array) -> Array:
+    """Returns |query - point|^2 of a query [D] and points [K, D]: [K]."""
+    return jnp.square(query[None] - points).sum(1)
 
 
 def majority_label(labels: np.ndarray) -> np.ndarray:
-    """[N]: the commonest of the neighbours' labels [N, K], the nearest first; of equally common ones, the nearest's."""
+    """Returns the most frequent label of the neighbours, [N, K] nearest first; in a tie, the nearest's: [N]."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
     return labels[np.arange(len(labels)), votes.argmax(1)]

@@ -1,6 +1,6 @@
-"""How much a picture moves when its code does, and a code when its picture does.
+"""Sensitivity of decoded images to codes, and of codes to images.
 
-The decoder carries the metric of pixels back to the latent space: a small step dz moves the mean of p(x|z) by a length
+The decoder pulls the metric of pixels back to the latent space: a small step dz moves the mean of p(x|z) by a length
 |J dz| = sqrt(dz' G dz), G = J'J, J = dx/dz (Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379, eq. 3, of a
 deterministic decoder). J's singular values are the lengths in the directions of steepest and flattest change.
 """
@@ -16,18 +16,20 @@ from jax import Array, lax
 
 from jaxvae.latent.encode_decode import decode, encode
 
+__all__ = ["code_displacement", "decoder_jacobian_svd", "posterior_spread"]
+
 
 class _JacobianSVD(NamedTuple):
-    """How a decoder stretches the space around codes."""
+    """The singular values of a decoder's Jacobian at codes, and their directions."""
 
     singular_values: Array  # [B, Z], descending: how far the picture moves for a step of length 1
     directions: Array  # [B, Z, Z], row i the right singular vector of singular_values[:, i]
 
 
 def decoder_jacobian_svd(model, variables, z: Array, condition: Array | None = None) -> _JacobianSVD:
-    """The singular values and right singular vectors of dE[x|z]/dz at z [B, Z]; of few pixels, some values are 0."""
+    """Returns singular values and right singular vectors of dE[x|z]/dz at z [B, Z]; with few pixels, some are 0."""
 
-    def of_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
+    def at_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
         code, given = place
 
         def picture(code: Array) -> Array:
@@ -35,15 +37,15 @@ def decoder_jacobian_svd(model, variables, z: Array, condition: Array | None = N
             return decode(model, variables, code[None], given_one).mean()[0].ravel()
 
         rows = _jacobian(picture, code)
-        fewer = max(0, rows.shape[1] - rows.shape[0])
-        _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, fewer), (0, 0))), full_matrices=False)
+        missing = max(0, rows.shape[1] - rows.shape[0])
+        _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, missing), (0, 0))), full_matrices=False)
         return lengths, directions
 
-    return _JacobianSVD(*lax.map(of_one, (z, condition)))
+    return _JacobianSVD(*lax.map(at_one, (z, condition)))
 
 
 def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
-    """dx/dz, [D, Z], of x [D] = f(z [Z]), a column for each of few z, by reverse mode alone.
+    """Returns dx/dz, [D, Z], of x [D] = f(z [Z]), a column for each of few z, by reverse mode alone.
 
     u -> J'u is linear, so that its own reverse mode gives v -> J v (Townsend 2017, "A new trick for calculating
     Jacobian vector products"): forward mode stops at networks whose gradient is written by hand, as a transposed
@@ -55,7 +57,7 @@ def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
 
 
 def code_displacement(model, variables, x: Array, changed: Array, condition: Array | None = None) -> Array:
-    """|mean of q(z|x') - mean of q(z|x)|, [T, B], Euclidean, of x [B, *X] and T changes x' of each, [T, B, *X]."""
+    """Returns |mean of q(z|x') - mean of q(z|x)|, [T, B], for x [B, *X] and T changed x' of each, [T, B, *X]."""
 
     def mean(x: Array) -> Array:
         return encode(model, variables, x, condition).mean().reshape(len(x), -1)
@@ -64,7 +66,7 @@ def code_displacement(model, variables, x: Array, changed: Array, condition: Arr
 
 
 def posterior_spread(model, variables, keys: Array, x: Array, condition: Array | None = None) -> Array:
-    """The root mean square distance of z ~ q(z|x) from the mean of q, [B], over keys [S, B]."""
+    """Returns the root mean square distance of z ~ q(z|x) from the mean of q, [B], over keys [S, B]."""
     q = model.apply(variables, x, condition, method="infer")
     away = (q.sample(keys) - q.mean()).reshape(*keys.shape, -1)
     return jnp.sqrt(jnp.square(away).sum(2).mean(0))

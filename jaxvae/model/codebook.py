@@ -1,7 +1,7 @@
 """Posteriors over codes: each slot of z holds one of K codes, which a codebook lists or a grid of levels makes.
 
-Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, slots, dim]. They choose a code, where a
-VAE draws one, and report no elbo; the rate is slots log K, what it costs to name the codes under the uniform.
+Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, slots, dim]. They choose a code, do not
+draw it, and have no elbo. The rate is slots log K, the cost of the codes under the uniform prior.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from jax import Array, random
 from jaxvae._checks import UsageError, is_instance, require_fraction, require_whole
 from jaxvae.distributions import FiniteScalarQuantized, VectorQuantized
 from jaxvae.model.traits import Traits
+
+__all__ = ["CodebookState", "code_vectors", "fsq", "init_codebook", "revive_dead_code", "update_codebook", "vq"]
 
 _COLLECTION = "codebook"  # the collection that holds a CodebookState
 _INITIAL_COUNT = 1e-6  # of the counts: the first vectors that a code is given outweigh its random start
@@ -42,7 +44,7 @@ class CodebookState(NamedTuple):
 
 
 def init_codebook(key: Array, codes: int, dim: int) -> CodebookState:
-    """Codes at random places, that nothing has been averaged into yet."""
+    """Draws a codebook of random codes, which no vector has been averaged into yet."""
     counts = jnp.full(codes, _INITIAL_COUNT / codes, jnp.float32)
     errors = jnp.zeros((codes, dim), jnp.float32)
     places = random.normal(key, (codes, dim), jnp.float32)
@@ -50,13 +52,15 @@ def init_codebook(key: Array, codes: int, dim: int) -> CodebookState:
 
 
 def code_vectors(book: CodebookState) -> Array:
-    """The codes themselves, [K, dim]: the average of the vectors that each stood for."""
+    """Returns the codes, [K, dim]: for each the average of the vectors assigned to it."""
     return book.sums / book.counts[:, None]
 
 
 def update_codebook(book: CodebookState, vectors: Array, codes: Array, decay: float) -> CodebookState:
-    """The book after vectors [M, dim] and the codes [M] they were given (van den Oord et al. 2017, arXiv 1711.00937,
-    appendix A.1, eqs. 6 to 8, with means over the vectors in place of sums, which leaves the codes the same).
+    """Returns the codebook after vectors [M, dim] and the codes [M] assigned to them.
+
+    van den Oord et al. 2017, arXiv 1711.00937, appendix A.1, eqs. 6 to 8, with means over the vectors in place of sums,
+    which leaves the codes the same.
     """
     chosen = jax.nn.one_hot(codes, len(book.counts), dtype=vectors.dtype) / len(vectors)  # [M, K]
     squares = (vectors - code_vectors(book)[codes]) ** 2
@@ -71,11 +75,11 @@ def update_codebook(book: CodebookState, vectors: Array, codes: Array, decay: fl
 
 
 def revive_dead_code(book: CodebookState) -> CodebookState:
-    """The book with its least used code, where that is dead, beside the code that stands for the largest squared error.
+    """Returns the codebook with its least used code, if that is dead, moved next to the code with the largest error.
 
-    That one is split as Linde, Buzo and Gray (1980) grow a codebook: along its widest dimension, where the two best
-    points of a Gaussian are, sqrt(2 / pi) standard deviations to either side; each half takes half of its vectors.
-    Only the book itself is asked, which all devices share, so that all of them revive the same code at the same place.
+    The latter is split as Linde, Buzo and Gray (1980) grow a codebook: along its widest dimension, at the two best
+    points of a Gaussian, sqrt(2 / pi) standard deviations to either side. Each half takes half of its vectors. It
+    depends on the codebook alone, which all devices share, so that all of them revive the same code.
     """
     dead, donor = jnp.argmin(book.counts), jnp.argmax(book.errors.sum(-1))
     count, errors = book.counts[donor], book.errors[donor]
@@ -106,21 +110,21 @@ class NearestCode(nn.Module):
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> VectorQuantized:
         if not self.has_variable(_COLLECTION, "counts"):
-            self.keep(init_codebook(self.make_rng("params"), self.codes, self.dim))
+            self._store(init_codebook(self.make_rng("params"), self.codes, self.dim))
         vectors = nn.Dense(self.slots * self.dim)(features).astype(jnp.float32)
-        book = self.book()
+        book = self._load()
         codebook, usage = code_vectors(book), book.counts[:, None]
         return VectorQuantized(vectors.reshape(1, -1, self.slots, self.dim), codebook[None, None], usage[None, None])
 
     def renew(self, q: VectorQuantized) -> None:
-        """Averages into the codebook what this q, of the batch of a train step, was inferred from."""
+        """Averages into the codebook the vectors of this q, from the batch of a train step."""
         vectors = jax.lax.stop_gradient(q.vectors).reshape(-1, self.dim)
-        self.keep(update_codebook(revive_dead_code(self.book()), vectors, q.codes().reshape(-1), self.decay))
+        self._store(update_codebook(revive_dead_code(self._load()), vectors, q.codes().reshape(-1), self.decay))
 
-    def book(self) -> CodebookState:
+    def _load(self) -> CodebookState:
         return CodebookState(*(self.get_variable(_COLLECTION, name) for name in CodebookState._fields))
 
-    def keep(self, book: CodebookState) -> None:
+    def _store(self, book: CodebookState) -> None:
         for name, value in book._asdict().items():
             self.put_variable(_COLLECTION, name, value)
 

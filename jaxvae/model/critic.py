@@ -1,7 +1,7 @@
-"""Critics: networks that an objective trains beside the model, to tell what it made from what it should look like.
+"""Critics: networks that an objective trains beside the model, to classify examples as real or generated.
 
-Called as network(x) -> (logits [N], features [N, F]). A logit is the log of how likely x is real over how likely it is
-made; the features are what the last layer sees.
+Called as network(x) -> (logits [N], features [N, F]). A logit is the log-odds that x is real; the features are the
+inputs of the last layer.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from jaxvae.model.encoder import require_widths
+from jaxvae.model._sizes import require_widths
 from jaxvae.model.layers import get_activation
+
+__all__ = ["ConvCritic", "MLPCritic", "conv", "mlp"]
 
 
 class MLPCritic(nn.Module):
@@ -43,10 +45,10 @@ class ConvCritic(nn.Module):
 
 
 def mlp(widths: Sequence[int]) -> MLPCritic:
-    """The critic with dense layers of these widths; ValueError where they are too wide or too many."""
+    """Returns the critic with dense layers of these widths."""
     return MLPCritic(require_widths("critic", widths))
 
 
 def conv(channels: Sequence[int]) -> ConvCritic:
-    """The critic with a stride-2 convolution per entry of `channels`; ValueError where there are none, or too many."""
+    """Returns the critic with a stride-2 convolution per entry of `channels`."""
     return ConvCritic(require_widths("critic", channels))

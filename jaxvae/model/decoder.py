@@ -18,15 +18,14 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxvae._checks import require_fraction, require_positive
-from jaxvae.model.encoder import require_attention, require_sizes, require_widths
+from jaxvae.model._sizes import require_attention, require_sizes, require_widths
+from jaxvae.model.convolution import ConvTranspose, downsampled_sizes
 from jaxvae.model.layers import (
-    ConvTranspose,
     DenseStack,
     ResidualLevel,
     Transformer,
     append_condition,
     bound_spectral_norms,
-    downsampled_sizes,
     dropout,
     float32_dot_general,
     from_patches,
@@ -35,6 +34,8 @@ from jaxvae.model.layers import (
     patch_grid,
 )
 from jaxvae.model.traits import Traits, network_traits
+
+__all__ = ["MLPDecoder", "attention", "conv", "conv1d", "linear", "mlp", "resnet"]
 
 
 class LinearDecoder(nn.Module):
@@ -182,7 +183,7 @@ class AttentionDecoder(nn.Module):
 
 
 def _float32_dense(features: int, dtype: DTypeLike) -> nn.Dense:
-    """A decoder's last affine map: operands in `dtype`, outputs in float32."""
+    """Returns a decoder's last affine map: operands in `dtype`, outputs in float32."""
     return nn.Dense(features, dtype=dtype, dot_general=float32_dot_general)
 
 
@@ -237,7 +238,7 @@ def conv(
 
 
 def _bound_spectrum(network: Any, spectral: float | None) -> Any:
-    """The network, held to that largest singular value where there is one."""
+    """Returns the network, held to that largest singular value where there is one."""
     return network if spectral is None else SpectralDecoder(network, require_positive("spectral", spectral))
 
 

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import UsageError, require_fraction, require_whole
+from jaxvae._checks import require_fraction
+from jaxvae.model._sizes import require_attention, require_sizes, require_widths
 from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
@@ -29,8 +30,7 @@ from jaxvae.model.layers import (
 )
 from jaxvae.model.traits import Traits, network_traits
 
-_MAX_WIDTH = 2**20  # units of a layer
-_MAX_LAYERS = 500  # of a network: tracing takes some ten milliseconds each
+__all__ = ["ConvEncoder", "MLPEncoder", "attention", "conv", "conv1d", "linear", "mlp", "resnet"]
 
 
 class LinearEncoder(nn.Module):
@@ -238,36 +238,3 @@ def attention(
     get_activation(activation)
     require_fraction("dropout", dropout)
     return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
-
-
-def require_widths(name: str, widths: Sequence[int], each: int = 1) -> tuple[int, ...]:
-    """The widths as a tuple, of a network with so many layers at `each`; ValueError unless they are positive whole
-    numbers, one or more, and neither they nor the layers too many.
-    """
-    if not widths or any(not isinstance(width, int) or width < 1 for width in widths):
-        raise UsageError(f"{name}{tuple(widths)} needs one or more positive whole numbers, such as {name}(64, 128).")
-    if max(widths) > _MAX_WIDTH:
-        raise UsageError(f"{name}: a layer of {max(widths):.3g} units is too wide; expected at most {_MAX_WIDTH:,}.")
-    require_depth(name, len(widths) * each)
-    return tuple(widths)
-
-
-def require_depth(name: str, layers: int) -> None:
-    """ValueError for more layers than can be traced and compiled."""
-    if layers > _MAX_LAYERS:
-        raise UsageError(f"{name} of {layers:.3g} layers is too deep; expected at most {_MAX_LAYERS:,}.")
-
-
-def require_sizes(**sizes: int) -> None:
-    """Raises UsageError unless each is a whole number from 1 to the largest width of a layer."""
-    for name, size in sizes.items():
-        require_whole(name, size, 1, _MAX_WIDTH)
-
-
-def require_attention(*, width: int, heads: int, **sizes: int) -> None:
-    """ValueError unless all are positive whole numbers and the heads share the width equally."""
-    require_sizes(width=width, heads=heads, **sizes)
-    require_depth("attention", sizes["blocks"])
-    if width % heads:
-        near = max(width // heads, 1) * heads
-        raise UsageError(f"width={width} is no multiple of heads={heads}, which share it. Choose width={near}.")

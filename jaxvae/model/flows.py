@@ -1,8 +1,8 @@
 """Normalizing flows: invertible networks of z [N, D], whose Jacobian's determinant is a product of scales.
 
 Each has `forward(z, context) -> (x [N, D], log |det dx/dz| [N])` and `inverse(x, context) -> (z, log |det dz/dx|)`.
-`context [N, context_features]`, or None, is what the flow depends on: one shift of the first hidden layer for every
-step, side by side, so that whoever makes it computes it once per image, however many z are drawn.
+`context [N, context_features]`, or None, holds one shift of the first hidden layer for every step, side by side. It is
+computed once per image, however many z are drawn.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from jax import Array, lax
 
 from jaxvae._checks import UsageError
 from jaxvae.distributions import Flow, Normal, softplus
+from jaxvae.model._sizes import require_depth, require_sizes
 from jaxvae.model.layers import smooth_bound
 
-_NEAR_IDENTITY = nn.initializers.variance_scaling(
-    1e-4, "fan_in", "truncated_normal"
-)  # not 0: gradients would stop there
+__all__ = ["CouplingFlow", "InverseAutoregressiveFlow", "MaskedAutoregressiveFlow", "make_flow", "require_flow_sizes"]
+
+# near the identity at first; at 0 gradients would stop
+_NEAR_IDENTITY = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
 _GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
 
 
 class CouplingFlow(nn.Module):
-    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): as fast forward as back.
+    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
 
     The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
     """
@@ -100,9 +102,7 @@ class MaskedAutoregressiveFlow(nn.Module):
 
     def setup(self) -> None:
         self.turns = [
-            Autoregressive(
-                self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardizing_affine, turn % 2 == 1
-            )
+            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardize, turn % 2 == 1)
             for turn in range(self.steps)
         ]
 
@@ -121,7 +121,7 @@ class MaskedAutoregressiveFlow(nn.Module):
 
 
 def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
-    """The density of network.forward(z), z ~ base [1, B or 1, D], as a pytree that no longer needs its Linen scope.
+    """Returns the density of network.forward(z), z ~ base [1, B or 1, D], as a pytree outside the Linen scope.
 
     `network` is a child of the module that calls this; `context [B, network.context_features]`. Gradients of the Flow's
     weights are gradients of the child's parameters.
@@ -133,8 +133,10 @@ def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
     return Flow(base, weights, context, network.clone(parent=None, name=None))
 
 
-def require_coordinates(name: str, latent_dim: int, instead: str) -> None:
-    """ValueError where z has one coordinate, and a flow nothing to make it depend on."""
+def require_flow_sizes(name: str, latent_dim: int, steps: int, hidden: int, layers: int, instead: str) -> None:
+    """Raises UsageError unless the sizes fit a flow, and z has two coordinates or more: one depends on no others."""
+    require_sizes(steps=steps, hidden=hidden, layers=layers)
+    require_depth(name, steps * (layers + 1))
     if latent_dim < 2:
         raise UsageError(
             f"{name}(...) moves coordinates of z by what the others are, but model.latent_dim={latent_dim} has no "
@@ -143,7 +145,7 @@ def require_coordinates(name: str, latent_dim: int, instead: str) -> None:
 
 
 def _compose(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]) -> tuple[Array, Array]:
-    """z through one map after the other, and the sum of their log-determinants."""
+    """Returns z after all maps, one after the other, and the sum of their log-determinants."""
     log_dets = []
     for change, context in zip(maps, contexts, strict=True):
         z, log_det = change(z, context)
@@ -152,12 +154,12 @@ def _compose(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None
 
 
 def _split_context(context: Array | None, steps: int) -> Sequence[Array | None]:
-    """What of the context each step sees."""
+    """Returns each step's share of the context."""
     return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
 
 
 def _step_bound(steps: int) -> float:
-    """The bound of one step's log-scales: a stack of any height stays within e^-16 and e^16, its squares in float32."""
+    """Returns the bound of one step's log-scales, such that all steps together stay within e^-16 and e^16."""
     return min(4.0, 16.0 / steps)
 
 
@@ -223,7 +225,7 @@ class Conditioner(nn.Module):
 class Autoregressive(nn.Module):
     """y = x exp(s) + t, where s and t of a coordinate see those before it alone; after it, where `descending`.
 
-    `form` makes t and s of what a MADE says. From x to y all coordinates are made at once; back, one by one.
+    `form` maps the outputs of a MADE to t and s. `parallel` maps x to y at once, `sequential` y to x by coordinates.
     """
 
     dim: int
@@ -237,12 +239,12 @@ class Autoregressive(nn.Module):
         self.made = MADE(self.dim, self.hidden, self.layers, self.descending)
 
     def parallel(self, x: Array, context: Array | None) -> tuple[Array, Array]:
-        """(y, log |det dy/dx|)."""
+        """Returns (y, log |det dy/dx|)."""
         shift, log_scale = self.form(*_masked_network(self.made.masked(), x, context), self.bound)
         return x * jnp.exp(log_scale) + shift, log_scale.sum(-1)
 
     def sequential(self, y: Array, context: Array | None) -> tuple[Array, Array]:
-        """(x, log |det dx/dy|). What comes later stays 0 until its turn, so that no wrong guess can overflow."""
+        """Returns (x, log |det dx/dy|). Later coordinates stay 0 until their turn, so that nothing can overflow."""
         layers = self.made.masked()
 
         def place(found: tuple[Array, Array], turn: Array) -> tuple[tuple[Array, Array], None]:
@@ -283,10 +285,9 @@ class MADE(nn.Module):
         ]
 
     def masked(self) -> list[tuple[Array, Array]]:
-        """Each layer's masked kernel and bias: made once, however often the network runs."""
-        return [
-            (kernel * mask, bias) for kernel, bias, mask in zip(self.kernels, self.biases, self._masks(), strict=True)
-        ]
+        """Returns the masked kernel and the bias of each layer, made once for any number of calls."""
+        parts = zip(self.kernels, self.biases, self._masks(), strict=True)
+        return [(kernel * mask, bias) for kernel, bias, mask in parts]
 
     def _masks(self) -> list[Array]:
         own = jnp.arange(1, self.dim + 1)
@@ -299,7 +300,7 @@ class MADE(nn.Module):
 
 
 def _masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array | None) -> tuple[Array, Array]:
-    """The two outputs [N, D] of a MADE's masked layers at x [N, D]; pure, so that it may run inside a loop."""
+    """Returns the two outputs [N, D] of a MADE's masked layers at x [N, D]; pure, so that it may run inside a loop."""
     for i, (kernel, bias) in enumerate(layers):
         x = (x if i == 0 else nn.relu(x)) @ kernel + bias[None]
         if i == 0 and context is not None:
@@ -309,19 +310,19 @@ def _masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array 
 
 
 def gated_affine(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
-    """Shift and log-scale of y = g x + (1 - g) mean with a gate g = sigmoid(free + 2), `free` bounded (eq. 13-14)."""
+    """Returns shift and log-scale of y = g x + (1 - g) mean, g = sigmoid(free + 2), `free` bounded (eq. 13-14)."""
     gate = _GATE + smooth_bound(free, bound)
     return jax.nn.sigmoid(-gate) * mean, -softplus(-gate)
 
 
-def _standardizing_affine(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
-    """Shift and log-scale of y = (x - mean) exp(-a), a = `free` bounded (arXiv 1705.07057, eq. 5)."""
+def _standardize(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:
+    """Returns shift and log-scale of y = (x - mean) exp(-a), a = `free` bounded (arXiv 1705.07057, eq. 5)."""
     log_scale = -smooth_bound(free, bound)
     return -mean * jnp.exp(log_scale), log_scale
 
 
 def _interleave(even: Array, odd: Array) -> Array:
-    """[N, D] whose even coordinates are those of `even`, and whose odd ones those of `odd`; D may be odd."""
+    """Returns [N, D] whose even coordinates are those of `even`, and whose odd ones those of `odd`; D may be odd."""
     longer = even.shape[-1] - odd.shape[-1]
     zero = jnp.zeros((), even.dtype)
     # two interior pads, added: a CPU runs them in one loop, where a scatter would go element by element

@@ -1,6 +1,6 @@
-"""Building blocks of networks. They know of arrays, not of VAEs.
+"""Building blocks of networks, independent of VAEs.
 
-`dtype` is what a block computes in, and gives: parameters are float32 whatever it is, and so are a norm's statistics.
+`dtype` is the type of a block's arithmetic and outputs; parameters and a norm's statistics are always float32.
 """
 
 from __future__ import annotations
@@ -17,6 +17,26 @@ from jax.typing import DTypeLike
 
 from jaxvae._checks import require_choice
 
+__all__ = [
+    "LOG_SCALE_BOUND",
+    "DenseStack",
+    "ResidualLevel",
+    "Transformer",
+    "append_condition",
+    "apply_folded",
+    "bound_spectral_norms",
+    "call_module",
+    "dropout",
+    "float32_dot_general",
+    "from_patches",
+    "get_activation",
+    "layer_keys",
+    "maybe_remat",
+    "patch_grid",
+    "smooth_bound",
+    "to_patches",
+]
+
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
 _POWER_ITERATIONS = 20  # of the power method: a few percent short where two singular values are near each other
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -30,7 +50,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def get_activation(name: str) -> Callable[[Array], Array]:
-    """The activation function of that name; ValueError lists the known ones."""
+    """Returns the activation function of that name."""
     return ACTIVATIONS[require_choice("activation", name, ACTIVATIONS)]
 
 
@@ -47,12 +67,12 @@ def dropout(keys: Array | None, x: Array, rate: float) -> Array:
 
 
 def layer_keys(keys: Array | None, layer: int) -> Array | None:
-    """Keys [N] of their own for the layer of that number inside a network; None, in evaluation, stays None."""
+    """Returns keys [N] of their own for the layer of that number inside a network; None, in evaluation, stays None."""
     return None if keys is None else jax.vmap(lambda key: random.fold_in(key, layer))(keys)
 
 
 def append_condition(x: Array, condition: Array | None) -> Array:
-    """x [N, ..., F] with the condition [N, C] as further features, the same at every place: [N, ..., F + C]."""
+    """Returns x [N, ..., F] with the condition [N, C] as further features, the same at every place: [N, ..., F + C]."""
     if condition is None:
         return x
     everywhere = jnp.expand_dims(condition, tuple(range(1, x.ndim - 1)))
@@ -104,7 +124,7 @@ class GroupNorm(nn.Module):
 
 
 def group_count(channels: int, most: int) -> int:
-    """The largest number of equal groups, up to `most`, with four channels or more each; else 1.
+    """Returns the largest number of equal groups, up to `most`, with four channels or more each; else 1.
 
     In smaller groups of a small image little but signs would survive the normalisation.
     """
@@ -135,7 +155,7 @@ class ResidualBlock(nn.Module):
 
 
 def maybe_remat(remat: bool, function: Callable[..., Array]) -> Callable[..., Array]:
-    """function(module, *args), modules among the args too; where `remat`, the backward pass computes it again.
+    """Returns function(module, *args), modules among the args too; where `remat`, the backward pass computes it again.
 
     So its activations are not kept (Chen et al. 2016, arXiv 1604.06174, section 3); parameters keep their names.
     """
@@ -143,7 +163,7 @@ def maybe_remat(remat: bool, function: Callable[..., Array]) -> Callable[..., Ar
 
 
 def call_module(network: nn.Module, *args: Array | None) -> Array:
-    """network(*args)."""
+    """Returns network(*args)."""
     return network(*args)
 
 
@@ -216,7 +236,7 @@ class Transformer(nn.Module):
 
 
 def to_patches(x: Array, patch: int) -> Array:
-    """Images [N, H, W, C], padded with zeros to whole patches, as tokens [N, T, patch * patch * C], row by row."""
+    """Returns images [N, H, W, C], padded to whole patches, as tokens [N, T, patch * patch * C], row by row."""
     count, height, width, channels = x.shape
     rows, columns = patch_grid((height, width), patch)
     x = jnp.pad(x, ((0, 0), (0, rows * patch - height), (0, columns * patch - width), (0, 0)))
@@ -232,41 +252,15 @@ def from_patches(tokens: Array, size: tuple[int, ...], patch: int) -> Array:
 
 
 def patch_grid(size: tuple[int, ...], patch: int) -> tuple[int, int]:
-    """How many patches cover an image of that size (H, W): (rows, columns)."""
+    """Returns how many patches cover an image of that size (H, W): (rows, columns)."""
     return -(-size[0] // patch), -(-size[1] // patch)
 
 
-class ConvTranspose(nn.Module):
-    """The adjoint of a strided SAME convolution, from [N, h, w, F] to exactly [N, H, W, channels].
-
-    h = ceil(H / stride), so that a decoder undoes an encoder's downsampling at any image size, odd ones too; of
-    sequences [N, l, F] likewise, where `size` is (L,).
-    """
-
-    channels: int
-    size: tuple[int, ...]
-    kernel: int = 4
-    stride: int = 2
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        places = len(self.size)
-        shape = (*(self.kernel,) * places, self.channels, x.shape[-1])
-        initializer = nn.initializers.variance_scaling(
-            self.stride**places, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
-        )
-        kernel = self.param("kernel", initializer, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,), jnp.float32)
-        x, kernel, bias = (each.astype(self.dtype) for each in (x, kernel, bias))
-        return transpose_convolution(x, kernel, self.size, self.stride) + bias[(None,) * (places + 1)]
-
-
 def float32_dot_general(x: Array, kernel: Array, dimensions: Any, precision: Any = None) -> Array:
-    """A dense layer's product, x [..., F] and kernel [F, G] of whatever dtype, summed and given in float32: [..., G].
+    """Returns the product of x [..., F] and kernel [F, G], of any dtype, summed and returned in float32: [..., G].
 
-    For the `dot_general` of a Dense layer whose outputs nothing may round: its operands are as small as other layers',
-    in the gradient too.
+    For the `dot_general` of a Dense layer whose outputs must not be rounded. Its operands keep their dtype, also in the
+    gradient.
     """
     if x.dtype == jnp.float32:
         return lax.dot_general(x, kernel, dimensions, precision)
@@ -293,65 +287,6 @@ def _float32_product_backward(saved: tuple[Array, Array], cotangent: Array):
 _float32_product.defvjp(_float32_product_forward, _float32_product_backward)
 
 
-def convolution(x: Array, kernel: Array, stride: int) -> Array:
-    """Strided SAME convolution, [N, H, W, F] with kernel [k, k, F, G] -> [N, ceil(H / stride), ceil(W / stride), G].
-
-    Of sequences likewise: [N, L, F] with kernel [k, F, G] -> [N, ceil(L / stride), G].
-    """
-    places = x.ndim - 2
-    letters = "HW"[:places]
-    numbers = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
-    return lax.conv_general_dilated(x, kernel, (stride,) * places, "SAME", dimension_numbers=numbers)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def transpose_convolution(y: Array, kernel: Array, size: tuple[int, ...], stride: int) -> Array:
-    """The adjoint of `convolution` in its input: [N, h, w, G] with kernel [k, k, F, G] -> [N, *size, F].
-
-    Its gradients are written with the forward convolution's own. XLA's for lax.conv_transpose are dilated convolutions,
-    which a CPU computes 40 times slower: 197 ms against 5 for the kernel's gradient, 7x7x64 -> 14x14x32, batch 128.
-    """
-    # written out: jax.linear_transpose would sum over the devices of a shard_map, whose axes its dummy input lacks
-    places = len(size)
-    width, letters = kernel.shape[0], "HW"[:places]
-    before = [width - 1 - max((-(-length // stride) - 1) * stride + width - length, 0) // 2 for length in size]
-    after = [
-        length + width - 2 - (shorter - 1) * stride - pad
-        for length, shorter, pad in zip(size, y.shape[1:-1], before, strict=True)
-    ]
-    return lax.conv_general_dilated(
-        y,
-        lax.rev(kernel, range(places)),
-        (1,) * places,
-        list(zip(before, after, strict=True)),
-        lhs_dilation=(stride,) * places,
-        dimension_numbers=(f"N{letters}C", f"{letters}OI", f"N{letters}C"),
-    )
-
-
-def _transpose_forward(y: Array, kernel: Array, size: tuple[int, ...], stride: int):
-    return transpose_convolution(y, kernel, size, stride), (y, kernel)
-
-
-def _transpose_backward(size: tuple[int, ...], stride: int, saved: tuple[Array, Array], cotangent: Array):
-    # <T(y, w), c> = <y, conv(c, w)>: so dy = conv(c, w), and dw is conv's own kernel gradient at input c, cotangent y.
-    y, kernel = saved
-    d_y, pull_back = jax.vjp(lambda kernel: convolution(cotangent, kernel, stride), kernel)
-    (d_kernel,) = pull_back(y)
-    return d_y, d_kernel
-
-
-transpose_convolution.defvjp(_transpose_forward, _transpose_backward)
-
-
-def downsampled_sizes(size: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
-    """The sizes that (H, W), or (L,), passes through under `times` stride-2 SAME convolutions, the first included."""
-    sizes = [size]
-    for _ in range(times):
-        sizes.append(tuple(-(-length // 2) for length in sizes[-1]))
-    return sizes
-
-
 def apply_folded(network: Callable[..., Array], *args: Array | None) -> Array:
     """Applies a network that sees one leading axis to arguments [S, B, ...]: folds S and B, applies, unfolds."""
     samples, batch = next(arg.shape[:2] for arg in args if arg is not None)
@@ -360,13 +295,13 @@ def apply_folded(network: Callable[..., Array], *args: Array | None) -> Array:
 
 
 def bound_spectral_norms(params: Any, bound: float) -> Any:
-    """The parameters with every kernel's largest singular value no larger than `bound`; smaller kernels as they are.
+    """Returns the parameters, each kernel scaled such that its largest singular value is at most `bound`.
 
-    A kernel is the matrix [everything else, its last axis] (Miyato et al. 2018, arXiv 1802.05957, section 2.1), its
-    value found by the power method from a fixed start, anew each time: nothing is remembered from step to step.
+    A kernel is the matrix [everything else, its last axis] (Miyato et al. 2018, arXiv 1802.05957, section 2.1). The
+    value is found by power iteration from a fixed start at every step, without a state.
     """
 
-    def held(kernel: Array) -> Array:
+    def rescale(kernel: Array) -> Array:
         if kernel.ndim < 2:
             return kernel
         matrix = lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1]).astype(jnp.float32)
@@ -378,7 +313,7 @@ def bound_spectral_norms(params: Any, bound: float) -> Any:
         largest = left @ kernel.reshape(matrix.shape) @ right / jnp.maximum(jnp.linalg.norm(left), 1e-30)
         return kernel * jnp.minimum(1.0, bound / jnp.maximum(largest, 1e-30))
 
-    return jax.tree.map(held, params)
+    return jax.tree.map(rescale, params)
 
 
 def smooth_bound(x: Array, bound: float) -> Array:

@@ -8,6 +8,7 @@ in training with x [1, B, *X] besides, to fit what it keeps in variables.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -29,20 +30,39 @@ from jaxvae.distributions import (
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 from jaxvae.model.traits import Traits
 
+__all__ = [
+    "GaussianLikelihood",
+    "bernoulli",
+    "beta",
+    "categorical",
+    "continuous_bernoulli",
+    "discretized_logistic",
+    "gaussian",
+    "laplace",
+    "logistic_mixture",
+    "student_t",
+]
+
 _MIN_SCALE = math.exp(-LOG_SCALE_BOUND)  # of the optimal scale, which a perfect fit would make 0
 SCALE_DECAY = 0.99  # per step, of the running mean square
-_INITIAL_LOGISTIC_SCALE = (
-    0.15  # of a logistic, at the start: its standard deviation is that of values spread evenly over [0, 1]
-)
+_INITIAL_LOGISTIC_SCALE = 0.15  # its standard deviation is that of the uniform density on [0, 1]
+
+
+def _loc_features(self: nn.Module, channels: int) -> int:
+    """Returns how many features a pixel needs: one for each channel."""
+    return channels
+
+
+def _loc_and_scale_features(self: Any, channels: int) -> int:
+    """Returns how many features a pixel needs: one for each channel, and a scale for each if `scale` is 'pixel'."""
+    return 2 * channels if self.scale == "pixel" else channels
 
 
 class BernoulliLikelihood(nn.Module):
     """p(x|z) = Bernoulli(sigmoid(features)), pixel by pixel, from logits."""
 
     traits = Traits(support="binary", mass=True)
-
-    def features(self, channels: int) -> int:
-        return channels
+    features = _loc_features
 
     def __call__(self, features: Array) -> Bernoulli:
         return Bernoulli(features.astype(jnp.float32), event=features.ndim - 2)
@@ -52,9 +72,7 @@ class ContinuousBernoulliLikelihood(nn.Module):
     """p(x|z) = ContinuousBernoulli(features), pixel by pixel, from logits."""
 
     traits = Traits(support="unit")
-
-    def features(self, channels: int) -> int:
-        return channels
+    features = _loc_features
 
     def __call__(self, features: Array) -> ContinuousBernoulli:
         return ContinuousBernoulli(features.astype(jnp.float32), event=features.ndim - 2)
@@ -65,9 +83,7 @@ class GaussianLikelihood(nn.Module):
 
     scale: float | str
     traits = Traits(support="real")
-
-    def features(self, channels: int) -> int:
-        return _parameters_per_channel(self.scale) * channels
+    features = _loc_and_scale_features
 
     @nn.compact
     def __call__(self, features: Array) -> Normal:
@@ -84,9 +100,7 @@ class OptimalGaussianLikelihood(nn.Module):
     """
 
     traits = Traits(support="real", fits_scale=True)
-
-    def features(self, channels: int) -> int:
-        return channels
+    features = _loc_features
 
     @nn.compact
     def __call__(self, features: Array, x: Array | None = None) -> Normal:
@@ -111,9 +125,7 @@ class LaplaceLikelihood(nn.Module):
 
     scale: float | str
     traits = Traits(support="real")
-
-    def features(self, channels: int) -> int:
-        return _parameters_per_channel(self.scale) * channels
+    features = _loc_and_scale_features
 
     @nn.compact
     def __call__(self, features: Array) -> Laplace:
@@ -126,9 +138,7 @@ class StudentTLikelihood(nn.Module):
     df: float
     scale: float | str
     traits = Traits(support="real")
-
-    def features(self, channels: int) -> int:
-        return _parameters_per_channel(self.scale) * channels
+    features = _loc_and_scale_features
 
     @nn.compact
     def __call__(self, features: Array) -> StudentT:
@@ -154,9 +164,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
 
     scale: float | str
     traits = Traits(support="coded", mass=True)
-
-    def features(self, channels: int) -> int:
-        return _parameters_per_channel(self.scale) * channels
+    features = _loc_and_scale_features
 
     @nn.compact
     def __call__(self, features: Array) -> DiscretizedLogistic:
@@ -174,11 +182,11 @@ class LogisticMixtureLikelihood(nn.Module):
     traits = Traits(support="coded", mass=True, couples_channels=True)
 
     def features(self, channels: int) -> int:
-        return self.components * self._each(channels)
+        return self.components * self._features_each(channels)
 
     def __call__(self, features: Array) -> LogisticMixture:
         event, each = features.ndim - 2, features.shape[-1] // self.components
-        channels = next(c for c in range(1, each) if self._each(c) == each)
+        channels = next(c for c in range(1, each) if self._features_each(c) == each)
         values = features.astype(jnp.float32).reshape(*features.shape[:-1], self.components, each)
         logits, loc, log_scale, coefficients = jnp.split(values, [1, 1 + channels, 1 + 2 * channels], axis=-1)
         centres = (jnp.arange(self.components) + 0.5) / self.components
@@ -186,8 +194,8 @@ class LogisticMixtureLikelihood(nn.Module):
         log_scale = math.log(_INITIAL_LOGISTIC_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
         return LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
 
-    def _each(self, channels: int) -> int:
-        """A weight, means and scales, and what ties each pair of channels."""
+    def _features_each(self, channels: int) -> int:
+        """Returns the features of a component: a weight, means, scales, a coefficient for each pair of channels."""
         return 1 + 2 * channels + channels * (channels - 1) // 2
 
 
@@ -205,7 +213,7 @@ class CategoricalLikelihood(nn.Module):
 
 
 def _loc_and_log_scale(head: nn.Module, scale: float | str, features: Array, start: float = 1.0) -> tuple[Array, Array]:
-    """(loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
+    """Returns (loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
 
     A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
     the features. Both are `start` where parameter or feature is 0, and stay within a factor e^7 of it.
@@ -222,13 +230,8 @@ def _loc_and_log_scale(head: nn.Module, scale: float | str, features: Array, sta
     return features, log_scale.reshape((1,) * features.ndim)
 
 
-def _parameters_per_channel(scale: float | str) -> int:
-    """Features per channel: a scale of its own takes a second one."""
-    return 2 if scale == "pixel" else 1
-
-
 def _require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> float | str:
-    """The scale, a word or a float; ValueError unless it is one of the words or a positive number."""
+    """Returns the scale, a word or a float; ValueError unless it is one of the words or a positive number."""
     if scale in words:
         return scale
     if isinstance(scale, str) or not is_instance(scale, float) or not 1e-30 < scale < 1e30:

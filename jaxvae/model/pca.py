@@ -1,9 +1,9 @@
-"""Linear models in closed form, as the same VAE with variables set: what a trained one is to be measured against.
+"""Linear baselines in closed form, as VAEs with their variables set.
 
     pca                 the best linear autoencoder
     probabilistic_pca   the best VAE with a linear decoder and Gaussian noise: its ELBO is log p(x)
 
-Each takes x [N, *X] and returns (model, variables), of the tree that `model.init` gives, for latent.* and evaluate.*.
+Each takes x [N, *X] and returns (model, variables), with the tree of `model.init`.
 The eigenvalues are of the covariance with 1/N, the maximum likelihood's, computed in float64 on the host.
 """
 
@@ -24,14 +24,15 @@ from jaxvae.model.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.model.prior import StandardPrior
 from jaxvae.model.vae import VAE
 
+__all__ = ["linear_vae", "max_log_likelihood", "pca", "probabilistic_pca"]
+
 
 def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dict[str, Any]]:
-    """Principal component analysis: z are the leading principal components of x, each scaled to variance 1.
+    """Returns principal component analysis: z are the leading principal components of x, scaled to variance 1.
 
     Of all linear maps to latent_dim numbers and back, it leaves the least squared error (Pearson 1901). z is a point,
     without a density; the likelihood is a Gaussian of this standard deviation, which moves no mean.
     """
-    scale = require_positive("scale", scale)
     mean, variances, directions = _principal_components(x, latent_dim)
     lengths = np.sqrt(variances[:latent_dim])
     used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for
@@ -40,12 +41,12 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
         "posterior": {"Dense_0": _dense_params(to_z, -mean @ to_z)},
         "decoder": {"Dense_0": _dense_params((directions * lengths).T, mean)},
     }
-    likelihood = GaussianLikelihood(float(scale))
+    likelihood = GaussianLikelihood(require_positive("scale", scale))
     return linear_vae(PointPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
 
 
 def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, Any]]:
-    """The likeliest N(mean, W W' + s^2 I) of x: W = U (L - s^2)^(1/2), s^2 the mean of the variances left over.
+    """Returns the most likely N(mean, W W' + s^2 I) of x: W = U (L - s^2)^(1/2), s^2 the mean of the other variances.
 
     Tipping & Bishop 1999 (J. R. Stat. Soc. B 61(3), eqs. 7 and 8, with R = I). W's columns are orthogonal, so that the
     posterior N(L^-1 W' (x - mean), s^2 L^-1) is diagonal, as this model's q is: the ELBO is log p(x) itself. ValueError
@@ -73,7 +74,7 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
 
 
 def max_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
-    """The largest mean log p(x) over x [N, *X], nats, of any VAE with a linear decoder and one Gaussian scale.
+    """Returns the largest mean log p(x) over x [N, *X], nats, of any VAE with a linear decoder and one Gaussian scale.
 
     Probabilistic PCA reaches it: the maximum of Tipping & Bishop 1999, eq. 4.
     """
@@ -85,7 +86,7 @@ def max_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
 
 
 def _principal_components(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean [D], all D variances, largest first, the leading directions [D, latent_dim]) of x [N, *X], float64."""
+    """Returns (mean [D], all D variances, descending, the leading directions [D, latent_dim]) of x [N, *X], float64."""
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     if len(flat) < 2 or not 1 <= latent_dim <= flat.shape[1] or not np.isfinite(flat).all():
         raise UsageError(
@@ -100,7 +101,7 @@ def _principal_components(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, n
 
 
 def _noise_variance(variances: np.ndarray, latent_dim: int) -> float:
-    """s^2, the mean of the variances beyond the leading ones; ValueError where none is left."""
+    """Returns s^2, the mean of the variances beyond the leading ones; raises UsageError if none is left."""
     left = variances[latent_dim:]
     if not len(left) or not left.mean() > 1e-12 * variances[0]:
         raise UsageError(
@@ -111,18 +112,18 @@ def _noise_variance(variances: np.ndarray, latent_dim: int) -> float:
 
 
 def linear_vae(posterior: Any, likelihood: GaussianLikelihood, shape: tuple[int, ...]) -> VAE:
-    """The VAE whose networks are one linear map each way; its encoder hands x on as it is."""
+    """Returns the VAE with one linear map to z and one back; its encoder returns x itself."""
     decoder = MLPDecoder((), (*shape[:-1], likelihood.features(shape[-1])))
     return VAE(MLPEncoder(()), posterior, StandardPrior(posterior.latent_dim), decoder, likelihood)
 
 
 def _dense_params(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
-    """The parameters of a Dense layer."""
+    """Returns the parameters of a Dense layer."""
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
 def _inverse_smooth_bound(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
-    """What `smooth_bound` maps to the value; ValueError where nothing is."""
+    """Returns the number that `smooth_bound` maps to the value; raises UsageError if there is none."""
     if np.abs(value).max() > 0.999 * bound:
         raise UsageError(
             f"{whose} log standard deviation would be {np.ravel(value)[np.abs(np.ravel(value)).argmax()]:.2f}, "

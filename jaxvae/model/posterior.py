@@ -14,10 +14,23 @@ from jax import Array
 
 from jaxvae._checks import UsageError, require_number, require_type, require_whole
 from jaxvae.distributions import Flow, LowRankNormal, MultivariateNormal, Normal, Point, RelaxedOneHot, VonMisesFisher
-from jaxvae.model.encoder import require_depth, require_sizes
-from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flow, require_coordinates
+from jaxvae.model._sizes import MAX_WIDTH, require_sizes
+from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flow, require_flow_sizes
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 from jaxvae.model.traits import Traits
+
+__all__ = [
+    "DiagonalPosterior",
+    "PointPosterior",
+    "coupling",
+    "diagonal",
+    "full",
+    "iaf",
+    "low_rank",
+    "point",
+    "relaxed",
+    "vmf",
+]
 
 _MAX_FULL_DIM = 2048  # coordinates, each with each
 _MAX_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
@@ -133,7 +146,7 @@ class RelaxedPosterior(nn.Module):
 
 
 def _make_normal(outputs: Array) -> Normal:
-    """The Gaussian whose means and log-scales are the halves of a network's outputs [B, 2 D]; leaves [1, B, D]."""
+    """Returns the Gaussian with the halves of outputs [B, 2 D] as means and log-scales; leaves [1, B, D]."""
     loc, log_scale = jnp.split(outputs, 2, axis=-1)
     # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
     log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
@@ -141,7 +154,7 @@ def _make_normal(outputs: Array) -> Normal:
 
 
 def _normalize(x: Array) -> Array:
-    """x [N, D] at length 1, with a finite gradient everywhere; where x is as good as zero, the first axis."""
+    """Returns x [N, D] at length 1, with a finite gradient everywhere; where x is as good as zero, the first axis."""
     vanishes = jnp.square(x).sum(axis=-1, keepdims=True) < 1e-12
     first = (jnp.arange(x.shape[-1]) == 0).astype(x.dtype)
     x = x + jnp.where(vanishes, first[None], 0.0)
@@ -185,9 +198,7 @@ def iaf(steps: int = 4, hidden: int = 256, layers: int = 1, *, latent_dim: int) 
     network of so many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2, and
     knows its density only at its own draws: not for objectives or priors that need it at any z.
     """
-    require_sizes(steps=steps, hidden=hidden, layers=layers)
-    require_depth("iaf", steps * (layers + 1))
-    require_coordinates("iaf", latent_dim, "model.posterior='diagonal'")
+    require_flow_sizes("iaf", latent_dim, steps, hidden, layers, "model.posterior='diagonal'")
     return FlowPosterior(InverseAutoregressiveFlow(latent_dim, steps, hidden, layers))
 
 
@@ -198,9 +209,7 @@ def coupling(steps: int = 4, hidden: int = 128, layers: int = 1, *, latent_dim: 
     so many hidden `layers` of width `hidden`, which sees the encoder's features. Needs latent_dim >= 2, and
     knows, as `iaf` does, its density at its own draws alone.
     """
-    require_sizes(steps=steps, hidden=hidden, layers=layers)
-    require_depth("coupling", steps * (layers + 1))
-    require_coordinates("coupling", latent_dim, "model.posterior='diagonal'")
+    require_flow_sizes("coupling", latent_dim, steps, hidden, layers, "model.posterior='diagonal'")
     return FlowPosterior(CouplingFlow(latent_dim, steps, hidden, layers))
 
 
@@ -242,8 +251,7 @@ def relaxed(
     one-hot, with the relaxed draw's gradient. What is evaluated is the discrete model and its bound. Takes the prior
     'categorical'.
     """
-    require_sizes(classes=classes)
-    require_whole("classes", classes, 2)
+    require_whole("classes", classes, 2, MAX_WIDTH)
     require_type("straight_through", straight_through, bool)
     temperature = require_number("temperature", temperature, 1e-30, 1e30)
     return RelaxedPosterior(latent_dim, classes, temperature, straight_through)

@@ -15,10 +15,24 @@ from jax import Array
 
 from jaxvae._checks import UsageError, require_type
 from jaxvae.distributions import Flow, Mixture, Normal, OneHot, UniformCodes, UniformSphere
-from jaxvae.model.encoder import require_depth, require_sizes, require_widths
-from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow, require_coordinates
+from jaxvae.model._sizes import require_sizes, require_widths
+from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow, require_flow_sizes
 from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, get_activation, smooth_bound
 from jaxvae.model.traits import Traits
+
+__all__ = [
+    "StandardPrior",
+    "categorical",
+    "codes",
+    "conditional",
+    "gaussian",
+    "maf",
+    "mixture",
+    "realnvp",
+    "sphere",
+    "standard",
+    "vamp",
+]
 
 
 class StandardPrior(nn.Module):
@@ -64,7 +78,7 @@ class CodesPrior(nn.Module):
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> UniformCodes:
-        # the codebook is the posterior's: whatever it infers, of a blank image too, holds it
+        # the codebook is the posterior's, and part of every q(z|x), also of a blank image's
         blank = jnp.zeros((1, *self.data_shape))
         return infer(blank, None if condition is None else jnp.zeros_like(condition[:1])).uniform()
 
@@ -92,9 +106,8 @@ class MixturePrior(nn.Module):
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Mixture:
         shape = (self.components, self.latent_dim)
-        loc = self.param(
-            "loc", nn.initializers.normal(1.0), shape, jnp.float32
-        )  # as far apart as draws of the standard prior
+        # as far apart as draws of the standard prior
+        loc = self.param("loc", nn.initializers.normal(1.0), shape, jnp.float32)
         log_scale = self.param("log_scale", nn.initializers.zeros_init(), shape, jnp.float32)
         logits = self.param("logits", nn.initializers.zeros_init(), (self.components,), jnp.float32)
         components = Normal(loc[None, None], smooth_bound(log_scale, LOG_SCALE_BOUND)[None, None])
@@ -129,7 +142,7 @@ class CategoricalPrior(nn.Module):
 
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> OneHot:
-        # the posterior alone knows its classes: it is asked for one blank example, and of that only the shape is used
+        # the number of classes is the posterior's: the shape of its logits for a blank example
         blank = None if condition is None else jnp.zeros_like(condition[:1])
         shape = infer(jnp.zeros((1, *self.data_shape)), blank).logits.shape[2:]
         if not self.learned:
@@ -184,9 +197,7 @@ def realnvp(steps: int = 8, hidden: int = 128, layers: int = 2, *, latent_dim: i
     so many hidden `layers` of width `hidden`; a condition enters all of them. Sampling and scoring cost the same. Needs
     latent_dim >= 2.
     """
-    require_sizes(steps=steps, hidden=hidden, layers=layers)
-    require_depth("realnvp", steps * (layers + 1))
-    require_coordinates("realnvp", latent_dim, "model.prior='standard'")
+    require_flow_sizes("realnvp", latent_dim, steps, hidden, layers, "model.prior='standard'")
     return FlowPrior(CouplingFlow(latent_dim, steps, hidden, layers))
 
 
@@ -197,9 +208,7 @@ def maf(steps: int = 5, hidden: int = 256, layers: int = 1, *, latent_dim: int) 
     masked network of so many hidden `layers` of width `hidden`; a condition enters all of them. Scoring is one pass,
     sampling latent_dim passes a step. Needs latent_dim >= 2.
     """
-    require_sizes(steps=steps, hidden=hidden, layers=layers)
-    require_depth("maf", steps * (layers + 1))
-    require_coordinates("maf", latent_dim, "model.prior='standard'")
+    require_flow_sizes("maf", latent_dim, steps, hidden, layers, "model.prior='standard'")
     return FlowPrior(MaskedAutoregressiveFlow(latent_dim, steps, hidden, layers))
 
 

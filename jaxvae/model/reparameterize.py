@@ -1,4 +1,4 @@
-"""The reparameterized draw: z ~ q(z|x), and what q and p say of it."""
+"""The reparameterized draw z ~ q(z|x), with its log-densities under q and p."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from jax import Array
 from jaxvae.distributions import has_kl, kl
 from jaxvae.terms import Level
 
+__all__ = ["draw", "draw_gated", "draw_relaxed"]
+
 
 def draw(keys: Array, q: Any, p: Any) -> Level:
-    """Draws z from q with one key for every [S, B] and scores it under q and p; the KL is exact where it has a form."""
+    """Draws z ~ q with keys [S, B] and scores it under q and p; the KL is in closed form if there is one."""
     z, log_q = q.sample_and_log_prob(keys)
     log_p = p.log_prob(z)
     return Level(z, log_q, log_p, kl(q, p) if has_kl(q, p) else log_q - log_p, q, p)
 
 
 def draw_relaxed(keys: Array, q: Any, p: Any) -> Level:
-    """Draws z near one of q's discrete outcomes, so that a gradient passes; the KL is the discrete densities' own.
+    """Draws a relaxed z near one of q's discrete outcomes, with a gradient; the KL is that of the discrete densities.
 
-    For training alone: such a z is no outcome of q, and what it gives is no bound.
+    For training only: such a z is not an outcome of q, and its terms are not a bound.
     """
     z = q.relaxed_sample(keys)
     return Level(z, q.log_prob(z), p.log_prob(z), kl(q, p), q, p)
 
 
 def draw_gated(keys: Array, q: Any, p: Any) -> Level:
-    """`draw` with a gate, by which an objective may steer the gradient through z, example by example and draw by draw.
+    """Draws as `draw` does, with a gate, through which an objective reweights the gradient of z for each draw.
 
-    q must know its density at any z: it is scored again, after the gate.
+    q must have a density at any z: it is scored again, after the gate.
     """
     z, gate = _gated(q.sample(keys))
     log_q, log_p = q.log_prob(z), p.log_prob(z)
@@ -40,11 +42,10 @@ def draw_gated(keys: Array, q: Any, p: Any) -> Level:
 
 @jax.custom_vjp
 def _gated(z: Array) -> tuple[Array, Array]:
-    """(z [S, B, *Z] itself, a gate of zeros [S, B, 2]), whose gradient is z's times the ratio of the gate's cotangents.
+    """Returns (z [S, B, *Z], a gate of zeros [S, B, 2]), whose cotangents' ratio multiplies the gradient of z.
 
-    A weight such as w_s / sum w, known only once z has been decoded, can so reach the gradient of z in one backward
-    pass: doubly reparameterized gradients (Tucker et al. 2018, arXiv 1810.04152) need it. A gate that no loss touches
-    changes nothing.
+    So a weight such as w_s / sum w, which depends on the decoded z, reaches the gradient of z in one backward pass, as
+    doubly reparameterized gradients need it (Tucker et al. 2018, arXiv 1810.04152). An unused gate changes nothing.
     """
     zero = 0 * z.reshape(*z.shape[:2], -1)[..., :1]  # made of z, so that it, too, differs over a shard_map's devices:
     return z, jnp.concatenate([zero, zero], axis=-1)  # the cotangents of what does not are summed over them

@@ -3,7 +3,7 @@
     log p(x)  >=  E_{q(z|x)} [ log p(x|z) + log p(z) - log q(z|x) ]
 
 Five parts, each chosen on its own: encoder and posterior make q(z|x), prior makes p(z), decoder and likelihood make
-p(x|z). `terms` names the pieces of the bound; what is done with them is an objective's or an evaluation's business.
+p(x|z). `terms` returns the pieces of the bound; objectives and evaluations combine them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
 from jaxvae.model.traits import require_traits, traits_of
 from jaxvae.terms import Terms
 
-_ENCODER, _DECODER, _SLOPE, _GENERATED = 1, 2, 3, 4  # purposes folded into a key that draws z, for draws besides it
+__all__ = ["VAE"]
+
+_ENCODER, _DECODER, _SLOPE, _GENERATED = 1, 2, 3, 4  # folded into the keys of z, for other draws
 
 
 class VAE(nn.Module):
     """A VAE with one latent variable; shapes as in terms.py. Use through `init` and `apply`, as any Linen module.
 
-    `training` is set by the train step alone: dropout is on, a discrete z is drawn such that gradients pass, and
-    variables (a codebook, a running scale) are renewed. It has no part in `init`'s parameters. With `remat` the
-    backward pass computes a network's activations again: block by block where the network knows how, else all of them.
+    The train step alone sets `training`: dropout is on, a discrete z is relaxed, and variables (a codebook, a running
+    scale) are updated. It does not change `init`'s parameters. With `remat` the backward pass computes a network's
+    activations again: block by block if the network has a field `remat`, else all of them.
     `objective_needs`, also set by the train step, names what the terms must hold for the objective: a 'gate' in the
     draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior.
     """
@@ -50,17 +52,17 @@ class VAE(nn.Module):
         super().__post_init__()
 
     def __call__(self, keys: Array, x: Array, condition: Array | None = None, *, target: Array | None = None) -> Terms:
-        """The terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
+        """Returns the terms of the bound at x [B, *X] with keys [S, B], scored against `target` (default: x itself)."""
         inferred = self.infer(x, condition, keys=_fold_in(keys, _ENCODER)[0] if self.training else None)
         return self.terms(keys, inferred, x if target is None else target, condition)
 
     def infer(self, x: Array, condition: Array | None = None, *, keys: Array | None = None) -> Any:
-        """q(z|x) for x [B, *X], leaves [1, B, *Z]: all that the terms need of the encoder, run once per image.
+        """Returns q(z|x) for x [B, *X], leaves [1, B, *Z]: the encoder runs once per image.
 
         `condition` [B, C] is a one-hot class or a vector; `keys [B]` are for dropout in training.
         """
         dropout = (keys,) if self._drops_out(self.encoder) and keys is not None else ()
-        features = maybe_remat(self._remat(self.encoder), call_module)(self.encoder, x, condition, *dropout)
+        features = maybe_remat(self._remat_whole(self.encoder), call_module)(self.encoder, x, condition, *dropout)
         return self.posterior(features, condition)
 
     def terms(self, keys: Array, inferred: Any, x: Array, condition: Array | None = None) -> Terms:
@@ -76,9 +78,9 @@ class VAE(nn.Module):
         log_px = px.log_prob(x[None])
         extra: dict[str, Array] = q.extra() if traits.extra else {}
         if "slope" in self.objective_needs:
-            extra["decoder_slope"] = self._slope(keys, level.z, condition)
+            extra["decoder_slope"] = self._squared_jacobian(keys, level.z, condition)
         if "norm" in self.objective_needs:
-            extra["decoder_norm"] = self._norm()
+            extra["decoder_norm"] = self._squared_norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound, generated = not relaxed and "samples" in traits.offers, None
         if "generated" in self.objective_needs:
@@ -86,7 +88,7 @@ class VAE(nn.Module):
         return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, generated=generated)
 
     def prior(self, condition: Array | None = None) -> Any:
-        """p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""
+        """Returns p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""
         return self.latent_prior(self.infer, condition)
 
     def decode(
@@ -97,21 +99,21 @@ class VAE(nn.Module):
         keys: Array | None = None,
         x: Array | None = None,
     ) -> Any:
-        """p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X].
+        """Returns p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X].
 
-        In training, `keys [S, B]` are for dropout, and a likelihood that fits its scale to the data sees x [B, *X].
+        In training, `keys [S, B]` are for dropout, and x [B, *X] is for a likelihood that fits its scale to the data.
         """
         (z,) = zs
-        condition = spread(condition, z)
+        condition = _expand_condition(condition, z)
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
-        network = partial(maybe_remat(self._remat(self.decoder), call_module), self.decoder)
+        network = partial(maybe_remat(self._remat_whole(self.decoder), call_module), self.decoder)
         features = apply_folded(network, z, condition, *dropout)
         if x is not None and self.training and traits_of(self.likelihood).fits_scale:
             return self.likelihood(features, x[None])
         return self.likelihood(features)
 
     def log_joint(self, zs: tuple[Array, ...], x: Array, condition: Array | None = None) -> Array:
-        """log p(x, z) = log p(x|z) + log p(z), [S, B], nats, for x [B, *X]."""
+        """Returns log p(x, z) = log p(x|z) + log p(z), [S, B], nats, for x [B, *X]."""
         (z,) = zs
         return self.decode(zs, condition).log_prob(x[None]) + self.prior(condition).log_prob(z)
 
@@ -123,29 +125,29 @@ class VAE(nn.Module):
         temperature: float | Array = 1.0,
         given: tuple[Array, ...] = (),
     ) -> tuple[tuple[Array, ...], Any]:
-        """(zs, p(x|z)) of z ~ p(z) with keys [N], its spread times `temperature`; or of z `given`, [1, N, *Z]."""
+        """Returns (zs, p(x|z)) for z ~ p(z) with keys [N], scaled by `temperature`; or for z `given`, [1, N, *Z]."""
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)
 
-    def _norm(self) -> Array:
-        """The sum of the decoder's squared parameters."""
+    def _squared_norm(self) -> Array:
+        """Returns the sum of the decoder's squared parameters."""
         squares = jax.tree.map(lambda leaf: jnp.square(leaf).sum(), self.decoder.variables["params"])
         return sum(jax.tree.leaves(squares), start=jnp.zeros(()))
 
-    def _slope(self, keys: Array, z: Array, condition: Array | None) -> Array:
-        """|dx/dz|^2, the squared Jacobian of the mean of p(x|z), summed over pixels and latents, [S, B].
+    def _squared_jacobian(self, keys: Array, z: Array, condition: Array | None) -> Array:
+        """Returns |dx/dz|^2, the squared Jacobian of the mean of p(x|z), summed over pixels and latents, [S, B].
 
         Without bias from one projection: E |u' dx/dz|^2 for u ~ N(0, I) (Hutchinson 1990, Commun. Stat. 19(2)).
         """
 
-        # unbound, as pure functions of z: Linen's own vjp takes no module that is given its parts
+        # unbound, as pure functions of z: Linen's vjp refuses modules whose submodules are arguments
         (network, of_network), (head, of_head) = self.decoder.unbind(), self.likelihood.unbind()
 
         def mean(z: Array) -> Array:
             def decoded(*args: Array) -> Any:
                 return network.apply(of_network, *args)
 
-            px: Any = head.apply(of_head, apply_folded(decoded, z, spread(condition, z)))
+            px: Any = head.apply(of_head, apply_folded(decoded, z, _expand_condition(condition, z)))
             return px.mean()
 
         x, pull_back = jax.vjp(mean, z)
@@ -153,19 +155,19 @@ class VAE(nn.Module):
         (slope,) = pull_back(u)
         return jnp.square(slope).reshape(*z.shape[:2], -1).sum(-1)
 
-    def _remat(self, network: nn.Module) -> bool:
-        """Whether the network is recomputed from outside: one whose traits say `remat` recomputes its own blocks."""
+    def _remat_whole(self, network: nn.Module) -> bool:
+        """Returns whether all of the network is recomputed: one whose traits have `remat` recomputes its own blocks."""
         return self.remat and not traits_of(network).remat
 
     def _drops_out(self, network: nn.Module) -> bool:
         return self.training and traits_of(network).dropout > 0
 
 
-def spread(condition: Array | None, z: Array) -> Array | None:
-    """The condition [B, C] beside every draw z [S, B, *Z]: [S, B, C]."""
+def _expand_condition(condition: Array | None, z: Array) -> Array | None:
+    """Returns the condition [B, C] beside every draw z [S, B, *Z]: [S, B, C]."""
     return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
 
 
 def _fold_in(keys: Array, purpose: int) -> Array:
-    """Keys [S, B] of their own for another purpose than the draw of z."""
+    """Returns keys [S, B] for a purpose other than the draw of z."""
     return jax.vmap(jax.vmap(lambda key: random.fold_in(key, purpose)))(keys)

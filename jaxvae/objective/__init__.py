@@ -1,10 +1,11 @@
-"""Objectives: what is minimised, as a function of the bound's terms.
+"""Objectives: losses as functions of the bound's terms.
 
-    bound          the elbo, and what holds its rate or its distortion
-    importance     tighter bounds, from several weighted draws
-    aggregate      how q(z) differs from p(z), or from independence
-    adversarial    the same, and pictures, judged by a critic
-    pictures       how alike two pictures look
+    base                  Objective, Loss, sums and weights
+    bound                 the elbo, and constraints on its rate or distortion
+    importance_weighted   tighter bounds from several weighted draws
+    aggregate_posterior   divergences of q(z) from p(z), or from independence
+    adversarial           critics of codes and images
+    perceptual            structural similarity of images
 
 Objectives add up, as terms of one loss: `elbo() + 0.1 * mmd()`.
 """

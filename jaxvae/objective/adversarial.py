@@ -1,7 +1,7 @@
-"""Terms with a critic, a network of the objective's own that is trained beside the model, in the same backward pass.
+"""Objectives with a critic, a network that is trained in the same backward pass as the model.
 
-The critic's loss is added with the model's side held fixed, the model's with the critic's parameters held fixed; build
-gives them optimizers of their own. `critic` makes the network (critic.py): critic(widths) has Linen's init and apply.
+The critic's loss has no gradient in the model, the model's loss none in the critic; each has an optimizer of its own.
+`critic(widths)` makes the network (model/critic.py), with Linen's init and apply.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from jaxvae.objective.base import (
 )
 from jaxvae.terms import Terms
 
+__all__ = ["aae", "factor", "gan", "permute_dimensions"]
+
 _Critic = Callable[[Sequence[int]], Any]
 
 
@@ -43,17 +45,14 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = _flat_latents(terms)
         rows = local_rows(z, gather)
-        apart = jnp.take(permute_dimensions(key, gather(lax.stop_gradient(z))), rows, axis=1)
+        permuted = jnp.take(permute_dimensions(key, gather(lax.stop_gradient(z))), rows, axis=1)
         ratio = _critic_logits(network, lax.stop_gradient(params), z).mean(0)
-        loss, right = _critic_loss(network, params, real=z, made=apart)
-        metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": right}
+        loss, accuracy = _critic_loss(network, params, real=z, fake=permuted)
+        metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": accuracy}
         return Loss(weight_at(gamma, step) * ratio + loss, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(
-        _critic_init(network, _flat_latents),
-        apply,
-        Needs(posterior={"samples", "continuous"}, engine={"batch", "critic"}),
-    )
+    needs = Needs(posterior={"samples", "continuous"}, engine={"batch", "critic"})
+    return Objective(_critic_init(network, _flat_latents), apply, needs)
 
 
 def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Critic) -> Objective:
@@ -68,13 +67,12 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         z = _flat_latents(terms)
-        drawn = [
-            flatten_events(sample_prior(random.fold_in(key, i), level, gather)) for i, level in enumerate(terms.levels)
-        ]
-        prior = jnp.take(jnp.concatenate(drawn, axis=-1), local_rows(z, gather), axis=1)
+        draws = [sample_prior(random.fold_in(key, i), level, gather) for i, level in enumerate(terms.levels)]
+        prior = jnp.concatenate([flatten_events(each) for each in draws], axis=-1)
+        prior = jnp.take(prior, local_rows(z, gather), axis=1)
         fooled = softplus(-_critic_logits(network, lax.stop_gradient(params), z)).mean(0)
-        loss, right = _critic_loss(network, params, real=prior, made=z)
-        metrics = {"critic_loss": loss, "critic_accuracy": right}
+        loss, accuracy = _critic_loss(network, params, real=prior, fake=z)
+        metrics = {"critic_loss": loss, "critic_accuracy": accuracy}
         return Loss(weight_at(weight, step) * fooled + loss, memory, {**bound_metrics(terms), **metrics})
 
     needs = Needs(posterior={"continuous"}, engine={"batch", "critic"})
@@ -98,51 +96,52 @@ def gan(
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         require_provided(terms.generated is not None, "generated")
         x, fixed = terms.x, lax.stop_gradient(params)
-        again = terms.px.mean()
-        made = jnp.concatenate([again, terms.generated.mean()])  # [S + 1, B, *X]
-        logit, features = _apply_critic(network, fixed, made)
-        distance = 0.5 * jnp.square(features[: len(again)] - _apply_critic(network, fixed, x)[1]).sum(-1).mean(0)
+        reconstruction = terms.px.mean()
+        fake = jnp.concatenate([reconstruction, terms.generated.mean()])  # [S + 1, B, *X]
+        logit, features = _apply_critic(network, fixed, fake)
+        difference = features[: len(reconstruction)] - _apply_critic(network, fixed, x)[1]
+        distance = 0.5 * jnp.square(difference).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
-        loss, right = _critic_loss(network, params, real=x, made=made)
-        metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": right}
+        loss, accuracy = _critic_loss(network, params, real=x, fake=fake)
+        metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": accuracy}
         value = weight_at(weight, step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**bound_metrics(terms), **metrics})
 
     return Objective(_critic_init(network, lambda terms: terms.x), apply, Needs(engine={"critic"}, model={"generated"}))
 
 
-def _critic_init(network: Any, shown: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
-    """An objective's init: the parameters of a critic of such things as shown(terms), [S, B, ...], and no memory."""
-    return lambda key, terms: (network.init(key, shown(terms)[0]), {})
+def _critic_init(network: Any, inputs: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:
+    """Returns an objective's init: the parameters of a critic of inputs(terms), [S, B, ...], and no memory."""
+    return lambda key, terms: (network.init(key, inputs(terms)[0]), {})
 
 
-def _critic_loss(network: Any, params: Any, *, real: Array, made: Array) -> tuple[Array, Array]:
-    """(the critic's loss, its share of right answers), [B], of real and made things [S, B, ...], which get no gradient.
+def _critic_loss(network: Any, params: Any, *, real: Array, fake: Array) -> tuple[Array, Array]:
+    """Returns (the critic's loss, its accuracy), [B], on real and generated inputs [S, B, ...] without gradient.
 
-    The cross-entropy of both halves (Goodfellow et al. 2014, arXiv 1406.2661, eq. 1): 2 log 2 where it cannot tell.
+    The cross-entropy of both halves (Goodfellow et al. 2014, arXiv 1406.2661, eq. 1): 2 log 2 at chance.
     """
-    of_real, of_made = (_critic_logits(network, params, lax.stop_gradient(each)) for each in (real, made))
-    loss = softplus(-of_real).mean(0) + softplus(of_made).mean(0)
-    return loss, ((of_real > 0).mean(0) + (of_made < 0).mean(0)) / 2
+    real, fake = (_critic_logits(network, params, lax.stop_gradient(each)) for each in (real, fake))
+    loss = softplus(-real).mean(0) + softplus(fake).mean(0)
+    return loss, ((real > 0).mean(0) + (fake < 0).mean(0)) / 2
 
 
 def _critic_logits(network: Any, params: Any, x: Array) -> Array:
-    """The critic's logits [S, B] of x [S, B, ...]."""
+    """Returns the critic's logits [S, B] of x [S, B, ...]."""
     return _apply_critic(network, params, x)[0]
 
 
 def _apply_critic(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
-    """(logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
+    """Returns (logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
     logit, features = network.apply(params, x.reshape(-1, *x.shape[2:]))
     return logit.reshape(x.shape[:2]), features.reshape(*x.shape[:2], -1)
 
 
 def _flat_latents(terms: Terms) -> Array:
-    """z of all levels side by side, [S, B, Z]."""
+    """Returns z of all levels side by side, [S, B, Z]."""
     return jnp.concatenate([flatten_events(level.z) for level in terms.levels], axis=-1)
 
 
 def permute_dimensions(key: Array, z: Array) -> Array:
-    """z [S, B, Z] with every coordinate permuted over the batch on its own: draws from prod_j q(z_j)."""
+    """Returns z [S, B, Z] with every coordinate permuted over the batch on its own: draws from prod_j q(z_j)."""
     order = random.permutation(key, jnp.broadcast_to(jnp.arange(z.shape[1])[:, None], z.shape[1:]), 0, independent=True)
     return jnp.take_along_axis(z, order[None], axis=1)

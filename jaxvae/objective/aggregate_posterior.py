@@ -1,6 +1,6 @@
-"""Objectives of the aggregate posterior q(z) = E_p(x)[q(z|x)]: how it differs from the prior, or from independence.
+"""Objectives of the aggregate posterior q(z) = E_p(x)[q(z|x)]: divergences from the prior, or from independence.
 
-They compare the examples of a batch, of the whole one: each device holds its own rows beside all columns.
+They compare the examples of the whole batch: each device has its own rows, and all columns.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from jaxvae.objective.base import (
     weight_at,
 )
 from jaxvae.terms import Level, Terms
+
+__all__ = ["dip_i", "dip_ii", "flatten_events", "local_rows", "mmd", "sample_prior", "tc"]
 
 _KERNEL_WIDTHS = (
     0.1,
@@ -75,7 +77,7 @@ def tc(
 def estimate_log_q(
     level: Level, gather, examples: int, log_weights: Callable[[Array, int], Array]
 ) -> tuple[Array, Array]:
-    """(log q(z) [S, B], log q(z_j) [S, B, Z]) at the level's own draws, estimated from the batch, nats."""
+    """Returns (log q(z) [S, B], log q(z_j) [S, B, Z]) at the level's own draws, estimated from the batch, nats."""
     z = level.z
     everyone = jax.tree.map(lambda leaf: leaf[:, None], gather(level.q))  # [1, 1, B of all devices, Z]
     each = everyone.log_prob_each(z[:, :, None])  # [S, B, B of all, Z]
@@ -85,7 +87,7 @@ def estimate_log_q(
 
 
 def stratified_log_weights(own: Array, examples: int) -> Array:
-    """Log weights [B, all] that make sum_j w_ij q(z|x_j) an unbiased estimate of q(z) for z ~ q(z|x_i).
+    """Returns log weights [B, all] that make sum_j w_ij q(z|x_j) an unbiased estimate of q(z) for z ~ q(z|x_i).
 
     Example i itself is one of N, each other stands for (N - 1) / (B - 1) of them (Chen et al. 2018, appendix C.2, there
     with all that the sum needs put on one of the others; spread over all, it varies less).
@@ -97,7 +99,7 @@ def stratified_log_weights(own: Array, examples: int) -> Array:
 
 
 def _uniform_log_weights(own: Array, examples: int) -> Array:
-    """Log weights [B, all] of minibatch-weighted sampling, 1/(N B) (Chen et al. 2018, eq. 5)."""
+    """Returns log weights [B, all] of minibatch-weighted sampling, 1/(N B) (Chen et al. 2018, eq. 5)."""
     return jnp.full(own.shape, -math.log(examples * own.shape[1]))
 
 
@@ -105,24 +107,24 @@ LOG_WEIGHTS = {"stratified": stratified_log_weights, "weighted": _uniform_log_we
 
 
 def self_mask(z: Array, gather) -> Array:
-    """Which of the columns, the batch's examples of all devices, is each row's own: bool [B, B of all devices]."""
+    """Returns where row and column are the same example: bool [B, B of all devices]."""
     rows = local_rows(z, gather)
     return rows[:, None] == jnp.arange(gather(z).shape[1])[None]
 
 
 def local_rows(z: Array, gather) -> Array:
-    """Where in the gathered batch this device's examples are, [B]: at the block that holds this z [S, B, *Z].
+    """Returns the places of this device's examples in the gathered batch, [B]: the block equal to this z [S, B, *Z].
 
-    Two blocks that hold the same are the same to whoever compares them.
+    If two blocks are equal, either gives the same result.
     """
     here = jnp.arange(z.shape[1])
     blocks = gather(z)
     if blocks.shape == z.shape:
         return here
     blocks = lax.stop_gradient(blocks).reshape(len(z), -1, *z.shape[1:])
-    # the nearest, where one would write the same: z computed again beside the comparison may be rounded in another way
-    away = jnp.square(blocks - lax.stop_gradient(z)[:, None]).sum(axis=(0, *range(2, blocks.ndim)))
-    return jnp.argmin(away) * z.shape[1] + here
+    # the nearest, not the equal: XLA may compute z twice and round it differently
+    distance = jnp.square(blocks - lax.stop_gradient(z)[:, None]).sum(axis=(0, *range(2, blocks.ndim)))
+    return jnp.argmin(distance) * z.shape[1] + here
 
 
 def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
@@ -141,17 +143,16 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
         for number, level in enumerate(terms.levels):
             prior = sample_prior(random.fold_in(key, number), level, gather)
             z, p, rows = flatten_events(level.z), flatten_events(prior), local_rows(level.z, gather)
-            value += _mmd_per_example(
-                z, gather(z), p, rows, _mean_over_widths(_KERNELS[kernel], 2 * z.shape[-1] * scale)
-            )
+            averaged = _mean_over_widths(_KERNELS[kernel], 2 * z.shape[-1] * scale)
+            value += _mmd_per_example(z, gather(z), p, rows, averaged)
         return Loss(value, memory, {**bound_metrics(terms), "mmd": value})
 
     return Objective(init_stateless, apply, Needs(posterior={"continuous"}, engine={"batch"}))
 
 
 def _mean_over_widths(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
-    """The mean of a kernel of the squared distance over seven widths."""
-    return lambda squared: jnp.stack([kernel(squared, width * spread) for spread in _KERNEL_WIDTHS]).mean(0)
+    """Returns the mean of a kernel of the squared distance over seven widths."""
+    return lambda squared: jnp.stack([kernel(squared, width * multiple) for multiple in _KERNEL_WIDTHS]).mean(0)
 
 
 _KERNELS: dict[str, Callable[[Array, float], Array]] = {
@@ -161,7 +162,7 @@ _KERNELS: dict[str, Callable[[Array, float], Array]] = {
 
 
 def _mmd_per_example(z: Array, everyone: Array, prior: Array, rows: Array, kernel: Callable[[Array], Array]) -> Array:
-    """[B], whose mean over the batch is the unbiased estimate of MMD^2 (Gretton et al. 2012, JMLR 13, eq. 3).
+    """Returns [B], whose mean over the batch is the unbiased estimate of MMD^2 (Gretton et al. 2012, JMLR 13, eq. 3).
 
     z [S, B, D] are this device's draws, `everyone` [S, A, D] all devices', `prior` [1 or S, A, D] as many of the prior.
     """
@@ -177,12 +178,12 @@ def _mmd_per_example(z: Array, everyone: Array, prior: Array, rows: Array, kerne
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
-    """|a_i - b_j|^2, [S, A, D] and [S, B, D] -> [S, A, B], by differences: a product would round away small ones."""
+    """Returns |a_i - b_j|^2, [S, A, D] and [S, B, D] -> [S, A, B], by differences: a product would round small ones."""
     return jnp.square(a[:, :, None] - b[:, None]).sum(-1)
 
 
 def sample_prior(key: Array, level: Level, gather) -> Array:
-    """z ~ p(z), one for each example of the whole batch, [1, B of all devices, *Z], the same on every device."""
+    """Draws z ~ p(z), one for each example of the whole batch, [1, B of all devices, *Z], equal on every device."""
     count = level.z.shape[1]
     conditional = any(leaf.shape[1] == count for leaf in jax.tree.leaves(level.p))
     everyone = gather(level.z).shape[1]
@@ -191,7 +192,7 @@ def sample_prior(key: Array, level: Level, gather) -> Array:
 
 
 def flatten_events(z: Array) -> Array:
-    """z [S, B, *Z] with its event axes laid flat."""
+    """Returns z [S, B, *Z] with its event axes laid flat."""
     return z.reshape(*z.shape[:2], -1)
 
 
@@ -217,7 +218,7 @@ def dip_ii(off_diagonal: float = 10.0, diagonal: float = 10.0) -> Objective:
 
 
 def _covariance_penalty(off_diagonal: float, diagonal: float, of: Callable[[Any, Array], Array]) -> Objective:
-    """The term that holds of(q, the covariance of q's means) at the identity; q [1, B of all devices, Z]."""
+    """Returns the term that holds of(q, the covariance of q's means) at the identity; q [1, B of all devices, Z]."""
     off_diagonal, diagonal = require_number("off_diagonal", off_diagonal, 0), require_number("diagonal", diagonal, 0)
 
     def penalty(q: Any) -> Array:

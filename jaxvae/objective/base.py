@@ -1,4 +1,4 @@
-"""What an objective is, and how several add up.
+"""Objectives, their sums and weights.
 
 An objective is a pair of pure functions, as optax pairs its transformations:
 `init(key, terms) -> (params, memory)` and `apply(params, memory, terms, *, key, step, gather) -> Loss`.
@@ -20,8 +20,22 @@ from jax import Array, random
 from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, require_names, short_repr
 from jaxvae.terms import CAPABILITIES, Terms
 
+__all__ = [
+    "Loss",
+    "Objective",
+    "Weight",
+    "bound_metrics",
+    "broadcast_to_examples",
+    "init_stateless",
+    "require_provided",
+    "require_weight",
+    "scale_objective",
+    "sum_objectives",
+    "weight_at",
+]
+
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
-_SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # metrics that are the same whoever reports them
+_SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # equal in all objectives of a sum
 
 
 class Loss(NamedTuple):
@@ -69,7 +83,7 @@ class Needs:
 
 
 class Objective(NamedTuple):
-    """What is minimised; `elbo() + 0.1 * mmd()` is one, too.
+    """A loss; `elbo() + 0.1 * mmd()` is one, too.
 
     `gather(tree, axis)` concatenates over devices along B; objectives that need the engine's 'batch' call it.
     """
@@ -89,7 +103,7 @@ class Objective(NamedTuple):
 
 
 def sum_objectives(*objectives: Objective) -> Objective:
-    """The sum of objectives, each with parameters, memory and key of its own; metrics of one name are numbered."""
+    """Returns the sum of objectives, each with its own parameters, memory and key; equal metric names are numbered."""
     needs = functools.reduce(operator.or_, (each.needs for each in objectives), Needs())
     if "gate" in needs.model and len(objectives) > 1:
         raise UsageError(
@@ -113,7 +127,7 @@ def sum_objectives(*objectives: Objective) -> Objective:
 
 
 def scale_objective(weight: Weight, objective: Objective) -> Objective:
-    """The objective times a weight, a number from 0 on or a schedule; its metrics stay its own.
+    """Returns the objective times a weight, a number from 0 on or a schedule; its metrics stay its own.
 
     A critic's loss is multiplied as well: its optimizer, Adam, does not notice.
     """
@@ -127,7 +141,7 @@ def scale_objective(weight: Weight, objective: Objective) -> Objective:
 
 
 def _merge_metrics(metrics: list[dict[str, Array]]) -> dict[str, Array]:
-    """All metrics in one dict: a second 'mmd' is 'mmd_2'; what several report alike, as the rate, stands once."""
+    """Returns all metrics in one dict: a second 'mmd' is 'mmd_2'; shared ones, such as the rate, are kept once."""
     found: dict[str, Array] = {}
     seen: collections.Counter[str] = collections.Counter()
     for name, value in (pair for each in metrics for pair in each.items()):
@@ -137,7 +151,7 @@ def _merge_metrics(metrics: list[dict[str, Array]]) -> dict[str, Array]:
 
 
 def bound_metrics(terms: Terms) -> dict[str, Array]:
-    """Rate, distortion, the elbo where there is one, and the terms' extras: means over samples of each example, [B]."""
+    """Returns rate, distortion, the elbo if there is one, and the extras: means over samples of each example, [B]."""
     distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
     metrics = {"rate": rate, "distortion": distortion}
     if terms.bound:
@@ -146,7 +160,7 @@ def bound_metrics(terms: Terms) -> dict[str, Array]:
 
 
 def require_provided(present: bool, need: str) -> None:
-    """Raises UsageError where the terms lack what the objective needs of the model."""
+    """Raises UsageError if the terms lack what the objective needs of the model."""
     if not present:
         raise UsageError(
             f"these terms were made without {need!r}, which the objective needs. Set the model's field, as a train "
@@ -155,25 +169,23 @@ def require_provided(present: bool, need: str) -> None:
 
 
 def broadcast_to_examples(value: Array, terms: Terms) -> Array:
-    """A number about the whole batch as every example's value, [B], whose mean it is."""
+    """Returns a number about the whole batch as every example's value, [B], whose mean it is."""
     return jnp.broadcast_to(value.reshape(1), terms.log_px.shape[1:])
 
 
 def init_stateless(key: Array, terms: Terms) -> tuple[dict, dict]:
-    """The state of an objective that has neither parameters nor memory."""
+    """Returns the state of an objective that has neither parameters nor memory."""
     return {}, {}
 
 
 def weight_at(weight: Weight, step: Array) -> Array:
-    """The weight's value at this step, a float32 scalar."""
+    """Returns the weight's value at this step, a float32 scalar."""
     return jnp.asarray(weight(step) if callable(weight) else weight, jnp.float32)
 
 
 def require_weight(name: str, weight: Any) -> None:
-    """ValueError unless it is a number from 0 on, an array (a traced number) or a schedule."""
-    if callable(weight):
-        return
-    if isinstance(weight, Array):
+    """Raises UsageError unless it is a number from 0 on, an array (a traced number) or a schedule."""
+    if callable(weight) or isinstance(weight, Array):
         return
     if not is_instance(weight, float):
         raise UsageError(

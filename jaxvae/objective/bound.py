@@ -1,4 +1,4 @@
-"""The evidence lower bound, and what holds its two parts, rate and distortion, where one wants them."""
+"""The evidence lower bound, and constraints on its two parts, rate and distortion."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from jaxvae.objective.base import (
 )
 from jaxvae.terms import Terms
 
+__all__ = ["capacity", "elbo", "geco", "rae", "rate", "reconstruction"]
+
 _MAX_LOG_MULTIPLIER = 10.0  # geco's log-multiplier stays within it: e^10 is no weight any more, but one term alone
-_CONSTRAINT_DECAY = 0.95  # of geco's running mean of the constraint, a step
+_DECAY = 0.95  # of geco's running mean of the constraint, a step
 
 
 def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Objective:
@@ -56,13 +58,13 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
 
 
 def _kl_per_level(terms: Terms) -> Array:
-    """The KL of each level, [B, levels], nats."""
+    """Returns the KL of each level, [B, levels], nats."""
     batch = terms.log_px.shape[1]
     return jnp.stack([jnp.broadcast_to(level.kl.mean(0), (batch,)) for level in terms.levels], axis=-1)
 
 
 def _kl_per_dimension(terms: Terms) -> Array:
-    """The KL of each latent dimension, [B, Z] with levels side by side, nats; ValueError where it does not part so."""
+    """Returns the KL of each latent dimension, [B, Z] with levels side by side, nats, if q and p factorise."""
     batch, found = terms.log_px.shape[1], []
     for level in terms.levels:
         if not has_kl_each(level.q, level.p):
@@ -77,12 +79,12 @@ def _kl_per_dimension(terms: Terms) -> Array:
 
 
 def _apply_free_nats(free: float, rates: Array, gather) -> tuple[Array, Array]:
-    """(each example's rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups held free).
+    """Returns (rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups below `free`).
 
-    A group whose mean lies below counts `free` nats and has no gradient.
+    A group whose mean is below counts `free` nats and has no gradient.
     """
-    held = gather(rates[None])[0].mean(0, keepdims=True) < free
-    return jnp.where(held, free, rates).sum(-1), held.mean()
+    below = gather(rates[None])[0].mean(0, keepdims=True) < free
+    return jnp.where(below, free, rates).sum(-1), below.mean()
 
 
 def rate(beta: Weight = 1.0) -> Objective:
@@ -131,17 +133,16 @@ def geco(distortion: float, speed: float = 0.01) -> Objective:
         excess = terms.distortion.mean(0) - wanted
         value = terms.rate.mean(0) + multiplier * excess
         metrics = {**bound_metrics(terms), "multiplier": multiplier, "beta": 1 / multiplier}
-        return Loss(value, moved(memory, excess), metrics)
+        return Loss(value, update(memory, excess), metrics)
 
-    def moved(memory: dict[str, Array], excess: Array) -> dict[str, Array]:
-        # the multiplier by what earlier batches left, which all devices share; the running mean linear in this batch's
+    def update(memory: dict[str, Array], excess: Array) -> dict[str, Array]:
+        # the multiplier depends on earlier batches, which all devices share; the running mean is linear in this one
         mean = memory["constraint"] / jnp.maximum(memory["weight"], 1e-6)
         log_multiplier = memory["log_multiplier"] + speed * jnp.clip(mean, -1, 1)
         return {
             "log_multiplier": jnp.clip(log_multiplier, -_MAX_LOG_MULTIPLIER, _MAX_LOG_MULTIPLIER),
-            "constraint": _CONSTRAINT_DECAY * memory["constraint"]
-            + (1 - _CONSTRAINT_DECAY) * lax.stop_gradient(excess.mean()),
-            "weight": _CONSTRAINT_DECAY * memory["weight"] + (1 - _CONSTRAINT_DECAY),
+            "constraint": _DECAY * memory["constraint"] + (1 - _DECAY) * lax.stop_gradient(excess.mean()),
+            "weight": _DECAY * memory["weight"] + (1 - _DECAY),
         }
 
     return Objective(init, apply, Needs(posterior={"samples"}))

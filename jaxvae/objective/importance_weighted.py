@@ -16,10 +16,10 @@ from jaxvae._checks import UsageError, require_choice, require_number, require_w
 from jaxvae.objective.base import Loss, Needs, Objective, bound_metrics, init_stateless
 from jaxvae.terms import Level, Terms, reweight_gradient
 
+__all__ = ["ciwae", "iwae", "miwae", "piwae", "renyi"]
+
 _MIN_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
-_MIN_DISTANCE_TO_ONE = (
-    0.01  # Renyi's alpha is 1, or further from it: between, float32 loses what 1 / (1 - alpha) enlarges
-)
+_MIN_DISTANCE_TO_ONE = 0.01  # of Renyi's alpha, unless it is 1: 1 / (1 - alpha) enlarges float32's rounding
 
 _NOTHING = Needs()
 
@@ -81,15 +81,15 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
 
     def value(terms: Terms) -> Array:
         log_w = lax.stop_gradient(terms.log_weight)
-        of_decoder = jnp.maximum(jax.nn.softmax(log_w, axis=0), _MIN_WEIGHT)
+        decoder_weight = jnp.maximum(jax.nn.softmax(log_w, axis=0), _MIN_WEIGHT)
         in_groups = log_w.reshape(groups, -1, log_w.shape[1])
-        of_encoder = (jax.nn.softmax(in_groups, axis=1) / groups).reshape(log_w.shape)
-        (level,) = _single_level(terms, "piwae")
-        # through z, all is weighted as the decoder wants it, and the gate turns that into what the encoder wants;
-        # q's own parameters, at fixed z, are the encoder's alone
-        through_z = of_decoder * _path_log_weight(terms, "piwae")
-        of_q = of_encoder * level.q.log_prob(lax.stop_gradient(level.z))
-        surrogate = (of_q - through_z).sum(0) + reweight_gradient(level, of_encoder / of_decoder)
+        encoder_weight = (jax.nn.softmax(in_groups, axis=1) / groups).reshape(log_w.shape)
+        level = _single_level(terms, "piwae")
+        # the path through z has the decoder's weights, which the gate replaces by the encoder's; q's own parameters, at
+        # fixed z, are the encoder's alone
+        path_term = decoder_weight * _path_log_weight(terms, "piwae")
+        q_term = encoder_weight * level.q.log_prob(lax.stop_gradient(level.z))
+        surrogate = (q_term - path_term).sum(0) + reweight_gradient(level, encoder_weight / decoder_weight)
         return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
     return _importance_objective("piwae", value, Needs(posterior={"path", "density"}, model={"gate"}))
@@ -113,7 +113,7 @@ def renyi(alpha: float = 0.5) -> Objective:
 
 
 def _importance_objective(name: str, value: Callable[[Terms], Array], needs: Needs = _NOTHING) -> Objective:
-    """The objective whose loss is value(terms), [B], minus a bound of that name."""
+    """Returns the objective whose loss is value(terms), [B], minus a bound of that name."""
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = value(terms)
@@ -123,46 +123,45 @@ def _importance_objective(name: str, value: Callable[[Terms], Array], needs: Nee
 
 
 def _log_mean(log_w: Array) -> Array:
-    """log 1/K sum_s exp(log_w[s]), [K, B] -> [B]."""
+    """Returns log 1/K sum_s exp(log_w[s]), [K, B] -> [B]."""
     return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
 
 
 def _grouped_bounds(log_w: Array, groups: int) -> Array:
-    """The importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
+    """Returns the importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
     if len(log_w) % groups:
-        raise UsageError(_groups_error("groups", groups, len(log_w)))
+        raise UsageError(_groups_error(groups, len(log_w)))
     return jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
 
 
 def _require_groups(name: str, groups: int, samples: int | None) -> None:
-    """ValueError unless `groups` is a whole number that divides the draws, where their number is known."""
+    """Raises UsageError unless `groups` is a whole number that divides the draws, where their number is known."""
     require_whole("groups", groups)
     if samples is not None and samples % groups:
-        raise UsageError(f"{name}: {_groups_error('groups', groups, samples)}")
+        raise UsageError(f"{name}: {_groups_error(groups, samples)}")
 
 
-def _groups_error(name: str, groups: int, samples: int) -> str:
-    multiple = max(groups, samples // groups * groups)
+def _groups_error(groups: int, samples: int) -> str:
     return (
-        f"{name}={groups} equal groups cannot be made of train.samples={samples} draws; "
-        f"choose train.samples={multiple}, or another {name}."
+        f"groups={groups} equal groups cannot be made of train.samples={samples} draws; "
+        f"choose train.samples={max(groups, samples // groups * groups)}, or another groups."
     )
 
 
 def _path_log_weight(terms: Terms, name: str) -> Array:
-    """log w [K, B] whose derivative leaves out the score of q: q's parameters count through z alone."""
-    (level,) = _single_level(terms, name)
+    """Returns log w [K, B] whose derivative leaves out the score of q: q's parameters count through z alone."""
+    level = _single_level(terms, name)
     return terms.log_px + level.log_p - lax.stop_gradient(level.q).log_prob(level.z)
 
 
-def _single_level(terms: Terms, name: str) -> tuple[Level]:
-    """The one level of the terms; ValueError for a hierarchy.
+def _single_level(terms: Terms, name: str) -> Level:
+    """Returns the one level of the terms; raises UsageError for a hierarchy.
 
-    There q of a level depends on the z above it, and holding its parameters fixed would cut that path as well.
+    There q of a level depends on the z above it, and fixing its parameters would cut that path, too.
     """
     if len(terms.levels) != 1:
         raise UsageError(
             f"objective={name!r} is unbiased for one latent variable, this model has {len(terms.levels)}; "
             "choose objective='iwae()', or 'elbo'."
         )
-    return (terms.levels[0],)
+    return terms.levels[0]

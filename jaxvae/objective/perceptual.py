@@ -1,4 +1,4 @@
-"""Distortions that measure how alike two pictures look, where -log p(x|z) compares pixel by pixel."""
+"""Perceptual distortions: similarity of images beyond single pixels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from jax import Array
 from jaxvae._checks import require_positive, require_whole
 from jaxvae.objective.base import Loss, Needs, Objective, bound_metrics, init_stateless
 from jaxvae.terms import Terms
+
+__all__ = ["SCALE_WEIGHTS", "ms_ssim", "multiscale_ssim"]
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
 _WINDOW, _WINDOW_SIGMA = 11, 1.5  # pixels: side and standard deviation of the Gaussian window
@@ -28,28 +30,28 @@ def ms_ssim(weight: float = 100.0, scales: int = 5) -> Objective:
     weight, scales = require_positive("weight", weight), require_whole("scales", scales, 1, len(SCALE_WEIGHTS))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        alike = multiscale_ssim(terms.x, terms.px.mean(), scales).mean(0)
-        return Loss(weight * (1 - alike), memory, {**bound_metrics(terms), "ms_ssim": alike})
+        similarity = multiscale_ssim(terms.x, terms.px.mean(), scales).mean(0)
+        return Loss(weight * (1 - similarity), memory, {**bound_metrics(terms), "ms_ssim": similarity})
 
     return Objective(init_stateless, apply, Needs(data={"images"}))
 
 
 def multiscale_ssim(x: Array, y: Array, scales: int = len(SCALE_WEIGHTS)) -> Array:
-    """MS-SSIM of pictures [S, B, H, W, C], values in [0, 1], over channels and places: [S, B], at most 1."""
+    """Returns the MS-SSIM of images [S, B, H, W, C], values in [0, 1], over channels and places: [S, B], at most 1."""
     size = min(x.shape[2:4])
     count = max(1, sum(size >> scale >= _WINDOW for scale in range(scales)))
     shares = np.array(SCALE_WEIGHTS[:count]) / sum(SCALE_WEIGHTS[:count])
     product = jnp.ones((1, 1))
     for scale, share in enumerate(shares):
         luminance, structure = _ssim_parts(x, y)
-        alike = structure if scale < count - 1 else structure * luminance
-        product = product * jnp.maximum(alike.mean(axis=(2, 3, 4)), 1e-6) ** share
+        similarity = structure if scale < count - 1 else structure * luminance
+        product = product * jnp.maximum(similarity.mean(axis=(2, 3, 4)), 1e-6) ** share
         x, y = _average_pool(x), _average_pool(y)
     return product
 
 
 def _ssim_parts(x: Array, y: Array) -> tuple[Array, Array]:
-    """(luminance, contrast times structure) of two pictures, place by place (Wang et al. 2004, IEEE TIP 13(4))."""
+    """Returns (luminance, contrast times structure) of two images at each place (Wang et al. 2004, IEEE TIP 13(4))."""
     mean_x, mean_y = _gaussian_filter(x), _gaussian_filter(y)
     variance = _gaussian_filter(x * x) - mean_x**2 + _gaussian_filter(y * y) - mean_y**2
     covariance = _gaussian_filter(x * y) - mean_x * mean_y
@@ -58,7 +60,7 @@ def _ssim_parts(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _gaussian_filter(x: Array) -> Array:
-    """Means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
+    """Returns means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
 
     As two products with band matrices: a CPU's convolutions crawl inside a compiled loop.
     """
@@ -68,7 +70,7 @@ def _gaussian_filter(x: Array) -> Array:
 
 @functools.lru_cache
 def _window_matrix(length: int) -> np.ndarray:
-    """[length, places] whose column j is the window around place j."""
+    """Returns [length, places] whose column j is the window around place j."""
     side = min(_WINDOW, length)
     taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / _WINDOW_SIGMA) ** 2)
     matrix = np.zeros((length, length - side + 1), np.float32)
@@ -78,7 +80,7 @@ def _window_matrix(length: int) -> np.ndarray:
 
 
 def _average_pool(x: Array) -> Array:
-    """Means of 2 x 2 pixels, a last odd row or column left out; what has one pixel stays."""
+    """Returns means of 2 x 2 pixels, a last odd row or column left out; what has one pixel stays."""
     height, width = max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)
     if min(x.shape[2:4]) < 2:
         return x

@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxvae.data.dataset import Split, draw_rows
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.aggregate_posterior import compare_to_prior, standard_error
+from jaxvae.evaluate.aggregate_posterior import compare_to_prior
+from jaxvae.evaluate.bounds import mean_and_stderr
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.training.diagnosis_rules import findings
 from jaxvae.training.setup import Experiment
@@ -81,7 +82,9 @@ def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str
     one, other = (sign * each[name].astype(np.float64) for each in (train, values))
     return {
         "value": float(one.mean() - other.mean()),
-        "stderr": math.hypot(standard_error(one), standard_error(other)) if min(len(one), len(other)) > 1 else math.inf,
+        "stderr": math.hypot(mean_and_stderr(one)["stderr"], mean_and_stderr(other)["stderr"])
+        if min(len(one), len(other)) > 1
+        else math.inf,
         "score": float(other.mean()),
         "train_examples": len(one),
         "examples": len(other),

@@ -300,7 +300,7 @@ def failing(capsys, action, code):
 
 @pytest.mark.parametrize(
     "wrong",
-    [partial(layers.downsampled_sizes, None, 2), partial(layers.to_patches, jax.numpy.zeros((2, 2)), 1)],
+    [partial(layers.patch_grid, None, 2), partial(layers.to_patches, jax.numpy.zeros((2, 2)), 1)],
     ids=["ours", "value"],
 )
 def test_what_nobody_foresaw_is_called_a_bug_and_not_a_mistake_of_the_caller(wrong, capsys):

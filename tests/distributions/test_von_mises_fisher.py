@@ -13,7 +13,7 @@ from small import SHAPE, init, make_vae, ones_and_zeros
 
 from jaxvae.config import build, schema
 from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
-from jaxvae.distributions._bessel import kl_to_uniform, log_mean_scaled, mean_resultant_length
+from jaxvae.distributions._bessel import kl_to_uniform, log_mean_scaled, mean_resultant_length, one_minus_resultant
 from jaxvae.distributions.von_mises_fisher import angle_gradient, log_area, reflect_tangent
 from jaxvae.evaluate.bounds import elbo_parts
 from jaxvae.model import likelihood, posterior, prior

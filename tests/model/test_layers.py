@@ -7,9 +7,9 @@ from jax import lax, random
 from jax.test_util import check_grads
 
 from jaxvae.model import decoder, encoder
+from jaxvae.model.convolution import ConvTranspose, convolution, downsampled_sizes, transpose_convolution
 from jaxvae.model.layers import (
     ACTIVATIONS,
-    ConvTranspose,
     DenseStack,
     GroupNorm,
     ResidualBlock,
@@ -17,8 +17,6 @@ from jaxvae.model.layers import (
     Transformer,
     append_condition,
     apply_folded,
-    convolution,
-    downsampled_sizes,
     dropout,
     from_patches,
     get_activation,
@@ -26,7 +24,6 @@ from jaxvae.model.layers import (
     layer_keys,
     smooth_bound,
     to_patches,
-    transpose_convolution,
 )
 
 SIZES = [(1, 1), (1, 2), (7, 5), (8, 6)]

@@ -227,7 +227,7 @@ def test_data_met_exactly_leave_the_optimal_scale_at_its_floor():
         ("student_t(4, True)", r"student_t\(scale=True\): scale is a positive number"),
         ("student_t(1)", r"student_t\(df=1\): df is a number above 1, such as 4"),
         ("discretized_logistic(-1.0)", r"discretized_logistic\(scale=-1.0\): scale is a positive number"),
-        ("logistic_mixture(0)", r"logistic_mixture\(components=0\): components is a whole number from 1 on"),
+        ("logistic_mixture(0)", r"components=0: expected a whole number from 1 on"),
     ],
 )
 def test_a_heads_wrong_argument_is_refused_in_words(text, words):

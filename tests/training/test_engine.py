@@ -14,7 +14,7 @@ from jaxvae.config import ranges
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import Examples, binarize, grey
 from jaxvae.model import likelihood
-from jaxvae.model.layers import ConvTranspose
+from jaxvae.model.convolution import ConvTranspose
 from jaxvae.objective import elbo
 from jaxvae.runtime.sharding import all_devices, one_device
 from jaxvae.step import init_state, make_train_step
