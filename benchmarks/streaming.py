@@ -2,6 +2,7 @@
 
     python benchmarks/streaming.py --out FOLDER [--gb 4] [--images 150000] [--workers 1] [--scratch FOLDER]
     python benchmarks/streaming.py --trace FOLDER
+    python benchmarks/streaming.py --grain [--gb 4] [--workers 2] [--out FOLDER]
 
 The first writes two TFDS sets of 64 x 64 colour pictures, of --gb and of a quarter of it once decoded, into a temporary
 folder (their files are about 0.6 of that), trains a small net on each straight from the records, and prints
@@ -9,7 +10,8 @@ folder (their files are about 0.6 of that), trains a small net on each straight 
 2. images/s of the quarter streamed from records, streamed from the decoded cache, and resident, in alternate windows;
 3. what an image costs: read, parsed, decoded, handed over, gathered, copied, computed; and so the bottleneck.
 The second writes a profiler's trace of some steps of the cached pipeline, with batches made ready ahead and without,
-and reads from it how much of making a batch ready passes while a step computes. On a CPU 'copied to the device' is a
+and reads from it how much of making a batch ready passes while a step computes. The third makes the same batches by
+our worker processes and by Grain's, in alternate windows (`pip install grain`). On a CPU 'copied to the device' is a
 copy within one memory by the cores that also compute: what it says of a GPU is the order of events and no duration.
 """
 
@@ -39,6 +41,7 @@ parser.add_argument("--workers", type=int, default=1, help="processes that decod
 parser.add_argument("--windows", type=int, default=5, help="timed windows of each pipeline")
 parser.add_argument("--scratch", type=Path, help="where the sets are written (default: a temporary folder)")
 parser.add_argument("--trace", type=Path, help="where the profiler's traces go")
+parser.add_argument("--grain", action="store_true", help="compare our worker processes with Grain's")
 parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
 
 
@@ -244,6 +247,70 @@ def numbers(options) -> None:
         (options.out / "streaming.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+class DecodedBatches:
+    """A source for Grain: element t is the batch of step t, decoded where it is asked for, in our order."""
+
+    def __init__(self, folder: Path, permutation: np.ndarray):
+        self.folder, self.batches = folder, permutation[: len(permutation) // 128 * 128].reshape(-1, 128)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        from jaxvae.data.tfds.records import decoder
+
+        if "decode" not in self.__dict__:
+            self.decode = decoder(self.folder)
+        images = np.empty((128, SIDE, SIDE, 3), np.uint8)
+        self.decode("train", self.batches[step], images)
+        return images
+
+
+def against_grain(options) -> dict:
+    """Batches/s of one order by our workers and by Grain's, of alternate windows, and the median of their ratios."""
+    import grain
+    import jax
+    from absl import flags
+
+    from jaxvae.data.pipeline import order, read_ahead
+    from jaxvae.data.tfds.prepared import open_builder
+    from jaxvae.data.tfds.records import Records
+    from jaxvae.data.tfds.workers import Workers
+
+    flags.FLAGS.mark_as_parsed()
+    folder, per_window = Path(open_builder("quarter", options.scratch).data_path), 40
+    n = open_builder("quarter", options.scratch).info.splits["train"].num_examples
+    source = DecodedBatches(folder, np.asarray(order(jax.random.key(0), 0, n)))
+    records = Records("train", (n, SIDE, SIDE, 3), Workers(folder, options.workers).decode)
+    dataset = grain.MapDataset.source(source).repeat().to_iter_dataset(grain.ReadOptions(1, 2))
+    processes = grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=4)
+    steps = (step % len(source) for step in count())
+    feeds = {
+        "ours": read_ahead(lambda step: records[source.batches[step]], steps, 2),
+        "grain": iter(dataset.mp_prefetch(processes)),
+    }
+    began = {}
+    for name, feed in feeds.items():
+        start = time.perf_counter()
+        first = next(feed)
+        began[name] = time.perf_counter() - start
+        np.testing.assert_array_equal(first, source[0])
+        for _ in range(9):
+            next(feed)
+    found: dict[str, list] = {name: [] for name in feeds}
+    for turn in range(options.windows):
+        for name in sorted(feeds, reverse=turn % 2 == 0):
+            for _ in range(6):  # what was made ahead while the other was timed
+                next(feeds[name])
+            start = time.perf_counter()
+            for _ in range(per_window):
+                next(feeds[name])
+            found[name].append(per_window / (time.perf_counter() - start))
+    ratios = [ours / theirs for ours, theirs in zip(found["ours"], found["grain"], strict=True)]
+    speed = {name: {"median": float(np.median(v)), "least": min(v), "most": max(v)} for name, v in found.items()}
+    return {"batches_per_second": speed, "seconds_to_first": began, "ours_over_grain": float(np.median(ratios)), "ratios": ratios}
+
+
 class NotedSplit:
     """A split whose gathering stands in a trace under that name."""
 
@@ -375,7 +442,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         options.scratch = options.scratch or Path(scratch)
         os.environ["JAXVAE_CACHE"] = str(options.scratch / "cache")
-        if options.child is None:
+        if options.grain:
+            make_set("quarter", options.gb / 4, options.scratch)
+            found = {"cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0], **against_grain(options)}
+            print(json.dumps(found, indent=1), flush=True)
+            os._exit(0)  # Grain's processes may outlive their iterator
+        elif options.child is None:
             numbers(options)
         elif options.child[0] == "make":
             make_set(options.child[1], options.gb / (4 if options.child[1] == "quarter" else 1), options.scratch)
