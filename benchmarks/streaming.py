@@ -272,7 +272,7 @@ def against_grain(options) -> dict:
     import jax
     from absl import flags
 
-    from jaxvae.data.pipeline import order, read_ahead
+    from jaxvae.data.pipeline import epoch_order, read_ahead
     from jaxvae.data.tfds.prepared import open_builder
     from jaxvae.data.tfds.records import Records
     from jaxvae.data.tfds.workers import Workers
@@ -280,7 +280,7 @@ def against_grain(options) -> dict:
     flags.FLAGS.mark_as_parsed()
     folder, per_window = Path(open_builder("quarter", options.scratch).data_path), 40
     n = open_builder("quarter", options.scratch).info.splits["train"].num_examples
-    source = DecodedBatches(folder, np.asarray(order(jax.random.key(0), 0, n)))
+    source = DecodedBatches(folder, np.asarray(epoch_order(jax.random.key(0), 0, n)))
     records = Records("train", (n, SIDE, SIDE, 3), Workers(folder, options.workers).decode)
     dataset = grain.MapDataset.source(source).repeat().to_iter_dataset(grain.ReadOptions(1, 2))
     processes = grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=4)
@@ -308,7 +308,12 @@ def against_grain(options) -> dict:
             found[name].append(per_window / (time.perf_counter() - start))
     ratios = [ours / theirs for ours, theirs in zip(found["ours"], found["grain"], strict=True)]
     speed = {name: {"median": float(np.median(v)), "least": min(v), "most": max(v)} for name, v in found.items()}
-    return {"batches_per_second": speed, "seconds_to_first": began, "ours_over_grain": float(np.median(ratios)), "ratios": ratios}
+    return {
+        "batches_per_second": speed,
+        "seconds_to_first": began,
+        "ours_over_grain": float(np.median(ratios)),
+        "ratios": ratios,
+    }
 
 
 class NotedSplit:

@@ -1,4 +1,4 @@
-"""Columns of numbers about images, of labels or of a user's file, and how a column parts the images in two groups."""
+"""Columns of numbers about images, from labels or a user's file, and the two groups into which a column splits them."""
 
 from __future__ import annotations
 
@@ -13,41 +13,58 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.data.dataset import Split
 
+__all__ = [
+    "AttributeGroups",
+    "Columns",
+    "UserColumns",
+    "class_columns",
+    "named_class_column",
+    "read_columns",
+    "split_by_attribute",
+]
+
 Columns = dict[str, np.ndarray]  # name -> float [N]
 _MOST_NAMED = 1000  # classes, each of which is a column
 
 
-class Groups(NamedTuple):
-    """Who has an attribute: `has` and `lacks`, bool [N], never both; above `threshold` a value counts as having it."""
+class AttributeGroups(NamedTuple):
+    """Which images have an attribute: `has` and `lacks`, bool [N], never both; above `threshold` a value has it."""
 
     has: np.ndarray
     lacks: np.ndarray
     threshold: float
-    told: str
+    description: str
 
 
-def groups(values: np.ndarray) -> Groups:
-    """The images with and without an attribute, by its values, float [N].
+def split_by_attribute(values: np.ndarray) -> AttributeGroups:
+    """Returns the images with and without an attribute, by its values, float [N].
 
-    Of two different values the larger is with it, as of 0 and 1, or of CelebA's -1 and 1. Of more, the quarter with the
-    largest values has it and the quarter with the smallest has not; the half between says nothing of a direction. Equal
-    values stay together, so that of small whole numbers the groups can be larger. ValueError where all are equal.
+    Of two different values the larger has it, as of 0 and 1, or of CelebA's -1 and 1. Of more, the quarter with the
+    largest values has it and the quarter with the smallest has not. Equal values stay together, so that of small whole
+    numbers the groups can be larger. UsageError if all are equal.
     """
-    known = np.unique(values)
-    if len(known) < 2:
-        raise UsageError(f"all images have the value {known[0]:g}; expected some with the attribute, and some without.")
-    if len(known) == 2:
-        low, high = known
-        return Groups(values == high, values == low, (low + high) / 2, f"{high:g} against {low:g}")
+    distinct = np.unique(values)
+    if len(distinct) < 2:
+        raise UsageError(
+            f"all images have the value {distinct[0]:g}; expected some with the attribute, and some without."
+        )
+    if len(distinct) == 2:
+        low, high = distinct
+        return AttributeGroups(values == high, values == low, (low + high) / 2, f"{high:g} against {low:g}")
     low, high = np.quantile(values, [0.25, 0.75], method="closest_observation")
-    if low == high:  # more than half of the images have this value: the others are parted from it
-        low, high = (low, known[known > low][0]) if low < known[-1] else (known[known < low][-1], high)
-    told = f"{high:.3g} and more (the top {np.mean(values >= high):.0%}) against {low:.3g} and less"
-    return Groups(values >= high, values <= low, (low + high) / 2, f"{told} (the bottom {np.mean(values <= low):.0%})")
+    if low == high:  # more than half of the images have this value: the others are split from it
+        if low < distinct[-1]:
+            high = distinct[distinct > low][0]
+        else:
+            low = distinct[distinct < low][-1]
+    description = f"{high:.3g} and more (the top {np.mean(values >= high):.0%}) against {low:.3g} and less"
+    return AttributeGroups(
+        values >= high, values <= low, (low + high) / 2, f"{description} (the bottom {np.mean(values <= low):.0%})"
+    )
 
 
 def class_columns(label: np.ndarray | None, class_names: tuple[str, ...]) -> Columns:
-    """{'label=NAME': 0 or 1 for each image} of int labels [N]; {} without labels, of vectors, of too many."""
+    """Returns {'label=NAME': 0 or 1 for each image} of int labels [N]; {} without labels, for vectors or too many."""
     if label is None or label.ndim != 1 or label.max(initial=-1) < 0:
         return {}
     count = max(len(class_names), int(label.max()) + 1)
@@ -55,41 +72,41 @@ def class_columns(label: np.ndarray | None, class_names: tuple[str, ...]) -> Col
     return {f"label={name}": (label == k) * 1.0 for k, name in enumerate(names)} if count <= _MOST_NAMED else {}
 
 
-def label_name(text: str, class_names: tuple[str, ...]) -> str:
-    """'label=airplane' for 'label=0' where class 0 is so called; other texts as they are."""
+def named_class_column(text: str, class_names: tuple[str, ...]) -> str:
+    """Returns 'label=airplane' for 'label=0' if class 0 has that name; other texts as they are."""
     kind, _, value = text.partition("=")
     if kind == "label" and value not in class_names and value.isdecimal() and int(value) < len(class_names):
         return f"label={class_names[int(value)]}"
     return text
 
 
-class OwnColumns(NamedTuple):
+class UserColumns(NamedTuple):
     """A user's columns, each float [M], for the stored images of the indices from `first` on."""
 
     columns: Columns
     first: int
-    words: tuple[str, ...] = ()  # columns that were left out, since they hold no numbers
+    left_out: tuple[str, ...] = ()  # names of columns without numbers
 
     def of(self, index: np.ndarray) -> Columns:
-        """The columns of the examples with these indices (`Split.index`)."""
+        """Returns the columns of the examples with these indices (`Split.index`)."""
         return {name: values[index - self.first] for name, values in self.columns.items()}
 
     def covers(self, split: Split) -> bool:
-        """Whether every image of the split has a row."""
+        """Returns whether every image of the split has a row."""
         count = len(next(iter(self.columns.values())))
         return bool(self.first <= split.index.min() and split.index.max() < self.first + count)
 
 
-def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColumns:
-    """A user's attributes: a .csv with a header, or an .npz of arrays [M]; numbers alone, such as 0/1 or -1/1.
+def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> UserColumns:
+    """Reads a user's attributes: a .csv with a header, or an .npz of arrays [M]; numbers alone, such as 0/1 or -1/1.
 
     M is the number of all stored images, in stored order (training images, test, validation, whatever was held out
     of one in its place), or of the stored images that the split `shown` is of. A column of a .csv without any number,
-    such as file names, is left out. ValueError names what is wrong.
+    such as file names, is left out.
     """
-    read = {".csv": _read_csv, ".npz": _read_npz}.get(path.suffix, refused)(path)
+    read = {".csv": _read_csv, ".npz": _read_npz}.get(path.suffix, _refuse_suffix)(path)
     columns = {name: values for name, values in read.items() if len(values)}
-    words = tuple(name for name in read if name not in columns)
+    left_out = tuple(name for name in read if name not in columns)
     lengths = {name: len(values) for name, values in columns.items()}
     if not columns or len(set(lengths.values())) != 1:
         raise UsageError(f"--columns {path} has {lengths or 'no numbers'}; expected columns of one length.")
@@ -105,15 +122,15 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> OwnColu
             f"--columns {path} has {rows:,} rows; expected one for each of the {sum(stored.values()):,} stored images, "
             f"in stored order, or for each of the {len(own.image):,} of which the {shown} images are."
         )
-    return OwnColumns(columns, 0 if rows == sum(stored.values()) else own.offset, words)
+    return UserColumns(columns, 0 if rows == sum(stored.values()) else own.offset, left_out)
 
 
-def refused(path: Path) -> Columns:
+def _refuse_suffix(path: Path) -> Columns:
     raise UsageError(f"--columns {path}: expected a .csv file with a header, or an .npz file of arrays.")
 
 
 def _read_csv(path: Path) -> Columns:
-    """The columns of a .csv, empty where they hold no number at all; ValueError for one that holds words besides."""
+    """Returns the columns of a .csv, empty if they hold no number at all; UsageError for one with words and numbers."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row]
@@ -135,7 +152,7 @@ def _read_csv(path: Path) -> Columns:
 
 
 def _as_number(cell: str) -> float | None:
-    """The number that the cell says, or None."""
+    """Returns the number in a cell, or None."""
     try:
         return float(cell)
     except ValueError:
@@ -143,7 +160,7 @@ def _as_number(cell: str) -> float | None:
 
 
 def _read_npz(path: Path) -> Columns:
-    """The arrays of an .npz, each of numbers [M]; ValueError for others."""
+    """Returns the arrays of an .npz, each of numbers [M]."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

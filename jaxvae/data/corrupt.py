@@ -1,6 +1,6 @@
-"""What the encoder is shown in training where that is not x itself: x with noise, holes or blur, as a denoiser's.
+"""Corruption of the encoder's input in training: noise, holes or blur, as of a denoising autoencoder.
 
-    x' ~ c(x'|x),    z ~ q(z|x'),    and p(x|z) is asked for x
+    x' ~ c(x'|x),    z ~ q(z|x'),    and p(x|z) is evaluated at x
 
 The target stays clean, so that a code which restores x is what training rewards (Vincent et al. 2008, ICML; 2010, JMLR
 11:3371; of a VAE Im et al. 2017, arXiv 1511.06406). Pure, on the device, per example; x' may be any real numbers.
@@ -22,6 +22,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.prepare import Batch, Examples, Prepare
 from jaxvae.distributions import draw_each
 
+__all__ = ["CORRUPT", "Corrupted", "Corruption", "bits_threshold", "blur", "mask", "noise", "none", "salt_and_pepper"]
+
 # Purpose folded into the key of an example, which prepared x. It is no small number: word d of a key's bits and
 # fold_in(key, d) are threefry's cipher of the same counter, and no image has so many words.
 CORRUPT = 2**31 - 1
@@ -31,7 +33,7 @@ _MOST_BLUR = 16.0  # pixels: a window is 8 times as wide, each of its places a t
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """`change(keys [B], x [B, *X]) -> x' [B, *X]`, or None where x stays as it is; and its words for the protocol."""
+    """`change(keys [B], x [B, *X]) -> x' [B, *X]`, or None if x stays as it is, and its text in the protocol."""
 
     change: Callable[[Array, Array], Array] | None
     protocol: str
@@ -45,7 +47,7 @@ class Corruption:
 
 @dataclasses.dataclass(frozen=True)
 class Corrupted:
-    """As `prepare`, of whose draws nothing changes, with x corrupted by draws of its own and the target clean."""
+    """As `prepare`, whose draws do not change, with x corrupted by its own draws and the target clean."""
 
     prepare: Prepare
     corruption: Corruption
@@ -78,7 +80,7 @@ def mask(share: float) -> Corruption:
     share = _checks.require_fraction("share", share)
 
     def change(keys: Array, x: Array) -> Array:
-        return jnp.where(words(keys, x) < threshold(share), 0.0, x)
+        return jnp.where(_draw_words(keys, x) < bits_threshold(share), 0.0, x)
 
     return Corruption(change, f"each pixel set to 0 with probability {share:g}")
 
@@ -90,8 +92,8 @@ def salt_and_pepper(share: float) -> Corruption:
     share = _checks.require_fraction("share", share)
 
     def change(keys: Array, x: Array) -> Array:
-        drawn = words(keys, x)
-        return jnp.where(drawn < threshold(share / 2), 0.0, jnp.where(drawn < threshold(share), 1.0, x))
+        drawn = _draw_words(keys, x)
+        return jnp.where(drawn < bits_threshold(share / 2), 0.0, jnp.where(drawn < bits_threshold(share), 1.0, x))
 
     return Corruption(change, f"each pixel set with probability {share:g}, to 0 or 1 with equal probability")
 
@@ -109,31 +111,31 @@ def blur(scale: float) -> Corruption:
 
     def change(keys: Array, x: Array) -> Array:
         for axis in range(1, x.ndim - 1):
-            x = weighted(x, axis, weights) if x.shape[axis] > 1 else x
+            x = _weighted_windows(x, axis, weights) if x.shape[axis] > 1 else x
         return x
 
     return Corruption(change, f"Gaussian blur of standard deviation {scale:g} pixels, of each channel")
 
 
-def words(keys: Array, x: Array) -> Array:
-    """Uniform uint32 for every pixel of x [B, *X], shared by its channels, [B, ..., 1]; keys [B]."""
+def _draw_words(keys: Array, x: Array) -> Array:
+    """Draws uniform uint32 for every pixel of x [B, *X], shared by its channels, [B, ..., 1]; keys [B]."""
     return draw_each(partial(random.bits, dtype=jnp.uint32), keys, (*x.shape[:-1], 1), x.ndim - 1)
 
 
-def threshold(share: float) -> Array:
-    """The uint32 that a uniform uint32 lies below with this probability, to within 2^-33."""
+def bits_threshold(share: float) -> Array:
+    """Returns the uint32 that a uniform uint32 is below with this probability, to within 2^-33."""
     return jnp.uint32(min(round(share * 2**32), 2**32 - 1))
 
 
 def _gaussian_window(scale: float) -> np.ndarray:
-    """A Gaussian's values at whole numbers of pixels, of sum 1, [2 R + 1] with R = 4 standard deviations, rounded."""
+    """Returns a Gaussian's values at whole numbers of pixels, of sum 1, [2 R + 1], R 4 standard deviations, rounded."""
     reach = int(_REACH * scale + 0.5)
     values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
     return values / values.sum()
 
 
-def weighted(x: Array, axis: int, weights: np.ndarray) -> Array:
-    """The weighted sum of x's windows along an axis, of x's shape; beyond the edges lies x's reflection.
+def _weighted_windows(x: Array, axis: int, weights: np.ndarray) -> Array:
+    """Returns the weighted sum of x's windows along an axis, of x's shape; x is reflected at its edges.
 
     Term by term and without a product of matrices or a convolution, whose bits depend on the batch.
     """

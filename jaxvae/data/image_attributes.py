@@ -1,4 +1,4 @@
-"""Attributes that can be computed from a picture: slant, thickness and loops of its ink, brightness, colours.
+"""Attributes computed from an image: slant, thickness and loops of its ink, brightness, colours.
 
 Pure functions of stored images [N, H, W, C], or of decoded ones in [0, 1], to float [N]. The three of ink are
 those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a digit; ink is bright on a dark ground,
@@ -15,7 +15,21 @@ from scipy import ndimage
 
 from jaxvae.data.spec import DTYPE, TOP
 
-_FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink where holes are counted
+__all__ = [
+    "GREY_MEASURES",
+    "brightness",
+    "colourfulness",
+    "contrast",
+    "ink",
+    "loops",
+    "measures",
+    "scale_to_unit",
+    "slant",
+    "thickness",
+    "warmth",
+]
+
+_FILLED = 0.4  # of a picture's brightest ink: what is above counts as ink when holes are counted
 
 
 class _Measure(NamedTuple):
@@ -26,17 +40,17 @@ class _Measure(NamedTuple):
 
 
 def brightness(images: np.ndarray) -> np.ndarray:
-    """The mean of all values of each picture, in [0, 1]."""
-    return flat(images).mean(1)
+    """Returns the mean of all values of each picture, in [0, 1]."""
+    return _flatten(images).mean(1)
 
 
 def contrast(images: np.ndarray) -> np.ndarray:
-    """The standard deviation of each picture's grey values, in [0, 0.5]."""
-    return flat(unit(images).mean(-1)).std(1)
+    """Returns the standard deviation of each picture's grey values, in [0, 0.5]."""
+    return _flatten(scale_to_unit(images).mean(-1)).std(1)
 
 
 def slant(images: np.ndarray) -> np.ndarray:
-    """By how many degrees the ink leans to the right: arctan(-mu11 / mu02), 0 where it is upright.
+    """Returns by how many degrees the ink leans to the right: arctan(-mu11 / mu02), 0 where it is upright.
 
     The central second moments of the ink give the shear that makes it upright, mu11 / mu02 pixels to the left for each
     pixel upwards (LeCun et al. 1998 deslant so; rows count downwards, hence the sign). 0 where there is no ink.
@@ -52,7 +66,7 @@ def slant(images: np.ndarray) -> np.ndarray:
 
 
 def thickness(images: np.ndarray) -> np.ndarray:
-    """The width of the strokes, in pixels: w of the stroke with round ends that has the ink's area A and perimeter P.
+    """Returns the width of the strokes, in pixels: w of a round-ended stroke with the ink's area A and perimeter P.
 
     A stroke of length l has A = w l + pi w^2 / 4 and P = 2 l + pi w, so that w = (P - sqrt(P^2 - 4 pi A)) / pi; of long
     strokes 2 A / P. P is the ink's total variation, which is the perimeter by the coarea formula (Federer 1959) and
@@ -70,9 +84,9 @@ def thickness(images: np.ndarray) -> np.ndarray:
 
 
 def loops(images: np.ndarray) -> np.ndarray:
-    """How many holes the ink has: parts of the ground that cannot be reached from outside.
+    """Returns the number of holes of the ink: parts of the ground that cannot be reached from outside.
 
-    Ink is what is brighter than FILLED times the picture's brightest, and hangs together over corners; then the ground
+    Ink is what is brighter than _FILLED times the picture's brightest, and hangs together over corners; then the ground
     does not (Rosenfeld & Pfaltz 1966). 1 for a 0, 6 or 9, 2 for an 8.
     """
     drawn = ink(images)
@@ -87,20 +101,20 @@ def loops(images: np.ndarray) -> np.ndarray:
 
 
 def colourfulness(images: np.ndarray) -> np.ndarray:
-    """How colourful each picture is, 0 if grey: M3 of Hasler & Süsstrunk (2003, Proc. SPIE 5007), of [0, 1]."""
-    red, green, blue = np.moveaxis(unit(images), -1, 0).reshape(3, len(images), -1)
+    """Returns how colourful each picture is, 0 if grey: M3 of Hasler & Süsstrunk (2003, Proc. SPIE 5007), of [0, 1]."""
+    red, green, blue = np.moveaxis(scale_to_unit(images), -1, 0).reshape(3, len(images), -1)
     first, second = red - green, (red + green) / 2 - blue
     spread = np.hypot(first.std(1), second.std(1))
     return spread + 0.3 * np.hypot(first.mean(1), second.mean(1))
 
 
 def warmth(images: np.ndarray) -> np.ndarray:
-    """The mean of red minus the mean of blue, in [-1, 1]: above 0 for warm colours, below for cold ones."""
-    means = unit(images).mean((1, 2))
+    """Returns the mean of red minus the mean of blue, in [-1, 1]: above 0 for warm colours, below for cold ones."""
+    means = scale_to_unit(images).mean((1, 2))
     return means[:, 0] - means[:, 2]
 
 
-GREY = {
+GREY_MEASURES = {
     "slant": _Measure(slant, "degrees"),
     "thickness": _Measure(thickness, "pixels"),
     "loops": _Measure(loops, "holes"),
@@ -110,26 +124,26 @@ _ANY = {"brightness": _Measure(brightness, ""), "contrast": _Measure(contrast, "
 
 
 def measures(shape: tuple[int, ...]) -> dict[str, _Measure]:
-    """What can be computed of images of this shape (H, W, C), by name; of sequences (L, C), nothing."""
+    """Returns the measures of images of this shape (H, W, C), by name; none for sequences (L, C)."""
     if len(shape) != 3:
         return {}
-    return {**(_COLOUR if shape[-1] == 3 else GREY), **_ANY}
+    return {**(_COLOUR if shape[-1] == 3 else GREY_MEASURES), **_ANY}
 
 
 def ink(images: np.ndarray) -> np.ndarray:
     """[N, H, W] in [0, 1]: the grey values, or 1 minus them where the borders of the pictures are bright on average."""
-    grey = unit(images).mean(-1)
+    grey = scale_to_unit(images).mean(-1)
     border = np.concatenate([grey[:, [0, -1]].ravel(), grey[:, :, [0, -1]].ravel()])
     return 1 - grey if border.mean() > 0.5 else grey
 
 
-def unit(images: np.ndarray) -> np.ndarray:
+def scale_to_unit(images: np.ndarray) -> np.ndarray:
     """Returns values in [0, 1] as float64: stored values scaled, others as they are but finite and clipped."""
     if images.dtype == DTYPE:
         return images / float(TOP)
     return np.clip(np.nan_to_num(np.asarray(images, float)), 0.0, 1.0)
 
 
-def flat(images: np.ndarray) -> np.ndarray:
+def _flatten(images: np.ndarray) -> np.ndarray:
     """[N, D]: each picture's values in [0, 1] in a row."""
-    return unit(images).reshape(len(images), -1)
+    return scale_to_unit(images).reshape(len(images), -1)

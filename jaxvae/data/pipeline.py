@@ -1,7 +1,7 @@
-"""Two ways to bring the same examples in the same sequence to the device.
+"""Two pipelines that bring the same examples in the same order to the device.
 
-Step t of training sees the examples order(key, epoch, n)[position * B : (position + 1) * B], with
-epoch, position = divmod(t, n // B): a function of the step alone, so a run continues exactly wherever it stopped.
+Step t of training sees the examples epoch_order(key, epoch, n)[position * B : (position + 1) * B], with
+epoch, position = divmod(t, n // B): a function of the step alone, so a run continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,25 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds.records import Records
 from jaxvae.runtime.sharding import DeviceLayout, one_device
 
-AHEAD = 4  # batches made ready before the step that asks for one
+__all__ = [
+    "AHEAD",
+    "PIPELINES",
+    "Resident",
+    "Streaming",
+    "choose_pipeline",
+    "epoch_order",
+    "in_order",
+    "read_ahead",
+    "take_batch",
+]
+
+AHEAD = 4  # batches made ready before the step that takes one
+
+
+@partial(jax.jit, static_argnums=2)
+def epoch_order(key: Array, epoch: Array | int, n: int) -> Array:
+    """Returns a permutation of 0 .. n-1 for this epoch, int32 [n]: every example once, epochs independent."""
+    return random.permutation(random.fold_in(key, epoch), n)
 
 
 class Resident:
@@ -39,7 +57,7 @@ class Resident:
         self.steps_per_epoch = self.n // batch_size
         self.number = lambda number: layout.replicate(np.int32(number))
         self.permutation = lru_cache(maxsize=2)(
-            lambda epoch: layout.replicate(order(self.key, on_device(epoch), self.n))
+            lambda epoch: layout.replicate(epoch_order(self.key, _put_number(epoch), self.n))
         )
 
         def take(data, permutation, position):
@@ -48,7 +66,7 @@ class Resident:
         self.take = jax.jit(take, out_shardings=(layout.batch, layout.replicated) if layout.is_distributed else None)
 
     def batches(self, step: int) -> Iterator[Examples]:
-        """The batches from this step on, without end; within an epoch the device counts, and nothing is sent to it."""
+        """Yields the batches from this step on, without end; within an epoch nothing is sent to the device."""
         while True:
             epoch, first = divmod(step, self.steps_per_epoch)
             permutation, position = self.permutation(epoch), self.number(first)
@@ -58,13 +76,13 @@ class Resident:
             step += self.steps_per_epoch - first
 
 
-def on_device(number: int) -> Array:
-    """The number as an int32 scalar, put onto the device by name: what is passed as an int crosses unseen."""
+def _put_number(number: int) -> Array:
+    """Returns the number as an int32 scalar on the device, put there explicitly."""
     return jax.device_put(np.int32(number))
 
 
 def take_batch(data: Examples, permutation: Array, position: Array | int, *, batch_size: int) -> Examples:
-    """Batch number `position` of the epoch with this permutation."""
+    """Returns batch number `position` of the epoch with this permutation."""
     chosen = lax.dynamic_slice_in_dim(permutation, position * batch_size, batch_size)
     return jax.tree.map(lambda a: a[chosen], data)
 
@@ -72,7 +90,7 @@ def take_batch(data: Examples, permutation: Array, position: Array | int, *, bat
 class Streaming:
     """The split stays in its memory-mapped cache or its records; batches are read and put onto the device ahead.
 
-    Of several processes each reads the `rows` of every batch that its own devices hold.
+    Each of several processes reads the `rows` of every batch that its own devices hold.
     """
 
     name = "streaming"
@@ -82,32 +100,32 @@ class Streaming:
         self.layout = layout or one_device()
         self.rows = self.layout.rows(batch_size)
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=3)(lambda epoch: order(self.key, on_device(epoch), self.n))
+        self.permutation = lru_cache(maxsize=3)(lambda epoch: epoch_order(self.key, _put_number(epoch), self.n))
 
     def batch(self, step: int) -> Examples:
-        """This process's rows of the batch of this step, in the host's memory."""
+        """Returns this process's rows of the batch of this step, in the host's memory."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         first = position * self.batch_size
         batch = jax.device_get(self.permutation(epoch))[first : first + self.batch_size]
         if 2 * position >= self.steps_per_epoch:
-            self.permutation(epoch + 1)  # begun early: the device sorts it behind all the steps that it was given
+            self.permutation(epoch + 1)  # early: the device sorts it after the steps that it was given
         return Examples(*self.split.take(batch[self.rows]))
 
     def batches(self, step: int) -> Iterator[Examples]:
-        """The batches from this step on, without end: read, and put onto the device, while steps before it compute."""
-        device = jax.config.jax_default_device  # type: ignore[attr-defined]  # of this thread: others do not know it
+        """Yields the batches from this step on, without end, put onto the device while earlier steps compute."""
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]  # of this thread: others do not inherit it
 
         def ready(step: int) -> Any:
             with jax.default_device(device):
                 return self.layout.put_rows(self.batch(step))
 
-        # a second thread asks for the next batch while the slowest worker is still busy with this one
+        # a second thread requests the next batch while the slowest worker is still busy with this one
         threads = 2 if isinstance(self.split.image, Records) else 1
         return read_ahead(ready, count(step), threads)
 
 
 def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int = 1) -> Iterator[Any]:
-    """read(number) of each number, in their order, done by threads while the caller computes."""
+    """Yields read(number) of each number, in order, read by threads while the caller computes."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future] = deque()
     try:
@@ -122,9 +140,9 @@ def read_ahead(read: Callable[[int], Any], numbers: Iterable[int], threads: int 
 
 
 def in_order(split: Split, batch_size: int, layout: DeviceLayout | None = None) -> Iterator[tuple[Examples, int]]:
-    """The whole split once, for evaluation: batches of one size, the last padded; with each its number of real ones.
+    """Yields the whole split once: batches of one size, the last padded, each with its number of real examples.
 
-    Over several devices batches grow to a multiple of their number, and lie where the layout says.
+    Over several devices batches grow to a multiple of their number, and are sharded by the layout.
     """
     layout = layout or one_device()
     batch_size = -(-batch_size // layout.size) * layout.size
@@ -143,9 +161,9 @@ PIPELINES: dict[str, Callable[..., Resident | Streaming]] = {"resident": Residen
 
 
 def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
-    """'resident' where the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'.
+    """Returns 'resident' if the split fits into half of the device's free memory (if unknown, 4 GiB), else 'streaming'.
 
-    What is decoded as it is read can only be streamed: ValueError where 'resident' is asked for.
+    Records that are decoded as they are read can only be streamed: UsageError for 'resident'.
     """
     size = len(split) * math.prod(split.image.shape[1:])
     if isinstance(split.image, Records):
@@ -158,12 +176,3 @@ def choose_pipeline(name: str, split: Split, *, free_bytes: int | None) -> str:
     if name != "auto":
         return name
     return "resident" if size < (free_bytes or 2**32) / 2 else "streaming"
-
-
-# MERGED
-
-
-@partial(jax.jit, static_argnums=2)
-def order(key: Array, epoch: Array | int, n: int) -> Array:
-    """A permutation of 0 .. n-1 for this epoch, int32 [n]: every example once, epochs independent."""
-    return random.permutation(random.fold_in(key, epoch), n)

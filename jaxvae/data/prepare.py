@@ -1,6 +1,6 @@
-"""From stored bytes to what a likelihood means: binarize, scale, dequantize; pure, on the device, per example.
+"""Preparation of stored images for a likelihood: binarize, scale, dequantize; pure, on the device, per example.
 
-How x was made is part of every number about x: `protocol` puts it in words.
+How x was made is part of every number about x: `protocol` describes it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,19 @@ from jax import Array, lax, random
 from jaxvae._checks import UsageError
 from jaxvae.data.spec import TOP, to_unit
 from jaxvae.distributions import draw_each
+
+__all__ = [
+    "Batch",
+    "Examples",
+    "Prepare",
+    "as_vector",
+    "binarize",
+    "dequantize",
+    "draw_binary",
+    "grey",
+    "one_hot",
+    "static",
+]
 
 
 @jax.tree_util.register_dataclass
@@ -45,7 +58,7 @@ class Prepare:
     """`image(keys [B], stored [B, *X], index [B]) -> x [B, *X]`, and what x then is.
 
     `support`: 'binary' (0 and 1), 'coded' (k / 255) or 'open' (inside (0, 1), dequantized), for the likelihood.
-    `condition(label) -> [B, C]` makes what the model is conditioned on, where it is.
+    `condition(label) -> [B, C]` makes what the model is conditioned on, or is None.
     """
 
     image: Callable[[Array, Array, Array], Array]
@@ -58,23 +71,23 @@ class Prepare:
         return Batch(x, x, self.conditions(batch.label), batch.index)
 
     def conditions(self, label: Any) -> Array | None:
-        """What the model is conditioned on, [B, C], by the labels; None where it is not."""
+        """Returns what the model is conditioned on, [B, C], from the labels; None for an unconditional model."""
         return self.condition(jnp.asarray(label)) if self.condition else None
 
 
 def one_hot(classes: int) -> Callable[[Array], Array]:
-    """Labels int [B] -> float [B, classes]; a label outside 0 .. classes - 1 gives zeros."""
+    """Returns a function of labels int [B] -> float [B, classes]; a label outside 0 .. classes - 1 gives zeros."""
     return lambda label: jax.nn.one_hot(label, classes)
 
 
 def as_vector(label: Array) -> Array:
-    """Vectors [B, C] as they are, in float32."""
+    """Returns vectors [B, C] as they are, in float32."""
     return label.astype(jnp.float32)
 
 
 def binarize() -> Prepare:
-    """Each pixel 1 with its grey value as probability, anew at every step (Burda et al. 2015, arXiv 1509.00519)."""
-    return Prepare(lambda keys, image, index: coins(keys, image), "binary", "dynamic")
+    """Each pixel 1 with its grey value as probability, drawn at every step (Burda et al. 2015, arXiv 1509.00519)."""
+    return Prepare(lambda keys, image, index: draw_binary(keys, image), "binary", "dynamic")
 
 
 def static(seed: int = 0) -> Prepare:
@@ -83,7 +96,7 @@ def static(seed: int = 0) -> Prepare:
         raise UsageError(f"static(seed={seed!r}): seed is a whole number, of 64 bits at most.")
 
     def image(keys, image, index):
-        return coins(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)
+        return draw_binary(jax.vmap(random.fold_in, (None, 0))(random.key(seed), index), image)
 
     return Prepare(image, "binary", f"static (seed {seed})")
 
@@ -98,22 +111,22 @@ def dequantize() -> Prepare:
 
     def image(keys, image, index):
         # the middles of 2^15 cells: 8 + 16 bits fill a float32, and neither 0 nor 1 is ever reached
-        fraction = ((sixteen_bits(keys, image.shape) // 2).astype(jnp.float32) + 0.5) / 2**15
+        fraction = ((_draw_16_bits(keys, image.shape) // 2).astype(jnp.float32) + 0.5) / 2**15
         return (image.astype(jnp.float32) + fraction) / (TOP + 1)
 
     return Prepare(image, "open", "none, uniformly dequantized in (0, 1)")
 
 
-def coins(keys: Array, image: Array) -> Array:
-    """0. or 1. for every pixel, 1 with probability image / TOP to within 2^-17, exactly at 0 and TOP; keys [B]."""
+def draw_binary(keys: Array, image: Array) -> Array:
+    """Draws 0. or 1. for every pixel, 1 with probability image / TOP to within 2^-17, exactly at 0 and TOP."""
     wide = image.astype(jnp.int32)
     threshold = (TOP + 2) * wide + (wide >> 7)  # the same as (2^16 wide + 127) // TOP, which took half of its time
-    # behind a barrier the bits are compared once, not again by each who reads x: 2% to 5% of a small step on a CPU
-    return lax.optimization_barrier(sixteen_bits(keys, image.shape) < threshold).astype(jnp.float32)
+    # behind a barrier the bits are compared once, not again wherever x is read: 2% to 5% of a small step on a CPU
+    return lax.optimization_barrier(_draw_16_bits(keys, image.shape) < threshold).astype(jnp.float32)
 
 
-def sixteen_bits(keys: Array, shape: tuple[int, ...]) -> Array:
-    """Uniform int32 in [0, 2^16), shaped [B, *X], keys [B]: two of each 32-bit word, for half the price of floats."""
+def _draw_16_bits(keys: Array, shape: tuple[int, ...]) -> Array:
+    """Draws uniform int32 in [0, 2^16), shaped [B, *X], keys [B]: two of each 32-bit word: half the cost of floats."""
     pixels = math.prod(shape[1:])
     words = draw_each(random.bits, keys, (shape[0], -(-pixels // 2)), 1)
     halves = lax.bitcast_convert_type(words, jnp.uint16).reshape(shape[0], -1)

@@ -19,7 +19,7 @@ import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
-from jaxvae.data.corrupt import Corrupted, Corruption, blur, mask, noise, salt_and_pepper, threshold
+from jaxvae.data.corrupt import Corrupted, Corruption, bits_threshold, blur, mask, noise, salt_and_pepper
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import Prepare, binarize, dequantize, static
 from jaxvae.distributions import kl
@@ -75,7 +75,7 @@ def test_salt_and_pepper_is_half_of_each(share):
 
 @pytest.mark.parametrize(("share", "expected"), [(0, 0), (2**-32, 1), (0.5, 2**31), (1 - 2**-53, 2**32 - 1)])
 def test_so_many_of_all_words_lie_below_the_threshold(share, expected):
-    assert int(threshold(share)) == expected
+    assert int(bits_threshold(share)) == expected
 
 
 def test_noise_has_the_moments_of_its_normal():

@@ -78,7 +78,7 @@ def original(name):
 
 
 def register(monkeypatch, files, url="https://nowhere.invalid/"):
-    known = {f: downloads.Registered(url + f, len(c), hashlib.sha256(c).hexdigest()) for f, c in files.items()}
+    known = {f: downloads.RegisteredFile(url + f, len(c), hashlib.sha256(c).hexdigest()) for f, c in files.items()}
     monkeypatch.setattr(downloads, "registered", lambda builder_class, name: known)
 
 
@@ -113,7 +113,7 @@ def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, mon
         assert data.class_names == tuple(NAMES)
         assert sorted(r["id"] for r in source) == [f"test_{i:05}".encode() for i in range(5)]
     assert [path.name for path in (tmp_path / "sets" / name).iterdir()] == [data.version]  # nothing left beside
-    monkeypatch.setattr(downloads, "write_records", None)
+    monkeypatch.setattr(downloads, "_write_records", None)
     assert prepared_folder(name, tmp_path / "sets").name == data.version
 
 
@@ -145,7 +145,7 @@ def test_files_are_found_packed_and_unpacked_and_first_in_a_folder_of_the_sets_n
     given = {rename(name): content if packed else gzip.decompress(content) for name, content in files.items()}
     write(tmp_path, {name: b"of another set" for name in given})
     write(tmp_path / "mnist", given)
-    found = {file: downloads.found_file(file, known[file], "mnist", tmp_path, lines.append) for file in known}
+    found = {file: downloads.find_file(file, known[file], "mnist", tmp_path, lines.append) for file in known}
     arrays = downloads.read_idx_files(found)
     downloads.check_arrays("mnist", arrays)
     np.testing.assert_array_equal(arrays["train"][0], made("mnist")["train"][0])

@@ -70,7 +70,7 @@ def test_loops_are_holes():
 def test_ink_may_be_dark_on_bright():
     bright = np.stack([stroke((8, 20), (18, 6), 3), ring(13, 13, 8, 3)])
     stored = np.uint8(np.round(255 * bright))
-    for measure in image_attributes.GREY.values():
+    for measure in image_attributes.GREY_MEASURES.values():
         np.testing.assert_allclose(measure.of(255 - stored), measure.of(stored), rtol=1e-9)
         np.testing.assert_allclose(measure.of(bright), measure.of(stored), rtol=0.01)
 
@@ -90,11 +90,11 @@ def test_colours_have_their_warmth_and_grey_has_no_colour():
 
 
 def test_numbers_part_at_their_quarters_and_two_values_as_they_are():
-    few = attribute_columns.groups(np.array([-1.0, 1, 1, -1, 1]))
+    few = attribute_columns.split_by_attribute(np.array([-1.0, 1, 1, -1, 1]))
     assert few.has.tolist() == [False, True, True, False, True]
     assert few.lacks.tolist() == [True, False, False, True, False]
     assert few.threshold == 0
-    many = attribute_columns.groups(np.arange(100.0))
+    many = attribute_columns.split_by_attribute(np.arange(100.0))
     assert np.flatnonzero(many.has).tolist() == list(range(74, 100))
     assert np.flatnonzero(many.lacks).tolist() == list(range(25))
     assert many.threshold == 49
@@ -109,7 +109,7 @@ def test_numbers_part_at_their_quarters_and_two_values_as_they_are():
     ],
 )
 def test_ties_stay_together(values, lacks, has):
-    found = attribute_columns.groups(np.array(values, float))
+    found = attribute_columns.split_by_attribute(np.array(values, float))
     assert (found.lacks.sum(), found.has.sum()) == (lacks, has)
     assert not (found.has & found.lacks).any()
     assert np.array_equal(np.array(values) > found.threshold, found.has)
@@ -117,7 +117,7 @@ def test_ties_stay_together(values, lacks, has):
 
 def test_an_attribute_that_all_have_alike_is_refused():
     with pytest.raises(ValueError, match="all images have the value 3"):
-        attribute_columns.groups(np.full(5, 3.0))
+        attribute_columns.split_by_attribute(np.full(5, 3.0))
 
 
 def test_labels_are_columns_by_name():
@@ -131,12 +131,12 @@ def test_labels_are_columns_by_name():
         == {}
     )
     names = ("cat", "dog", "ship")
-    assert [attribute_columns.label_name(f"label={k}", names) for k in ("2", "cat", "7")] == [
+    assert [attribute_columns.named_class_column(f"label={k}", names) for k in ("2", "cat", "7")] == [
         "label=ship",
         "label=cat",
         "label=7",
     ]
-    assert attribute_columns.label_name("label=1", ("1", "0")) == "label=1"
+    assert attribute_columns.named_class_column("label=1", ("1", "0")) == "label=1"
 
 
 @pytest.fixture

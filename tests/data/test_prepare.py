@@ -12,8 +12,8 @@ from opened_data import from_arrays
 from small import SHAPE, grey_images, make_examples, make_split
 
 from jaxvae.data.dataset import make_splits
-from jaxvae.data.pipeline import AHEAD, choose_pipeline, in_order, order, read_ahead
-from jaxvae.data.prepare import Examples, binarize, coins, dequantize, grey, static
+from jaxvae.data.pipeline import AHEAD, choose_pipeline, epoch_order, in_order, read_ahead
+from jaxvae.data.prepare import Examples, binarize, dequantize, draw_binary, grey, static
 from jaxvae.data.stored import StoredSplit
 from jaxvae.terms import example_keys
 
@@ -25,17 +25,17 @@ def prepared(prepare, batch, seed=0):
 @pytest.mark.parametrize("n", [1, 2, 10, 997])
 def test_the_order_is_a_permutation(n):
     for epoch in range(3):
-        np.testing.assert_array_equal(np.sort(order(random.key(0), epoch, n)), np.arange(n))
+        np.testing.assert_array_equal(np.sort(epoch_order(random.key(0), epoch, n)), np.arange(n))
 
 
 def test_the_order_differs_by_epoch_and_key_and_repeats_for_the_same():
-    orders = [np.asarray(order(random.key(seed), epoch, 100)) for seed in range(3) for epoch in range(3)]
+    orders = [np.asarray(epoch_order(random.key(seed), epoch, 100)) for seed in range(3) for epoch in range(3)]
     assert len(np.unique(orders, axis=0)) == 9
-    np.testing.assert_array_equal(orders[4], order(random.key(1), 1, 100))
+    np.testing.assert_array_equal(orders[4], epoch_order(random.key(1), 1, 100))
 
 
 def test_every_example_is_equally_likely_at_every_position():
-    first = np.array([np.asarray(order(random.key(0), epoch, 5)) for epoch in range(2000)])[:, 0]
+    first = np.array([np.asarray(epoch_order(random.key(0), epoch, 5)) for epoch in range(2000)])[:, 0]
     assert np.abs(np.bincount(first, minlength=5) - 400).max() < 5 * np.sqrt(2000 * 0.2 * 0.8)
 
 
@@ -63,8 +63,8 @@ def test_a_black_pixel_is_never_one_even_where_the_uniform_draw_is_zero(prepare,
 def test_a_pixel_is_one_for_as_many_of_65536_draws_as_round_to_its_brightness(monkeypatch):
     every = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (1, 256, 1))
     for draw in (0, 256, 257, 258, 20_000, 32_895, 32_896, 65_279, 65_535):
-        monkeypatch.setattr("jaxvae.data.prepare.sixteen_bits", lambda keys, shape, draw=draw: jnp.full(shape, draw))
-        ones = np.asarray(coins(None, every))[0, :, 0]
+        monkeypatch.setattr("jaxvae.data.prepare._draw_16_bits", lambda keys, shape, draw=draw: jnp.full(shape, draw))
+        ones = np.asarray(draw_binary(None, every))[0, :, 0]
         np.testing.assert_array_equal(ones, (2**16 * np.arange(256) + 127) // 255 > draw)
 
 

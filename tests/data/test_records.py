@@ -168,7 +168,7 @@ def test_what_is_interrupted_between_question_and_answer_leaves_no_stale_answer(
     records[:4]
     before = [worker.process for worker in found.running]
     with monkeypatch.context() as patch:
-        patch.setattr(workers.Worker, "answer", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        patch.setattr(workers._Worker, "receive", lambda *arguments: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             records[:4]
     assert all(process.poll() is not None for process in before)

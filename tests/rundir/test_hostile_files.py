@@ -333,7 +333,9 @@ def test_tfds_own_features_pass():
         "mask": tfds.features.LabeledImage(labels=["a"], shape=(None, None, 1)),
     }
     content = tfds.features.FeaturesDict(own).to_json()
-    named = [value for key, value in metadata.pairs(content) if key in metadata._CLASSES and type(value) is str]
+    named = [
+        value for key, value in metadata._key_value_pairs(content) if key in metadata._CLASSES and type(value) is str
+    ]
     assert len(named) >= 6
     assert all(metadata._CLASS.fullmatch(name) for name in named)
 

@@ -13,7 +13,7 @@ from jax import random
 from small import make_examples, make_split, make_vae
 
 from jaxvae.data.corrupt import Corrupted, Corruption
-from jaxvae.data.pipeline import order
+from jaxvae.data.pipeline import epoch_order
 from jaxvae.data.prepare import Prepare, grey
 from jaxvae.model import likelihood, vae
 from jaxvae.objective import Loss, Objective, elbo
@@ -192,7 +192,7 @@ def experiment(prepare, split, accumulate=1):
 def test_the_examples_are_those_of_the_step(state, accumulate):
     """Only one image is bad: it is found in the step whose batch holds it, and in no other."""
     split, steps = make_split(24), 6 // accumulate
-    place = int(np.flatnonzero(np.asarray(order(random.key(5), 1, 24)) == 2)[0])  # in the second epoch
+    place = int(np.flatnonzero(np.asarray(epoch_order(random.key(5), 1, 24)) == 2)[0])  # in the second epoch
     bad = steps + place // (4 * accumulate)
     for step in (bad, steps + (bad - steps + 1) % steps):
         found = find_first_nonfinite(

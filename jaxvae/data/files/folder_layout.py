@@ -1,11 +1,11 @@
-"""Which image files a folder or a zip holds, and which split and class each belongs to.
+"""The image files of a folder or a zip, and the split and class of each.
 
     PATH/cat/1.png  PATH/dog/2.jpg                       classes cat and dog
     PATH/train/cat/1.png  PATH/test/cat/2.png            splits, too ('validation', 'valid' or 'val' besides)
     PATH/1.png  PATH/2.png                               no labels
 
-One folder around all of it is tolerated. What is beneath a class folder belongs to the class. Files lie in the order of
-their names, classes too. A zip is read in place: nothing is extracted.
+One folder around all of it is tolerated. What is beneath a class folder belongs to the class. Files and classes are
+in the order of their names. A zip is read in place: nothing is extracted.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ _Placed = tuple[tuple[str, ...], Member]  # the folders from the top and the fil
 
 
 def stamp(path: Path) -> tuple[int, ...]:
-    """What changes when a file's content does: its size and times (an unpacked archive sets mtime, but never ctime)."""
+    """Returns what changes when a file's content does: its size and times (unpacking sets mtime, but never ctime)."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def folder_members(top: Path, say: Say) -> Iterator[Member]:
-    """The image files beneath a folder; says how many others there are. Links are followed, but not in a circle."""
+    """Yields the image files beneath a folder; reports the number of others. Links are followed, not in a circle."""
     other: Counter[str] = Counter()
 
     def walk(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
@@ -77,11 +77,11 @@ def folder_members(top: Path, say: Say) -> Iterator[Member]:
                 other[path.suffix.lower()] += 1
 
     yield from walk(top, (os.path.realpath(top),))
-    _say_left_out(other, top, say)
+    _report_left_out(other, top, say)
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """The zip archive; ValueError where it is none."""
+    """Opens a zip archive; UsageError if it is none."""
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -89,7 +89,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Member]:
-    """The image files of a zip; ValueError for one that is encrypted or whose names lead elsewhere."""
+    """Yields the image files of a zip; UsageError for one that is encrypted or whose names lead elsewhere."""
     other: Counter[str] = Counter()
     entries = {info.filename.replace("\\", "/"): info for info in archive.infolist() if not info.is_dir()}
     for name, info in sorted(entries.items()):
@@ -111,11 +111,11 @@ def zip_members(archive: zipfile.ZipFile, path: Path, say: Say) -> Iterator[Memb
             yield Member(name, (info.CRC,), info.file_size, partial(archive.open, info))
         else:
             other[suffix] += 1
-    _say_left_out(other, path, say)
+    _report_left_out(other, path, say)
 
 
 def require_bounded(info: zipfile.ZipInfo, path: Path) -> None:
-    """Raises ValueError for a member packed in a way that zipfile unpacks without a limit, by gigabytes a kilobyte."""
+    """Raises UsageError for a member packed by a method that zipfile unpacks without a limit."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UsageError(
             f"{path} holds {info.filename!r}, packed by method {info.compress_type}; expected stored or deflated. "
@@ -124,19 +124,19 @@ def require_bounded(info: zipfile.ZipInfo, path: Path) -> None:
 
 
 def _is_junk(name: str) -> bool:
-    """Whether a file or folder is one that systems leave behind, or hidden."""
+    """Returns whether a file or folder is hidden, or of a kind that systems leave behind."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def _say_left_out(other: Counter[str], path: Path, say: Say) -> None:
-    """Says how many files are not of a kind that image_decoding.py reads."""
+def _report_left_out(other: Counter[str], path: Path, say: Say) -> None:
+    """Reports how many files are not of a kind that image_decoding.py reads."""
     if other:
         kinds = ", ".join(f"{suffix or 'no ending'} {count:,}" for suffix, count in other.most_common(MOST_NAMED))
         say(f"{path}: left out {other.total():,} files that are no images of a known kind ({kinds})")
 
 
 def arrange(members: Sequence[Member], path: Path) -> _Layout:
-    """Which split and class each file belongs to, by the folders it lies in; ValueError where that is not clear."""
+    """Returns the split and class of each file by its folders; UsageError if that is not clear."""
     if not members:
         raise UsageError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")
     splits = _by_split(_without_top(sorted((tuple(member.name.split("/")), member) for member in members)), path)
@@ -154,7 +154,7 @@ def arrange(members: Sequence[Member], path: Path) -> _Layout:
 
 
 def _without_top(placed: list[_Placed]) -> list[_Placed]:
-    """The same files without folders that hold all of them, unless such a folder is a split's."""
+    """Returns the files without the folders that hold all of them, unless such a folder is a split's."""
     while len({parts[0] for parts, _ in placed}) == 1 and all(
         len(parts) > 1 and parts[0].lower() not in _SPLITS for parts, _ in placed
     ):
@@ -163,7 +163,7 @@ def _without_top(placed: list[_Placed]) -> list[_Placed]:
 
 
 def _by_split(placed: list[_Placed], path: Path) -> dict[str, list[_Placed]]:
-    """The files by split; where the topmost folders are not those of splits, all of them are 'train'."""
+    """Returns the files by split; if the topmost folders are not those of splits, all are 'train'."""
     tops = {parts[0] if len(parts) > 1 else "" for parts, _ in placed}
     found = {top for top in tops if top.lower() in _SPLITS}
     if not found or (found != tops and len(found) == 1):  # a class may well be called 'train'
@@ -181,7 +181,7 @@ def _by_split(placed: list[_Placed], path: Path) -> dict[str, list[_Placed]]:
 
 
 def _class_folders(rows: Sequence[tuple[str, ...]], path: Path) -> list[str] | None:
-    """The class folder of each file; None where no file lies in one."""
+    """Returns the class folder of each file; None if no file is in one."""
     loose = ["/".join(parts) for parts in rows if len(parts) == 1]
     if not loose:
         return [parts[0] for parts in rows]

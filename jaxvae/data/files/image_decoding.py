@@ -1,4 +1,4 @@
-"""One image file to pixels: whatever its format, size, mode and orientation, uint8 [H, W, C] comes out.
+"""Decoding of one image file, of any format, size, mode and orientation, to pixels [H, W, C].
 
 How: EXIF orientation is applied. Transparent pixels are laid over white. 16-bit grey keeps its high bits, 65535 being
 white. CMYK and other colour spaces go to RGB by Pillow's plain formulas, without colour profiles; colour goes to grey
@@ -18,6 +18,8 @@ import PIL.ImageOps
 
 from jaxvae._checks import UsageError
 
+__all__ = ["FORMATS", "SUFFIXES", "bombs_refused", "picture_size", "read_picture"]
+
 # Pillow would open more, but of what strangers pack into a zip the fewer parsers see it the better: EPS runs a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset(
@@ -29,7 +31,7 @@ _FINER = 3  # how many times finer than asked a JPEG is decoded, and a large ima
 
 
 def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
-    """The pixels of one image file, uint8 [H, W, 3] for mode 'RGB' and [H, W, 1] for 'L'.
+    """Returns the pixels of one image file, uint8 [H, W, 3] for mode 'RGB' and [H, W, 1] for 'L'.
 
     With a `size` the central square, resized to size x size, antialiased (Lanczos). ValueError for pixels that have no
     fixed range; Pillow's own errors, of many kinds, for a broken file.
@@ -44,7 +46,7 @@ def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int]:
-    """(height, width) as read_picture will find it, from the file's head."""
+    """Returns (height, width) as read_picture will find it, from the file's head."""
     with PIL.Image.open(file, formats=FORMATS) as image:
         # a PNG without EXIF in its head would be decoded whole in search of it
         looked = image.format != "PNG" or "exif" in image.info
@@ -53,7 +55,7 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
 
 
 def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The image in 8 bits and over white."""
+    """Returns the image in 8 bits and over white."""
     if image.mode == "F":
         raise UsageError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -64,7 +66,7 @@ def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _eight_bits(levels: np.ndarray) -> np.ndarray:
-    """Grey levels 0..65535 -> uint8, rounded."""
+    """Returns grey levels 0..65535 as uint8, rounded."""
     if levels.min() < 0 or levels.max() > 65535:
         raise UsageError(
             f"its grey levels run from {levels.min()} to {levels.max()}, not from 0 to 65535; save it with 8 or 16 bits"
@@ -73,7 +75,7 @@ def _eight_bits(levels: np.ndarray) -> np.ndarray:
 
 
 def _central_square(image: PIL.Image.Image) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the largest square in the image's middle."""
+    """Returns (left, top, right, bottom) of the largest square in the image's middle."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return left, top, left + side, top + side
@@ -81,7 +83,7 @@ def _central_square(image: PIL.Image.Image) -> tuple[float, float, float, float]
 
 @contextmanager
 def bombs_refused() -> Iterator[None]:
-    """Within it an image of more pixels than Pillow thinks safe is an error, where else it is a warning."""
+    """Makes an image of more pixels than Pillow considers safe an error instead of a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         yield

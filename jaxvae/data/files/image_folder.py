@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,6 @@ _CONVERSION = 1  # raise it when image_decoding.py makes other pixels of the sam
 _CHUNK = 256
 _CHUNKS_PER_LINE = 40
 _MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
-
-
-@dataclass(frozen=True)
-class _Broken:
-    """A file that could not be read, and why."""
-
-    name: str
-    reason: str
 
 
 def load_folder(section: Section, say: Say) -> StoredSet:
@@ -110,8 +101,7 @@ def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path
     """Returns the (height, width) of all images; UsageError lists the sizes if they differ."""
     sizes: Counter[tuple[int, int]] = Counter()
     for start in range(0, len(members), _CHUNK):
-        for found in _refuse_broken(pool.map(_attempt(_measure_size), members[start : start + _CHUNK]), path):
-            sizes[found] += 1
+        sizes.update(_read_all(pool, _measure_size, members[start : start + _CHUNK], path))
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
         others = ", and others" if len(sizes) > MOST_NAMED else ""
@@ -130,14 +120,14 @@ def _chunks(
     size: int | None,
     title: str,
     say: Say,
-) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+) -> Iterator[tuple[np.ndarray, Sequence[bytes]]]:
     """Yields (images [n, H, W, C], the sha256 of each file), in order, decoded by threads."""
-    job = _attempt(partial(_pixels_and_digest, shape=shape, size=size))
+    job = partial(_pixels_and_digest, shape=shape, size=size)
     for turn, start in enumerate(range(0, len(members), _CHUNK)):
         if turn % _CHUNKS_PER_LINE == 0:
             say(f"decoding {title}: {start:,} of {len(members):,}")
-        some = list(_refuse_broken(pool.map(job, members[start : start + _CHUNK]), title))
-        yield np.stack([pixels for pixels, _ in some]), [digest for _, digest in some]
+        pixels, digests = zip(*_read_all(pool, job, members[start : start + _CHUNK], title), strict=True)
+        yield np.stack(pixels), digests
     say(f"decoding {title}: {len(members):,} of {len(members):,}")
 
 
@@ -159,33 +149,21 @@ def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | 
     return pixels, hashlib.sha256(content).digest()
 
 
-def _attempt(job: Callable[[Member], Any]) -> Callable[[Member], Any]:
-    """Returns the job with its errors as results: one broken file among thousands must not hide the others."""
-
-    def tried(member: Member) -> Any:
-        try:
-            return job(member)
-        except Exception as error:  # of a hostile or damaged file Pillow and zipfile raise nearly any kind
-            return _Broken(member.name, f"{error}" or type(error).__name__)
-
-    return tried
-
-
-def _refuse_broken(results: Iterator[Any], where: object) -> Iterator[Any]:
-    """Yields the results; UsageError names the files of a chunk that could not be read."""
-    broken = []
-    for result in results:
-        if isinstance(result, _Broken):
-            broken.append(result)
-        else:
-            yield result
+def _read_all(
+    pool: ThreadPoolExecutor, job: Callable[[Member], Any], members: Sequence[Member], where: object
+) -> list[Any]:
+    """Returns job(member) of each member, by threads; UsageError names the files that cannot be read, if any."""
+    futures = [pool.submit(job, member) for member in members]
+    # of a hostile or damaged file Pillow and zipfile raise nearly any kind of error
+    errors = [(member.name, future.exception()) for member, future in zip(members, futures, strict=True)]
+    broken = [f"\n  {name!r}: {str(error) or type(error).__name__}" for name, error in errors if error is not None]
     if broken:
-        named = "\n".join(f"  {one.name!r}: {one.reason}" for one in broken[:MOST_NAMED])
         more = f"\n  and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
         raise UsageError(
-            f"{where}: {len(broken)} image files cannot be read, and there may be others after them:\n{named}{more}\n"
-            "Repair them, or take them out; nothing is skipped silently."
+            f"{where}: {len(broken)} image files cannot be read, and there may be others after them:"
+            f"{''.join(broken[:MOST_NAMED])}{more}\nRepair them, or take them out; nothing is skipped silently."
         )
+    return [future.result() for future in futures]
 
 
 def _has_colour(images: np.ndarray) -> bool:

@@ -3,7 +3,7 @@
 Keys of a .npz: 'images' or 'x', and 'labels' or 'y'; for splits 'x_train', 'y_train', 'x_test', 'y_test' or
 'train_images', 'train_labels', 'test_images', ... ('validation', 'valid' or 'val' likewise); a single array of
 any name.
-Pickled objects are refused by what the file's head says: nothing is ever unpickled.
+Pickled objects are refused by the header of the file: nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -
 
 
 def _choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
-    """{split: (key of its images, key of its labels or None)}; ValueError lists the keys where none fit."""
+    """Returns {split: (key of its images, key of its labels or None)}; UsageError lists the keys if none fit."""
     known = {key.lower(): key for key in keys}
     chosen: dict[str, tuple[str, str | None]] = {}
     for split, aliases in _SPLITS.items():
@@ -112,7 +112,7 @@ def _choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | 
 
 
 def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -> int:
-    """Streams an array of images from the archive into a .npy file; returns how many there are."""
+    """Streams an array of images from the archive into a .npy file; returns their number."""
     name = f"{path} {key!r}"
     with archive.open(f"{key}.npy") as source, open(target, "wb") as file:
         shape, fortran, dtype = read_head(source)
@@ -125,7 +125,7 @@ def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -
 
 
 def _read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> np.ndarray:
-    """An array of `count` labels or vectors of the archive."""
+    """Reads an array of `count` labels or vectors of the archive."""
     with archive.open(f"{key}.npy") as source:
         shape, fortran, dtype = read_head(source)
         if dtype.hasobject:
@@ -142,7 +142,7 @@ def _read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> 
 
 
 def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
-    """Raises ValueError unless the archive holds as many bytes as the array's head, which was just read, promises."""
+    """Raises UsageError unless the archive holds as many bytes as the header of the array, just read, promises."""
     with archive.open(f"{key}.npy") as source:
         read_head(source)
         head = source.tell()
@@ -152,7 +152,7 @@ def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The array of a .npy file, mapped read-only; ValueError where it is pickled, or shorter than its head says."""
+    """Maps the array of a .npy file read-only; UsageError if it is pickled, or shorter than its header says."""
     with open(path, "rb") as file:
         shape, _, dtype = read_head(file)
         if dtype.hasobject:
@@ -163,7 +163,7 @@ def mapped(path: Path) -> np.ndarray:
 
 
 def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, whether the first axis is the fastest, dtype) of a .npy file."""
+    """Returns (shape, whether the first axis is the fastest, dtype) from the header of a .npy file."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(source)
     if version not in readers:
@@ -180,7 +180,7 @@ def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
-    """Raises ValueError, in words, unless the array can be read as images or sequences."""
+    """Raises UsageError unless the array can be read as images or sequences."""
     if dtype.hasobject:
         raise UsageError(_pickled(name))
     check_images(dtype, shape, name)

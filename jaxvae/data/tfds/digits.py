@@ -1,12 +1,14 @@
 """The `digits` data set: 1,797 real handwritten digits that come with scikit-learn, so that no network is needed."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
-import PIL.Image
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
+
+from jaxvae.data.tfds.downloads import encode_png
+
+__all__ = ["Digits"]
 
 _TRAIN_EXAMPLES = 1437  # four of five; 360 are left for the test split
 
@@ -45,7 +47,7 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         image, label = _digits_arrays()
-        order = np.random.RandomState(0).permutation(len(image))  # a stream that NumPy froze for ever
+        order = np.random.RandomState(0).permutation(len(image))  # a stream that NumPy has frozen
         return {
             "train": self._generate_examples(image, label, order[:_TRAIN_EXAMPLES]),
             "test": self._generate_examples(image, label, order[_TRAIN_EXAMPLES:]),
@@ -53,17 +55,10 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     def _generate_examples(self, image: np.ndarray, label: np.ndarray, indices: np.ndarray) -> Iterator:
         for index in indices:
-            yield int(index), {"image": _png(image[index, :, :, 0]), "label": int(label[index])}
+            yield int(index), {"image": encode_png(image[index]), "label": int(label[index])}
 
 
 def _digits_arrays() -> tuple[np.ndarray, np.ndarray]:
-    """Give scikit-learn's digits in its own order: image uint8 [1797,8,8,1] in 0..255, label int64 [1797]."""
+    """Returns scikit-learn's digits in its own order: image uint8 [1797,8,8,1] in 0..255, label int64 [1797]."""
     bunch = load_digits()
     return np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None], bunch.target
-
-
-def _png(image: np.ndarray) -> bytes:
-    # TFDS encodes arrays with TensorFlow, but takes bytes as they are.
-    stream = io.BytesIO()
-    PIL.Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()

@@ -1,7 +1,7 @@
-"""Stock sets prepared without TensorFlow: MNIST, its fashion and kuzushiji kin, and CIFAR-10.
+"""Stock sets prepared without TensorFlow: MNIST, Fashion-MNIST, KMNIST and CIFAR-10.
 
 TFDS's own preparation of them needs TensorFlow; reading does not. Here the original files are downloaded by TFDS's
-download manager, or taken from a folder, held against the sha256 that TFDS has registered, and written as TFDS would
+download manager, or taken from a folder, checked against the sha256 that TFDS has registered, and written as TFDS would
 write them: the same builder, version, features, keys and so order, as array_record.
 """
 
@@ -22,6 +22,9 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 from jaxvae.data.cache.folders import build_once
+from jaxvae.data.stored import Say
+
+__all__ = ["EXAMPLES", "FILES", "VERSIONS", "encode_png", "prepare", "prepare_quietly"]
 
 IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -39,23 +42,22 @@ SHAPES = {name: (28, 28, 1) for name in FILES} | {"cifar10": (32, 32, 3)}
 _MOST_BYTES = 2**28  # of one unpacked file: five times the largest of them
 _SECONDS = 10.0  # to wait for a server before all downloads are given up
 
-_Say = Callable[[str], None]
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (uint8 [N, H, W, C], labels [N])
 
 
 @dataclass(frozen=True)
-class Registered:
-    """What TFDS knows of an original file: where it is, its size in bytes and its sha256 in hex."""
+class RegisteredFile:
+    """An original file as TFDS has registered it: its address, its size in bytes and its sha256 in hex."""
 
     url: str
     size: int
     sha256: str
 
 
-def prepare(name: str, root: Path, manual_dir: Path | None, say: _Say) -> Path:
-    """Prepare the stock set in <root>/<name>/<version> unless it is there, from `manual_dir` or by download.
+def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
+    """Prepares the stock set in <root>/<name>/<version> if it is missing, from `manual_dir` or by download.
 
-    ValueError, in words, for files that are missing, wrong, or cannot be downloaded.
+    UsageError for files that are missing, wrong, or cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
@@ -67,30 +69,30 @@ def prepare(name: str, root: Path, manual_dir: Path | None, say: _Say) -> Path:
         if manual_dir is None:
             files = download(name, known, root, say)
         else:
-            files = {file: found_file(file, known[file], name, manual_dir, say) for file in known}
+            files = {file: find_file(file, known[file], name, manual_dir, say) for file in known}
         arrays, class_names = read_cifar(files[CIFAR]) if name == "cifar10" else (read_idx_files(files), None)
         check_arrays(name, arrays)
         say(f"preparing {name} in {target}: {sum(len(label) for _, label in arrays.values()):,} images")
-        write_records(builder_class, name, arrays, class_names, scratch)
+        _write_records(builder_class, name, arrays, class_names, scratch)
         return scratch / name / VERSIONS[name]
 
     build_once(target, build)
     return target
 
 
-def registered(builder_class: Any, name: str) -> dict[str, Registered]:
-    """{file name: what TFDS has registered of it} of the set's original files."""
+def registered(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
+    """Returns the original files of the set, by name, as TFDS has registered them."""
     by_file = {url.rsplit("/", 1)[1]: (url, info) for url, info in builder_class.url_infos.items()}
     return {
-        file: Registered(by_file[file][0], int(by_file[file][1].size), by_file[file][1].checksum)
+        file: RegisteredFile(by_file[file][0], int(by_file[file][1].size), by_file[file][1].checksum)
         for file in FILES[name]
     }
 
 
-def download(name: str, known: Mapping[str, Registered], root: Path, say: _Say) -> dict[str, Path]:
-    """{file name: path} of the original files in <root>/downloads, where TFDS fetches and verifies what is missing."""
+def download(name: str, known: Mapping[str, RegisteredFile], root: Path, say: Say) -> dict[str, Path]:
+    """Returns {file name: path} of the original files in <root>/downloads, downloaded by TFDS if missing."""
     folder = root / "downloads"
-    there = {file: path for file, info in known.items() if (path := downloaded(info, folder))}
+    there = {file: path for file, info in known.items() if (path := _find_download(info, folder))}
     missing = {file: info for file, info in known.items() if file not in there}
     if missing:
         megabytes = sum(info.size for info in missing.values()) / 1e6
@@ -109,14 +111,14 @@ def download(name: str, known: Mapping[str, Registered], root: Path, say: _Say) 
     return there | fetched
 
 
-def downloaded(known: Registered, folder: Path) -> Path | None:
-    """The file as it was downloaded before, if it was."""
+def _find_download(known: RegisteredFile, folder: Path) -> Path | None:
+    """Returns the file if it was downloaded before."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == known.size)
-    return next((path for path in sorted(files) if sha256(path) == known.sha256), None)
+    return next((path for path in sorted(files) if _file_sha256(path) == known.sha256), None)
 
 
-def fetch(name: str, missing: Mapping[str, Registered], folder: Path) -> dict[str, Path]:
-    """What TFDS downloads, after a knock at the first server: without a network TFDS would try again for minutes."""
+def fetch(name: str, missing: Mapping[str, RegisteredFile], folder: Path) -> dict[str, Path]:
+    """Downloads by TFDS, after one request to the first server: without a network TFDS would retry for minutes."""
     import requests
     import tensorflow_datasets as tfds
 
@@ -126,8 +128,8 @@ def fetch(name: str, missing: Mapping[str, Registered], folder: Path) -> dict[st
     return {file: Path(path) for file, path in paths.items()}
 
 
-def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: _Say) -> Path:
-    """The original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must fit) or unpacked."""
+def find_file(file: str, known: RegisteredFile, name: str, manual_dir: Path, say: Say) -> Path:
+    """Finds the original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must match) or unpacked."""
     names = _spellings(file)
     places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
     path = next((path for path in places if path.exists()), None)
@@ -137,15 +139,15 @@ def found_file(file: str, known: Registered, name: str, manual_dir: Path, say: _
             f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {known.url} ({known.size:,} bytes)."
         )
     if path.suffix != ".gz":
-        say(f"{path} is unpacked, so that no sha256 is known of it: its form and numbers are checked alone")
+        say(f"{path} is unpacked, so that no sha256 is known of it: only its form and numbers are checked")
     else:
         _check_sum(path, file, known, name)
     return path
 
 
-def _check_sum(path: Path, file: str, known: Registered, name: str) -> None:
-    """Raises ValueError unless the file's sha256 is the registered one."""
-    found = sha256(path)
+def _check_sum(path: Path, file: str, known: RegisteredFile, name: str) -> None:
+    """Raises UsageError unless the file's sha256 is the registered one."""
+    found = _file_sha256(path)
     if found != known.sha256:
         raise UsageError(
             f"{path} is not the {file} of {name}: expected sha256 {known.sha256} ({known.size:,} bytes), "
@@ -160,28 +162,28 @@ _PYTHON_CIFAR = (
 
 
 def _spellings(file: str) -> list[str]:
-    """The names under which an original file may lie in a folder: packed and unpacked."""
+    """Returns the names that an original file may have in a folder: packed and unpacked."""
     if file == CIFAR:
         return [CIFAR, _CIFAR_FOLDER]
     plain = file.removesuffix(".gz")
     return [file, file.replace("-idx", ".idx"), plain, plain.replace("-idx", ".idx")]
 
 
-def sha256(path: Path) -> str:
-    """The sha256 of a file, in hex."""
+def _file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_idx_files(files: Mapping[str, Path]) -> Arrays:
-    """The splits of MNIST and its kin, from their four files."""
+    """Returns the splits of MNIST, Fashion-MNIST or KMNIST from its four files."""
     return {
         split: (read_idx(files[images])[..., None], read_idx(files[labels])) for split, (images, labels) in IDX.items()
     }
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array uint8 of an idx file, packed or not (LeCun's format: 0, 0, 8 for bytes, the rank, the lengths)."""
+    """Returns the bytes of an idx file, packed or not (LeCun's format: 0, 0, 8 for bytes, the rank, the lengths)."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(_MOST_BYTES)
@@ -196,7 +198,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
-    """(the splits, the names of the classes) of CIFAR-10's binary version, a tar or the folder in it."""
+    """Returns (the splits, the names of the classes) of CIFAR-10's binary version, a tar or the folder in it."""
     read = (lambda name: (path / name).read_bytes()) if path.is_dir() else _tar_reader(path)
     arrays = {}
     for split, batches in _CIFAR_BATCHES.items():
@@ -209,7 +211,7 @@ def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
 
 
 def _tar_reader(path: Path) -> Callable[[str], bytes]:
-    """Reads members of the tar by their known names: nothing is extracted to the disk."""
+    """Returns a function that reads members of the tar by name: nothing is extracted to the disk."""
     wanted = {f"{_CIFAR_FOLDER}/{name}" for name in (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)}
     try:
         with tarfile.open(path) as tar:
@@ -230,7 +232,7 @@ def _tar_reader(path: Path) -> Callable[[str], bytes]:
 
 
 def check_arrays(name: str, arrays: Arrays) -> None:
-    """Raises ValueError unless the arrays are those of the set in number, shape and labels."""
+    """Raises UsageError unless the arrays are those of the set in number, shape and labels."""
     for split, (images, labels) in arrays.items():
         count = EXAMPLES[name][split]
         if images.shape != (count, *SHAPES[name]) or labels.shape != (count,) or labels.max(initial=0) > 9:
@@ -240,11 +242,10 @@ def check_arrays(name: str, arrays: Arrays) -> None:
             )
 
 
-def write_records(
+def _write_records(
     builder_class: Any, name: str, arrays: Arrays, class_names: tuple[str, ...] | None, folder: Path
 ) -> None:
     """Writes the arrays into <folder>/<name>/<version> as TFDS's own builder would."""
-    import tensorflow_datasets as tfds
 
     class Stock(builder_class, skip_registration=True):  # type: ignore[call-arg]  # mypy cannot see TFDS's lazy base
         def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -255,17 +256,23 @@ def write_records(
         def _generate_examples(self, split: str, images: np.ndarray, labels: np.ndarray) -> Iterator:
             for index, (image, label) in enumerate(zip(images, labels, strict=True)):
                 number = {"id": f"{split}_{index:05d}"} if "id" in self.info.features else {}
-                yield index, {**number, "image": png(image), "label": int(label)}
+                yield index, {**number, "image": encode_png(image), "label": int(label)}
 
     Stock.name, Stock.__name__ = name, builder_class.__name__
-    # TFDS announces a download and draws bars, although nothing is downloaded any more.
+    prepare_quietly(Stock, folder)
+
+
+def prepare_quietly(builder_class: Any, folder: Path) -> None:
+    """Prepares a builder's set beneath the folder, without TFDS's bars and its announcement of a download."""
+    import tensorflow_datasets as tfds
+
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         config = tfds.download.DownloadConfig(try_download_gcs=False)
-        Stock(data_dir=folder, file_format="array_record").download_and_prepare(download_config=config)
+        builder_class(data_dir=folder, file_format="array_record").download_and_prepare(download_config=config)
 
 
-def png(image: np.ndarray) -> bytes:
-    """A PNG of an image uint8 [H, W, C]: TFDS encodes arrays with TensorFlow, but takes bytes as they are."""
+def encode_png(image: np.ndarray) -> bytes:
+    """Returns a PNG of an image [H, W, C]: TFDS encodes arrays with TensorFlow, but takes bytes as they are."""
     import PIL.Image
 
     stream = io.BytesIO()

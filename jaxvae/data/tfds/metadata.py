@@ -1,4 +1,4 @@
-"""What the JSON files of a prepared TFDS folder may say: TFDS imports any module that they name, a stranger's too."""
+"""The JSON files of a prepared TFDS folder, checked first: TFDS imports any module that they name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 
+__all__ = ["check_metadata", "read_metadata"]
+
 _MOST_EXAMPLES = 2**31 - 1  # their indices are int32
 
 _CLASSES = {"pythonClassName", "python_class_name", "type"}
@@ -19,16 +21,16 @@ _TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w.+-])+", re.ASCII)  # no folders, and n
 _LENGTHS = {"shardLengths", "shard_lengths"}
 
 
-def check(folder: Path) -> dict[str, Any]:
-    """What dataset_info.json says; ValueError, before TFDS sees the folder, where it or features.json is hostile."""
-    for key, value in pairs(read(folder / "features.json")):
+def check_metadata(folder: Path) -> dict[str, Any]:
+    """Returns dataset_info.json; UsageError, before TFDS opens the folder, if it or features.json is hostile."""
+    for key, value in _key_value_pairs(read_metadata(folder / "features.json")):
         if key in _CLASSES and isinstance(value, str) and not _CLASS.fullmatch(value):
             raise UsageError(
                 f"{folder / 'features.json'} names the class {value!r}, whose module would be imported; expected "
                 "tensorflow_datasets' own features alone. If you trust it, read it yourself and pass arrays."
             )
-    info, examples = read(folder / "dataset_info.json"), 0
-    for key, value in pairs(info):
+    info, examples = read_metadata(folder / "dataset_info.json"), 0
+    for key, value in _key_value_pairs(info):
         if key in _TEMPLATES and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
             raise UsageError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
         if key in _LENGTHS and isinstance(value, list):
@@ -40,8 +42,8 @@ def check(folder: Path) -> dict[str, Any]:
     return info
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; ValueError in words where there is none."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file; UsageError if there is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -53,8 +55,8 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def pairs(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, at any depth, in JSON that is kept as text as well."""
+def _key_value_pairs(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yields every key with its value, at any depth, also in JSON that is stored as text."""
     if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
         try:
             content = json.loads(content)
@@ -65,4 +67,4 @@ def pairs(content: Any) -> Iterator[tuple[str, Any]]:
         content = list(content.values())
     if isinstance(content, list):
         for item in content:
-            yield from pairs(item)
+            yield from _key_value_pairs(item)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import io
 import logging
 import math
 import os
@@ -50,7 +48,7 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
     """Opens a prepared folder as a TFDS builder."""
     import tensorflow_datasets as tfds
 
-    metadata.check(folder)
+    metadata.check_metadata(folder)
     logging.getLogger("absl").addFilter(_not_about_opencv)
     # From the files alone: the builder's own code may be another version, or a package that is not installed here.
     try:
@@ -146,14 +144,9 @@ def _digits_folder(version: str | None, say: Say) -> Path:
 
 
 def _prepare_digits(scratch: Path) -> Path:
-    import tensorflow_datasets as tfds
-
     from jaxvae.data.tfds.digits import Digits
 
-    builder = Digits(data_dir=scratch, file_format="array_record")
-    # TFDS announces a download and draws bars, for one second of work without any network.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    downloads.prepare_quietly(Digits, scratch)
     folder = scratch / "digits" / DIGITS_VERSION
     write_description(folder / _DESCRIPTION, {})
     return folder
@@ -172,7 +165,7 @@ def _prepared_versions(folder: Path) -> list[str]:
 
 
 def _check_format(dataset: str, root: Path, folder: Path) -> None:
-    info = metadata.read(folder / "dataset_info.json")
+    info = metadata.read_metadata(folder / "dataset_info.json")
     found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
     if "array_record" not in found:
         raise UsageError(
@@ -221,7 +214,8 @@ def _not_prepared(name: str, dataset: str, root: Path) -> UsageError:
     import tensorflow_datasets as tfds
 
     base = dataset.partition("/")[0]
-    there = sorted(_readable_name(info.parent, root) for info in (root / base).rglob("dataset_info.json"))
+    folders = [info.parent for info in (root / base).rglob("dataset_info.json")]
+    there = sorted(f"{folder.parent.relative_to(root).as_posix()}:{folder.name}" for folder in folders)
     if not there and base not in tfds.list_builders(with_community_datasets=False):
         return _unknown_name(name)
     found = f" Prepared there: {', '.join(there)}." if there else ""
@@ -229,10 +223,6 @@ def _not_prepared(name: str, dataset: str, root: Path) -> UsageError:
         f"{name} is not prepared in {root} (looked for {root / dataset}/<version>/dataset_info.json).{found} "
         f"Name its folder as data_dir, or prepare it once:\n{_recipe(name, root)}"
     )
-
-
-def _readable_name(folder: Path, root: Path) -> str:
-    return f"{folder.parent.relative_to(root).as_posix()}:{folder.name}"
 
 
 def _recipe(name: str, root: Path) -> str:

@@ -1,7 +1,12 @@
-"""Processes that decode records, so that decoding runs beside the program and not within its one interpreter lock.
+"""Worker processes that decode records, outside the interpreter lock of the program.
 
-They are started afresh and not forked, import neither JAX nor the caller's script, and answer over pipes: whatever
-ends the program, be it kill -9, closes the pipe that a worker reads its questions from, and so ends the worker.
+They are started and not forked, import neither JAX nor the caller's script, and respond over pipes. Whatever ends the
+program, kill -9 too, closes the pipe that a worker reads its requests from, and so ends the worker.
+
+Why not Grain's worker processes: measured with benchmarks/streaming.py --grain (grain 0.2.18, 2 workers, 64 x 64 PNGs,
+2 busy cores of an AMD EPYC, load 6 to 11, paired windows), the median of the ratio of speeds, ours by theirs, is 0.84
+and 1.03 (9 and 15 windows): no difference. But theirs outlive a program that was killed by kill -9, import the caller's
+script (without `if __name__ == "__main__"` it fails), take 225 MB each against 80, and start in 6 s against 2.
 """
 
 from __future__ import annotations
@@ -21,52 +26,55 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae.data.spec import DTYPE
 from jaxvae.data.tfds.records import decoder
 
-MOST = 8  # workers by default
+__all__ = ["Workers", "default_count"]
+
+_MAX_COUNT = 8  # workers by default
 
 
 def default_count() -> int:
-    """One less than this process's cores, which compute: at least 1, at most 8."""
+    """Returns one less than the cores of this process, at least 1 and at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST, max(1, cores - 1))
+    return min(_MAX_COUNT, max(1, cores - 1))
 
 
 class Workers:
-    """`count` processes that decode records of a prepared folder, started when the first are asked for."""
+    """`count` processes that decode records of a prepared folder, started at the first request."""
 
     def __init__(self, folder: Path, count: int):
         self.folder, self.count = folder, count
-        self.running: list[Worker] = []
+        self.running: list[_Worker] = []
         self.starting = threading.Lock()
-        weakref.finalize(self, end, self.running)
+        weakref.finalize(self, _end_workers, self.running)
 
     def decode(self, split: str, rows: np.ndarray, out: np.ndarray) -> None:
-        """Fills out, uint8 [n, *X], with the images of these rows, an equal piece by each worker; any thread may call.
+        """Fills out [n, *X] with the images of these rows, an equal piece by each worker; from any thread.
 
-        ValueError as of `records.read`; ChildProcessError where a worker has ended.
+        UsageError as of `read_records`; ChildProcessError if a worker has ended.
         """
         with self.starting:
             if not self.running:
-                self.running.extend(Worker(self.folder) for _ in range(self.count))
+                self.running.extend(_Worker(self.folder) for _ in range(self.count))
             bounds = np.linspace(0, len(rows), self.count + 1).astype(int)
             pieces = [slice(*pair) for pair in itertools.pairwise(bounds)]
             work = [(worker, piece) for worker, piece in zip(self.running, pieces, strict=True) if len(rows[piece])]
         try:
-            # every caller takes the workers in the same order, and a worker is free when its own answer is read
+            # every caller takes the workers in the same order, and a worker is free when its response is read
             for worker, piece in work:
-                worker.ask(split, rows[piece], out.shape[1:])
-            failures = [worker.answer(out[piece]) for worker, piece in work]
+                worker.request(split, rows[piece], out.shape[1:])
+            failures = [worker.receive(out[piece]) for worker, piece in work]
         except BaseException:
-            end(self.running)  # an answer that nobody read would be taken for the next one
+            _end_workers(self.running)  # else the next caller would receive a stale response
             raise
         for failure in failures:
             if failure is not None:
                 raise failure
 
 
-class Worker:
-    """One such process; `free` while nobody waits for its answer."""
+class _Worker:
+    """One such process; `free` is released while no response is expected from it."""
 
     def __init__(self, folder: Path):
         self.free = threading.Semaphore()
@@ -78,80 +86,80 @@ class Worker:
             start_new_session=True,  # a Ctrl-C on the terminal is for the program, which may want a last batch
         )
 
-    def ask(self, split: str, rows: np.ndarray, shape: tuple[int, ...]) -> None:
-        """Sends a question, once the one before is answered; `answer` must follow."""
+    def request(self, split: str, rows: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Sends a request after the response to the one before is read; `receive` must follow."""
         self.free.acquire()
         try:
-            self.process.stdin.write(line((split, rows.tolist(), shape)))  # type: ignore[union-attr]
+            self.process.stdin.write(_encode_line((split, rows.tolist(), shape)))  # type: ignore[union-attr]
             self.process.stdin.flush()  # type: ignore[union-attr]
         except (BrokenPipeError, ValueError):  # its end of the pipe is closed, or ours
             self.free.release()
-            raise self.ended() from None
+            raise self.exit_error() from None
 
-    def answer(self, out: np.ndarray) -> Exception | None:
-        """Fills out with the images last asked for, or returns what went wrong."""
+    def receive(self, out: np.ndarray) -> Exception | None:
+        """Fills out with the images of the last request, or returns the error of the worker."""
         try:
             failure = json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
             size = out.nbytes if failure else self.process.stdout.readinto(memoryview(out).cast("B"))  # type: ignore[union-attr]
         except ValueError:  # the line is not whole, or our end of the pipe is closed
-            raise self.ended() from None
+            raise self.exit_error() from None
         finally:
             self.free.release()
         if size != out.nbytes:
-            raise self.ended()
+            raise self.exit_error()
         return (ValueError if failure["expected"] else RuntimeError)(failure["text"]) if failure else None
 
-    def ended(self) -> ChildProcessError:
+    def exit_error(self) -> ChildProcessError:
         code = self.process.wait()
         return ChildProcessError(
             f"a process that decodes images ended with exit code {code}"
-            f"{', perhaps for want of memory' if code == -signal.SIGKILL else ''}; what it said stands above. "
+            f"{', perhaps for want of memory' if code == -signal.SIGKILL else ''}; its messages are above. "
             "The same command goes on from the last checkpoint; data.workers sets their number, 0 decodes without."
         )
 
 
-def line(content: Any) -> bytes:
-    """Questions and answers are lines of JSON, an answer's images its bytes: nothing that could run when it is read."""
+def _encode_line(content: Any) -> bytes:
+    """Returns a line of JSON, as which requests and responses are sent: reading it cannot run code."""
     return json.dumps(content).encode() + b"\n"
 
 
-def end(workers: list[Worker]) -> None:
-    """Ends the processes, in the middle of an answer too, and waits for them."""
+def _end_workers(workers: list[_Worker]) -> None:
+    """Ends the processes, in the middle of a response too, and waits for them."""
     for worker in workers:
         worker.process.kill()
     for worker in workers:
         worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):
-            with contextlib.suppress(BrokenPipeError):  # a question that it has not read
+            with contextlib.suppress(BrokenPipeError):  # a request that it has not read
                 pipe.close()  # type: ignore[union-attr]
-        worker.free.release()  # whoever waits for it learns that it has ended
+        worker.free.release()  # a waiting thread then finds that it has ended
     workers.clear()
 
 
 def _serve(folder: Path) -> None:
-    """Answers questions on stdin with images on stdout, until stdin ends."""
-    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a whole job, they ask the program to save, which then ends
+    """Responds to requests on stdin with images on stdout, until stdin ends."""
+    for signum in (signal.SIGINT, signal.SIGTERM):  # for the program, which saves and then ends
         signal.signal(signum, signal.SIG_IGN)
-    questions, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the answers
+    requests, responses = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the responses
     decode = decoder(folder)
     while True:
         try:
-            split, rows, shape = json.loads(questions.readline())
-        except ValueError:  # nothing, or a torn line: nobody is left to ask
+            split, rows, shape = json.loads(requests.readline())
+        except ValueError:  # nothing, or a torn line: the program has ended
             return
-        images, failure = np.empty((len(rows), *shape), np.uint8), None
+        images, failure = np.empty((len(rows), *shape), DTYPE), None
         try:
             decode(split, np.asarray(rows), images)
-        except Exception as error:  # all are told to whoever asked
+        except Exception as error:  # sent to the program
             expected = isinstance(error, ValueError)
             failure = {"expected": expected, "text": str(error) if expected else traceback.format_exc()}
         try:
-            answers.write(line(failure))
-            answers.write(b"" if failure else images)
-            answers.flush()
+            responses.write(_encode_line(failure))
+            responses.write(b"" if failure else images)
+            responses.flush()
         except BrokenPipeError:
-            os._exit(0)  # nobody is left to read it
+            os._exit(0)  # the program has ended
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae.config.build import build
-from jaxvae.data.pipeline import Resident, order, take_batch
+from jaxvae.data.pipeline import Resident, epoch_order, take_batch
 from jaxvae.rundir.state import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copy_arrays
 from jaxvae.step import State
@@ -166,7 +166,7 @@ def _on_own_batch(step: Callable, pipeline: Resident) -> Callable:
 
 def _by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:
     """An `advance` that takes the steps epoch by epoch, each with every member's permutation, [members, N]."""
-    permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([order(key, epoch, pipeline.n) for key in keys]))
+    permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([epoch_order(key, epoch, pipeline.n) for key in keys]))
 
     def advance(states, step: int, count: int):
         metrics: dict[str, Any] = {}

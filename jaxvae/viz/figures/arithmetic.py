@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.image_attributes import measures, unit
+from jaxvae.data.image_attributes import measures, scale_to_unit
 from jaxvae.viz.figures.attributes import HELD, at, some, taught
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import FEWEST, Known, decoded, default_attribute, learned_and_held, spelled
@@ -119,7 +119,7 @@ def term(learned: Known, subject: Subject, text: str) -> _Term:
     if text.isdecimal():
         one = at(subject, [int(text)])
         given = None if one.condition is None else one.condition[0]
-        real = pictures(unit(subject.split.take(one.positions)[0]))
+        real = pictures(scale_to_unit(subject.split.take(one.positions)[0]))
         return _Term(one.codes[0], given, real, f"image {text}", f"the {subject.name} image itself")
     has = np.ones(len(learned.positions), bool)
     for part in text.split(","):

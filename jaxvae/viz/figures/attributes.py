@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.image_attributes import measures, unit
+from jaxvae.data.image_attributes import measures, scale_to_unit
 from jaxvae.viz.figures.attribute_classifier import Judge, band, shift, train_judge
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import Known, decoded, default_attribute, learned_and_held, spelled
@@ -57,7 +57,7 @@ def draw_attribute(
     seen = decoded(shown, moved(shown, direction, steps)).swapaxes(0, 1)
     arrays = {
         "attribute": name,
-        "groups": learned.groups(name).told,
+        "groups": learned.groups(name).description,
         "method": method,
         "keep": np.array(kept, str),
         "direction": direction,
@@ -217,4 +217,4 @@ def at(subject: Subject, positions: Sequence[int]) -> Known:
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)
-    return Known(subject, where, pictures(unit(shown.image)), subject.means_of(where), {}, shown.condition)
+    return Known(subject, where, pictures(scale_to_unit(shown.image)), subject.means_of(where), {}, shown.condition)

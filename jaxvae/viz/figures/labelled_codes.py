@@ -12,7 +12,7 @@ from jax import random
 
 from jaxvae._checks import UsageError
 from jaxvae.data import attribute_columns, image_attributes
-from jaxvae.data.attribute_columns import Columns, Groups, OwnColumns
+from jaxvae.data.attribute_columns import AttributeGroups, Columns, UserColumns
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
@@ -34,14 +34,14 @@ class Known(NamedTuple):
     condition: np.ndarray | None
     words: tuple[str, ...] = ()
 
-    def groups(self, name: str) -> Groups:
+    def groups(self, name: str) -> AttributeGroups:
         """Who has the attribute; ValueError for an unknown one, and where too few have it, or have not."""
         if name in self.words:
             raise UsageError(f"the column {name!r} holds words, no numbers; write it as numbers, such as 0 and 1.")
         if name not in self.columns:
             raise UsageError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
         try:
-            found = attribute_columns.groups(self.columns[name])
+            found = attribute_columns.split_by_attribute(self.columns[name])
         except ValueError as error:
             raise UsageError(f"attribute {name!r}: {error}") from error
         if min(found.has.sum(), found.lacks.sum()) < FEWEST:
@@ -54,13 +54,13 @@ class Known(NamedTuple):
     def thresholds(self) -> dict[str, float]:
         """Of each attribute that not all images have alike, the value above which one has it."""
         varied = {name: values for name, values in self.columns.items() if np.ptp(values) > 0}
-        return {name: attribute_columns.groups(values).threshold for name, values in varied.items()}
+        return {name: attribute_columns.split_by_attribute(values).threshold for name, values in varied.items()}
 
 
-def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Known:
+def known(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> Known:
     """All that is known of the images at these positions."""
     image, label, index = subject.split.take(positions)
-    shown = pictures(image_attributes.unit(image))
+    shown = pictures(image_attributes.scale_to_unit(image))
     found = {name: measure.of(shown) for name, measure in image_attributes.measures(subject.data.shape).items()}
     found |= attribute_columns.class_columns(
         label if subject.split.label is not None else None, subject.data.class_names
@@ -69,7 +69,7 @@ def known(subject: Subject, positions: np.ndarray, own: OwnColumns | None) -> Kn
         if taken := found.keys() & own.columns.keys():
             raise UsageError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
         found = own.of(index) | found
-    given, words = label if subject.run.conditional else None, () if own is None else own.words
+    given, words = label if subject.run.conditional else None, () if own is None else own.left_out
     return Known(subject, positions, shown, subject.means_of(positions), found, given, words)
 
 
@@ -104,7 +104,7 @@ def default_attribute(found: Known) -> str:
 
 def spelled(subject: Subject, names: Sequence[str]) -> list[str]:
     """The attributes as columns are named: label=airplane for label=0."""
-    return [attribute_columns.label_name(name, subject.data.class_names) for name in names]
+    return [attribute_columns.named_class_column(name, subject.data.class_names) for name in names]
 
 
 def decoded(found: Known, z: np.ndarray) -> np.ndarray:
