@@ -121,12 +121,27 @@ def picture_path(arguments: argparse.Namespace) -> Path:
     return folder / f"{arguments.verb}.png"
 
 
-def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Saves the arrays that a picture shows beside it, as .npz, and prints the names of its files."""
+def save_arrays(path: Path, data: Any) -> None:
+    """Saves the arrays that a picture shows beside it, as .npz, and prints the names of its files.
+
+    `data` is a named tuple of a figure, or a dictionary of several, whose arrays are saved as NAME.FIELD.
+    """
     from jaxvae.viz.plots.style import replacing
 
+    if isinstance(data, dict):
+        arrays = {f"{key}.{name}": array for key, each in data.items() for name, array in _arrays_of(each).items()}
+    else:
+        arrays = _arrays_of(data)
     beside = path.with_suffix(".npz")
     with replacing(beside) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     for each in (path, path.with_suffix(".svg" if path.suffix == ".png" else ".png"), beside):
         print(each)
+
+
+def _arrays_of(data: Any) -> dict[str, np.ndarray]:
+    """Returns the arrays, numbers and strings of a named tuple and of named tuples in it; lists are left out."""
+    found = {name: value for name, value in data._asdict().items() if value is not None}
+    nested = [_arrays_of(value) for value in found.values() if hasattr(value, "_asdict")]
+    arrays = {name: np.asarray(value) for name, value in found.items() if not isinstance(value, (list, tuple))}
+    return {name: array for each in (arrays, *nested) for name, array in each.items()}

@@ -209,28 +209,32 @@ def test_a_judge_tells_what_it_was_taught_and_says_how_well():
     images[left, :, :3] += 0.6
     has = {"left": left, "noise": noise}
     parts = [{name: each[part] for name, each in has.items()} for part in (slice(400), slice(400, None))]
-    found = attribute_classifier.train_judge(images[:400], parts[0], images[400:], parts[1])
+    found = attribute_classifier.train_classifier(images[:400], parts[0], images[400:], parts[1])
     assert found.accuracy[0] == 1
     assert found.always == pytest.approx([max(left[400:].mean(), 1 - left[400:].mean()), 1 - noise[400:].mean()])
     np.testing.assert_array_equal(found.probabilities(images[400:])[:, 0] > 0.5, left[400:])
-    alone = attribute_classifier.train_judge(images[:150], {"left": left[:150]}, images[400:], {"left": left[400:]})
+    alone = attribute_classifier.train_classifier(
+        images[:150], {"left": left[:150]}, images[400:], {"left": left[400:]}
+    )
     assert alone.accuracy.shape == (1,)
     assert alone.accuracy[0] > 0.95
 
 
 def test_large_pictures_are_averaged_over_squares():
     image = np.arange(40 * 33 * 3.0).reshape(1, 40, 33, 3)
-    seen = attribute_classifier.seen(image)
+    seen = attribute_classifier._features(image)
     assert seen.shape == (1, 20 * 16 * 3)
     np.testing.assert_allclose(seen.reshape(20, 16, 3)[3, 5], image[0, 6:8, 10:12].mean((0, 1)))
 
 
 def test_the_band_of_a_share_is_wilson_s_and_shifts_are_paired():
-    low, high = attribute_classifier.band(np.array([0, 5, 10]), 10)
+    low, high = attribute_classifier.wilson_interval(np.array([0, 5, 10]), 10)
     np.testing.assert_allclose(low, [0, 0.2366, 0.7225], atol=1e-3)  # Wilson's interval at 95%, Newcombe 1998, table I
     np.testing.assert_allclose(high, [0.2775, 0.7634, 1], atol=1e-3)
     before = np.random.default_rng(0).normal(size=(50, 2))
-    mean, error = attribute_classifier.shift(before, before + np.array([1.0, -2.0]))
+    mean, error = attribute_classifier.paired_change(before, before + np.array([1.0, -2.0]))
     np.testing.assert_allclose(mean, [1, -2])
     np.testing.assert_allclose(error, 0, atol=1e-9)
-    assert attribute_classifier.shift(np.zeros(4), np.array([1.0, -1, 1, -1]))[1] == pytest.approx(np.sqrt(4 / 3) / 2)
+    assert attribute_classifier.paired_change(np.zeros(4), np.array([1.0, -1, 1, -1]))[1] == pytest.approx(
+        np.sqrt(4 / 3) / 2
+    )

@@ -170,15 +170,17 @@ def test_half_known_pixels_of_channels_that_hang_together_are_refused():
 @pytest.mark.parametrize("shape", [(4, 4, 1), (6, 1)])
 def test_the_figures_hide_what_they_say_and_keep_the_rest(tmp_path, shape):
     subject = make_subject(shape, "gaussian(0.3)")
-    found = inpainting.draw_inpainting(tmp_path / "a.png", subject, n=4, completions=2, steps=4)
-    known = found["known"]
+    found = inpainting.compute_inpainting(subject, n=4, completions=2, steps=4)
+    inpainting.plot_inpainting(tmp_path / "a.png", found)
+    known = found.known
     assert not known[:2, shape[0] // 2 :].any()
     assert known[:2, : shape[0] // 2].all()
     assert (known == known[..., :1]).all()
     assert 0 < known[2:].mean() < 0.6
-    for each in (*found["completions"], found["means"]):
-        np.testing.assert_array_equal(each[known], found["images"][known])
-        assert (each != found["images"])[~known].all()
-    found = inpainting.draw_denoising(tmp_path / "b.png", subject, n=4, draws=3)
-    assert 0.1 < (found["noisy"] - found["images"]).std() < 0.3
+    for each in (*found.completions, found.means):
+        np.testing.assert_array_equal(each[known], found.images[known])
+        assert (each != found.images)[~known].all()
+    found = inpainting.compute_denoising(subject, n=4, draws=3)
+    inpainting.plot_denoising(tmp_path / "b.png", found)
+    assert 0.1 < (found.noisy - found.images).std() < 0.3
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}

@@ -1,6 +1,5 @@
 """Neighbours are the nearest there are; a decoder stretches as it does; classes stand in their columns."""
 
-import sys
 from unittest import mock
 
 import jax
@@ -15,14 +14,12 @@ from small import init, make_conv_vae, make_vae, ones_and_zeros
 from jaxvae import latent
 from jaxvae.latent import neighbours, sensitivity
 from jaxvae.terms import example_keys
-from jaxvae.viz import plots
-from jaxvae.viz.figures.conditional import draw_conditional
-from jaxvae.viz.figures.neighbours import draw_neighbours
-from jaxvae.viz.figures.sensitivity import draw_sensitivity, flipped
+from jaxvae.viz.figures import neighbours as figure
+from jaxvae.viz.figures.conditional import compute_conditional, plot_conditional
+from jaxvae.viz.figures.neighbours import Neighbours, NeighboursData, compute_neighbours, plot_neighbours
+from jaxvae.viz.figures.sensitivity import compute_sensitivity, flip_pixels, plot_sensitivity
 from jaxvae.viz.figures.subject import spaced
 from jaxvae.viz.plots import style
-
-plots_of_neighbours = sys.modules["jaxvae.viz.plots.neighbours"]  # the function has its name
 
 
 @pytest.mark.parametrize(("places", "chunk", "count"), [(50, 2048, 3), (50, 7, 50), (50, 10, 4), (1, 5, 1)])
@@ -99,7 +96,7 @@ def test_codes_move_by_the_encoder_s_slope_and_are_spread_as_the_posterior():
 
 def test_flipped_pixels_are_so_many():
     x = ones_and_zeros(200)
-    changed = flipped(random.split(random.key(0), 200), x, np.array([0.1, 0.3])) != x[None]
+    changed = flip_pixels(random.split(random.key(0), 200), x, np.array([0.1, 0.3])) != x[None]
     np.testing.assert_allclose(changed.mean((1, 2, 3, 4)), [0.1, 0.3], atol=0.02)
     assert (changed[1] | ~changed[0]).all()
 
@@ -112,22 +109,25 @@ def test_positions_are_spread_over_sorted_data():
 @pytest.mark.parametrize(("shape", "model"), [((4, 4, 1), {"condition": "label"}), ((4, 4, 3), {"latent_dim": 1})])
 def test_figures_of_neighbours_and_small_changes(tmp_path, shape, model):
     subject = make_subject(shape, "bernoulli" if shape[-1] == 1 else "gaussian(0.3)", **model)
-    found = draw_neighbours(tmp_path / "a.png", subject, n=3, count=2)
-    one, place = found["images"][1], found["pixels_nearest"][1, 0]
-    assert found["pixels_distance"][1, 0] == pytest.approx(np.sqrt(np.square(one - place).sum()), rel=1e-4)
-    assert 0 <= found["codes_accuracy"] <= 1
-    found = draw_sensitivity(tmp_path / "b.png", subject, n=2, steps=3)
-    assert found["pictures"].shape == (2, 2, 3, *shape)
-    np.testing.assert_allclose(found["pictures"][:, 0, 1], found["pictures"][:, 1, 1], atol=1e-6)
-    assert found["moved"].shape == (5, 30)
-    assert found["moved"][0].mean() < found["moved"][-1].mean()
+    near = compute_neighbours(subject, n=3, count=2)
+    plot_neighbours(tmp_path / "a.png", near)
+    one, place = near.images[1], near.pixels.images[1, 0]
+    assert near.pixels.distances[1, 0] == pytest.approx(np.sqrt(np.square(one - place).sum()), rel=1e-4)
+    assert 0 <= near.codes.accuracy <= 1
+    found = compute_sensitivity(subject, n=2, steps=3)
+    plot_sensitivity(tmp_path / "b.png", found)
+    assert found.pictures.shape == (2, 2, 3, *shape)
+    np.testing.assert_allclose(found.pictures[:, 0, 1], found.pictures[:, 1, 1], atol=1e-6)
+    assert found.moved.shape == (5, 30)
+    assert found.moved[0].mean() < found.moved[-1].mean()
     assert {path.name for path in tmp_path.glob("*.png")} == {"a.png", "b.png"}
 
 
 def test_neighbours_of_the_image_s_class_are_told_from_others(tmp_path):
-    with mock.patch.object(plots_of_neighbours, "Rectangle", wraps=plots_of_neighbours.Rectangle) as frame:
-        rows = {"pixels": np.zeros((1, 2, 8, 8, 1))}
-        plots.neighbours(tmp_path / "a.png", np.zeros((1, 8, 8, 1)), rows, {"pixels": np.array([[False, True]])}, {})
+    with mock.patch.object(figure, "Rectangle", wraps=figure.Rectangle) as frame:
+        images, places = np.zeros((1, 2, 8, 8, 1)), np.zeros((1, 2), int)
+        pixels = Neighbours(images, places, places, np.array([[False, True]]), 0.5)
+        plot_neighbours(tmp_path / "a.png", NeighboursData(images[:, 0], pixels, pixels._replace(same=None)))
     (other, own), places = [call.kwargs for call in frame.call_args_list], [c.args[0] for c in frame.call_args_list]
     assert (own["edgecolor"], own["ls"]) == (style.BLUE, "-")
     assert (other["edgecolor"], other["ls"] == "-") == (style.VERMILION, False)
@@ -136,19 +136,20 @@ def test_neighbours_of_the_image_s_class_are_told_from_others(tmp_path):
 
 def test_the_grid_decodes_one_code_a_row_as_every_class_a_column(tmp_path):
     subject = make_subject(condition="label")
-    found = draw_conditional(tmp_path / "a.png", subject, n=4)
-    z, grid = found["z"], found["pictures"]
+    found = compute_conditional(subject, n=4)
+    plot_conditional(tmp_path / "a.png", found)
+    z, grid = found.z, found.pictures
     assert grid.shape == (4, 3, 4, 4, 1)
     np.testing.assert_array_equal(z, np.broadcast_to(z[:, :1], z.shape))
     assert len(np.unique(z[:, 0, 0])) == 4
     px = subject.run.decode(z[:, 2], np.full(4, 2))
     np.testing.assert_allclose(grid[:, 2], px.mean(), atol=1e-6)
     with pytest.raises(ValueError, match=r"model\.condition='none': a grid of classes is for a model"):
-        draw_conditional(tmp_path / "b.png", make_subject())
+        compute_conditional(make_subject())
 
 
-def test_what_has_no_flat_latent_is_refused(tmp_path):
+def test_what_has_no_flat_latent_is_refused():
     subject = make_subject(posterior="vq(codes=4, dim=2)", prior="codes")
     with pytest.raises(ValueError, match="small steps from a code are for a z that is a flat vector"):
-        draw_sensitivity(tmp_path / "a.png", subject)
-    assert draw_neighbours(tmp_path / "a.png", subject)["codes_index"].shape == (6, 6)  # by the vectors chosen
+        compute_sensitivity(subject)
+    assert compute_neighbours(subject).codes.positions.shape == (6, 6)  # by the vectors chosen

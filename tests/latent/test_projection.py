@@ -9,7 +9,7 @@ from jaxvae import latent
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 from jaxvae.distributions.quantized import Point
 from jaxvae.viz import plots
-from jaxvae.viz.figures.latent_plane import LEAST_ELLIPSES, MOST_ELLIPSES, mapped, readable, view_of
+from jaxvae.viz.figures.latent_plane import LEAST_ELLIPSES, MOST_ELLIPSES, count_ellipses, embed, plane_axes
 
 Z = 5
 
@@ -83,7 +83,7 @@ def test_principal_axes_span_the_plane_that_means_lie_in():
 @pytest.mark.parametrize(("size", "name"), [(1, "(the latent has one dimension)"), (2, "z2"), (5, "second principal")])
 def test_a_view_is_two_numbers_of_any_latent(size, name):
     means = np.random.default_rng(0).normal(size=(50, size))
-    middle, axes, names = view_of(means)
+    middle, axes, names = plane_axes(means)
     assert ((means - middle) @ axes).shape == (50, 2)
     assert names[1].startswith(name)
     if size <= 2:
@@ -92,10 +92,10 @@ def test_a_view_is_two_numbers_of_any_latent(size, name):
 
 def test_fewer_ellipses_are_readable_where_they_are_wide():
     centres = np.random.default_rng(0).uniform(-2, 2, (60, 2))
-    assert readable(centres, np.full((60, 2), 0.05)) == MOST_ELLIPSES
-    assert readable(centres, np.full((60, 2), 3.0)) == LEAST_ELLIPSES
-    assert readable(np.full((60, 2), np.nan), np.full((60, 2), 3.0)) == LEAST_ELLIPSES
-    assert LEAST_ELLIPSES < readable(centres, np.full((60, 2), 0.35)) < MOST_ELLIPSES
+    assert count_ellipses(centres, np.full((60, 2), 0.05)) == MOST_ELLIPSES
+    assert count_ellipses(centres, np.full((60, 2), 3.0)) == LEAST_ELLIPSES
+    assert count_ellipses(np.full((60, 2), np.nan), np.full((60, 2), 3.0)) == LEAST_ELLIPSES
+    assert LEAST_ELLIPSES < count_ellipses(centres, np.full((60, 2), 0.35)) < MOST_ELLIPSES
 
 
 def test_ellipses_are_drawn_where_they_are_in_the_colour_of_their_class_and_whole(tmp_path, drawn):
@@ -146,7 +146,7 @@ def test_a_circle_is_round_and_closes():
 def test_a_map_keeps_groups_together_and_is_the_same_each_time():
     group = np.arange(30) % 3
     means = np.random.default_rng(0).normal(size=(30, Z)) + 20 * np.eye(Z)[group]
-    points = mapped(means)
+    points = embed(means)
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e9 * np.eye(30)
     np.testing.assert_array_equal(group[apart.argmin(1)], group)
-    np.testing.assert_array_equal(points, mapped(means))
+    np.testing.assert_array_equal(points, embed(means))

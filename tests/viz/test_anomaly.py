@@ -14,7 +14,7 @@ from jaxvae import latent
 from jaxvae.config import Config
 from jaxvae.training.scoring import protocol
 from jaxvae.training.setup import set_up
-from jaxvae.viz.figures.anomaly import draw_anomaly, roc
+from jaxvae.viz.figures.anomaly import compute_anomaly, compute_roc, plot_anomaly
 
 
 def test_the_scores_are_exact_where_the_posterior_is():
@@ -39,7 +39,7 @@ def test_an_autoencoder_has_no_likelihood_to_score_with():
 def test_the_area_is_the_chance_to_rank_right():
     random_state = np.random.RandomState(0)
     known, novel = random_state.randint(0, 20, 50), random_state.randint(5, 25, 30)  # with ties
-    found = roc(known, novel)
+    found = compute_roc(known, novel)
     above, equal = novel[:, None] > known[None], novel[:, None] == known[None]
     assert found.area == pytest.approx((above + 0.5 * equal).mean())
     assert np.trapezoid(found.true_positives, found.false_positives) == pytest.approx(found.area)
@@ -49,7 +49,7 @@ def test_the_area_s_error_is_that_of_exponential_scores():
     random_state = np.random.RandomState(1)
     known, novel = random_state.exponential(1, (4000, 40)), random_state.exponential(3, (4000, 25))
     areas = np.array([(b[:, None] > a[None]).mean() for a, b in zip(known, novel, strict=True)])
-    errors = [roc(a, b).error for a, b in zip(known[:60], novel[:60], strict=True)]
+    errors = [compute_roc(a, b).error for a, b in zip(known[:60], novel[:60], strict=True)]
     assert np.mean(errors) == pytest.approx(areas.std(), rel=0.05)
 
 
@@ -111,10 +111,11 @@ def test_an_experiment_leaves_them_out_and_says_so():
 
 def test_the_figure_scores_the_known_and_the_novel(tmp_path):
     subject = make_subject(leave_out=(2,))
-    found = draw_anomaly(tmp_path / "anomaly.png", subject, samples=2)
-    assert [found[f"{kind}_rate"].shape for kind in ("known", "novel")] == [(20,), (10,)]
-    assert found["scores"].tolist() == ["negative_log_likelihood", "negative_elbo", "rate", "distortion"]
-    assert found["area"][2] == pytest.approx(roc(found["known_rate"], found["novel_rate"]).area)
+    found = compute_anomaly(subject, samples=2)
+    plot_anomaly(tmp_path / "anomaly.png", found)
+    assert (found.known["rate"].shape, found.novel["rate"].shape) == ((20,), (10,))
+    assert list(found.curves) == ["negative_log_likelihood", "negative_elbo", "rate", "distortion"]
+    assert found.curves["rate"].area == pytest.approx(compute_roc(found.known["rate"], found.novel["rate"]).area)
     assert {path.name for path in tmp_path.iterdir()} == {"anomaly.png", "anomaly.svg"}
     with pytest.raises(ValueError, match=r"trained on all classes; train one with data\.leave_out"):
-        draw_anomaly(tmp_path / "a.png", make_subject(), samples=2)
+        compute_anomaly(make_subject(), samples=2)

@@ -1,6 +1,7 @@
 """What attribute and arithmetic show: right where the decoder is known, of images that the direction never saw."""
 
 import dataclasses
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -196,11 +197,12 @@ def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_firs
         style.Figure, "savefig", lambda self, *args, **kw: figures.append(self) or drawing(self, *args, **kw)
     )
     strengths, images = np.array([-1.0, 0, 3, 4]), np.random.default_rng(0).uniform(size=(2, 4, 5, 6, 3))
+    change = {"appears": np.full(4, 0.5), "appears_band": np.array([[0.4], [0.6]]).repeat(4, 1), "had": 0.2}
+    change |= {"judged_names": ["a", "b", "label=cat"], "judged_shift": [[-0.3, 0.1, 0.2], [0.01, 0.02, 0.03]]}
+    change |= {"judged_at": 3.0, "measured_names": [], "measured_shift": np.empty((2, 0)), "measured_appears": None}
     shown = {"images": images, "originals": images[:, 0] / 2, "strengths": strengths, "attribute": "b", "keep": ["a"]}
-    shown |= {"method": "probe", "appears": np.full(4, 0.5), "appears_band": np.array([[0.4], [0.6]]).repeat(4, 1)}
-    shown |= {"had": 0.2, "judged_at": 3.0, "measured_names": [], "measured_shift": np.empty((2, 0))}
-    shown |= {"judged_names": ["a", "b", "label=cat"], "judged_shift": [[-0.3, 0.1, 0.2], [0.01, 0.02, 0.03]]}
-    plots.attribute(tmp_path / "a.png", shown)
+    shown |= {"method": "probe", "change": SimpleNamespace(**change)}
+    attributes_plot.plot_attribute(tmp_path / "a.png", SimpleNamespace(**shown))
     gallery, curve, bars = figures[0].axes
     (frame,) = gallery.patches
     ticks = dict(zip([tick.get_text() for tick in gallery.get_xticklabels()], gallery.get_xticks(), strict=True))
@@ -216,13 +218,13 @@ def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_firs
 
 
 def test_pictures_that_do_not_fit_are_refused(tmp_path):
-    shown = {"images": np.zeros((2, 3, 4, 4, 1)), "originals": np.zeros((2, 4, 4, 1)), "strengths": np.zeros(2)}
+    shown = SimpleNamespace(images=np.zeros((2, 3, 4, 4, 1)), originals=np.zeros((2, 4, 4, 1)), strengths=np.zeros(2))
     with pytest.raises(ValueError, match="for 2 strengths"):
-        plots.attribute(tmp_path / "a.png", shown)
-    with pytest.raises(ValueError, match="3 pictures, 4 names, 4 rows; expected 4 each"):
-        plots.arithmetic(
-            tmp_path / "a.png", np.zeros((3, 4, 4, 1)), "abcd", "abcd", [np.zeros((1, 4, 4, 1))] * 4, "abcd"
-        )
+        attributes_plot.plot_attribute(tmp_path / "a.png", shown)
+    beside = [np.zeros((1, 4, 4, 1))] * 4
+    sum_ = SimpleNamespace(images=np.zeros((3, 4, 4, 1)), names="abcd", values="abcd", beside=beside, notes="abcd")
+    with pytest.raises(ValueError, match="3 images, 4 names, 4 rows; expected 4 each"):
+        attributes_plot.plot_arithmetic(tmp_path / "a.png", sum_)
 
 
 @pytest.mark.parametrize(
@@ -268,21 +270,19 @@ def make_label(run, name):
 
 
 def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_to():
-    shown = {
-        **{"attribute": "odd", "groups": "1 against 0", "judged_names": ["odd"], "judge_accuracy": [0.6]},
-        **{"judge_always": [0.5], "readable": (0.5, 0.5), "judged": 9, "had": 0.5, "strengths": [0.0, 1.0]},
-        **{"appears": np.array([0.4, 0.4]), "appears_band": np.array([[0.3, 0.3], [0.5, 0.5]]), "judged_at": 1.0},
-        **{"class_changed": np.zeros(2), "measured_shift": np.zeros((2, 0)), "measured_names": []},
-    }
-    for change, said in ((0.01, True), (0.5, False)):
-        lines = "\n".join(commands.attribute.describe(shown | {"judged_shift": np.array([[change], [0.02]])}))
+    change = {"judged_names": ["odd"], "judge_accuracy": [0.6], "judge_always": [0.5], "judged": 9, "had": 0.5}
+    change |= {"appears": np.array([0.4, 0.4]), "appears_band": np.array([[0.3, 0.3], [0.5, 0.5]]), "judged_at": 1.0}
+    change |= {"class_changed": np.zeros(2), "measured_shift": np.zeros((2, 0)), "measured_names": []}
+    shown = {"attribute": "odd", "groups": "1 against 0", "readable": np.array([0.5, 0.5]), "strengths": [0.0, 1.0]}
+    for shift, said in ((0.01, True), (0.5, False)):
+        changed = SimpleNamespace(**change, judged_shift=np.array([[shift], [0.02]]), measured_appears=None)
+        lines = "\n".join(commands.attribute.describe(SimpleNamespace(**shown, change=changed)))
         assert ("does NOT add odd" in lines) == said
     names = ["label=1,\nslant", "label=1,\nnot:slant", "label=9,\nnot:slant", "the result"]
     classes = {"judged_names": ["label=1", "label=9"], "measured": np.zeros((0, 4)), "measured_names": []}
     for result, said in ((0, True), (1, False)):
         told = np.eye(2)[[0, 0, 1, result]]
-        assert (
-            "did NOT keep" in "\n".join(commands.arithmetic.describe({"names": names, "judged": told, **classes}))
-        ) == said
+        lines = commands.arithmetic.describe(SimpleNamespace(names=names, judged=told, **classes))
+        assert ("did NOT keep" in "\n".join(lines)) == said
     other = {"names": ["label=1", "label=9", "label=1", "the result"], "judged": np.eye(2)[[0, 1, 0, 1]], **classes}
-    assert "did NOT keep" not in "\n".join(commands.arithmetic.describe(other))
+    assert "did NOT keep" not in "\n".join(commands.arithmetic.describe(SimpleNamespace(**other)))

@@ -14,10 +14,8 @@ from jaxvae.cli import main
 from jaxvae.latent import principal_axes
 from jaxvae.rundir import CONFIG
 from jaxvae.rundir.finished_run import read_finished_run
-from jaxvae.viz.figures.comparison import DREAMT, codes_and_draws
+from jaxvae.viz.figures.comparison import SAMPLE, Panel, codes_and_draws, plot_comparison
 from jaxvae.viz.figures.subject import DRAW
-from jaxvae.viz.plots.comparison import Panel
-from jaxvae.viz.plots.comparison import comparison as draw
 from jaxvae.viz.report import comparison
 
 
@@ -123,7 +121,7 @@ def test_codes_and_draws_of_the_prior_lie_on_the_codes_own_plane():
     middle, axes, _ = principal_axes(z)
     np.testing.assert_allclose(codes, (z - middle) @ axes, atol=1e-5)
     np.testing.assert_allclose(codes.mean(0), 0, atol=1e-5)
-    z = np.asarray(subject.run.generate(random.split(subject.key_of(DREAMT), 20))[0])
+    z = np.asarray(subject.run.generate(random.split(subject.key_of(SAMPLE), 20))[0])
     np.testing.assert_allclose(drawn, (z - middle) @ axes, atol=1e-5)
     np.testing.assert_array_equal(labels, subject.classes[positions])
 
@@ -141,7 +139,7 @@ def test_the_members_of_a_sweep_are_compared_each(one, digits_run, tmp_path):
 def test_a_run_without_a_vector_for_a_latent_has_its_place_in_the_figure(tmp_path):
     pictures = np.zeros((4, 6, 6, 3))
     panel = Panel(None, None, None, pictures, pictures, pictures)
-    draw(tmp_path / "a.png", {"vq": panel, "other": panel}, {"vq": None, "other": (1.0, 2.0)})
+    plot_comparison(tmp_path / "a.png", {"vq": panel, "other": panel}, {"vq": None, "other": (1.0, 2.0)})
     assert (tmp_path / "a.png").exists()
     with pytest.raises(ValueError, match="7 runs to draw side by side"):
-        draw(tmp_path / "a.png", dict.fromkeys("abcdefg", panel), {})
+        plot_comparison(tmp_path / "a.png", dict.fromkeys("abcdefg", panel), {})

@@ -55,7 +55,7 @@ def principal():
     def draw(count):
         return (0.5 + random_state.uniform(-1, 1, (count, 3)) @ mixing).astype(np.float32)
 
-    return figure.fitted(draw(4000)), draw(4000)
+    return figure.fit_components(draw(4000)), draw(4000)
 
 
 def test_halving_a_small_step_costs_a_bit_for_each_component_and_quarters_the_error(principal):
@@ -110,17 +110,19 @@ def test_jpeg_gets_closer_for_more_bits_and_black_is_free():
 
 @pytest.mark.parametrize(("shape", "likelihood"), [((4, 4, 1), "bernoulli"), ((4, 4, 3), "gaussian(0.3)")])
 def test_the_figure_puts_the_model_beside_the_others(tmp_path, shape, likelihood):
-    found = figure.draw_compression(tmp_path / "a.png", make_subject(shape, likelihood), n=3)
-    assert found["vae_bits"].shape == found["vae_error"].shape == (30,)
+    found = figure.compute_compression(make_subject(shape, likelihood), n=3)
+    figure.plot_compression(tmp_path / "a.png", found)
+    assert found.bits.shape == found.error.shape == (30,)
     np.testing.assert_allclose(
-        np.square(found["vae"] - found["images"]).mean((1, 2, 3)), found["vae_error"][[0, 14, 29]], rtol=1e-4
+        np.square(found.decoded - found.images).mean((1, 2, 3)), found.error[[0, 14, 29]], rtol=1e-4
     )
-    assert (np.diff(found["pca_bits"]) > 0).all()
-    assert (np.diff(found["pca_error"]) < 0).all()
-    assert found["pca"].shape == found["jpeg"].shape == (3, *shape)
+    pca, jpeg = found.curves["pca"], found.curves["jpeg"]
+    assert (np.diff(pca.bits) > 0).all()
+    assert (np.diff(pca.error) < 0).all()
+    assert pca.decoded.shape == jpeg.decoded.shape == (3, *shape)
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}
 
 
-def test_a_point_costs_no_number_of_bits(tmp_path):
+def test_a_point_costs_no_number_of_bits():
     with pytest.raises(ValueError, match="code of an autoencoder is a point without a density"):
-        figure.draw_compression(tmp_path / "a.png", make_subject(posterior="point"))
+        figure.compute_compression(make_subject(posterior="point"))

@@ -175,7 +175,7 @@ def test_no_text_breaks_out_of_the_data_of_a_page():
 def test_a_models_dots_are_its_own(tmp_path, shape, model):
     subject = make_subject(shape, latent_dim=4, **model)
     path = tmp_path / "latent_plane.npz"
-    latent_plane_dots.keep_dots(path, subject, subject.means, circles=True)
+    latent_plane_dots.save_dots(path, latent_plane_dots.compute_dots(subject, subject.means, circles=True))
     with np.load(path) as arrays:
         found = dict(arrays)
     interactive_data._check_arrays(found)
@@ -197,9 +197,8 @@ def test_dots_are_evenly_spread_and_large_images_small(tmp_path, monkeypatch):
     assert small.shape == (32, 43, 1)
     assert small[0, 0, 0] == round(255 * 2 / 400)
     assert np.ptp(np.diff(small[..., 0].astype(int), axis=0)) <= 1
-    monkeypatch.setattr(latent_plane_dots, "MOST", 7)
+    monkeypatch.setattr(latent_plane_dots, "_MOST", 7)
     subject = make_subject()
-    latent_plane_dots.keep_dots(tmp_path / "x.npz", subject, subject.means, circles=False)
-    with np.load(tmp_path / "x.npz") as kept:
-        assert kept["position"].tolist() == [0, 5, 10, 14, 19, 24, 29]
-        assert int(kept["total"]) == 30
+    kept = latent_plane_dots.compute_dots(subject, subject.means, circles=False)
+    assert kept["position"].tolist() == [0, 5, 10, 14, 19, 24, 29]
+    assert int(kept["total"]) == 30

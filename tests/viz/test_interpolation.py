@@ -1,7 +1,5 @@
 """Walks through the latent space: where they pass, and the pictures of a run's."""
 
-from unittest import mock
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +14,6 @@ from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import first_state, variables_of
-from jaxvae.viz import plots
 from jaxvae.viz.figures import interpolation
 from jaxvae.viz.figures.images import curves_of, pictures
 from jaxvae.viz.figures.subject import Subject
@@ -119,38 +116,37 @@ def test_what_dimensions_say_is_their_kl(subject):
     q = subject.run.encode(subject.examples(np.arange(len(subject.split))).x)
     kl = 0.5 * (q.scale() ** 2 + q.mean() ** 2 - 1) - jnp.log(q.scale())
     np.testing.assert_allclose(subject.said, kl.mean(0), rtol=1e-4, atol=1e-6)
-    assert interpolation.most_telling(subject, 2) == list(np.argsort(-subject.said)[:2])
+    assert interpolation.largest_dimensions(subject, 2) == list(np.argsort(-subject.said)[:2])
 
 
 def test_an_interpolation_shows_the_library_s_own(subject, tmp_path):
-    with mock.patch("jaxvae.viz.plots.interpolation", wraps=plots.interpolation) as drawn:
-        got = interpolation.draw_interpolation(tmp_path / "a.png", subject, [(3, 8)], steps=5)
-    _, start, _, end = drawn.call_args.args
-    np.testing.assert_array_equal(np.concatenate([start, end]), subject.examples([3, 8]).x)
+    got = interpolation.compute_interpolation(subject, [(3, 8)], steps=5)
+    interpolation.plot_interpolation(tmp_path / "a.png", got)
+    np.testing.assert_array_equal(np.concatenate([got.starts, got.ends]), subject.examples([3, 8]).x)
     q = subject.run.encode(subject.examples([3, 8]).x)
     z = latent.line(*q.mean(), 5)
-    np.testing.assert_allclose(got["z"][0], z, atol=1e-5)
-    np.testing.assert_allclose(got["images"][0], subject.run.decode(z).mean(), atol=1e-5)
+    np.testing.assert_allclose(got.z[0], z, atol=1e-5)
+    np.testing.assert_allclose(got.images[0], subject.run.decode(z).mean(), atol=1e-5)
     assert (tmp_path / "a.svg").exists()
 
 
 def test_pairs_are_of_differing_classes_and_of_one_where_the_model_is_given_it(subject):
     label = subject.classes
-    assert all(label[a] != label[b] for a, b in interpolation.default_pairs(subject))
+    assert all(label[a] != label[b] for a, b in interpolation.choose_pairs(subject))
     given = make_subject(condition="label")
-    assert all(given.classes[a] == given.classes[b] for a, b in interpolation.default_pairs(given))
-    used = np.ravel(interpolation.default_pairs(subject))
+    assert all(given.classes[a] == given.classes[b] for a, b in interpolation.choose_pairs(given))
+    used = np.ravel(interpolation.choose_pairs(subject))
     assert len(set(used.tolist())) == len(used) == 16
 
 
-def test_a_traversal_starts_from_an_image_and_says_how_far(subject, tmp_path):
-    got = interpolation.draw_traversal(tmp_path / "a.png", subject, [2], image=5, steps=3, reach=1.5)
-    np.testing.assert_allclose(got["z"][0, :, 2], [-1.5, 0, 1.5], atol=1e-6)
-    np.testing.assert_allclose(np.delete(got["z"][0], 2, 1), np.tile(np.delete(subject.means[5], 2), (3, 1)))
+def test_a_traversal_starts_from_an_image_and_says_how_far(subject):
+    got = interpolation.compute_traversal(subject, [2], image=5, steps=3, reach=1.5)
+    np.testing.assert_allclose(got.z[0, :, 2], [-1.5, 0, 1.5], atol=1e-6)
+    np.testing.assert_allclose(np.delete(got.z[0], 2, 1), np.tile(np.delete(subject.means[5], 2), (3, 1)))
     codes = make_subject(posterior="point")
-    got = interpolation.draw_traversal(tmp_path / "b.png", codes, [1], steps=3, reach=2.0)
+    got = interpolation.compute_traversal(codes, [1], steps=3, reach=2.0)
     expected = codes.means[:, 1].mean() + codes.means[:, 1].std() * np.array([-2.0, 0, 2])
-    np.testing.assert_allclose(got["z"][0, :, 1], expected, rtol=1e-4)
+    np.testing.assert_allclose(got.z[0, :, 1], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +156,16 @@ def test_a_traversal_starts_from_an_image_and_says_how_far(subject, tmp_path):
 )
 def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     subject = make_subject(**made)
-    assert interpolation.draw_interpolation(tmp_path / "a.png", subject, [(0, 3)], steps=2)["images"].shape[:2] == (
-        1,
-        2,
-    )
-    got = interpolation.draw_plane_about(tmp_path / "b.png", subject, steps=2)
-    assert got["images"].shape[:2] == (2, 2)
-    np.testing.assert_allclose(np.sort(got["z"][0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
-    assert interpolation.draw_manifold(tmp_path / "c.png", subject, side=2)["z"].shape == (2, 2, 4)
+    path = interpolation.compute_interpolation(subject, [(0, 3)], steps=2)
+    interpolation.plot_interpolation(tmp_path / "a.png", path)
+    assert path.images.shape[:2] == (1, 2)
+    got = interpolation.compute_plane(subject, steps=2)
+    interpolation.plot_plane(tmp_path / "b.png", got)
+    assert got.images.shape[:2] == (2, 2)
+    np.testing.assert_allclose(np.sort(got.z[0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
+    manifold = interpolation.compute_manifold(subject, side=2)
+    interpolation.plot_manifold(tmp_path / "c.png", manifold)
+    assert manifold.z.shape == (2, 2, 4)
 
 
 def test_a_sequence_is_its_curve():
@@ -181,9 +179,9 @@ def test_a_sequence_is_its_curve():
     assert both[0, 0, 0, 2] > both[0, 0, 0, 0]  # blue falls
 
 
-def test_what_cannot_be_walked_is_refused_in_words(subject, tmp_path):
+def test_what_cannot_be_walked_is_refused_in_words(subject):
     with pytest.raises(ValueError, match="a plane has two dimensions; 1 of this model's 4 were given"):
-        interpolation.draw_plane_about(tmp_path / "a.png", subject, [1])
+        interpolation.compute_plane(subject, [1])
     with pytest.raises(ValueError, match="walks, directions and maps are for a flat z"):
         make_subject(posterior="relaxed(3)", prior="categorical").means  # noqa: B018
 

@@ -18,11 +18,11 @@ from jaxvae.rundir import snapshots
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz import plots
-from jaxvae.viz.figures import animation, reconstructions
+from jaxvae.viz.figures import animation, animation_plot, reconstructions
+from jaxvae.viz.figures.animation import TrainingData, UnfoldingData
 from jaxvae.viz.figures.images import CURVE, residuals
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import image_panels, style, video
-from jaxvae.viz.plots.animation import _between
 
 
 def read(path):
@@ -74,7 +74,7 @@ def test_what_stays_takes_no_room(tmp_path):
 
 def test_a_film_of_training_begins_with_its_end_and_shows_each_moment(tmp_path):
     moments = np.array([0.0, 0.25, 0.75])[:, None, None, None, None] * np.ones((3, 4, 8, 8, 1))
-    plots.training_film(tmp_path / "a.gif", [0, 10, 20], moments, seconds=4)
+    animation_plot.plot_training_film(tmp_path / "a.gif", TrainingData([0, 10, 20], moments), seconds=4)
     found, seconds = read(tmp_path / "a.gif")
     shown = found[:, 120, 60, 0] / 255  # within the first tile
     np.testing.assert_allclose(shown, [0.75, 0.0, 0.25, 0.75], atol=0.04)
@@ -84,7 +84,7 @@ def test_a_film_of_training_begins_with_its_end_and_shows_each_moment(tmp_path):
 
 def test_dots_go_straight_from_moment_to_moment_slowly_at_both_ends():
     points = np.array([[[0.0, 0.0]], [[1.0, 2.0]], [[1.0, -2.0]]])
-    track, steps = _between(points, np.array([0, 5, 9]), 20)
+    track, steps = animation_plot._interpolate(points, np.array([0, 5, 9]), 20)
     assert track.shape == (21, 1, 2)
     np.testing.assert_array_equal(track[[0, 10, 20]], points)
     assert [steps[0], steps[9], steps[10], steps[19], steps[20]] == [0, 0, 5, 5, 9]
@@ -94,19 +94,32 @@ def test_dots_go_straight_from_moment_to_moment_slowly_at_both_ends():
     np.testing.assert_allclose(track[5, 0], [0.5, 1.0])
 
 
+def unfolding(steps, points):
+    return UnfoldingData(steps, points, points, None, ("z1", "z2"))
+
+
 def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):
     points = np.random.default_rng(0).normal(size=(2, 30, 2))
     points[0, 0] = np.nan
-    plots.plane_film(tmp_path / "a.gif", [0, 1], points, None, seconds=1)
+    animation_plot.plot_unfolding_film(tmp_path / "a.gif", unfolding([0, 1], points), seconds=1)
     assert len(read(tmp_path / "a.gif")[0]) > 5
 
 
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda path: plots.training_film(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 steps for 2 frames"),
-        (lambda path: plots.plane_film(path, [1], np.zeros((2, 3, 2)), None), "1 steps for 2 points"),
-        (lambda path: plots.plane_film(path, [1, 2], np.zeros((2, 3, 3)), None), r"expected \[T,N,2\]"),
+        (
+            lambda path: animation_plot.plot_training_film(path, TrainingData([1], np.zeros((2, 1, 8, 8, 1)))),
+            "1 steps for 2 means",
+        ),
+        (
+            lambda path: animation_plot.plot_unfolding_film(path, unfolding([1], np.zeros((2, 3, 2)))),
+            "1 steps for 2 points",
+        ),
+        (
+            lambda path: animation_plot.plot_unfolding_film(path, unfolding([1, 2], np.zeros((2, 3, 3)))),
+            r"expected \[T,N,2\]",
+        ),
         (lambda path: plots.temperatures(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 temperatures for 2 rows"),
         (lambda path: video.write_film(path.with_suffix(".avi"), [], []), r"expected a file \.gif or \.mp4"),
     ],
@@ -205,48 +218,42 @@ def make_subject():
     return make
 
 
-def walked(subject, path):
-    """What is filmed of the walk, without the filming."""
-    with mock.patch("jaxvae.viz.plots.walk_film"):
-        return animation.draw_walk(path, subject, seconds=1)
-
-
-def test_a_walk_goes_from_code_to_code_of_different_classes(make_subject, tmp_path):
+def test_a_walk_goes_from_code_to_code_of_different_classes(make_subject):
     subject = make_subject(3)
-    found = walked(subject, tmp_path / "a.gif")
+    found = animation.compute_path(subject, seconds=1)
     stops = subject.means[:6]  # whose classes are 0 to 5
-    np.testing.assert_allclose(found["z"][found["stops"]], stops, atol=1e-5)
-    np.testing.assert_allclose(found["images"][found["stops"]], subject.run.decode(stops).mean(), atol=1e-5)
-    assert found["told"][0] == "image 0 (0) → image 1 (1)"
-    assert found["told"][-1] == "image 5 (5) → image 0 (0)"
-    assert found["track"].shape == (len(found["z"]), 2)
+    np.testing.assert_allclose(found.z[found.stops], stops, atol=1e-5)
+    np.testing.assert_allclose(found.images[found.stops], subject.run.decode(stops).mean(), atol=1e-5)
+    assert found.told[0] == "image 0 (0) → image 1 (1)"
+    assert found.told[-1] == "image 5 (5) → image 0 (0)"
+    assert found.track.shape == (len(found.z), 2)
 
 
-def test_a_conditional_walk_stays_within_a_class(make_subject, tmp_path):
-    found = walked(make_subject(3, condition="label"), tmp_path / "a.gif")
-    assert found["told"][0] == "image 0 (0) → image 10 (0)"
+def test_a_conditional_walk_stays_within_a_class(make_subject):
+    found = animation.compute_path(make_subject(3, condition="label"), seconds=1)
+    assert found.told[0] == "image 0 (0) → image 10 (0)"
 
 
-def test_on_a_plane_with_a_prior_a_walk_goes_round_it_beside_what_is_decoded_there(make_subject, tmp_path):
+def test_on_a_plane_with_a_prior_a_walk_goes_round_it_beside_what_is_decoded_there(make_subject):
     subject = make_subject(2)
-    found = walked(subject, tmp_path / "a.gif")
-    np.testing.assert_allclose(np.linalg.norm(found["z"], axis=1), animation.RADIUS, rtol=1e-5)
-    assert found["manifold"].shape == (20, 20, 4, 4, 1)
-    assert ((found["track"] > 0) & (found["track"] < 1)).all()
+    found = animation.compute_path(subject, seconds=1)
+    np.testing.assert_allclose(np.linalg.norm(found.z, axis=1), animation.RADIUS, rtol=1e-5)
+    assert found.manifold.shape == (20, 20, 4, 4, 1)
+    assert ((found.track > 0) & (found.track < 1)).all()
 
 
-def test_without_a_density_to_draw_from_a_walk_on_a_plane_goes_from_image_to_image(make_subject, tmp_path):
+def test_without_a_density_to_draw_from_a_walk_on_a_plane_goes_from_image_to_image(make_subject):
     subject = make_subject(2, "reconstruction", posterior="point")
-    found = walked(subject, tmp_path / "a.gif")
-    np.testing.assert_allclose(found["z"][found["stops"]], subject.means[:6], atol=1e-5)
+    found = animation.compute_path(subject, seconds=1)
+    np.testing.assert_allclose(found.z[found.stops], subject.means[:6], atol=1e-5)
 
 
-def test_temperatures_show_the_same_draws_nearer_to_the_middle(make_subject, tmp_path):
+def test_temperatures_show_the_same_draws_nearer_to_the_middle(make_subject):
     subject = make_subject(2)
-    with mock.patch("jaxvae.viz.plots.samples") as samples, mock.patch("jaxvae.viz.plots.temperatures") as temperatures:
-        found = reconstructions.draw_samples(tmp_path, subject.run, subject.data, random.key(0), 8)
+    found = reconstructions.compute_temperatures(subject.run, subject.data, random.key(0), 8)
     zs, _ = subject.run.generate(random.split(random.key(0), 8))
     means = np.asarray(subject.run.decode(1.25 * zs).mean())
-    np.testing.assert_allclose(found["means"][-1], means, atol=1e-5)
-    np.testing.assert_array_equal(samples.call_args.args[1], found["means"][3])
-    assert temperatures.call_args.args[1] == reconstructions.TEMPERATURES
+    np.testing.assert_allclose(found.means[-1], means, atol=1e-5)
+    alone = reconstructions.compute_temperatures(subject.run, subject.data, random.key(0), 8, (1.0,))
+    np.testing.assert_array_equal(alone.means[0], found.means[3])
+    assert found.temperatures == reconstructions.TEMPERATURES

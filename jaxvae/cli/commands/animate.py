@@ -1,6 +1,8 @@
 """The training and the latent space as moving pictures (GIF, or MP4)."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 from jaxvae._checks import UsageError
 from jaxvae.cli.arguments import add_run, parse_path
@@ -30,27 +32,26 @@ def run(arguments: argparse.Namespace) -> None:
     if not 1 <= seconds <= 60:
         raise UsageError(f"--seconds {seconds:g}: expected 1 to 60, how long each film lasts.")
     from jaxvae.viz import plots
-    from jaxvae.viz.figures import animation
+    from jaxvae.viz.figures import animation, animation_plot
 
     if arguments.format == "mp4":
         plots.require_mp4()
     subject, folder = open_subject(arguments), arguments.out_folder or workdir / EXPLORED
     folder.mkdir(parents=True, exist_ok=True)
-    films = {
-        "training": lambda **options: animation.draw_training(workdir=workdir, **options),
-        "plane": lambda **options: animation.draw_unfolding(
-            workdir=workdir, circles=animation.draws(subject), **options
-        ),
-        "walk": lambda **options: animation.draw_walk(subject=subject, **options),
+    films: dict[str, tuple[Callable[[], Any], Callable[..., None]]] = {
+        "training": (lambda: animation.compute_training(workdir), animation_plot.plot_training_film),
+        "plane": (lambda: animation.compute_unfolding(workdir), animation_plot.plot_unfolding_film),
+        "walk": (lambda: animation.compute_path(subject, seconds=seconds), animation_plot.plot_path_film),
     }
-    for name, draw in films.items():
+    for name, (compute, plot) in films.items():
         path = folder / f"{name}.{arguments.format}"
+        options = {"circles": animation.has_bound(subject)} if name == "plane" else {}
         try:
-            arrays = draw(path=path, seconds=seconds, still=path.with_suffix(".png"))
+            if (data := compute()) is None or len(data[0]) < 2:
+                print(f"no {path.name}: fewer than two snapshots of its training were kept in {workdir}.")
+                continue
+            plot(path, data, seconds=seconds, still=path.with_suffix(".png"), **options)
         except ValueError as reason:
             print(f"no {path.name}: {reason}")
             continue
-        if arrays:
-            save_arrays(path, arrays)
-        else:
-            print(f"no {path.name}: fewer than two snapshots of its training were kept in {workdir}.")
+        save_arrays(path, data)

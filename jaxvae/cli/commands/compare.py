@@ -28,9 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     prepare_jax()
     from jax import random
 
-    from jaxvae.viz.figures.comparison import draw_comparison
+    from jaxvae.viz.figures.comparison import MOST, compute_panel, plot_comparison, rate_and_distortion
     from jaxvae.viz.figures.subject import Subject
-    from jaxvae.viz.plots.comparison import MOST
     from jaxvae.viz.plots.style import replacing
     from jaxvae.viz.report import comparison
 
@@ -50,12 +49,13 @@ def run(arguments: argparse.Namespace) -> None:
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(folder / name)
-    subjects = {}
+    panels, figure = {}, folder / "figure.png"
     for one in found[:MOST]:
         data = set_up_run(one.run.config, arguments.data_dir).data
-        subjects[one.name] = Subject(one.run, data, "test", random.key(0))
-    scores = {one.name: {} if table.differs else one.test for one in found[:MOST]}  # not charted if not comparable
-    figure = folder / "figure.png"
-    save_arrays(figure, draw_comparison(figure, subjects, scores))
+        panels[one.name] = compute_panel(Subject(one.run, data, "test", random.key(0)))
+    # not charted if not comparable
+    points = {one.name: None if table.differs else rate_and_distortion(one.test) for one in found[:MOST]}
+    plot_comparison(figure, panels, points)
+    save_arrays(figure, panels)
     if len(found) > MOST:
         print(f"the figure shows the first {MOST} of {len(found)} runs.")

@@ -18,15 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject, images = open_subject(arguments), arguments.images
-    from jaxvae.viz.figures import interpolation
+    from jaxvae.viz.figures.interpolation import compute_interpolation, plot_interpolation
 
-    if images is None:
-        pairs = interpolation.default_pairs(subject)
-    else:
+    pairs = None
+    if images is not None:
         if len(images) % 2:
             raise UsageError(f"--images {' '.join(map(str, images))}: expected an even number of them, two for a walk.")
         require_images(subject, images)
         pairs = list(zip(images[::2], images[1::2], strict=True))
     path = picture_path(arguments)
-    arrays = interpolation.draw_interpolation(path, subject, pairs, steps=arguments.steps, way=arguments.path)
-    save_arrays(path, arrays)
+    data = compute_interpolation(subject, pairs, steps=arguments.steps, path=arguments.path)
+    plot_interpolation(path, data)
+    save_arrays(path, data)

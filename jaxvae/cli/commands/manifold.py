@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = open_subject(arguments)
-    from jaxvae.viz.figures.interpolation import draw_manifold
+    from jaxvae.viz.figures.interpolation import compute_manifold, plot_manifold
 
     dimensions, path = require_dimensions(subject, arguments.dimensions), picture_path(arguments)
-    save_arrays(path, draw_manifold(path, subject, dimensions, side=arguments.side))
+    data = compute_manifold(subject, dimensions, side=arguments.side)
+    plot_manifold(path, data)
+    save_arrays(path, data)

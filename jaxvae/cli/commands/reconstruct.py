@@ -20,9 +20,10 @@ def run(arguments: argparse.Namespace) -> None:
     run, out = open_run(arguments), arguments.out or arguments.run / "reconstructions.png"
     from jax import random
 
-    from jaxvae.viz import figures
+    from jaxvae.viz.figures.reconstructions import compute_reconstructions, plot_reconstructions
 
     splits = set_up_run(run.config, arguments.data_dir).data.splits
     split = splits.get("test") or splits["train"]
-    figures.draw_reconstructions(out, run, split, arguments.n, random.split(random.key(arguments.seed)))
+    keys = random.split(random.key(arguments.seed))
+    plot_reconstructions(out, compute_reconstructions(run, split, arguments.n, keys))
     print(out)

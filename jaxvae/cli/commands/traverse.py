@@ -19,10 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject, image = open_subject(arguments), arguments.image
-    from jaxvae.viz.figures.interpolation import draw_plane_about, draw_traversal
+    from jaxvae.viz.figures.interpolation import compute_plane, compute_traversal, plot_plane, plot_traversal
 
     dimensions = require_dimensions(subject, arguments.dimensions)
     if image is not None:
         require_images(subject, [image])
-    draw, path = draw_plane_about if arguments.together else draw_traversal, picture_path(arguments)
-    save_arrays(path, draw(path, subject, dimensions, image=image, steps=arguments.steps, reach=arguments.reach))
+    path, options = picture_path(arguments), {"image": image, "steps": arguments.steps, "reach": arguments.reach}
+    if arguments.together:
+        plane = compute_plane(subject, dimensions, **options)
+        plot_plane(path, plane)
+        save_arrays(path, plane)
+    else:
+        traversal = compute_traversal(subject, dimensions, **options)
+        plot_traversal(path, traversal)
+        save_arrays(path, traversal)

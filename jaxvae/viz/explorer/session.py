@@ -22,7 +22,7 @@ from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
 from jaxvae.viz.explorer.latent_ranges import slider_ranges
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.labelled_codes import known
+from jaxvae.viz.figures.labelled_codes import label_codes
 from jaxvae.viz.figures.subject import Subject
 
 __all__ = ["MAX_IMAGES", "PATHS", "Codes", "Session", "limit_images", "open_session"]
@@ -178,7 +178,7 @@ def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:
 
     An attribute that too few images have, or lack, is left out.
     """
-    found = known(subject, np.arange(len(subject.split)), None)
+    found = label_codes(subject, np.arange(len(subject.split)), None)
     directions = {}
     for name in found.columns:
         if subject.run.conditional and name.startswith("label="):

@@ -1,24 +1,32 @@
-"""Whether a model tells images of classes that it never saw from new images of those it knows."""
+"""Scores that tell images of classes left out of training from new images of the others."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
+from jaxvae.viz.plots.image_grid import show_rows
+from jaxvae.viz.plots.style import BLUE, GREY, INK, PALE, VERMILION, new_figure, write_title
+
+__all__ = ["AnomalyData", "Roc", "compute_anomaly", "compute_roc", "plot_anomaly"]
 
 _SCORE = 20  # purpose folded into the subject's key
 _SHOWN = 10  # images in a row
+_NAMES = {"negative_log_likelihood": "−log p(x)", "negative_elbo": "−ELBO", "rate": "rate", "distortion": "distortion"}
+_LINES = ((BLUE, "-"), (VERMILION, "--"), (INK, ":"), (GREY, "-."))  # told apart without colour, too
+_ROWS = ("known,\nleast strange", "known,\nmost strange", "left out,\nleast strange", "left out,\nmost strange")
 
 
-class _Roc(NamedTuple):
+class Roc(NamedTuple):
     """A receiver operating characteristic: shares of the known and of the novel above every threshold."""
 
     false_positives: np.ndarray  # [T], ascending from 0 to 1
@@ -27,8 +35,8 @@ class _Roc(NamedTuple):
     error: float  # the area's standard error
 
 
-def roc(known: np.ndarray, novel: np.ndarray) -> _Roc:
-    """How well a score tells novel examples [M] from known ones [N], large scores being novel.
+def compute_roc(known: np.ndarray, novel: np.ndarray) -> Roc:
+    """Returns how well a score tells novel examples [M] from known ones [N]; large scores mean novel.
 
     The standard error is Hanley & McNeil's (1982, Radiology 143(1), eq. 1), whose chances that two of a kind both rank
     right come from the area alone, as if the scores were exponential; it takes the examples for independent draws.
@@ -39,51 +47,103 @@ def roc(known: np.ndarray, novel: np.ndarray) -> _Roc:
     area = float(roc_auc_score(truth, scores))
     two_novel, two_known = area / (2 - area), 2 * area**2 / (1 + area)
     spread = area * (1 - area) + (len(novel) - 1) * (two_novel - area**2) + (len(known) - 1) * (two_known - area**2)
-    return _Roc(false_positives, true_positives, area, math.sqrt(max(spread, 0.0) / (len(novel) * len(known))))
+    return Roc(false_positives, true_positives, area, math.sqrt(max(spread, 0.0) / (len(novel) * len(known))))
 
 
-def draw_anomaly(path: Path, subject: Subject, *, samples: int = 50, most: int = 2000) -> dict[str, np.ndarray]:
-    """ROC curves of the scores on 'test' against 'left_out', at most so many images of each, and the extreme images.
+class AnomalyData(NamedTuple):
+    """Every score of the `known` [N] and the `novel` [M] images by name, and the curve of each score that varies.
 
-    The arrays shown: every score of the `known` and the `novel`, `area` and `error` by score, their names `scores`.
-    ValueError where no class was left out.
+    `extremes` are four rows of images [K, *X]: known and novel, of each the smallest and the largest first scores.
+    `classes` are the ones left out of training.
     """
-    from jaxvae.viz import plots
 
+    known: dict[str, np.ndarray]
+    novel: dict[str, np.ndarray]
+    curves: dict[str, Roc]
+    extremes: list[np.ndarray]
+    classes: list[int]
+
+
+def compute_anomaly(subject: Subject, *, samples: int = 50, most: int = 2000) -> AnomalyData:
+    """Scores at most `most` images of 'test' and of 'left_out'. ValueError where no class was left out."""
     if "left_out" not in subject.data.splits:
         raise UsageError("this run was trained on all classes; train one with data.leave_out=(4,), say.")
-    kinds = {"known": dataclasses.replace(subject, name="test"), "novel": dataclasses.replace(subject, name="left_out")}
-    scores = {kind: scored(each, samples, most) for kind, each in kinds.items()}
+    subjects = [dataclasses.replace(subject, name=name) for name in ("test", "left_out")]
+    known, novel = (_scores_of(each, samples, most) for each in subjects)
     curves = {
-        name: roc(scores["known"][name], scores["novel"][name])
-        for name in scores["known"]
-        if np.ptp(np.concatenate([scores[kind][name] for kind in kinds])) > 0  # not the rate of a point, which is 0
+        name: compute_roc(known[name], novel[name])
+        for name in known
+        if np.ptp(np.concatenate([known[name], novel[name]])) > 0  # not the rate of a point, which is 0
     }
     best = next(iter(curves))
-    rows = {kind: _extremes(each, scores[kind][best], most) for kind, each in kinds.items()}
-    classes = np.unique(subject.data.splits["left_out"].labels(np.arange(len(subject.data.splits["left_out"]))))
-    plots.anomaly(path, curves, {kind: scores[kind][best] for kind in kinds}, rows, classes.tolist())
-    arrays = {f"{kind}_{name}": values for kind in kinds for name, values in scores[kind].items()}
-    areas = {"area": np.array([each.area for each in curves.values()])}
-    return arrays | areas | {"error": np.array([each.error for each in curves.values()]), "scores": np.array([*curves])}
+    extremes = [x for each, scores in zip(subjects, (known, novel), strict=True) for x in _extremes(each, scores[best])]
+    split = subjects[1].split
+    return AnomalyData(known, novel, curves, extremes, np.unique(split.labels(np.arange(len(split)))).tolist())
 
 
-def scored(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
-    """Every score of at most so many images of the subject's split, [N]."""
-    chosen, index = spaced(len(subject.split), most), subject.split.index
+def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
+    """Returns every score of at most `most` images of the subject's split, [N]."""
+    chosen, key = spaced(len(subject.split), most), subject.key_of(_SCORE)
     found = []
     for first in range(0, len(chosen), BATCH):
         positions = chosen[first : first + BATCH]
-        shown = subject.examples(positions)
-        key = subject.key_of(_SCORE)
-        found.append(
-            subject.run.anomaly(key, shown.x, samples=samples, condition=shown.condition, index=index[positions])
-        )
+        shown, index = subject.examples(positions), subject.split.index[positions]
+        found.append(subject.run.anomaly(key, shown.x, samples=samples, condition=shown.condition, index=index))
     return {name: np.concatenate([np.asarray(each[name]) for each in found]) for name in found[0]}
 
 
-def _extremes(subject: Subject, scores: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of the images with the smallest scores, ascending, and with the largest, descending."""
-    order = spaced(len(subject.split), most)[np.argsort(scores, kind="stable")]
-    least, strangest = (subject.examples(chosen).x for chosen in (order[:_SHOWN], order[::-1][:_SHOWN]))
-    return pictures(least), pictures(strangest)
+def _extremes(subject: Subject, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images with the smallest scores, ascending, and with the largest, descending."""
+    order = spaced(len(subject.split), len(scores))[np.argsort(scores, kind="stable")]
+    least, largest = (np.asarray(subject.examples(chosen).x) for chosen in (order[:_SHOWN], order[::-1][:_SHOWN]))
+    return least, largest
+
+
+def plot_anomaly(path: Path, data: AnomalyData) -> None:
+    """Draws the curves, histograms of the first score, and the extreme images."""
+    with new_figure(path, 10, 9.4) as figure:
+        figure.set_layout_engine("constrained")
+        grid = figure.add_gridspec(2, 2, height_ratios=[1.05, 1])
+        _plot_curves(figure.add_subplot(grid[0, 0], aspect="equal"), data.curves)
+        _plot_histograms(figure.add_subplot(grid[0, 1]), data)
+        axes = figure.add_subplot(grid[1, :])
+        rows = list(map(pictures, data.extremes))
+        columns = max(map(len, rows))
+        full = [np.concatenate([row, np.ones((columns - len(row), *row.shape[1:]))]) for row in rows]
+        show_rows(axes, np.concatenate(full), columns, _ROWS, 48)
+        shown = "class " if len(data.classes) == 1 else "classes "
+        text = f"The extremes; left out of training: {shown}{', '.join(map(str, data.classes))}"
+        axes.set_title(text, fontsize=10)
+
+
+def _plot_curves(axes: Axes, curves: dict[str, Roc]) -> None:
+    for (name, curve), (colour, dashes) in zip(curves.items(), _LINES, strict=False):
+        label = f"{_NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
+        axes.plot(curve.false_positives, curve.true_positives, color=colour, ls=dashes, lw=2, label=label)
+    axes.plot([0, 1], [0, 1], color=PALE, lw=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="share of the known above the threshold")
+    axes.set_ylabel("share of the left out above it")
+    axes.legend(loc="lower right", title="area under the curve", fontsize=9)
+    write_title(axes, "Is it new?", "the diagonal, an area of 0.5, is guessing")
+
+
+def _plot_histograms(axes: Axes, data: AnomalyData) -> None:
+    """Draws two histograms over the range that holds all but the last hundredth of either."""
+    name = next(iter(data.curves))
+    known, novel = data.known[name], data.novel[name]
+    low = min(np.quantile(known, 0.005), np.quantile(novel, 0.005))
+    high = max(np.quantile(known, 0.995), np.quantile(novel, 0.995))
+    bins = np.linspace(low, high if high > low else low + 1, 31)
+    looks = ((known, "known classes", BLUE, None), (novel, "left out", VERMILION, "////"))
+    for scores, label, colour, hatch in looks:
+        weights = np.full(len(scores), 1 / len(scores))
+        style: dict[str, Any] = {
+            "histtype": "stepfilled",
+            "facecolor": colour + "40",
+            "edgecolor": colour,
+            "hatch": hatch,
+        }
+        axes.hist(scores, bins.tolist(), weights=weights, lw=1.5, label=f"{label} ({len(scores):,})", **style)
+    axes.set(xlabel=f"{_NAMES.get(name, name)}, nats", ylabel="share of the images")
+    axes.legend(loc="upper right")
+    write_title(axes, "The first score", "of test images that training never saw")

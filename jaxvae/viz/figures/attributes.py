@@ -1,10 +1,13 @@
-"""An attribute added to images: its direction in the latent space, what is seen along it, and what a judge says."""
+"""An attribute added to images: its direction in the latent space, and how often it then appears.
+
+Axis letters: N images, T strengths, L attributes of the classifier, M measured ones, Z latent dimensions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,23 +15,88 @@ import numpy as np
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.data.image_attributes import measures, scale_to_unit
-from jaxvae.viz.figures.attribute_classifier import Judge, band, shift, train_judge
+from jaxvae.viz.figures.attribute_classifier import (
+    AttributeClassifier,
+    paired_change,
+    train_classifier,
+    wilson_interval,
+)
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.labelled_codes import Known, decoded, default_attribute, learned_and_held, spelled
+from jaxvae.viz.figures.labelled_codes import LabelledCodes, column_names, default_attribute, split_codes
 from jaxvae.viz.figures.subject import Subject
 
+__all__ = [
+    "HELD",
+    "AttributeChange",
+    "AttributeData",
+    "choose_images",
+    "compute_attribute",
+    "compute_change",
+    "find_direction",
+    "images_at",
+    "probe_accuracy",
+    "train_on",
+]
+
 # An example's share of the probe's penalty. With next to none a probe of many dimensions leans on those that hardly
-# vary, which tell a little and of which the decoder makes nothing: its direction is short, and moves no picture.
+# vary, which are barely informative and which the decoder ignores: its direction is short, and moves no picture.
 _PENALTY = 0.01
-JUDGED = 500  # held-out images that are moved and judged
-HELD = 2000  # held-out images that the judge itself is scored on
-TAUGHT = 6000  # images that the judge is trained on, at most
-MOST, _FARTHEST = 20, 100  # strengths, and how large one may be
+JUDGED = 500  # held-out images that are moved and classified
+HELD = 2000  # held-out images that the classifier itself is scored on
+TRAINED = 6000  # images that the classifier is trained on, at most
+_MOST, _FARTHEST = 20, 100  # strengths, and how large one may be
 _STRENGTHS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
-def draw_attribute(
-    path: Path,
+class AttributeChange(NamedTuple):
+    """How often the attribute appears at each strength [T], and what else has changed at strength `judged_at`.
+
+    `appears` is the share of the `judged` images that the classifier finds to have it, with its 95% interval;
+    `measured_appears` the share measured to have it, or None; `had` that of the images themselves. Shifts [2, .] are
+    means and standard errors over the images: `judged_shift` of probabilities, `measured_shift` in deviations of the
+    training images. `judge_always` is the accuracy of the majority-class baseline.
+    """
+
+    judged: int
+    appears: np.ndarray
+    appears_band: np.ndarray
+    had: float
+    judged_at: float
+    judged_names: np.ndarray
+    judge_accuracy: np.ndarray
+    judge_always: np.ndarray
+    judged_means: np.ndarray
+    judged_shift: np.ndarray
+    class_changed: np.ndarray
+    measured_names: np.ndarray
+    measured_units: np.ndarray
+    measured_means: np.ndarray
+    measured_shift: np.ndarray
+    measured_appears: np.ndarray | None = None
+
+
+class AttributeData(NamedTuple):
+    """An attribute's `direction` [Z], found by a `method` that leaves the attributes `keep`; the images at `positions`,
+    as pictures, and `images` [N, T, H, W, C], their codes moved by `strengths` [T] times the direction and decoded.
+
+    `groups` describes the two groups of images that it is found by; `readable` [2] are the accuracies of a linear
+    probe of the codes and of the majority-class baseline.
+    """
+
+    attribute: str
+    groups: str
+    method: str
+    keep: np.ndarray
+    direction: np.ndarray
+    strengths: np.ndarray
+    positions: np.ndarray
+    originals: np.ndarray
+    images: np.ndarray
+    readable: np.ndarray
+    change: AttributeChange
+
+
+def compute_attribute(
     subject: Subject,
     attribute: str | None = None,
     *,
@@ -39,81 +107,73 @@ def draw_attribute(
     images: Sequence[int] | None = None,
     n: int = 8,
     examples: int = 10_000,
-) -> dict[str, Any]:
-    """Images moved by strengths times an attribute's direction, and the judgement; returns what is shown, by name.
+) -> AttributeData:
+    """Moves images by strengths times an attribute's direction, and measures what changes.
 
-    The direction is of at most `examples` training images, the pictures and their judgement are of others. `keep`
-    names attributes that shall not change. At strength 0 stands the image's own code.
+    The direction is found on at most `examples` training images; the images shown and classified are others. `keep`
+    names attributes that shall not change. Strength 0 is the image's own code.
     """
-    from jaxvae.viz import plots
-
-    steps = _require_strengths(_STRENGTHS if strengths is None else strengths)
-    learned, held = learned_and_held(subject, own, examples, HELD)
-    name, *kept = spelled(subject, [attribute or default_attribute(learned), *keep])
-    direction = np.asarray(direction_of(learned, name, method, kept))
-    shown = of_interest(held, name, learned.thresholds()[name], n) if images is None else at(subject, images)
-    judge = taught(learned, held)
-    found = judgement(judge, learned, moving(held, JUDGED), name, direction, steps)
-    seen = decoded(shown, moved(shown, direction, steps)).swapaxes(0, 1)
-    arrays = {
-        "attribute": name,
-        "groups": learned.groups(name).description,
-        "method": method,
-        "keep": np.array(kept, str),
-        "direction": direction,
-        "strengths": steps,
-        "positions": shown.positions,
-        "originals": shown.images,
-        "images": seen,
-        "readable": readable(learned, held, name),
-        **found,
-    }
-    plots.attribute(path, arrays)
-    return arrays
+    steps = _check_strengths(_STRENGTHS if strengths is None else strengths)
+    learned, held = split_codes(subject, own, examples, HELD)
+    name, *kept = column_names(subject, [attribute or default_attribute(learned), *keep])
+    direction = np.asarray(find_direction(learned, name, method, kept))
+    shown = choose_images(held, name, learned.thresholds()[name], n) if images is None else images_at(subject, images)
+    few = held.take(np.arange(min(JUDGED, len(held.positions))))
+    return AttributeData(
+        attribute=name,
+        groups=learned.groups(name).description,
+        method=method,
+        keep=np.array(kept, str),
+        direction=direction,
+        strengths=steps,
+        positions=shown.positions,
+        originals=shown.images,
+        images=shown.decode(_move(shown, direction, steps)).swapaxes(0, 1),
+        readable=probe_accuracy(learned, held, name),
+        change=compute_change(train_on(learned, held), learned, few, name, direction, steps),
+    )
 
 
-def _require_strengths(strengths: Sequence[float]) -> np.ndarray:
-    """[T]: the strengths, ascending, and 0 among them; ValueError for others than at most MOST numbers."""
+def _check_strengths(strengths: Sequence[float]) -> np.ndarray:
+    """Returns the strengths [T], ascending, with 0 among them; ValueError for too many or too large ones."""
     given = np.array(strengths, float)
-    if not 0 < len(given) <= MOST or not (np.abs(given) <= _FARTHEST).all():
+    if not 0 < len(given) <= _MOST or not (np.abs(given) <= _FARTHEST).all():
         raise UsageError(
-            f"--strengths {' '.join(map(str, strengths))}: expected at most {MOST} numbers between -{_FARTHEST} and "
+            f"--strengths {' '.join(map(str, strengths))}: expected at most {_MOST} numbers between -{_FARTHEST} and "
             f"{_FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
         )
     return np.unique(np.append(given, 0.0)).astype(np.float32)
 
 
-def direction_of(learned: Known, name: str, method: str, keep: Sequence[str] = ()) -> Any:
-    """[Z]: the attribute's direction, without what a probe of any of `keep` would notice."""
-    codes, has = parted(learned, name)
+def find_direction(learned: LabelledCodes, name: str, method: str, keep: Sequence[str] = ()) -> Any:
+    """Returns the attribute's direction [Z], without the components along probes of the attributes `keep`."""
+    codes, has = _labelled(learned, name)
     probed = method == "probe"
     direction = latent.probe(codes, has, _PENALTY * len(codes)) if probed else latent.mean_difference(codes, has)
     if not keep:
         return direction
     if len(keep) >= codes.shape[1]:
         raise UsageError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
-    others = jnp.stack([_weights_of(learned, other) for other in keep])
-    kept = latent.orthogonalize(direction, others)
+
+    def probe_weights(other: str) -> Any:
+        codes, has = _labelled(learned, other)
+        return latent.logistic_regression(codes, has, _PENALTY * len(codes))[0]
+
+    kept = latent.orthogonalize(direction, jnp.stack(list(map(probe_weights, keep))))
     if float(jnp.linalg.norm(kept)) < 1e-3 * float(jnp.linalg.norm(direction)):
         raise UsageError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
     return kept
 
 
-def _weights_of(learned: Known, name: str) -> Any:
-    """[Z]: the weights of a probe of the attribute."""
-    codes, has = parted(learned, name)
-    return latent.logistic_regression(codes, has, _PENALTY * len(codes))[0]
-
-
-def parted(learned: Known, name: str) -> tuple[Any, Any]:
-    """(codes, has) of the images that have the attribute or have it not; the others are left out."""
+def _labelled(learned: LabelledCodes, name: str) -> tuple[Any, Any]:
+    """Returns (codes, has) of the images that clearly have or lack the attribute."""
     groups = learned.groups(name)
     clear = groups.has | groups.lacks
     return jnp.asarray(learned.codes[clear]), jnp.asarray(groups.has[clear])
 
 
-def readable(learned: Known, held: Known, name: str) -> np.ndarray:
-    """[2]: the shares of the held-out images whose code a plane puts on the right side, and of the larger side."""
+def probe_accuracy(learned: LabelledCodes, held: LabelledCodes, name: str) -> np.ndarray:
+    """Returns the accuracies [2] on held-out images of a linear probe of the code and of the majority class."""
     threshold = learned.thresholds()[name]
     weights, bias = latent.logistic_regression(
         jnp.asarray(learned.codes), jnp.asarray(learned.columns[name] > threshold)
@@ -123,93 +183,73 @@ def readable(learned: Known, held: Known, name: str) -> np.ndarray:
     return np.array([right.mean(), max(truth.mean(), 1 - truth.mean())])
 
 
-def taught(learned: Known, held: Known) -> Judge:
-    """A judge of all that is known, of the real training images, scored on the held-out ones."""
+def train_on(learned: LabelledCodes, held: LabelledCodes) -> AttributeClassifier:
+    """Returns a classifier of all attributes, trained on the training images, scored on the held-out ones."""
     thresholds = learned.thresholds()
     has, truth = ({name: of.columns[name] > least for name, least in thresholds.items()} for of in (learned, held))
-    few = np.linspace(0, len(learned.positions) - 1, min(len(learned.positions), TAUGHT)).astype(int)  # of all classes
-    return train_judge(learned.images[few], {name: each[few] for name, each in has.items()}, held.images, truth)
+    few = np.linspace(0, len(learned.positions) - 1, min(len(learned.positions), TRAINED)).astype(int)  # all classes
+    return train_classifier(learned.images[few], {name: each[few] for name, each in has.items()}, held.images, truth)
 
 
-def judgement(
-    judge: Judge, learned: Known, held: Known, name: str, direction: np.ndarray, strengths: np.ndarray
-) -> dict[str, Any]:
-    """How often the attribute appears at each strength [T], and what else has changed at `judged_at`, by name.
-
-    `appears`: the share of images that the judge says to have it; `measured_appears`: the share measured to have it,
-    where it can be computed; `had`: the share of the images themselves that have it. `measured_shift` is in deviations
-    of the training images, `judged_shift` in probability, each beside its standard error over the images.
-    """
+def compute_change(
+    classifier: AttributeClassifier,
+    learned: LabelledCodes,
+    held: LabelledCodes,
+    name: str,
+    direction: np.ndarray,
+    strengths: np.ndarray,
+) -> AttributeChange:
+    """Moves the held-out images along the direction, and classifies and measures the decoded images."""
     thresholds, unmoved = learned.thresholds(), int(np.flatnonzero(strengths == 0)[0])
-    seen = decoded(held, moved(held, direction, strengths))
-    told = np.stack([judge.probabilities(each) for each in seen])
+    decoded, count = held.decode(_move(held, direction, strengths)), len(held.positions)
+    probability = np.stack([classifier.probabilities(each) for each in decoded])
     own = {key: measure for key, measure in measures(held.subject.data.shape).items() if key in thresholds}
-    values = np.stack([[measure.of(each) for measure in own.values()] for each in seen]).reshape(
-        len(seen), len(own), seen.shape[1]
+    values = np.array([[measure.of(each) for measure in own.values()] for each in decoded])
+    values = values.reshape(len(decoded), len(own), count)
+    at = int(np.argmin(np.abs(strengths - 1.0))) if strengths.max() > 0 else 0
+    has = (probability[:, :, classifier.names.index(name)] > 0.5).sum(1)
+    deviations = np.array([learned.columns[key].std() for key in own]).reshape(-1)
+    classes = [i for i, key in enumerate(classifier.names) if key.startswith("label=")]
+    answers = probability[..., classes].argmax(-1) if len(classes) > 1 else np.zeros(probability.shape[:2])
+    measured = (values[:, list(own).index(name)] > thresholds[name]).mean(1) if name in own else None
+    return AttributeChange(
+        judged=count,
+        appears=has / count,
+        appears_band=np.stack(wilson_interval(has, count)),
+        had=float(np.mean(held.columns[name] > thresholds[name])),
+        judged_at=float(strengths[at]),
+        judged_names=np.array(classifier.names),
+        judge_accuracy=classifier.accuracy,
+        judge_always=classifier.always,
+        judged_means=probability.mean(1),
+        judged_shift=np.stack(paired_change(probability[unmoved], probability[at])),
+        class_changed=(answers != answers[unmoved]).mean(1),
+        measured_names=np.array(list(own), str),
+        measured_units=np.array([measure.unit for measure in own.values()], str),
+        measured_means=values.mean(2),
+        measured_shift=np.stack(paired_change(values[unmoved].T, values[at].T)) / deviations,
+        measured_appears=measured,
     )
-    judged_at = int(np.argmin(np.abs(strengths - 1.0))) if strengths.max() > 0 else 0
-    counts = (told[:, :, judge.names.index(name)] > 0.5).sum(1)
-    spread = np.array([learned.columns[key].std() for key in own]).reshape(-1)
-    classes = [i for i, key in enumerate(judge.names) if key.startswith("label=")]
-    answers = told[..., classes].argmax(-1) if len(classes) > 1 else np.zeros(told.shape[:2])
-    named = {
-        "judged": len(held.positions),
-        "appears": counts / len(held.positions),
-        "appears_band": np.stack(band(counts, len(held.positions))),
-        "had": np.mean(held.columns[name] > thresholds[name]),
-        "judged_at": strengths[judged_at],
-        "judged_names": np.array(judge.names),
-        "judge_accuracy": judge.accuracy,
-        "judge_always": judge.always,
-        "judged_means": told.mean(1),
-        "judged_shift": np.stack(shift(told[unmoved], told[judged_at])),
-        "class_changed": (answers != answers[unmoved]).mean(1),
-        "measured_names": np.array(list(own), str),
-        "measured_units": np.array([measure.unit for measure in own.values()], str),
-        "measured_means": values.mean(2),
-        "measured_shift": np.stack(shift(values[unmoved].T, values[judged_at].T)) / spread,
-    }
-    if name in own:
-        named["measured_appears"] = (values[:, list(own).index(name)] > thresholds[name]).mean(1)
-    return named
 
 
-def moved(held: Known, direction: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """[T, N, Z]: the images' codes, moved."""
+def _move(held: LabelledCodes, direction: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """Returns the images' codes moved along the direction, [T, N, Z]."""
     return np.asarray(latent.move_along(jnp.asarray(held.codes), jnp.asarray(direction), jnp.asarray(strengths)))
 
 
-def moving(held: Known, count: int) -> Known:
-    """The first of them."""
-    return some(held, np.arange(min(count, len(held.positions))))
-
-
-def some(held: Known, which: np.ndarray) -> Known:
-    """Those of the images."""
-    return Known(
-        held.subject,
-        held.positions[which],
-        held.images[which],
-        held.codes[which],
-        {name: values[which] for name, values in held.columns.items()},
-        None if held.condition is None else held.condition[which],
-    )
-
-
-def of_interest(held: Known, name: str, threshold: float, n: int) -> Known:
-    """n images to be shown: without the attribute where there are such, and of as many classes as there are."""
+def choose_images(held: LabelledCodes, name: str, threshold: float, n: int) -> LabelledCodes:
+    """Returns n images to show: those without the attribute first, and of as many classes as there are."""
     lacking = np.flatnonzero(held.columns[name] <= threshold)
     order = np.concatenate([lacking, np.flatnonzero(held.columns[name] > threshold)])
     labels = [key for key in held.columns if key.startswith("label=") and key != name]
     label = np.argmax([held.columns[key][order] for key in labels], axis=0) if labels else np.zeros(len(order), int)
-    turn = np.array([np.sum(label[:i] == label[i]) for i in range(len(order))])  # the how-manieth of its class
+    turn = np.array([np.sum(label[:i] == label[i]) for i in range(len(order))])  # number of its class before it
     lacks = np.arange(len(order)) < len(lacking)
-    best = np.lexsort((label, turn, ~lacks))[:n]
-    return some(held, order[best])
+    return held.take(order[np.lexsort((label, turn, ~lacks))[:n]])
 
 
-def at(subject: Subject, positions: Sequence[int]) -> Known:
-    """The images at these positions, without columns."""
+def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
+    """Returns the images at these positions, without columns."""
     where = np.asarray(positions)
     if where.min() < 0 or where.max() >= len(subject.split):
         raise UsageError(
@@ -217,4 +257,4 @@ def at(subject: Subject, positions: Sequence[int]) -> Known:
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)
-    return Known(subject, where, pictures(scale_to_unit(shown.image)), subject.means_of(where), {}, shown.condition)
+    return LabelledCodes(subject, where, pictures(scale_to_unit(shown.image)), subject.means_of(where), {}, shown.condition)

@@ -1,4 +1,7 @@
-"""Lossy compression of the split's images: the model, principal components and JPEG, at the same bits."""
+"""Lossy compression of images by the model, by principal components and by JPEG, at the same bits.
+
+Axis letters: M images, n of them shown, P points of a curve, *X the shape of an example.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import dataclasses
 import io
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.axes import Axes
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -20,38 +24,49 @@ from jaxvae.model.posterior import PointPosterior
 from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject, run_once, spaced
+from jaxvae.viz.plots.image_grid import show_rows
+from jaxvae.viz.plots.style import BLUE, GREY, INK, VERMILION, new_figure, write_title
+
+__all__ = ["CoderCurve", "CompressionData", "compute_compression", "has_finite_rate", "plot_compression"]
 
 _COMPRESS = 30  # purpose folded into the subject's key
-_COMPONENTS, _STEPS, _POINTS = (
-    512,
-    24,
-    24,
-)  # of the transform coder: at most so many components, step sizes, points drawn
+_COMPONENTS, _STEPS, _POINTS = 512, 24, 24  # of the transform coder: at most: components, step sizes, points drawn
 _QUALITIES = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 95)
+_TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}
+_LOOKS: dict[str, Any] = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color": GREY, "marker": "s", "ls": "--"}}
 
 
-class _Curve(NamedTuple):
-    """Points of one coder, by ascending bits."""
+class CoderCurve(NamedTuple):
+    """Points of one coder, by ascending bits: `bits` [P] of an image and mean squared `error` [P].
 
-    bits: np.ndarray  # [P], per image
-    error: np.ndarray  # [P], mean squared error
-    decoded: np.ndarray  # [n, *X], what it makes of the images shown, at the most bits that are not above the model's
-    used: float  # the bits of that
-
-
-def draw_compression(
-    path: Path, subject: Subject, *, n: int = 10, most: int = 1000, training: int = 4000
-) -> dict[str, np.ndarray]:
-    """The model's point among the curves of principal components and JPEG, and n images as each decodes them.
-
-    All three are given the same x, prepared as in training. Principal components are fitted to at most so many
-    training images; scored are at most `most` of the split. The arrays shown: `images`, `vae`, `pca`, `jpeg`, what was
-    decoded; `*_bits`, `*_error` of all points. ValueError for an autoencoder's point, which costs no number of bits.
+    `decoded` [n, *X] are the shown images at `used` bits, the most that are not above the model's.
     """
-    from jaxvae.viz import plots
 
+    bits: np.ndarray
+    error: np.ndarray
+    decoded: np.ndarray
+    used: float
+
+
+class CompressionData(NamedTuple):
+    """Images [n, *X], the same decoded by the model, its `bits` [M] and squared `error` [M], and the other coders."""
+
+    images: np.ndarray
+    decoded: np.ndarray
+    bits: np.ndarray
+    error: np.ndarray
+    curves: dict[str, CoderCurve]
+    binary: bool
+
+
+def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000, training: int = 4000) -> CompressionData:
+    """Compresses at most `most` images of the split by each coder; n of them are shown.
+
+    All coders are given the same x, prepared as in training. Principal components are fitted to at most `training`
+    training images. ValueError for an autoencoder's point, which has no finite number of bits.
+    """
     run = subject.run
-    if not costs_bits(run):
+    if not has_finite_rate(run):
         raise UsageError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
     positions = spaced(len(subject.split), most)
     shown = subject.examples(positions)
@@ -62,33 +77,23 @@ def draw_compression(
         through(run.variables, subject.key_of(_COMPRESS), shown.x, subject.split.index[positions], condition)
     )
     bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
-    curves = {"pca": _principal_curve(_training_images(subject, training), x, chosen, bits.mean())}
+    fit_on = dataclasses.replace(subject, name="train")
+    fit_x = np.asarray(fit_on.examples(spaced(len(fit_on.split), training)).x)
+    curves = {"pca": _pca_curve(fit_x, x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())
-    rows = {"vae": (pictures(np.asarray(vae.x)[chosen]), bits.mean())}
-    rows |= {name: (pictures(curve.decoded), curve.used) for name, curve in curves.items()}
     binary = run.parts.prepare.support == "binary"
-    plots.compression(path, pictures(x[chosen]), rows, (bits, error), curves, binary=binary)
-    arrays = {"images": x[chosen], "vae": np.asarray(vae.x)[chosen], "vae_bits": bits, "vae_error": error}
-    for name, curve in curves.items():
-        arrays |= {name: curve.decoded, f"{name}_bits": curve.bits, f"{name}_error": curve.error}
-    return arrays
+    return CompressionData(x[chosen], np.asarray(vae.x)[chosen], bits, error, curves, binary)
 
 
-def costs_bits(run: Run) -> bool:
-    """Whether a code is drawn from a density, or chosen among finitely many."""
+def has_finite_rate(run: Run) -> bool:
+    """Returns whether a code is drawn from a density, or chosen among finitely many."""
     return not isinstance(run.model.posterior, PointPosterior)
 
 
-def _training_images(subject: Subject, most: int) -> np.ndarray:
-    """At most so many training images, prepared, [N, *X]."""
-    training = dataclasses.replace(subject, name="train")
-    return np.asarray(training.examples(spaced(len(training.split), most)).x)
-
-
-def _principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> _Curve:
-    """The best that quantized principal components do, over their number and the step size."""
-    principal = fitted(training)
+def _pca_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: float) -> CoderCurve:
+    """Returns the best points of quantized principal components, over their number and the step size."""
+    principal = fit_components(training)
     widest = float(principal.coordinates.std(0).max())
     steps = np.geomspace(4 * widest, 0.02 * widest, _STEPS)
     found, errors = compression.transform_coding_curves(principal, x, steps)
@@ -105,11 +110,11 @@ def _principal_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bi
 
     exact = np.array([np.square(decoded(x, point) - x).mean() for point in drawn])
     kept = compression.pareto_frontier(found.ravel()[drawn], exact)
-    return _Curve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
+    return CoderCurve(found.ravel()[drawn][kept], exact[kept], decoded(x[chosen], below), float(found.ravel()[below]))
 
 
-def fitted(training: np.ndarray) -> compression.PrincipalComponents:
-    """The principal components of training images [N, *X], those of no variance left out."""
+def fit_components(training: np.ndarray) -> compression.PrincipalComponents:
+    """Returns the principal components of training images [N, *X], without those of no variance."""
     flat = training.reshape(len(training), -1)
     found = PCA(min(_COMPONENTS, *flat.shape), random_state=0).fit(flat)
     kept = found.explained_variance_ > 1e-6 * found.explained_variance_[0]
@@ -117,18 +122,18 @@ def fitted(training: np.ndarray) -> compression.PrincipalComponents:
     return compression.PrincipalComponents(found.mean_, directions, (flat - found.mean_) @ directions)
 
 
-def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> _Curve:
-    """JPEG at several qualities, of a mosaic of all images x [M, H, W, C], so that its header is shared."""
+def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> CoderCurve:
+    """Returns JPEG at several qualities, of a mosaic of all images x [M, H, W, C], so that its header is shared."""
     points = [jpeg(x, quality) for quality in _QUALITIES]
     order = np.argsort([cost for cost, _ in points], kind="stable")
     costs = np.array([points[i][0] for i in order])
     errors = np.array([np.square(points[i][1] - x).mean() for i in order])
     below = order[max(int((costs <= bits).sum()) - 1, 0)]  # the fewest it can where that is more than the model's
-    return _Curve(costs, errors, points[below][1][chosen], points[below][0])
+    return CoderCurve(costs, errors, points[below][1][chosen], points[below][0])
 
 
 def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
-    """(bits per image, what is decoded [M, H, W, C]) of images x [M, H, W, C], C 1 or 3, in one mosaic.
+    """Returns (bits per image, decoded images) of x [M, H, W, C], C 1 or 3, as one JPEG mosaic.
 
     Each tile is filled up with its last row and column to whole blocks, 8 pixels wide, of colour 16, as its chroma is
     sampled at every second pixel: no block holds two images, and no image pays for a header. (A decoder smooths chroma
@@ -152,3 +157,40 @@ def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
         again = to_unit(np.asarray(image)).reshape(down, tall, across, wide, channels)
     again = again.swapaxes(1, 2).reshape(-1, tall, wide, channels)
     return cost, again[:count, :height, :width]
+
+
+def plot_compression(path: Path, data: CompressionData) -> None:
+    """Draws the coders' curves and the model's point; below, the images above each coder's decoded ones."""
+    with new_figure(path, 9, 9) as figure:
+        figure.set_layout_engine("constrained")
+        grid = figure.add_gridspec(2, 1, height_ratios=[1.35, 1])
+        axes = figure.add_subplot(grid[0])
+        for name, curve in data.curves.items():
+            axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=_TITLES[name], **_LOOKS[name])
+        _plot_model(axes, data.bits, data.error)
+        axes.set_xscale("symlog", linthresh=8, linscale=0.5)
+        most = max(curve.bits.max() for curve in data.curves.values())
+        axes.set(xlim=(0, 1.1 * max(most, 2 * data.bits.mean())), xlabel="bits for an image")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 40))  # beyond, nobody sees a difference
+        axes.set_ylabel("peak signal-to-noise ratio, dB")
+        axes.legend(loc="upper left")
+        told = "to the left is shorter, above is closer to the image; all are given the same "
+        write_title(axes, "Lossy compression", told + ("binarized images" if data.binary else "images"))
+        rows = {"original": data.images, f"VAE, {data.bits.mean():,.0f} bits": data.decoded}
+        rows |= {f"{name.upper()}, {curve.used:,.0f} bits": curve.decoded for name, curve in data.curves.items()}
+        tiles = np.concatenate([pictures(each) for each in rows.values()])
+        show_rows(figure.add_subplot(grid[1]), tiles, len(data.images), list(rows), 64)
+
+
+def _decibels(error: np.ndarray) -> np.ndarray:
+    return -10 * np.log10(np.maximum(error, 1e-12))
+
+
+def _plot_model(axes: Axes, bits: np.ndarray, error: np.ndarray) -> None:
+    """Draws the model's point, with standard errors over the images; that of the ratio by the delta method."""
+    mean, spread = error.mean(), error.std() / np.sqrt(len(error))
+    x_error, y_error = bits.std() / np.sqrt(len(bits)), 10 / np.log(10) * spread / max(mean, 1e-12)
+    label = f"this model, were its rate met (ideal): {bits.mean():,.1f} bits"
+    style: dict[str, Any] = {"fmt": "*", "ms": 15, "color": VERMILION, "mec": INK, "zorder": 3}
+    axes.errorbar(bits.mean(), _decibels(mean), xerr=x_error, yerr=y_error, label=label, **style)

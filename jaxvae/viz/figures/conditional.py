@@ -1,8 +1,9 @@
-"""The same codes decoded as every class: what a conditional model keeps in z, and what in the class."""
+"""The same codes decoded as every class, of a conditional model."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,18 +12,27 @@ from jax import random
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.image_grid import GAP, checked_images, fitted, gallery, mosaic
+
+__all__ = ["ConditionalData", "compute_conditional", "plot_conditional"]
 
 _DRAW = 50  # purpose folded into the subject's key
 
 
-def draw_conditional(path: Path, subject: Subject, *, n: int = 8, most: int = 12) -> dict[str, np.ndarray]:
-    """n draws of z, a row each, decoded as each of the first `most` classes, a column each.
+class ConditionalData(NamedTuple):
+    """Means of p(x|z) `pictures` [N, K, *X] of N codes and K classes, the codes z [N, K, Z], the classes' names [K]."""
 
-    A prior that depends on the class is given the same randomness in all columns. The arrays shown: `pictures
-    [n, classes, ...]`, `z [n, classes, Z]`. ValueError unless the model is conditioned on labels.
+    pictures: np.ndarray
+    z: np.ndarray
+    names: tuple[str, ...]
+
+
+def compute_conditional(subject: Subject, *, n: int = 8, most: int = 12) -> ConditionalData:
+    """Decodes n draws of z as each of the first `most` classes.
+
+    A prior that depends on the class is given the same randomness for all classes. ValueError unless the model is
+    conditioned on labels.
     """
-    from jaxvae.viz import plots
-
     run = subject.run
     if run.config.model.condition != "label":
         raise UsageError(
@@ -31,8 +41,24 @@ def draw_conditional(path: Path, subject: Subject, *, n: int = 8, most: int = 12
     classes = np.arange(min(most, run.parts.condition_size or 0))
     keys = jnp.repeat(random.split(subject.key_of(_DRAW), n), len(classes))
     z, px = run.generate(keys, condition=np.tile(classes, n))
-    means = px.mean()
-    names = subject.data.class_names or tuple(map(str, classes))
-    tiles = pictures(means)
-    plots.conditional(path, tiles.reshape(n, len(classes), *tiles.shape[1:]), names[: len(classes)])
-    return {name: np.asarray(a).reshape(n, len(classes), *a.shape[1:]) for name, a in (("pictures", means), ("z", z))}
+    names = (subject.data.class_names or tuple(map(str, classes)))[: len(classes)]
+    means, codes = (np.asarray(a).reshape(n, len(classes), *a.shape[1:]) for a in (px.mean(), z))
+    return ConditionalData(means, codes, names)
+
+
+def plot_conditional(path: Path, data: ConditionalData) -> None:
+    """Draws a row for each code and a column for each class."""
+    columns = len(data.names)
+    tiles = checked_images("pictures", pictures(data.pictures.reshape(-1, *data.pictures.shape[2:])), "NHWC")
+    if columns != data.pictures.shape[1]:
+        raise UsageError(f"{columns} names for {data.pictures.shape[1]} columns; expected one for each class.")
+    tiles = fitted(tiles, columns)
+    subtitle = "each row is one z from the prior; each column tells the decoder another class"
+    with gallery(
+        path, mosaic(tiles, columns, GAP), "The class, and everything else", subtitle, left=0.3, bottom=0.7
+    ) as axes:
+        width = tiles.shape[2] + GAP
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, data.names)) > 4 else {}
+        axes.set_xticks(np.arange(columns) * width + (width - GAP) / 2, data.names, **turned)
+        axes.set_xlabel("class")
+        axes.tick_params(length=0)

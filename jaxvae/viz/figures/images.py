@@ -1,4 +1,4 @@
-"""What can be looked at of the arrays of a model, and what a model is asked for pictures with."""
+"""Arrays of a model as pictures, and the conditions that pictures are generated with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from jaxvae.config.build import Parts
 from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
 
+__all__ = ["conditions", "curves_of", "pictures", "residuals", "sample_images"]
+
 CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
 _CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
 
 
-def dream(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
-    """Means of p(x|z) for n draws z ~ p(z), [n, H, W, C]; a conditional model is given the conditions of n images."""
+def sample_images(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
+    """Returns means of p(x|z) for n draws z ~ p(z), [n, H, W, C], given the `conditions` of a conditional model."""
     _, px = run.generate(random.split(key, n), condition=conditions(run.parts, data, n))
     return pictures(px.mean())
 
 
 def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
-    """The labels of n training images, sorted, for a conditional model; None for another."""
+    """Returns the labels of n training images, sorted, for a conditional model; None for another."""
     if parts.condition_size is None:
         return None
     label = data.splits["train"].labels(np.arange(n) % len(data.splits["train"]))
@@ -28,7 +30,7 @@ def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:
 
 
 def pictures(means: Array | np.ndarray) -> np.ndarray:
-    """What can be shown of [N, H, W, C]: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1].
+    """Returns [N, H, W, C] as pictures: grey or colour (the first channel of 2, or of more than 3), clipped to [0, 1].
 
     A sequence [N, L, C] is shown as curves, white on black as the data sets' digits, the first three channels at most.
     """
@@ -39,12 +41,12 @@ def pictures(means: Array | np.ndarray) -> np.ndarray:
 
 
 def _in_colour(images: np.ndarray) -> np.ndarray:
-    """The channels of images [N, H, W, C] that are shown: all of 1 or 3, else the first."""
+    """Returns the channels of images [N, H, W, C] that are shown: all of 1 or 3, else the first."""
     return images if images.shape[-1] in (1, 3) else images[..., :1]
 
 
-def residuals(x: Array, means: Array) -> np.ndarray:
-    """x - means of [N, H, W, C], signed, [N, H, W, 1]: of colours the mean over the channels that are shown.
+def residuals(x: Array | np.ndarray, means: Array | np.ndarray) -> np.ndarray:
+    """Returns x - means of [N, H, W, C], signed, [N, H, W, 1]: of colours the mean over the channels that are shown.
 
     Of sequences [N, L, C], the first channel's, as bars [N, H, W, 1] about a middle line: up where x is above its mean.
     """
@@ -55,7 +57,7 @@ def residuals(x: Array, means: Array) -> np.ndarray:
 
 
 def _bars_of(values: np.ndarray) -> np.ndarray:
-    """Pictures [N, H, W, 1] of signed values [N, L]: bars from the middle to each value, +-1 the edges, holding it."""
+    """Returns pictures [N, H, W, 1] of signed values [N, L] as bars from the middle, where +-1 are the edges."""
     bounded = np.clip(np.nan_to_num(values), -1.0, 1.0).repeat(max(1, -(-CURVE // values.shape[1])), axis=1)
     height = (CURVE - 1) / 2 - np.arange(CURVE)  # of each row above the middle, in pixels
     reached = np.round(np.abs(bounded) * CURVE / 2)[:, None]
@@ -64,10 +66,10 @@ def _bars_of(values: np.ndarray) -> np.ndarray:
 
 
 def curves_of(sequences: np.ndarray) -> np.ndarray:
-    """Pictures [N, H, W, 1 or 3] of sequences [N, L, C] of values from 0, the bottom, to 1: a curve for each channel.
+    """Returns pictures [N, H, W, 1 or 3] of sequences [N, L, C] in [0, 1], a curve for each channel; 0 is the bottom.
 
-    One channel is a white curve; of two or three, each has a colour of its own (Okabe & Ito 2008: told apart by
-    colour-blind readers, too).
+    One channel is a white curve; two or three have colours of their own (Okabe & Ito 2008), which colour-blind
+    readers can tell apart.
     """
     clipped = np.clip(np.nan_to_num(sequences[..., :3]), 0.0, 1.0)
     wide = max(1, -(-CURVE // clipped.shape[1]))  # pixels for one step of the sequence

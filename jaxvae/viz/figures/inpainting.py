@@ -1,9 +1,13 @@
-"""What a model puts where pixels are hidden, and what it makes of noisy images."""
+"""Images with hidden pixels and their completions; noisy images and their denoised means.
+
+Axis letters: D completions of each image, B images, *X the shape of an example.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,44 +18,55 @@ from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Looked, Subject, run_once, spaced
+from jaxvae.viz.plots.image_grid import GAP, as_rgb, gallery, label_rows, stack_images
+from jaxvae.viz.plots.style import LIGHT_BLUE
+
+__all__ = [
+    "DenoisingData",
+    "InpaintingData",
+    "compute_denoising",
+    "compute_inpainting",
+    "plot_denoising",
+    "plot_inpainting",
+]
 
 _COMPLETE, _DISTURB, _DENOISE = 11, 12, 13  # purposes folded into the subject's key
-_SCATTERED = 0.75  # of the pixels hidden in every second image; of the others, the lower half
+_SCATTERED = 0.75  # share of the pixels hidden in every second image; of the others, the lower half
+_HIDDEN = np.array([int(LIGHT_BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255  # no digit's colour, and flat in photos
+_FEW = 0.01  # share of accepted proposals below which a chain has hardly left its start
 
 
-def draw_inpainting(
-    path: Path, subject: Subject, *, n: int = 10, completions: int = 3, steps: int = 300
-) -> dict[str, np.ndarray]:
-    """n images with hidden pixels, some completions of each, and the mean of these, from chains of so many steps.
+class InpaintingData(NamedTuple):
+    """Images [B, *X], the `known` pixels (bool), `completions` [D, B, *X], their means, and the accepted share of each
+    chain's proposals [B]. `tested`: whether proposals can be rejected.
+    """
+
+    images: np.ndarray
+    known: np.ndarray
+    completions: np.ndarray
+    means: np.ndarray
+    accepted: np.ndarray
+    tested: bool
+
+
+def compute_inpainting(subject: Subject, *, n: int = 10, completions: int = 3, steps: int = 300) -> InpaintingData:
+    """Completes n images with hidden pixels, by chains of `steps` steps.
 
     Of the first half of the images the lower half is hidden (of a sequence, the second half), of the others three
-    quarters of the pixels. A completion is the mean of p(x|z) at a z that the chain ended with, so that it has no noise
-    of its pixels. The arrays shown: `images`, `known`, `completions [D, N, ...]`, `means`, `accepted [N]`.
+    quarters of the pixels. A completion is the mean of p(x|z) at the last z of a chain, without noise of the pixels.
     """
-    from jaxvae.viz import plots
-
     shown = subject.examples(spaced(len(subject.split), n))
-    known = ~_hidden_pixels(shown.x.shape)
-    done = complete(subject, shown, known, completions, steps)
+    x, known = np.asarray(shown.x), ~_hidden_pixels(shown.x.shape)
+    done = _complete(subject, shown, known, completions, steps)
     given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
     drawn = np.asarray(subject.run.decode(done.z.reshape(-1, *done.z.shape[2:]), given).mean())
-    drawn = np.where(known, shown.x, drawn.reshape(completions, *shown.x.shape))
-    found = {"images": shown.x, "known": known, "completions": drawn, "means": done.mean.mean(0)}
-    arrays = {name: np.asarray(array) for name, array in found.items()} | {"accepted": np.mean(done.accepted, 0)}
+    drawn = np.where(known, x, drawn.reshape(completions, *x.shape))
     tested = "density" in traits_of(subject.run.model.posterior).offers
-    plots.inpainting(
-        path,
-        pictures(shown.x),
-        spread(~known, pictures(shown.x)),
-        [pictures(each) for each in drawn],
-        pictures(arrays["means"]),
-        accepted=float(arrays["accepted"].mean()) if tested else None,
-    )
-    return arrays
+    return InpaintingData(x, known, drawn, np.asarray(done.mean.mean(0)), np.mean(done.accepted, 0), tested)
 
 
-def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: int, steps: int) -> latent.InpaintResult:
-    """So many chains for each example shown: leaves [D, B, ...]."""
+def _complete(subject: Subject, shown: Looked, known: np.ndarray, completions: int, steps: int) -> latent.InpaintResult:
+    """Runs `completions` chains for each example; leaves [D, B, ...]."""
     run, count = subject.run, len(known)
     again = np.tile(np.arange(count), completions)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
@@ -61,16 +76,34 @@ def complete(subject: Subject, shown: Looked, known: np.ndarray, completions: in
 
 
 def _hidden_pixels(shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels are hidden, all channels of each, bool [B, *X]: the lower half, or scattered, alike in every run."""
+    """Returns which pixels are hidden, all channels of each, bool [B, *X]: the same in every run."""
     count, length = shape[0], shape[1]
     lower = np.arange(length).reshape(1, -1, *(1,) * (len(shape) - 2)) >= length - length // 2
     scattered = np.random.RandomState(0).uniform(size=(*shape[:-1], 1)) < _SCATTERED
-    which = np.arange(count).reshape(-1, *(1,) * (len(shape) - 1)) < -(-count // 2)
-    return np.broadcast_to(np.where(which, lower, scattered), shape)
+    first_half = np.arange(count).reshape(-1, *(1,) * (len(shape) - 1)) < -(-count // 2)
+    return np.broadcast_to(np.where(first_half, lower, scattered), shape)
 
 
-def spread(hidden: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """What is hidden, bool [B, *X], as pixels of the pictures drawn [B, H, W, C]; of a sequence, as stretches."""
+def plot_inpainting(path: Path, data: InpaintingData) -> None:
+    """Draws the images, the same with hidden pixels in flat blue, the completions and their means; a column an image.
+
+    The subtitle gives the share of accepted proposals if they are tested.
+    """
+    originals = as_rgb(pictures(data.images))
+    hidden = _hidden_of_pictures(~data.known, originals)
+    completions = [as_rgb(pictures(each)) for each in data.completions]
+    rows = [originals, np.where(hidden, _HIDDEN, originals), *completions, as_rgb(pictures(data.means))]
+    labels = ["original", "given", *["a completion"] * len(completions), "their mean"]
+    subtitle = "blue was hidden from the model"
+    if data.tested:
+        accepted = float(data.accepted.mean())
+        subtitle += f"; {accepted:.1%} of the chain's proposals were taken"
+        subtitle += ", too few to trust it" if accepted < _FEW else ""
+    _plot_rows(path, "Missing pixels, filled in", subtitle, rows, labels)
+
+
+def _hidden_of_pictures(hidden: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns bool [B, H, W, 1] for pictures [B, H, W, C] of `hidden` [B, *X]; of a sequence, whole columns."""
     if hidden.ndim == 4:
         return hidden[..., :1]
     wide = drawn.shape[2] // hidden.shape[1]
@@ -78,28 +111,47 @@ def spread(hidden: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return np.broadcast_to(columns, (*drawn.shape[:3], 1))
 
 
-def draw_denoising(path: Path, subject: Subject, *, n: int = 10, draws: int = 64) -> dict[str, np.ndarray]:
-    """n images, the same with noise, and the mean of p(x|z) over so many draws of z from the noisy ones.
+class DenoisingData(NamedTuple):
+    """Images, the same with noise, and the model's means for these, all [B, *X]; `noise` describes the noise."""
 
-    The noise is what the model was trained against (data.corrupt), else a tenth of binary pixels flipped, or Gaussian.
-    The arrays shown: `images`, `noisy`, `means`.
+    images: np.ndarray
+    noisy: np.ndarray
+    means: np.ndarray
+    noise: str
+
+
+def compute_denoising(subject: Subject, *, n: int = 10, draws: int = 64) -> DenoisingData:
+    """Denoises n images: the mean of p(x|z) over `draws` draws of z from each noisy one.
+
+    The noise is that of training (data.corrupt), else a tenth of binary pixels flipped, or Gaussian.
     """
-    from jaxvae.viz import plots
-
     run, shown = subject.run, subject.examples(spaced(len(subject.split), n))
-    noisy, words = _disturbed(subject, shown.x)
+    noisy, words = _add_noise(subject, shown.x)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     average = run_once(run, partial(latent.denoise, run.model), static_argnums=3)
     means = average(run.variables, subject.key_of(_DENOISE), noisy, draws, condition)
-    plots.denoising(path, pictures(shown.x), pictures(noisy), pictures(means), words)
-    return {"images": np.asarray(shown.x), "noisy": np.asarray(noisy), "means": np.asarray(means)}
+    return DenoisingData(np.asarray(shown.x), np.asarray(noisy), np.asarray(means), words)
 
 
-def _disturbed(subject: Subject, x: Array) -> tuple[Array, str]:
-    """x [B, *X] with noise, and the noise in words."""
+def _add_noise(subject: Subject, x: Array) -> tuple[Array, str]:
+    """Returns x [B, *X] with noise, and a description of the noise."""
     run, key = subject.run, subject.key_of(_DISTURB)
     if run.parts.corrupted:
         return run.corrupt(key, x), "corrupted as in training"
     binary = run.parts.prepare.support == "binary"
     kind: Corruption = salt_and_pepper(0.2) if binary else noise(0.2)
     return kind(random.split(key, len(x)), x), kind.protocol
+
+
+def plot_denoising(path: Path, data: DenoisingData) -> None:
+    """Draws originals above noisy images above the model's means for these."""
+    rows = [as_rgb(pictures(each)) for each in (data.images, data.noisy, data.means)]
+    _plot_rows(path, "Noise, averaged away", data.noise, rows, ["original", "noisy", "denoised"])
+
+
+def _plot_rows(path: Path, title: str, subtitle: str, rows: list[np.ndarray], labels: list[str]) -> None:
+    """Draws rows of images, each [B, H, W, 3], with a label at the left of each."""
+    gaps = [4 * GAP, *[GAP] * (len(rows) - 3), 4 * GAP, GAP] if len(rows) > 3 else [GAP] * len(rows)
+    picture, centres = stack_images(rows, gaps)
+    with gallery(path, picture, title, subtitle, left=1.3) as axes:
+        label_rows(axes, centres, labels)

@@ -1,9 +1,13 @@
-"""Walks through the latent space as pictures: from one image to another, along dimensions, over a plane."""
+"""Decoded paths and planes of the latent space: interpolation, traversal, manifold.
+
+Axis letters: P pairs, T points of a path, D dimensions, Z latent dimensions, H height, W width, C channels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,33 +16,72 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.image_grid import (
+    GAP,
+    checked_images,
+    fitted,
+    gallery,
+    label_rows,
+    mosaic,
+    side_by_side,
+    stack_images,
+    stacked,
+)
+from jaxvae.viz.plots.image_panels import manifold
+
+__all__ = [
+    "InterpolationData",
+    "ManifoldData",
+    "PlaneData",
+    "TraversalData",
+    "choose_pairs",
+    "compute_interpolation",
+    "compute_manifold",
+    "compute_plane",
+    "compute_traversal",
+    "plot_interpolation",
+    "plot_manifold",
+    "plot_plane",
+    "plot_traversal",
+]
 
 _PATHS = {"line": latent.line, "great_circle": latent.great_circle}
-_ROWS = 10  # dimensions that a traversal shows unless it is told which
+_ROWS = 10  # dimensions that a traversal shows by default
 
 
-def draw_interpolation(
-    path: Path, subject: Subject, pairs: Sequence[tuple[int, int]], *, steps: int = 11, way: str = "line"
-) -> dict[str, np.ndarray]:
-    """Walks between the means of q(z|x) of pairs of images, each pair with the images themselves at its ends.
-
-    A conditional model is given the condition of a walk's first image all along.
+class InterpolationData(NamedTuple):
+    """Pairs of positions [P, 2], the codes z [P, T, Z] between them, decoded `images` [P, T, H, W, C], and the examples
+    at both ends, `starts` and `ends` [P, *X]; `path` is the kind of path, `given` says which condition was given.
     """
-    from jaxvae.viz import plots
 
+    pairs: np.ndarray
+    z: np.ndarray
+    images: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    path: str
+    given: str
+
+
+def compute_interpolation(
+    subject: Subject, pairs: Sequence[tuple[int, int]] | None = None, *, steps: int = 11, path: str = "line"
+) -> InterpolationData:
+    """Decodes paths between the means of q(z|x) of pairs of images; by default those of `choose_pairs`.
+
+    A conditional model is given the condition of a path's first image.
+    """
+    pairs = choose_pairs(subject) if pairs is None else pairs
     starts, ends = (subject.examples([pair[end] for pair in pairs]) for end in (0, 1))
     a, b = (subject.means[[pair[end] for pair in pairs]] for end in (0, 1))
-    z = np.stack([_PATHS[way](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
-    given = starts.condition
-    seen = subject.decoded(z, None if given is None else np.repeat(given[:, None], steps, axis=1))
-    plots.interpolation(
-        path, pictures(starts.x), seen, pictures(ends.x), way=way.replace("_", " "), given=told(subject, "first image")
-    )
-    return {"pairs": np.array(pairs), "z": z, "images": seen}
+    z = np.stack([_PATHS[path](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
+    condition = starts.condition
+    images = subject.decoded(z, None if condition is None else np.repeat(condition[:, None], steps, axis=1))
+    given = "; given the label of the first image all along" if subject.run.conditional else ""
+    return InterpolationData(np.array(pairs), z, images, np.asarray(starts.x), np.asarray(ends.x), path, given)
 
 
-def default_pairs(subject: Subject, count: int = 8) -> list[tuple[int, int]]:
-    """Pairs of the split's images: of differing classes, or of the same for a model that is given the class."""
+def choose_pairs(subject: Subject, count: int = 8) -> list[tuple[int, int]]:
+    """Returns pairs of the split's images: of differing classes, or of the same for a model that is given the class."""
     label = subject.classes
     free = np.random.RandomState(0).permutation(len(subject.split))[: 50 * count].tolist()  # sorted by class, perhaps
     pairs: list[tuple[int, int]] = []
@@ -53,88 +96,186 @@ def default_pairs(subject: Subject, count: int = 8) -> list[tuple[int, int]]:
     return pairs
 
 
-def draw_traversal(
-    path: Path,
+def plot_interpolation(path: Path, data: InterpolationData) -> None:
+    """Draws the decoded paths, a row each, between the images at their ends."""
+    starts, ends = (
+        checked_images(name, pictures(x), "PHWC") for name, x in (("starts", data.starts), ("ends", data.ends))
+    )
+    walks = checked_images("images", data.images, "PTHWC")
+    if not starts.shape == ends.shape == (len(walks), *walks.shape[2:]):
+        raise UsageError(
+            f"starts have shape {starts.shape}, images {walks.shape}, ends {ends.shape}; expected [P,H,W,C], "
+            "[P,T,H,W,C] and [P,H,W,C] of the same images' size: one start and one end a walk."
+        )
+    rows = [side_by_side(a[None], walk, b[None])[0] for a, walk, b in zip(starts, walks, ends, strict=True)]
+    wide = side_by_side(starts[:1], walks[0], ends[:1])[1]
+    picture, _ = stacked(rows, [GAP] * len(rows))
+    kind = data.path.replace("_", " ")
+    subtitle = f"the ends are images; between them, the mean of p(x|z) along the {kind} between their codes{data.given}"
+    with gallery(path, picture, "From one image to another", subtitle, bottom=0.45) as axes:
+        places = [0.5 * wide, picture.shape[1] / 2, picture.shape[1] - 0.5 * wide]
+        axes.set_xticks(places, ["image", "decoded", "image"])
+        axes.tick_params(length=0)
+
+
+class TraversalData(NamedTuple):
+    """Dimensions [D], the codes z [D, T, Z], the decoded `images` [D, T, H, W, C], the dimensions' `kl` [D] in nats,
+    and the `offsets` [T] in deviations of `reference`; `start` and `given` complete the subtitle.
+    """
+
+    dimensions: np.ndarray
+    z: np.ndarray
+    images: np.ndarray
+    kl: np.ndarray
+    offsets: np.ndarray
+    start: str
+    reference: str
+    given: str
+
+
+def compute_traversal(
     subject: Subject,
     dimensions: Sequence[int] | None = None,
     *,
     image: int | None = None,
     steps: int = 11,
     reach: float = 2.5,
-) -> dict[str, np.ndarray]:
-    """A row for each dimension, moved from -`reach` to `reach` deviations about the middle; the others stay.
+) -> TraversalData:
+    """Moves each dimension from -`reach` to `reach` deviations about the middle; the others stay.
 
-    They start from the mean of an `image`, or from the middle. By default the ROWS dimensions that say most.
+    The start is the mean of an `image`, or the middle. By default the 10 dimensions of the largest KL.
     """
-    from jaxvae.viz import plots
-
-    chosen = most_telling(subject, _ROWS) if dimensions is None else list(dimensions)
-    z, given = _start_of(subject, image)
-    rows = [
-        np.asarray(latent.traversal(jnp.asarray(z), d, jnp.asarray(places(subject, d, steps, reach)))) for d in chosen
-    ]
-    walks = np.stack(rows)
-    seen = subject.decoded(walks, _everywhere(given, walks))
-    offsets = np.linspace(-reach, reach, steps)
-    where = f"from image {image}" if image is not None else f"from the middle of {whose(subject)}"
-    plots.traversal(
-        path, seen, offsets, chosen, subject.said[chosen], start=where, unit=unit(subject), given=told(subject)
+    chosen = largest_dimensions(subject, _ROWS) if dimensions is None else list(dimensions)
+    z, condition = _start_of(subject, image)
+    offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
+    places = [subject.middle[d] + subject.spread[d] * offsets for d in chosen]
+    walks = np.stack([latent.traversal(jnp.asarray(z), d, jnp.asarray(p)) for d, p in zip(chosen, places, strict=True)])
+    reference = _reference_of(subject)
+    return TraversalData(
+        dimensions=np.array(chosen),
+        z=walks,
+        images=subject.decoded(walks, _condition_for(condition, walks)),
+        kl=subject.said[chosen],
+        offsets=np.linspace(-reach, reach, steps),
+        start=f"from image {image}" if image is not None else f"from the middle of {reference}",
+        reference=reference,
+        given=_describe_condition(subject),
     )
-    return {"dimensions": np.array(chosen), "z": walks, "images": seen, "kl": subject.said[chosen]}
 
 
-def draw_manifold(
-    path: Path, subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20
-) -> dict[str, np.ndarray]:
-    """The plane of two dimensions, decoded at the quantiles (i + 1/2) / side of a normal of their middle and spread.
+def plot_traversal(path: Path, data: TraversalData) -> None:
+    """Draws a row of decoded images for each dimension."""
+    walks, columns = checked_images("images", data.images, "DTHWC"), len(data.offsets)
+    if not len(walks) == len(data.dimensions) == len(data.kl) or walks.shape[1] != columns:
+        raise UsageError(
+            f"images have shape {walks.shape} for {len(data.dimensions)} dimensions, {len(data.kl)} KLs and {columns} "
+            "offsets; expected [D,T,H,W,C], [D], [D] and [T]."
+        )
+    picture, centres = stack_images(list(walks), [3 * GAP] * len(walks))
+    subtitle = f"each row moves one latent dimension, {data.start}{data.given}"
+    with gallery(path, picture, "One dimension after the other", subtitle, left=1.5, bottom=0.6) as axes:
+        label_rows(axes, centres, [f"z{d + 1}, {kl:.1f} nats" for d, kl in zip(data.dimensions, data.kl, strict=True)])
+        shown = np.unique([0, (columns - 1) // 2, columns - 1])
+        wide = (picture.shape[1] + GAP) / columns
+        axes.set_xticks((shown + 0.5) * wide - GAP / 2, [_signed(data.offsets[i]) for i in shown])
+        axes.set_xlabel(f"where it is, in deviations of {data.reference}")
+
+
+def _signed(value: float) -> str:
+    """Returns an offset with its sign and one decimal; 0 as 0."""
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0"
+
+
+class ManifoldData(NamedTuple):
+    """Two `dimensions` [2], the codes z [T, T, Z] of their plane and the decoded `images` [T, T, H, W, C]."""
+
+    dimensions: np.ndarray
+    z: np.ndarray
+    images: np.ndarray
+    reference: str
+    given: str
+
+
+def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20) -> ManifoldData:
+    """Decodes the plane of two dimensions at the quantiles (i + 1/2) / side of a normal of their middle and spread.
 
     For a standard normal prior these are the prior's own. Other dimensions stay in their middle.
     """
-    from jaxvae.viz import plots
-
-    first, second = chosen = _two_of(subject, dimensions)
-    z, given = _start_of(subject, None)
+    chosen = _two_dimensions(subject, dimensions)
+    z, condition = _start_of(subject, None)
     unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.normal_quantiles(side))))
     grid = z + subject.spread * unit_plane
-    seen = subject.decoded(grid, _everywhere(given, grid))
-    normal = "the prior" if subject.at_the_prior else "a normal about the codes"
-    plots.manifold(path, seen, names=(f"z{first + 1}", f"z{second + 1}"), of=len(z), whose=normal, given=told(subject))
-    return {"dimensions": np.array([first, second]), "z": grid, "images": seen}
+    images = subject.decoded(grid, _condition_for(condition, grid))
+    reference = "the prior" if subject.at_the_prior else "a normal about the codes"
+    return ManifoldData(np.array(chosen), grid, images, reference, _describe_condition(subject))
 
 
-def draw_plane_about(
-    path: Path,
+def plot_manifold(path: Path, data: ManifoldData) -> None:
+    """Draws the decoded plane."""
+    first, second = (f"z{d + 1}" for d in data.dimensions)
+    manifold(path, data.images, names=(first, second), of=data.z.shape[-1], whose=data.reference, given=data.given)
+
+
+class PlaneData(NamedTuple):
+    """Two `dimensions` [2], the codes z [T, T, Z] of their plane in even steps, the decoded `images` [T, T, H, W, C],
+    and the `offsets` [T] in deviations of `reference`; `start` and `given` complete the subtitle.
+    """
+
+    dimensions: np.ndarray
+    z: np.ndarray
+    images: np.ndarray
+    offsets: np.ndarray
+    start: str
+    reference: str
+    given: str
+
+
+def compute_plane(
     subject: Subject,
     dimensions: Sequence[int] | None = None,
     *,
     image: int | None = None,
     steps: int = 11,
     reach: float = 2.5,
-) -> dict[str, np.ndarray]:
-    """The plane of two dimensions about an image's mean, or the middle, in even steps from -`reach` to `reach`."""
-    from jaxvae.viz import plots
-
-    chosen = _two_of(subject, dimensions)
-    z, given = _start_of(subject, image)
+) -> PlaneData:
+    """Decodes the plane of two dimensions about an image's mean, or the middle, from -`reach` to `reach`."""
+    chosen = _two_dimensions(subject, dimensions)
+    z, condition = _start_of(subject, image)
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    steps_of = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
+    unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
     kept = np.where(np.isin(np.arange(len(z)), chosen), subject.middle, z)
-    grid = kept + subject.spread * steps_of
-    seen = subject.decoded(grid, _everywhere(given, grid))
-    about = f"image {image}'s code" if image is not None else f"the middle of {whose(subject)}"
-    plots.plane(path, seen, offsets, chosen, about=about, unit=unit(subject), given=told(subject))
-    return {"dimensions": np.array(chosen), "z": grid, "images": seen}
+    grid = kept + subject.spread * unit_plane
+    images, reference = subject.decoded(grid, _condition_for(condition, grid)), _reference_of(subject)
+    start = f"image {image}'s code" if image is not None else f"the middle of {reference}"
+    return PlaneData(np.array(chosen), grid, images, offsets, start, reference, _describe_condition(subject))
 
 
-def most_telling(subject: Subject, count: int) -> list[int]:
-    """The dimensions that say most of an image, the first says most; of two and fewer, all in their order."""
+def plot_plane(path: Path, data: PlaneData) -> None:
+    """Draws the decoded plane: the second dimension grows upwards, the first to the right."""
+    grid, side = checked_images("images", data.images, "TTHWC"), len(data.offsets)
+    if grid.shape[:2] != (side, side):
+        raise UsageError(f"images have shape {grid.shape} for {side} offsets; expected [T,T,H,W,C] and [T].")
+    picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, GAP), side, GAP)
+    first, second = (f"z{d + 1}" for d in data.dimensions)
+    subtitle = f"the mean of p(x|z) about {data.start}, all other dimensions left as they are{data.given}"
+    with gallery(path, picture, f"{first} and {second} together", subtitle, left=0.9, bottom=0.7) as axes:
+        shown = np.unique([0, (side - 1) // 2, side - 1])
+        labels = [_signed(data.offsets[i]) for i in shown]
+        places, unit = (shown + 0.5) / side, f"deviations of {data.reference}"
+        axes.set_xticks(places * picture.shape[1] - 0.5, labels)
+        axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
+        axes.set(xlabel=f"{first}, {unit}", ylabel=f"{second}, {unit}")
+
+
+def largest_dimensions(subject: Subject, count: int) -> list[int]:
+    """Returns the dimensions of the largest KL, largest first; of two and fewer, all in their order."""
     z = subject.means.shape[1]
     return list(range(z)) if z <= count <= 2 else [int(d) for d in np.argsort(-subject.said, kind="stable")[:count]]
 
 
-def _two_of(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
-    """The two dimensions of a plane: those given, or those that say most."""
-    chosen = most_telling(subject, 2) if dimensions is None else list(dimensions)
+def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
+    """Returns the two dimensions of a plane: those given, or those of the largest KL."""
+    chosen = largest_dimensions(subject, 2) if dimensions is None else list(dimensions)
     if len(chosen) != 2:
         raise UsageError(
             f"a plane has two dimensions; {len(chosen)} of this model's {subject.means.shape[1]} were given. "
@@ -144,38 +285,25 @@ def _two_of(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, in
 
 
 def _start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """(z [Z], the condition) of an image, or of the middle, with the condition of the first image."""
-    given = subject.examples([image or 0]).condition
+    """Returns (z [Z], condition) of an image, or of the middle, with the condition of the first image."""
+    condition = subject.examples([image or 0]).condition
     z = subject.middle if image is None else subject.means[image]
-    return z, None if given is None else np.asarray(given[0])
+    return z, None if condition is None else np.asarray(condition[0])
 
 
-def _everywhere(given: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
-    """One condition, at every place of z [..., Z]: [...] or [..., C]."""
-    return None if given is None else np.broadcast_to(given, (*z.shape[:-1], *given.shape))
+def _condition_for(condition: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
+    """Repeats one condition for all z [..., Z]; returns [...] or [..., C]."""
+    return None if condition is None else np.broadcast_to(condition, (*z.shape[:-1], *condition.shape))
 
 
-def places(subject: Subject, dimension: int, steps: int, reach: float) -> np.ndarray:
-    """[T]: where a traversal puts this dimension."""
-    offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    return subject.middle[dimension] + subject.spread[dimension] * offsets
-
-
-def unit(subject: Subject) -> str:
-    """What a walk's reach is measured in, in words."""
-    return f"deviations of {whose(subject)}"
-
-
-def whose(subject: Subject) -> str:
-    """What walks are measured by, in words."""
+def _reference_of(subject: Subject) -> str:
+    """Returns what offsets are measured by."""
     return "the prior" if subject.at_the_prior else "the codes"
 
 
-def told(subject: Subject, image: str = "") -> str:
-    """What a conditional model was told for a picture, as the end of a sentence; nothing of another."""
+def _describe_condition(subject: Subject) -> str:
+    """Returns the end of a sentence that says which condition is given; '' for an unconditional model."""
     if not subject.run.conditional:
         return ""
-    if image:
-        return f"; given the label of the {image} all along"
     label = subject.examples([0]).label[0]
     return f"; given the label {subject.class_name(label)}" if np.ndim(label) == 0 else "; given one image's vector"

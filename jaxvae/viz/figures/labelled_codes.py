@@ -1,4 +1,4 @@
-"""Some images of a split with all that is known of them: codes, labels, a user's columns, what can be computed."""
+"""Images of a split with their codes and attributes: labels, a user's columns, and what is computed from pixels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
-_CHOOSE = 20  # the purpose of the key by which images are chosen
+__all__ = ["FEWEST", "LabelledCodes", "column_names", "default_attribute", "label_codes", "split_codes"]
+
+_CHOOSE = 20  # purpose of the key by which images are chosen
 FEWEST = 10  # images with an attribute, and without, that a direction needs
 
 
-class Known(NamedTuple):
+class LabelledCodes(NamedTuple):
     """N images of `subject`'s split at `positions`: as pictures in [0, 1]; codes [N, Z], the means of q(z|x); columns
-    {name: float [N]}; the conditions that the model is given, or None; and a user's columns of words, left out.
+    {name: float [N]}; the model's conditions, or None; and the names of a user's columns that hold text.
     """
 
     subject: Subject
@@ -35,7 +37,7 @@ class Known(NamedTuple):
     words: tuple[str, ...] = ()
 
     def groups(self, name: str) -> AttributeGroups:
-        """Who has the attribute; ValueError for an unknown one, and where too few have it, or have not."""
+        """Returns who has the attribute and who lacks it; ValueError for an unknown one, and for too few of either."""
         if name in self.words:
             raise UsageError(f"the column {name!r} holds words, no numbers; write it as numbers, such as 0 and 1.")
         if name not in self.columns:
@@ -52,13 +54,32 @@ class Known(NamedTuple):
         return found
 
     def thresholds(self) -> dict[str, float]:
-        """Of each attribute that not all images have alike, the value above which one has it."""
+        """Returns for each attribute that varies the value above which an image has it."""
         varied = {name: values for name, values in self.columns.items() if np.ptp(values) > 0}
         return {name: attribute_columns.split_by_attribute(values).threshold for name, values in varied.items()}
 
+    def take(self, index: np.ndarray) -> LabelledCodes:
+        """Returns the images at these places among the N."""
+        return self._replace(
+            positions=self.positions[index],
+            images=self.images[index],
+            codes=self.codes[index],
+            columns={name: values[index] for name, values in self.columns.items()},
+            condition=None if self.condition is None else self.condition[index],
+        )
 
-def known(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> Known:
-    """All that is known of the images at these positions."""
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Returns pictures of z [..., N, Z], each given its image's condition; codes of a sphere are normalized."""
+        if traits_of(self.subject.run.model.posterior).space == "sphere":
+            z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
+        given = self.condition
+        if given is not None:
+            given = np.broadcast_to(given, (*z.shape[:-1], *given.shape[1:]))
+        return self.subject.decoded(z, given)
+
+
+def label_codes(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> LabelledCodes:
+    """Returns the images at these positions with their codes and all their attributes."""
     image, label, index = subject.split.take(positions)
     shown = pictures(image_attributes.scale_to_unit(image))
     found = {name: measure.of(shown) for name, measure in image_attributes.measures(subject.data.shape).items()}
@@ -70,13 +91,13 @@ def known(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> K
             raise UsageError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
         found = own.of(index) | found
     given, words = label if subject.run.conditional else None, () if own is None else own.left_out
-    return Known(subject, positions, shown, subject.means_of(positions), found, given, words)
+    return LabelledCodes(subject, positions, shown, subject.means_of(positions), found, given, words)
 
 
-def learned_and_held(subject: Subject, own: Path | None, examples: int, held: int) -> tuple[Known, Known]:
-    """(at most `examples` training images, at most `held` others of the subject's split).
+def split_codes(subject: Subject, own: Path | None, examples: int, held: int) -> tuple[LabelledCodes, LabelledCodes]:
+    """Returns (at most `examples` training images, at most `held` others of the subject's split).
 
-    Where a user's columns are of the subject's split alone, both are of it, half of it each at most.
+    Where a user's columns are of the subject's split alone, each is at most half of that split.
     """
     if len(subject.data.shape) != 3 and own is None and subject.classes is None:
         raise UsageError(
@@ -87,31 +108,20 @@ def learned_and_held(subject: Subject, own: Path | None, examples: int, held: in
     apart = subject.name != "train" and (read is None or read.covers(training.split))
     source = training if apart else subject
     most = len(source.split) if apart else max(1, len(source.split) // 2)
-    first = chosen(source)
-    second = chosen(subject) if apart else first[most:]
-    return known(source, np.sort(first[: min(examples, most)]), read), known(subject, second[:held], read)
+
+    def shuffled(of: Subject) -> np.ndarray:
+        return np.asarray(random.permutation(of.key_of(_CHOOSE), len(of.split)))
+
+    first = shuffled(source)
+    second = shuffled(subject) if apart else first[most:]
+    return label_codes(source, np.sort(first[: min(examples, most)]), read), label_codes(subject, second[:held], read)
 
 
-def chosen(subject: Subject) -> np.ndarray:
-    """The positions of the subject's split in an order of chance, the same for a seed."""
-    return np.asarray(random.permutation(subject.key_of(_CHOOSE), len(subject.split)))
-
-
-def default_attribute(found: Known) -> str:
-    """What is looked at where nothing is named: the first of a user's columns, or what can be computed, or a label."""
+def default_attribute(found: LabelledCodes) -> str:
+    """Returns the attribute that is shown by default: the first of a user's columns, or a computed one, or a label."""
     return next(iter(found.columns))
 
 
-def spelled(subject: Subject, names: Sequence[str]) -> list[str]:
-    """The attributes as columns are named: label=airplane for label=0."""
+def column_names(subject: Subject, names: Sequence[str]) -> list[str]:
+    """Returns the attributes as columns are named: label=airplane for label=0."""
     return [attribute_columns.named_class_column(name, subject.data.class_names) for name in names]
-
-
-def decoded(found: Known, z: np.ndarray) -> np.ndarray:
-    """What is seen at z [..., N, Z], each on its image's condition; put back on the sphere where codes live on one."""
-    if traits_of(found.subject.run.model.posterior).space == "sphere":
-        z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
-    given = found.condition
-    if given is not None:
-        given = np.broadcast_to(given, (*z.shape[:-1], *given.shape[1:]))
-    return found.subject.decoded(z, given)

@@ -1,14 +1,18 @@
-"""Where the encoder puts all images: on the plane, with some posteriors' ellipses, and on a map."""
+"""Posterior means on a plane, with some posteriors' ellipses, and on a map by t-SNE."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxvae import latent
 from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.scatter import Ellipses, latent_map, latent_plane
+
+__all__ = ["MapData", "PlaneData", "compute_map", "compute_plane", "count_ellipses", "embed", "plane_axes"]
+__all__ += ["plot_map", "plot_plane"]
 
 MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
 _COVERED = 0.8  # and how much of it they may cover together, each alone
@@ -16,24 +20,32 @@ _MAPPED, _LEAST_MAPPED = 1000, 50  # images on a map, at most and at least
 _PERPLEXITY = 30  # neighbours that t-SNE keeps near each image
 
 
-def draw_plane(path: Path, subject: Subject, means: np.ndarray, *, circles: bool) -> dict[str, np.ndarray]:
-    """The posterior means [N, Z] of the split, coloured by label; their principal plane above two dimensions.
+class PlaneData(NamedTuple):
+    """Posterior means as `points` [N, 2], the images' `labels` [N] or None, the names of the axes, ellipses or None.
 
-    Over them the 1-sigma ellipses of some q(z|x), where these are Gaussian.
+    `circles`: whether the circles of a standard normal prior belong on the plane.
     """
-    from jaxvae.viz import plots
 
-    middle, basis, names = view_of(means)
-    points, classes = (means - middle) @ basis, subject.classes
-    shadows = _shadows_of(subject, middle, basis)
-    ellipses = None if shadows is None else plots.Ellipses(**shadows)
-    plots.latent_plane(path, points, classes, axes=names, circles=circles, ellipses=ellipses)
-    shown = {"points": points, "labels": classes} | {f"ellipses_{name}": a for name, a in (shadows or {}).items()}
-    return {name: array for name, array in shown.items() if array is not None}
+    points: np.ndarray
+    labels: np.ndarray | None
+    axes: tuple[str, str]
+    ellipses: Ellipses | None
+    circles: bool
 
 
-def view_of(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-    """(middle [Z], axes [Z, 2], their names) of the plane that means [N, Z] are shown on, at (z - middle) @ axes."""
+def compute_plane(subject: Subject, means: np.ndarray, *, circles: bool) -> PlaneData:
+    """Projects the posterior means [N, Z] of the split on a plane, with 1-sigma ellipses of some Gaussian q(z|x)."""
+    middle, basis, axes = plane_axes(means)
+    return PlaneData((means - middle) @ basis, subject.classes, axes, _ellipses_of(subject, middle, basis), circles)
+
+
+def plot_plane(path: Path, data: PlaneData) -> None:
+    """Draws the points, coloured by label, and the ellipses."""
+    latent_plane(path, data.points, data.labels, axes=data.axes, circles=data.circles, ellipses=data.ellipses)
+
+
+def plane_axes(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """Returns (middle [Z], basis [Z, 2], names of the axes): means [N, Z] are shown at (z - middle) @ basis."""
     size = means.shape[1]
     if size <= 2:
         return np.zeros(size), np.eye(size, 2), ("z1", "z2" if size == 2 else "(the latent has one dimension)")
@@ -45,9 +57,9 @@ def view_of(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]
     return middle, basis, (first, second)
 
 
-def _shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict[str, Any] | None:
-    """The fields of plots.Ellipses for some images, evenly spread over the split; None where q is no Gaussian, or z has
-    one dimension, where an ellipse is a line that hides the dots.
+def _ellipses_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> Ellipses | None:
+    """Returns ellipses of some images, evenly spread over the split; None unless q is Gaussian, and for one dimension,
+    where an ellipse is a line that hides the dots.
     """
     positions = np.unique(np.linspace(0, len(subject.split) - 1, MOST_ELLIPSES).astype(int))
     shown = subject.examples(positions)
@@ -56,14 +68,14 @@ def _shadows_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> dict
     if found is None:
         return None
     half_axes, angles = found
-    centres, labels = (np.asarray(q.mean()) - middle) @ basis, shown.label if subject.classes is not None else None
-    chosen = np.unique(np.linspace(0, len(positions) - 1, readable(centres, half_axes)).astype(int))
-    fields = {"centres": centres, "half_axes": half_axes, "angles": angles, "labels": labels}
-    return {name: None if array is None else array[chosen] for name, array in fields.items()}
+    centres = (np.asarray(q.mean()) - middle) @ basis
+    chosen = np.unique(np.linspace(0, len(positions) - 1, count_ellipses(centres, half_axes)).astype(int))
+    labels = None if subject.classes is None else shown.label[chosen]
+    return Ellipses(centres[chosen], half_axes[chosen], angles[chosen], labels)
 
 
-def readable(centres: np.ndarray, half_axes: np.ndarray) -> int:
-    """How many of the ellipses can be told apart: fewer where they are wide."""
+def count_ellipses(centres: np.ndarray, half_axes: np.ndarray) -> int:
+    """Returns how many of the ellipses can be told apart: fewer if they are wide."""
     finite = np.isfinite(centres).all(1) & np.isfinite(half_axes).all(1)
     if not finite.any():
         return LEAST_ELLIPSES
@@ -72,25 +84,33 @@ def readable(centres: np.ndarray, half_axes: np.ndarray) -> int:
     return int(np.clip(_COVERED * plane / max(each, 1e-12), LEAST_ELLIPSES, MOST_ELLIPSES))
 
 
-def draw_map(path: Path, subject: Subject, means: np.ndarray) -> dict[str, np.ndarray]:
-    """A map of at most MAPPED posterior means [N, Z], by t-SNE; {} where fewer than LEAST_MAPPED of them are finite."""
-    from jaxvae.viz import plots
+class MapData(NamedTuple):
+    """Points [N, 2] of the images at `positions` [N] on a map, and their labels [N] or None."""
 
+    points: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray | None
+
+
+def compute_map(subject: Subject, means: np.ndarray) -> MapData | None:
+    """Embeds at most 1,000 posterior means [N, Z] by t-SNE; None for fewer than 50 finite ones."""
     positions = np.unique(np.linspace(0, len(means) - 1, _MAPPED).astype(int))
     positions = positions[np.isfinite(means[positions]).all(1)]
     if len(positions) < _LEAST_MAPPED:
-        return {}
-    points = mapped(means[positions])
-    classes = None if subject.classes is None else subject.classes[positions]
-    plots.latent_map(path, points, classes)
-    return {"points": points, "positions": positions} | ({} if classes is None else {"labels": classes})
+        return None
+    return MapData(embed(means[positions]), positions, None if subject.classes is None else subject.classes[positions])
 
 
-def mapped(means: np.ndarray) -> np.ndarray:
-    """A map [N, 2] of means [N, Z] on which neighbours stay neighbours (t-SNE: van der Maaten & Hinton 2008, JMLR 9).
+def plot_map(path: Path, data: MapData) -> None:
+    """Draws the map, coloured by label."""
+    latent_map(path, data.points, data.labels)
 
-    Begun from their principal components, and by one thread: with several, sums of another order would give another
-    map of the same means at each drawing, and at a thousand points they take longer besides.
+
+def embed(means: np.ndarray) -> np.ndarray:
+    """Returns a map [N, 2] of means [N, Z] that keeps neighbours (t-SNE: van der Maaten & Hinton 2008, JMLR 9).
+
+    It starts from the principal components and runs on one thread: several threads sum in another order and give
+    another map of the same means each time. For a thousand points they also take longer.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits

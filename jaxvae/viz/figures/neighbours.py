@@ -1,64 +1,125 @@
-"""Which images are near an image, by pixels and by codes, and how often they are of its class."""
+"""Images beside their nearest training images, by pixels and by codes."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, spaced
+from jaxvae.viz.plots.image_grid import GAP, PICTURE, checked_images, enlarged, gallery, mosaic
+from jaxvae.viz.plots.style import BLUE, GREY, VERMILION
+
+__all__ = ["Neighbours", "NeighboursData", "compute_neighbours", "plot_neighbours"]
 
 _VOTERS = 5  # neighbours that name a class together
-_SPACES = ("pixels", "codes")
+_SPACES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
+_SEAM = 8  # pixels between neighbouring images, which hold their frames
+_BETWEEN = 40  # pixels between an image and its neighbours
 
 
-def draw_neighbours(
-    path: Path, subject: Subject, *, n: int = 6, count: int = 6, most: int = 1000, among: int = 5000
-) -> dict[str, np.ndarray]:
-    """n images of the split, each with its nearest training images by pixels and by the means of q(z|x).
+class Neighbours(NamedTuple):
+    """The K nearest of N images in one space: `images` [N, K, *X], their `positions` and `distances` [N, K].
 
-    Distances are Euclidean, among `among` training images, evenly spaced. Where there are classes, they are also named
-    by the vote of the 5 nearest, for `most` images of the split. The arrays shown: `images`; by space
-    `SPACE_nearest`, the pictures, `SPACE_index`, `SPACE_distance [n, count]`, and `SPACE_accuracy` of all.
+    Where there are classes, `same` [N, K] is whether the classes agree; `accuracy` is that of a vote, of all images.
     """
-    from jaxvae.viz import plots
 
+    images: np.ndarray
+    positions: np.ndarray
+    distances: np.ndarray
+    same: np.ndarray | None
+    accuracy: float | None
+
+
+class NeighboursData(NamedTuple):
+    """Images [N, *X] and the neighbours of each, by space."""
+
+    images: np.ndarray
+    pixels: Neighbours
+    codes: Neighbours
+
+
+def compute_neighbours(
+    subject: Subject, *, n: int = 6, count: int = 6, most: int = 1000, among: int = 5000
+) -> NeighboursData:
+    """Finds for n images of the split the nearest training images by pixels and by the means of q(z|x).
+
+    Distances are Euclidean, among `among` training images, evenly spaced. Where there are classes, the vote of the 5
+    nearest is scored on `most` images of the split.
+    """
     training = dataclasses.replace(subject, name="train")
-    places, queries = _placed(training, among), _placed(subject, most)
-    asked, there = spaced(len(subject.split), most), spaced(len(training.split), among)
-    drawn, count = spaced(len(asked), n), min(count, len(there))
+    places, queries = _points_of(training, among), _points_of(subject, most)
+    scored, there = spaced(len(subject.split), most), spaced(len(training.split), among)
+    drawn, count = spaced(len(scored), n), min(count, len(there))
     voters = min(max(_VOTERS, count), len(there))
-    classes, of_places = subject.classes, training.classes
-    arrays: dict[str, np.ndarray] = {"images": np.asarray(subject.examples(asked[drawn]).x)}
-    rows, same = {}, {}
-    for space in _SPACES:
+    classes, of_training = subject.classes, training.classes
+
+    def in_space(space: str) -> Neighbours:
         found = jax.device_get(nearest(queries[space], places[space], voters))
-        shown = there[found.indices[drawn, :count]]
-        arrays[f"{space}_index"], arrays[f"{space}_distance"] = shown, found.distances[drawn, :count]
-        near = np.asarray(training.examples(shown.ravel()).x)
-        arrays[f"{space}_nearest"] = near.reshape(*shown.shape, *subject.run.shape)
-        rows[space] = np.stack([pictures(row) for row in arrays[f"{space}_nearest"]])
-        if classes is not None and of_places is not None:
-            same[space] = of_places[shown] == classes[asked[drawn]][:, None]
-            right = majority_label(of_places[there[found.indices[:, :_VOTERS]]]) == classes[asked]
-            arrays[f"{space}_accuracy"] = np.asarray(right.mean())
-    accuracy = {space: float(arrays[f"{space}_accuracy"]) for space in same}
-    plots.neighbours(path, pictures(arrays["images"]), rows, same, accuracy)
-    return arrays
+        positions = there[found.indices[drawn, :count]]
+        images = np.asarray(training.examples(positions.ravel()).x).reshape(*positions.shape, *subject.run.shape)
+        if classes is None or of_training is None:
+            return Neighbours(images, positions, found.distances[drawn, :count], None, None)
+        same = of_training[positions] == classes[scored[drawn]][:, None]
+        right = majority_label(of_training[there[found.indices[:, :_VOTERS]]]) == classes[scored]
+        return Neighbours(images, positions, found.distances[drawn, :count], same, float(right.mean()))
+
+    images = np.asarray(subject.examples(scored[drawn]).x)
+    return NeighboursData(images, in_space("pixels"), in_space("codes"))
 
 
-def _placed(subject: Subject, most: int) -> dict[str, np.ndarray]:
-    """Where at most so many images of the split lie: {"pixels": [N, D], "codes": [N, Z]}."""
+def _points_of(subject: Subject, most: int) -> dict[str, np.ndarray]:
+    """Returns {"pixels": [N, D], "codes": [N, Z]} of at most `most` images of the split."""
     chosen = spaced(len(subject.split), most)
     found: dict[str, list[np.ndarray]] = {space: [] for space in _SPACES}
     for first in range(0, len(chosen), BATCH):
         shown = subject.examples(chosen[first : first + BATCH])
         q: Any = subject.run.encode(shown.x, shown.condition)
-        for space, places in zip(_SPACES, (shown.x, q.mean()), strict=True):
-            found[space].append(np.asarray(places).reshape(len(shown.x), -1))
+        for space, points in zip(_SPACES, (shown.x, q.mean()), strict=True):
+            found[space].append(np.asarray(points).reshape(len(shown.x), -1))
     return {space: np.concatenate(parts) for space, parts in found.items()}
+
+
+def plot_neighbours(path: Path, data: NeighboursData) -> None:
+    """Draws each image left of its neighbours in each space, nearest first.
+
+    A neighbour of the image's class has a solid blue frame, another a dashed vermilion one; without classes none has.
+    """
+    queries = checked_images("images", pictures(data.images), "NHWC")
+    spaces = {"pixels": data.pixels, "codes": data.codes}
+    blocks = {"": queries[:, None]} | {name: np.stack(list(map(pictures, s.images))) for name, s in spaces.items()}
+    columns = sum(each.shape[1] for each in blocks.values())
+    factor = max(1, ((PICTURE - 2 * _BETWEEN) // columns - _SEAM) // queries.shape[2])
+    tall, wide = queries.shape[1] * factor + _SEAM, queries.shape[2] * factor + _SEAM
+    between = np.ones((len(queries) * tall - _SEAM, _BETWEEN, queries.shape[-1]))
+    parts, starts, left = [], {}, 0
+    for name, each in blocks.items():
+        large = enlarged(each.reshape(-1, *each.shape[2:]), factor)
+        parts += [mosaic(large, each.shape[1], _SEAM), between]
+        starts[name], left = left, left + each.shape[1] * wide - _SEAM + _BETWEEN
+    classes = data.pixels.same is not None
+    told = "a whole frame: of the image's class; a broken one: of another" if classes else "by Euclidean distance"
+    with gallery(path, np.concatenate(parts[:-1], 1), "Who is near", told, left=0.3, bottom=0.75) as axes:
+        for name, space in spaces.items():
+            for (row, column), same in np.ndenumerate(np.empty((0, 0)) if space.same is None else space.same):
+                _frame(axes, starts[name] + column * wide, row * tall, wide - _SEAM, tall - _SEAM, bool(same))
+            middle = starts[name] + (space.positions.shape[1] * wide - _SEAM) / 2
+            share = "" if space.accuracy is None else f"\n5 nearest name the class: {space.accuracy:.1%} right"
+            place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
+            below = len(queries) * tall - _SEAM
+            text = _SPACES[name] + share
+            axes.annotate(text, (middle, below), (0, -8), **place, color=GREY, annotation_clip=False)
+
+
+def _frame(axes: Axes, left: float, top: float, width: float, height: float, same: bool) -> None:
+    """Draws a frame around an image, in the seam."""
+    look: dict[str, Any] = {"edgecolor": BLUE, "ls": "-"} if same else {"edgecolor": VERMILION, "ls": (0, (2, 1.2))}
+    place = (left - GAP - 0.5, top - GAP - 0.5)
+    axes.add_patch(Rectangle(place, width + 2 * GAP, height + 2 * GAP, fill=False, lw=1.6, clip_on=False, **look))

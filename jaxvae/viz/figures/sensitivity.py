@@ -1,14 +1,19 @@
-"""Small changes: of a code, seen in its picture; of a picture, seen in its code."""
+"""Small changes of a code, seen in its picture; small changes of a picture, seen in its code.
+
+Axis letters: N images or codes, T steps or sizes of a change, Z latent dimensions, *X the shape of an example.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
+from matplotlib.axes import Axes
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
@@ -19,72 +24,129 @@ from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject, run_once, spaced
+from jaxvae.viz.plots.image_grid import show_rows
+from jaxvae.viz.plots.style import BLUE, INK, LIGHT_BLUE, VERMILION, new_figure, write_title
+
+__all__ = ["SensitivityData", "compute_sensitivity", "has_flat_real_latent", "plot_sensitivity"]
 
 _CHANGE = 40  # purpose folded into the subject's key
-_FLIPS, _SCALES = (0.01, 0.02, 0.05, 0.1, 0.2), (0.01, 0.02, 0.05, 0.1, 0.2)  # of pixels; of Gaussian noise
+_AMOUNTS = (0.01, 0.02, 0.05, 0.1, 0.2)  # shares of flipped pixels; scales of Gaussian noise
 _DRAWS = 16  # of z, by which a posterior's spread is measured
 
 
-def draw_sensitivity(
-    path: Path, subject: Subject, *, n: int = 3, steps: int = 9, reach: float = 2.0, most: int = 300
-) -> dict[str, np.ndarray]:
-    """n codes moved up to `reach` in the decoder's steepest and flattest direction; and how far codes of `most` images
-    move as the images are changed, by flipped pixels where they are binary, else by Gaussian noise.
-
-    The arrays shown: `lengths [n, Z]`, the singular values of dx/dz, `pictures [n, 2, steps, ...]`, `sizes [T]`,
-    `moved [T, N]` and `spread [N]`, the root mean square distance of z ~ q(z|x) from its mean.
+class SensitivityData(NamedTuple):
+    """The singular values `lengths` [n, Z] of dx/dz, descending, and `pictures` [n, 2, T, *X] of codes moved by `steps`
+    [T] in the steepest and in the flattest direction; the distances `moved` [A, N] of codes whose images were changed
+    by `sizes` [A], by flipped pixels if `binary`, else by noise; the `spread` [N] of q(z|x) about its mean.
     """
-    from jaxvae.viz import plots
 
+    pictures: np.ndarray
+    lengths: np.ndarray
+    steps: np.ndarray
+    moved: np.ndarray
+    sizes: np.ndarray
+    spread: np.ndarray
+    binary: bool
+
+
+def compute_sensitivity(
+    subject: Subject, *, n: int = 3, steps: int = 9, reach: float = 2.0, most: int = 300
+) -> SensitivityData:
+    """Moves n codes up to `reach` in two directions, and changes `most` images; z must be a real vector."""
     run = subject.run
-    if not walkable(run):
+    if not has_flat_real_latent(run):
         raise UsageError("small steps from a code are for a z that is a flat vector of real numbers.")
     shown = subject.examples(spaced(len(subject.split), most))
-    binary, given = run.parts.prepare.support == "binary", run.parts.prepare.conditions
-    condition = None if shown.condition is None else given(shown.condition)
-    sizes, amounts = np.linspace(-reach, reach, steps), np.array(_FLIPS if binary else _SCALES)
-    look = run_once(run, partial(_small_changes, run.model, n, sizes, amounts, binary))
+    binary = run.parts.prepare.support == "binary"
+    condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
+    offsets, sizes = np.linspace(-reach, reach, steps), np.array(_AMOUNTS)
+    change = run_once(run, partial(_small_changes, run.model, n, offsets, sizes, binary))
     keys = example_keys(subject.key_of(_CHANGE), jnp.arange(len(shown.x)), 1 + _DRAWS)
-    seen = jax.device_get(look(run.variables, keys, shown.x, condition))
-    tiles = pictures(seen["pictures"].reshape(-1, *run.shape))
-    drawn = tiles.reshape(*seen["pictures"].shape[:3], *tiles.shape[1:])
-    kind = "share of the pixels flipped" if binary else "standard deviation of the noise added"
-    plots.sensitivity(path, drawn, seen["lengths"], sizes, seen["moved"], amounts, kind, seen["spread"])
-    return seen | {"sizes": amounts}
+    found = jax.device_get(change(run.variables, keys, shown.x, condition))
+    return SensitivityData(**found, steps=offsets, sizes=sizes, binary=binary)
 
 
-def _small_changes(model, n, sizes, amounts, binary, variables, keys, x, condition) -> dict[str, Array]:
-    """All that the figure shows, by one program, of examples x [N, *X] with keys [1 + S, N]."""
+def _small_changes(
+    model: Any,
+    n: int,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    binary: bool,
+    variables: Any,
+    keys: Array,
+    x: Array,
+    condition: Array | None,
+) -> dict[str, Array]:
+    """Computes the arrays of the figure by one program, of examples x [N, *X] with keys [1 + S, N]."""
     z = latent.encode(model, variables, x, condition).mean()[:n]
     first = None if condition is None else condition[:n]
     around = decoder_jacobian_svd(model, variables, z, first)
     ends = jnp.stack([around.directions[:, 0], around.directions[:, -1]], 1)  # [n, 2, Z]
     each_size = jax.vmap(latent.perturb, (None, None, 0), 1)
-    walks = jax.vmap(each_size, (0, 0, None))(z, ends, jnp.asarray(sizes, z.dtype))  # [n, 2, T, Z]
-    again = None if first is None else jnp.repeat(first, 2 * len(sizes), axis=0)
+    walks = jax.vmap(each_size, (0, 0, None))(z, ends, jnp.asarray(offsets, z.dtype))  # [n, 2, T, Z]
+    again = None if first is None else jnp.repeat(first, 2 * len(offsets), axis=0)
     means = latent.decode(model, variables, walks.reshape(-1, z.shape[-1]), again).mean()
-    changed = flipped(keys[0], x, amounts) if binary else noisy(keys[0], x, amounts)
+    changed = flip_pixels(keys[0], x, sizes) if binary else add_noise(keys[0], x, sizes)
     moved = code_displacement(model, variables, x, changed, condition)
     wide = posterior_spread(model, variables, keys[1:], x, condition)
-    means = means.reshape(n, 2, len(sizes), *x.shape[1:])
+    means = means.reshape(n, 2, len(offsets), *x.shape[1:])
     return {"lengths": around.singular_values, "pictures": means, "moved": moved, "spread": wide}
 
 
-def walkable(run: Run) -> bool:
-    """Whether z is a flat vector from which steps lead in all directions."""
+def has_flat_real_latent(run: Run) -> bool:
+    """Returns whether z is a flat vector of real numbers, so that it can be moved in all directions."""
     return len(run.latent_shape) == 1 and traits_of(run.model.posterior).space == "real"
 
 
-def flipped(keys: Array, x: Array, shares: np.ndarray) -> Array:
-    """[T, N, *X]: binary x [N, *X] with each value changed to the other with these probabilities [T]; keys [N].
+def flip_pixels(keys: Array, x: Array, shares: np.ndarray) -> Array:
+    """Returns binary x [N, *X] with each value flipped with probability `shares` [T], as [T, N, *X]; keys [N].
 
-    What is flipped with a small probability is so with a larger one, too.
+    A pixel that is flipped with a small probability is flipped with every larger one.
     """
     uniform = draw_each(random.uniform, keys, x.shape, x.ndim - 1)
     return jnp.stack([jnp.where(uniform < share, 1 - x, x) for share in shares])
 
 
-def noisy(keys: Array, x: Array, scales: np.ndarray) -> Array:
-    """[T, N, *X]: x [N, *X] with Gaussian noise of these standard deviations [T], alike but for size; keys [N]."""
+def add_noise(keys: Array, x: Array, scales: np.ndarray) -> Array:
+    """Returns x [N, *X] with Gaussian noise of standard deviations `scales` [T], as [T, N, *X]; keys [N]."""
     drawn = draw_each(random.normal, keys, x.shape, x.ndim - 1)
     return jnp.stack([x + float(scale) * drawn for scale in scales])
+
+
+def plot_sensitivity(path: Path, data: SensitivityData) -> None:
+    """Draws two rows of pictures for each code, above the distances that codes move."""
+    count = len(data.pictures)
+    with new_figure(path, 9, 4.6 + 1.3 * count) as figure:
+        figure.set_layout_engine("constrained")
+        grid = figure.add_gridspec(2, 1, height_ratios=[1.3 * count, 3])
+        _plot_moved_codes(figure.add_subplot(grid[0]), data)
+        _plot_distances(figure.add_subplot(grid[1]), data)
+
+
+def _plot_moved_codes(axes: Axes, data: SensitivityData) -> None:
+    tiles = pictures(data.pictures.reshape(-1, *data.pictures.shape[3:]))
+    names = [f"{kind}: {each[i]:.2g}" for each in data.lengths for kind, i in (("steepest", 0), ("flattest", -1))]
+    _, wide = show_rows(axes, tiles, len(data.steps), names[: 2 * len(data.pictures)], 64)
+    labels = [f"{size:+.2g}" if size else "0" for size in data.steps]
+    axes.set_xticks((np.arange(len(labels)) + 0.5) * wide, labels, fontsize=8)
+    axes.set_xlabel("length of the step from the code in the middle", fontsize=9)
+    write_title(axes, "Small changes of the code", "with how far the picture moves for a step of length 1, at the code")
+
+
+def _plot_distances(axes: Axes, data: SensitivityData) -> None:
+    """Draws the median distance and the band that holds four of five codes."""
+    low, middle, high = np.quantile(data.moved, [0.1, 0.5, 0.9], axis=1)
+    axes.fill_between(data.sizes, low, high, color=LIGHT_BLUE, alpha=0.4, lw=0, label="four of five codes")
+    axes.plot(data.sizes, middle, color=BLUE, marker="o", ms=5, lw=2, label="the median code")
+    spread_of_q = float(np.median(data.spread))
+    if data.spread.max() > 0:
+        label = "spread of q(z|x): root mean square distance from its mean, median"
+        axes.axhline(spread_of_q, color=VERMILION, ls="--", lw=1.8, label=label)
+    axes.set_xscale("log")
+    axes.set_xticks(data.sizes, [f"{size:g}" for size in data.sizes])
+    axes.minorticks_off()
+    kind = "share of the pixels flipped" if data.binary else "standard deviation of the noise added"
+    axes.set(xlabel=kind, ylabel="distance in z")
+    axes.set_ylim(0, 1.45 * max(high.max(), spread_of_q, 1e-6))
+    axes.legend(loc="upper left", labelcolor=INK)
+    write_title(axes, "Small changes of the image", "how far the mean of q(z|x) moves")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -39,12 +40,18 @@ class Looked(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A run, its data, the split whose images are shown, and the key of all that is drawn for a picture."""
+    """A run, its data, the name of the split whose images are shown, and the key of the figures' randomness.
+
+    `scored` are the values of all examples of the split, [N, ...] by name, where it was scored: elbo, means, ....
+    `workdir` is the run directory with the metrics and snapshots of training.
+    """
 
     run: Run
     data: DataSet
     name: str
     key: Array
+    scored: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    workdir: Path = Path()
 
     @property
     def split(self) -> Split:

@@ -1,26 +1,35 @@
 """Curves and bars. Axis letter: Z latent dimensions."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import BLUE, GREY, LIGHT_BLUE, VERMILION, new_figure, write_haloed, write_title
 
+__all__ = ["kl_per_dimension", "training_curves"]
+
+_Records = Sequence[dict[str, Any]]  # the lines of metrics.jsonl
 _ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.6}
 _INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
 
 
-def _series(records, split, name):
-    """Return the steps and the values (NaN for null) of one quantity of one split, in order, each step once."""
+def _series(records: _Records, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the steps and the values (NaN for null) of one quantity of one split, in order, each step once."""
     values = {r["step"]: r[name] for r in records if r.get("split") == split and name in r}
     steps = sorted(values)
     return np.array(steps, float), np.array([values[step] for step in steps], float)
 
 
-def _limits(values, robust=True):
-    """Return limits (low, high) that leave out the few values far from the others, such as those of the first steps."""
+def _limits(values: np.ndarray, robust: bool = True) -> tuple[float, float]:
+    """Returns limits (low, high) without the few values far from the others, such as those of the first steps."""
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
@@ -32,8 +41,8 @@ def _limits(values, robust=True):
     return low - margin, high + margin
 
 
-def _curve(axes, records, name, title, unit, robust=True):
-    """Draw one quantity against the step, training thin and light, validation bold, and what lies outside."""
+def _curve(axes: Axes, records: _Records, name: str, title: str, unit: str, robust: bool = True) -> None:
+    """Draws one quantity against the step, training thin and light, validation bold, and notes the values outside."""
     lines = [("train", LIGHT_BLUE, 1.2, "training, mini-batches"), ("validation", VERMILION, 2.2, "validation")]
     drawn, limits = [], []
     for split, color, width, label in lines:
@@ -50,21 +59,21 @@ def _curve(axes, records, name, title, unit, robust=True):
     if drawn:
         low, high = min(low for low, _ in limits), max(high for _, high in limits)
         axes.set_ylim(low, high)
-        _say_outside(axes, np.concatenate(drawn), low, high)
+        _note_outside(axes, np.concatenate(drawn), low, high)
 
 
-def _say_outside(axes, values, low, high):
-    """Say in the corner how many values the limits leave out, and how many are not numbers."""
+def _note_outside(axes: Axes, values: np.ndarray, low: float, high: float) -> None:
+    """Writes in the corner how many values the limits leave out, and how many are not numbers."""
     below, above, unknown = (values < low).sum(), (values > high).sum(), np.isnan(values).sum()
     counts = [(below, "below"), (above, "above"), (unknown, "not a number")]
     text = ", ".join(f"{count} {where}" for count, where in counts if count)
     height, side = (0.03, "bottom") if below >= above else (0.97, "top")
-    style = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
+    style: dict[str, Any] = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
     write_haloed(axes, 0.99, height, f"not shown: {text}" if text else "", **style)
 
 
-def training_curves(path, records):
-    """Draw ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
+def training_curves(path: Path, records: _Records) -> None:
+    """Draws ELBO (without one, the loss), rate and distortion, in nats, and what else was recorded, against the step.
 
     records are the lines of metrics.jsonl: {"step": 100, "split": "train" | "validation", "elbo": -30.2, ...}.
     """
@@ -99,8 +108,8 @@ def training_curves(path, records):
             bound.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 
 
-def kl_per_dimension(path, kl, active):
-    """Draw kl [Z], nats, largest first, telling active [Z] (bool) dimensions from inactive ones by colour and hatch."""
+def kl_per_dimension(path: Path, kl: ArrayLike, active: ArrayLike) -> None:
+    """Draws kl [Z], nats, largest first; active [Z] (bool) and inactive dimensions differ in colour and hatch."""
     kl, active = np.asarray(kl, float), np.asarray(active, bool)
     if kl.ndim != 1 or not len(kl) or kl.shape != active.shape:
         raise UsageError(f"kl has shape {kl.shape} and active {active.shape}; expected both [Z], Z at least 1.")

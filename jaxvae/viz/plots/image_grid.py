@@ -1,25 +1,52 @@
-"""What pictures made of pictures are made with: checked, enlarged by whole factors, laid out, shown pixel for pixel.
+"""Pictures made of images: checked, enlarged by whole factors, laid out in grids, shown pixel for pixel.
 
-Images are floats in [0, 1]; what lies outside is drawn as the nearer bound and NaN as black, so that a broken model
+Images are floats in [0, 1]; values outside are drawn as the nearer bound and NaN as black, so that a broken model
 still gets its picture. Axis letters: N images, H height, W width, C channels (1 grey, 3 colour).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
+__all__ = [
+    "GAP",
+    "PICTURE",
+    "as_rgb",
+    "bounded",
+    "checked_images",
+    "enlarged",
+    "fitted",
+    "gallery",
+    "label_rows",
+    "mosaic",
+    "save_image",
+    "show_picture",
+    "show_rows",
+    "side_by_side",
+    "stack_images",
+    "stacked",
+]
+
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 _CELL = 168  # pixels above which one image of a gallery is not enlarged further
 GAP = 2  # pixels between neighbouring images
+_SEAM = 8  # pixels between parts of a row
 
 
-def checked_images(name, images, shape):
-    """Return `images` as floats, refusing any other rank than that of `shape` (such as "NHWC") or channel count."""
+def checked_images(name: str, images: ArrayLike, shape: str) -> np.ndarray:
+    """Returns `images` as floats; ValueError for another rank than that of `shape` ("NHWC"), or channel count."""
     images = np.asarray(images, dtype=float)
     expected = f"[{','.join(shape)}]"
     if images.ndim != len(shape) or 0 in images.shape:
@@ -32,8 +59,8 @@ def checked_images(name, images, shape):
     return images
 
 
-def mosaic(images, columns=None, pad=1):
-    """Lay images [N,H,W,C] out row by row, `pad` white pixels apart, in one image [H',W',C]; near-square by default."""
+def mosaic(images: ArrayLike, columns: int | None = None, pad: int = 1) -> np.ndarray:
+    """Lays images [N,H,W,C] out row by row, `pad` white pixels apart, in an image [H',W',C]; near-square by default."""
     images = checked_images("images", images, "NHWC")
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
@@ -45,18 +72,23 @@ def mosaic(images, columns=None, pad=1):
     return picture
 
 
-def bounded(image):
-    """Clip to [0, 1], with NaN as 0."""
+def bounded(image: np.ndarray) -> np.ndarray:
+    """Clips to [0, 1], with NaN as 0."""
     return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
 
 
-def enlarged(images, factor):
-    """Repeat each pixel of images [...,H,W,C] factor x factor times."""
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Returns images [...,C], C 1 or 3, with three channels."""
+    return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
+
+
+def enlarged(images: np.ndarray, factor: int) -> np.ndarray:
+    """Repeats each pixel of images [...,H,W,C] factor x factor times."""
     return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
-def save_image(path, image, *, cell=None):
-    """Write an image [H,W,C] as a PNG in which `cell` pixels of it take 56 or more, by a whole factor of enlargement.
+def save_image(path: Path, image: ArrayLike, *, cell: int | None = None) -> None:
+    """Writes an image [H,W,C] as a PNG in which `cell` pixels of it take 56 or more, by a whole factor of enlargement.
 
     cell is its shorter side by default; for a mosaic, give the shorter side of one of its images.
     """
@@ -67,16 +99,17 @@ def save_image(path, image, *, cell=None):
         Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels).save(temporary, format="png")
 
 
-def fitted(images, columns, gap=GAP):
-    """Enlarge images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
+def fitted(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
+    """Enlarges images [...,H,W,C] by the largest whole factor at which `columns` of them fit a gallery."""
     height, width = images.shape[-3:-1]
     return enlarged(images, max(1, min((PICTURE // columns - gap) // width, _CELL // max(height, width))))
 
 
 @contextmanager
-def gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
-    """Yield axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
-    picture = bounded(picture if picture.shape[-1] == 3 else picture.repeat(3, axis=-1))
+def gallery(
+    path: Path, picture: np.ndarray, title: str, subtitle: str, left: float = 0.2, bottom: float = 0.2
+) -> Iterator[Axes]:
+    """Yields axes that show `picture` [H,W,C] pixel for pixel, in pixel coordinates; margins in inches."""
     height, width = picture.shape[:2]
     # Beyond PICTURE pixels the resolution grows instead of the page, so that the words keep their relative size.
     dpi = max(DPI, DPI * width // PICTURE)
@@ -87,16 +120,32 @@ def gallery(path, picture, title, subtitle, left=0.2, bottom=0.2):
     # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
     with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
         axes = figure.add_axes((x / full_width, y / full_height, width / full_width, height / full_height))
-        axes.imshow(picture, interpolation="none", aspect="auto")  # whole in an SVG; nearest in a PNG of its size
-        axes.set(xticks=[], yticks=[])
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
+        # "none": whole in an SVG; nearest in a PNG of its size
+        show_picture(axes, picture, interpolation="none", aspect="auto")
         write_title(axes, title, subtitle, wide)
         yield axes
 
 
-def stacked(rows, gaps):
-    """Stack rows [H',W',C] with gaps[i] white pixels below row i; returns the picture and the rows' centres."""
+def show_picture(axes: Axes, picture: np.ndarray, **options: Any) -> None:
+    """Shows a picture [H,W,C] without ticks, grid and frame; `options` are those of `imshow`."""
+    axes.imshow(as_rgb(bounded(picture)), **{"interpolation": "nearest"} | options)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def show_rows(axes: Axes, images: np.ndarray, columns: int, labels: Sequence[str], side: int) -> tuple[int, int]:
+    """Shows images [N,H,W,C] in labelled rows of `columns`, enlarged up to `side` pixels; returns a cell's (H, W)."""
+    tiles = enlarged(checked_images("images", images, "NHWC"), max(1, side // max(images.shape[1:3])))
+    show_picture(axes, mosaic(tiles, columns, GAP))
+    height, width = tiles.shape[1] + GAP, tiles.shape[2] + GAP
+    axes.set_yticks((np.arange(len(labels)) + 0.5) * height, labels, fontsize=9)
+    axes.tick_params(length=0)
+    return height, width
+
+
+def stacked(rows: Sequence[np.ndarray], gaps: Sequence[int]) -> tuple[np.ndarray, list[float]]:
+    """Stacks rows [H',W',C] with gaps[i] white pixels below row i; returns the picture and the rows' centres."""
     ends = np.cumsum([len(row) + gap for row, gap in zip(rows, gaps, strict=True)])
     picture = np.ones((ends[-1] - gaps[-1], *rows[0].shape[1:]))
     starts = [0, *ends[:-1]]
@@ -105,7 +154,24 @@ def stacked(rows, gaps):
     return picture, [start + (len(row) - 1) / 2 for start, row in zip(starts, rows, strict=True)]
 
 
-def label_rows(axes, centres, labels):
-    """Name the rows of a gallery at its left."""
+def stack_images(
+    rows: Sequence[np.ndarray], gaps: Sequence[int], columns: int | None = None
+) -> tuple[np.ndarray, list[float]]:
+    """Stacks rows of images [N,H,W,C], enlarged to fill a gallery; `columns`, where some rows have fewer images."""
+    columns = columns or len(rows[0])
+    return stacked([mosaic(fitted(images, columns), columns, GAP) for images in rows], gaps)
+
+
+def side_by_side(*parts: np.ndarray) -> tuple[np.ndarray, int]:
+    """Lays parts [N,H,W,C] of one row side by side with seams between them; returns the row and an image's width."""
+    columns = sum(map(len, parts))
+    large = [fitted(part, columns) for part in parts]
+    seam = np.ones((large[0].shape[1], _SEAM, large[0].shape[3]))
+    row = [each for part in large for each in (mosaic(part, len(part), GAP), seam)]
+    return np.concatenate(row[:-1], axis=1), large[0].shape[2]
+
+
+def label_rows(axes: Axes, centres: Sequence[float], labels: Sequence[str]) -> None:
+    """Writes the labels of a gallery's rows at its left."""
     for centre, label in zip(centres, labels, strict=True):
         axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)

@@ -1,18 +1,26 @@
-"""The one style of all figures, and how a file of theirs appears: whole, or not at all."""
+"""The style of all figures, and their files, which are replaced as a whole."""
+
+from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+__all__ = ["BLUE", "DPI", "GREY", "INK", "LIGHT_BLUE", "LINE", "PALE", "STYLE", "VERMILION", "lines_of", "new_figure"]
+__all__ += ["replacing", "save_figure", "write_haloed", "write_title"]
+
 INK, GREY, PALE, BLUE, LIGHT_BLUE, VERMILION = "#1f2933", "#5b6670", "#c9d0d6", "#0072b2", "#7fb2d9", "#d55e00"
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "auto",
     "savefig.dpi": "figure",
@@ -41,13 +49,12 @@ STYLE = {
 }
 
 DPI = 150
-_CHARACTER, LINE = 0.075, 0.19  # inches that a subtitle's letters are wide, mostly, and its lines high
+_CHARACTER, LINE = 0.075, 0.19  # inches: the usual width of a subtitle's letters, the height of its lines
 
 
 @contextmanager
-def replacing(path):
-    """Yield a temporary path beside `path` that takes its place when the block succeeds and vanishes when it fails."""
-    path = Path(path)
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its place when the block succeeds and vanishes when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # the same in every process: what a killed one left is overwritten
     try:
@@ -58,33 +65,36 @@ def replacing(path):
 
 
 @contextmanager
-def new_figure(path, width, height, dpi=DPI):
-    """Yield an empty figure of width x height inches in this module's style; afterwards it is saved to `path`, a PNG,
-    and beside it as an SVG, of the same bytes at every drawing.
-    """
+def new_figure(path: Path, width: float, height: float, dpi: float = DPI) -> Iterator[Figure]:
+    """Yields an empty figure of width x height inches in this module's style, and then saves it."""
     # From the defaults, whatever the caller's matplotlibrc says, and back to the caller's style afterwards.
-    with matplotlib.style.context(["default", STYLE]), replacing(path) as temporary:
+    with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
+        save_figure(path, figure)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Saves the figure to `path`, a PNG, and beside it as an SVG; the same figure gives the same bytes."""
+    with replacing(path) as temporary, replacing(path.with_suffix(".svg")) as vectors:
         figure.savefig(temporary, format="png")
-        with replacing(Path(path).with_suffix(".svg")) as vectors:
-            figure.savefig(vectors, format="svg", metadata={"Date": None})
+        figure.savefig(vectors, format="svg", metadata={"Date": None})
 
 
-def lines_of(subtitle, inches):
-    """The subtitle in lines that are no wider."""
+def lines_of(subtitle: str, inches: float) -> list[str]:
+    """Returns the subtitle in lines that fit `inches`."""
     return textwrap.wrap(subtitle, max(20, int(inches / _CHARACTER)))
 
 
-def write_title(axes, title, subtitle, inches=None):
-    """Write a bold title and, below it, what to see: in one line, or in lines of so many inches."""
+def write_title(axes: Axes, title: str, subtitle: str, inches: float | None = None) -> None:
+    """Writes a bold title and a subtitle below it, in one line, or in lines that fit `inches`."""
     lines = [subtitle] if inches is None else lines_of(subtitle, inches)
     axes.set_title(title, pad=24 + LINE * 72 * (len(lines) - 1))
-    where = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate("\n".join(lines), (0, 1), (0, 8), **where, color=GREY, linespacing=1.3)
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate("\n".join(lines), (0, 1), (0, 8), **place, color=GREY, linespacing=1.3)
 
 
-def write_haloed(axes, x, y, text, **style):
-    """Write text on a white halo, readable on lines and dots."""
+def write_haloed(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Writes text on a white halo, readable on lines and dots."""
     axes.text(x, y, text, path_effects=[withStroke(linewidth=3, foreground="white")], zorder=3, **style)

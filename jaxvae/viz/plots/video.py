@@ -1,12 +1,17 @@
-"""Moving pictures: a stage that is drawn once and shot many times, written as a GIF or an MP4, whole or not at all.
+"""Films, written as a GIF or an MP4; what does not move is drawn once.
 
 Axis letters: T frames, H height, W width.
 """
 
+from __future__ import annotations
+
 import importlib
 import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -19,6 +24,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import INK, STYLE, VERMILION, replacing
 
+__all__ = ["DPI", "MP4_RATE", "RATE", "require_mp4", "stage", "write_film"]
+
 _FORMATS = (".gif", ".mp4")
 DPI = 100  # of films, which are looked at on a screen
 RATE = 12  # frames a second of what moves
@@ -29,18 +36,18 @@ MP4_RATE = 24  # frames a second; what lasts longer is repeated
 
 
 @contextmanager
-def stage(width, height):
-    """Yield (figure, shoot) of width x height inches in the style of all figures.
+def stage(width: float, height: float) -> Iterator[tuple[Figure, Callable[[Sequence[Any]], np.ndarray]]]:
+    """Yields (figure, shoot) of width x height inches in the style of all figures.
 
-    What is not to move is drawn at the first shot. shoot(artists) returns the pixels uint8 [H,W,3] with the artists,
-    which were made with animated=True, as they are now.
+    shoot(artists) returns the pixels uint8 [H,W,3] with the artists as they are now; these were made with
+    animated=True. Everything else is drawn at the first shot.
     """
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(width, height), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
-        drawn: list = []
+        drawn: list[Any] = []
 
-        def shoot(artists):
+        def shoot(artists: Sequence[Any]) -> np.ndarray:
             if not drawn:
                 canvas.draw()
                 drawn.append(canvas.copy_from_bbox(figure.bbox))
@@ -52,8 +59,15 @@ def stage(width, height):
         yield figure, shoot
 
 
-def write_film(path, frames, seconds, *, greys=False, still=None):
-    """Write frames, each uint8 [H,W,3] and shown for so many of `seconds` [T], as the file's suffix says; it repeats.
+def write_film(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    seconds: Sequence[float],
+    *,
+    greys: bool = False,
+    still: Path | None = None,
+) -> None:
+    """Writes frames [T], each uint8 [H,W,3] and shown for `seconds` [T], in the format of the suffix; it repeats.
 
     `greys`: whether the frames' pictures are grey, so that a GIF needs fewer colours. `still`: a .png for the first.
     """
@@ -72,8 +86,8 @@ def write_film(path, frames, seconds, *, greys=False, still=None):
             Image.fromarray(frames[0]).save(temporary, format="png")
 
 
-def _write_gif(path, frames, seconds, colours):
-    """Write a GIF whose frames share one palette, so that nothing flickers, and say nothing of pixels that stay."""
+def _write_gif(path: Path, frames: Sequence[np.ndarray], seconds: Sequence[float], colours: int) -> None:
+    """Writes a GIF whose frames share one palette, so that nothing flickers, and leave out unchanged pixels."""
     palette = _palette(frames, colours)
     nearest = _nearest(palette)
     indices = [nearest[_key(frame)] for frame in frames]
@@ -82,12 +96,18 @@ def _write_gif(path, frames, seconds, colours):
     for image in images:
         image.putpalette(np.append(palette, _UNSEEN).astype(np.uint8).tobytes())
     durations = [max(20, 10 * round(100 * each)) for each in seconds]  # in hundredths; browsers slow down what is less
-    rest = {"append_images": images[1:], "duration": durations, "loop": 0, "optimize": False, "disposal": 1}
+    rest: dict[str, Any] = {
+        "append_images": images[1:],
+        "duration": durations,
+        "loop": 0,
+        "optimize": False,
+        "disposal": 1,
+    }
     images[0].save(path, format="gif", save_all=True, transparency=len(palette), **rest)
 
 
-def _palette(frames, colours):
-    """Return the colours [P,3] that suit the frames best, and those of the style that few pixels have."""
+def _palette(frames: Sequence[np.ndarray], colours: int) -> np.ndarray:
+    """Returns the colours [P,3] that suit the frames best, and those of the style that few pixels have."""
     some = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, _WATCHED).astype(int))]
     every = np.concatenate([frame[::2, ::2] for frame in some])  # every other pixel says the same
     found = Image.fromarray(every).quantize(colours, method=Image.Quantize.MEDIANCUT).getpalette() or []
@@ -95,21 +115,21 @@ def _palette(frames, colours):
     return np.unique([*style, *np.reshape(found, (-1, 3))[:colours].astype(np.uint8)], axis=0)
 
 
-def _key(frame):
-    """Return a number below 2^15 for every pixel's colour [H,W,3], of five bits a channel."""
+def _key(frame: np.ndarray) -> np.ndarray:
+    """Returns a number below 2^15 for every pixel's colour [H,W,3], of five bits a channel."""
     red, green, blue = np.moveaxis(frame.astype(np.int32) >> 3, -1, 0)
     return (red << 10) + (green << 5) + blue
 
 
-def _nearest(palette):
-    """Return the index [2^15] in the palette [P,3] of the colour nearest to each key's."""
+def _nearest(palette: np.ndarray) -> np.ndarray:
+    """Returns the index [2^15] in the palette [P,3] of the colour nearest to each key's."""
     keys = np.arange(2**15)
     levels = np.stack([keys >> 10, (keys >> 5) & 31, keys & 31], -1) * (255 / 31)
     return ((levels[:, None] - palette[None]) ** 2).sum(-1).argmin(1)
 
 
-def require_mp4():
-    """ValueError where no MP4 can be written here."""
+def require_mp4() -> None:
+    """Raises UsageError if PyAV is not installed, which encodes an MP4."""
     try:
         importlib.import_module("av")
     except ImportError as error:
@@ -119,8 +139,8 @@ def require_mp4():
         ) from error
 
 
-def _write_mp4(path, frames, seconds):
-    """Write H.264 of a constant rate, in the colours that every player knows."""
+def _write_mp4(path: Path, frames: Sequence[np.ndarray], seconds: Sequence[float]) -> None:
+    """Writes H.264 of a constant rate, in the pixel format that every player supports."""
     require_mp4()
     import av
 

@@ -1,0 +1,165 @@
+"""The table of figures: for each name, the runs that it is drawn of, what is computed, and how it is plotted.
+
+A figure's name is also the name of its file, NAME.png, and its key in the report's captions, unless it has a `file`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax import Array, random
+
+from jaxvae.evaluate.bounds import active_units
+from jaxvae.rundir.metrics_log import read_metrics
+from jaxvae.viz.figures import latent_plane as plane
+from jaxvae.viz.figures.animation import compute_training, compute_unfolding
+from jaxvae.viz.figures.animation_plot import plot_training_film, plot_unfolding_film
+from jaxvae.viz.figures.anomaly import compute_anomaly, plot_anomaly
+from jaxvae.viz.figures.compression import compute_compression, has_finite_rate, plot_compression
+from jaxvae.viz.figures.conditional import compute_conditional, plot_conditional
+from jaxvae.viz.figures.inpainting import compute_denoising, compute_inpainting, plot_denoising, plot_inpainting
+from jaxvae.viz.figures.interpolation import (
+    compute_interpolation,
+    compute_manifold,
+    compute_traversal,
+    plot_interpolation,
+    plot_manifold,
+    plot_traversal,
+)
+from jaxvae.viz.figures.latent_plane_dots import compute_dots, save_dots
+from jaxvae.viz.figures.neighbours import compute_neighbours, plot_neighbours
+from jaxvae.viz.figures.reconstructions import (
+    compute_reconstructions,
+    compute_temperatures,
+    plot_reconstructions,
+    plot_temperatures,
+)
+from jaxvae.viz.figures.sensitivity import compute_sensitivity, has_flat_real_latent, plot_sensitivity
+from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots import curves, image_panels
+
+__all__ = ["FIGURES", "REQUIREMENTS", "Figure"]
+
+_RECONSTRUCTED, _SAMPLED = 24, 64
+_SECOND = 1000  # purpose folded into the key of the figures that are not among the few
+
+# Each row: what a figure requires of a run, as a message names it -> whether a run has it.
+REQUIREMENTS: Mapping[str, Callable[[Subject], bool]] = {
+    "posterior means": lambda s: "means" in s.scored,
+    "a KL for each dimension": lambda s: "kl_per_dimension" in s.scored,
+    "more than two latent dimensions": lambda s: s.scored["means"].shape[1] > 2,
+    "exactly two latent dimensions": lambda s: s.run.latent_shape == (2,),
+    "one or more than two latent dimensions": lambda s: s.run.latent_shape != (2,),
+    "a vector for a latent": lambda s: len(s.run.latent_shape) == 1,
+    "a real vector for a latent": lambda s: has_flat_real_latent(s.run),
+    "two images": lambda s: len(s.split) > 1,
+    "codes of a finite rate": lambda s: has_finite_rate(s.run),
+    "model.condition='label'": lambda s: s.run.config.model.condition == "label",
+    "data.leave_out": lambda s: "left_out" in s.data.splits,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure of a run: `compute(subject)` gives its data, or None without any, which `plot(path, data)` draws.
+
+    `needs` are keys of `REQUIREMENTS`, checked in order; `few` figures are drawn also for evaluate.figures='few'.
+    `file` is its file in figures/, if that is not NAME.png.
+    """
+
+    compute: Callable[[Subject], Any]
+    plot: Callable[[Path, Any], None]
+    needs: tuple[str, ...] = ()
+    few: bool = False
+    file: str = ""
+
+
+def _keys(subject: Subject) -> Array:
+    """Returns the keys [3] of the first figures: two of the reconstructions, one of the samples."""
+    return random.split(random.clone(subject.key), 3)
+
+
+def _second(compute: Callable[..., Any], **options: Any) -> Callable[[Subject], Any]:
+    """Returns the computation with another key than that of the few figures."""
+    return lambda s: compute(dataclasses.replace(s, key=s.key_of(_SECOND)), **options)
+
+
+def _compute_kl(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the KL of each latent dimension, [Z], nats, and which are active."""
+    return subject.scored["kl_per_dimension"].mean(0), active_units(subject.scored["means"])
+
+
+def _compute_plane(subject: Subject) -> tuple[plane.PlaneData, dict[str, np.ndarray]]:
+    """Returns the data of the latent plane, and those of its interactive version."""
+    means, circles = subject.scored["means"], "elbo" in subject.scored
+    return plane.compute_plane(subject, means, circles=circles), compute_dots(subject, means, circles=circles)
+
+
+def _plot_plane(path: Path, data: tuple[plane.PlaneData, dict[str, np.ndarray]]) -> None:
+    """Draws the latent plane, and saves its dots for the report beside it."""
+    plane.plot_plane(path, data[0])
+    save_dots(path.with_suffix(".npz"), data[1])
+
+
+def _compute_unfolding(subject: Subject) -> Any:
+    data = compute_unfolding(subject.workdir)
+    return None if data is None else (data, "elbo" in subject.scored)
+
+
+def _compute_film(subject: Subject) -> Any:
+    data = compute_training(subject.workdir)
+    return data if data is not None and len(data.steps) > 1 else None
+
+
+_MEANS, _VECTOR = "posterior means", "a vector for a latent"
+FIGURES: Mapping[str, Figure] = {
+    "reconstructions": Figure(
+        lambda s: compute_reconstructions(s.run, s.split, _RECONSTRUCTED, _keys(s)[:2]), plot_reconstructions, few=True
+    ),
+    "samples": Figure(
+        lambda s: compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED, (1.0,)),
+        lambda path, data: image_panels.samples(path, data.means[0]),
+        few=True,
+    ),
+    "temperatures": Figure(
+        lambda s: compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED), plot_temperatures, few=True
+    ),
+    "curves": Figure(lambda s: read_metrics(s.workdir) or None, curves.training_curves, few=True),
+    "kl_per_dimension": Figure(
+        _compute_kl,
+        lambda path, data: curves.kl_per_dimension(path, *data),
+        (_MEANS, "a KL for each dimension"),
+        few=True,
+    ),
+    "latent_plane": Figure(_compute_plane, _plot_plane, (_MEANS,), few=True),
+    "training": Figure(
+        lambda s: compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
+    ),
+    "latent_map": Figure(
+        lambda s: plane.compute_map(s, s.scored["means"]), plane.plot_map, (_MEANS, "more than two latent dimensions")
+    ),
+    "interpolation": Figure(compute_interpolation, plot_interpolation, (_MEANS, _VECTOR, "two images")),
+    "manifold": Figure(compute_manifold, plot_manifold, (_MEANS, "exactly two latent dimensions")),
+    "traversal": Figure(compute_traversal, plot_traversal, (_MEANS, _VECTOR, "one or more than two latent dimensions")),
+    "training_film": Figure(_compute_film, plot_training_film, file="training.gif"),
+    "plane": Figure(
+        _compute_unfolding,
+        lambda path, data: plot_unfolding_film(path, data[0], circles=data[1]),
+        file="plane.gif",
+    ),
+    "inpainting": Figure(_second(compute_inpainting, steps=200), plot_inpainting),
+    "denoising": Figure(_second(compute_denoising), plot_denoising),
+    "compression": Figure(
+        _second(compute_compression, most=300, training=2000), plot_compression, ("codes of a finite rate",)
+    ),
+    "neighbours": Figure(_second(compute_neighbours, most=500, among=2000), plot_neighbours, (_MEANS,)),
+    "sensitivity": Figure(
+        _second(compute_sensitivity, most=200), plot_sensitivity, (_MEANS, "a real vector for a latent")
+    ),
+    "conditional": Figure(_second(compute_conditional), plot_conditional, ("model.condition='label'",)),
+    "anomaly": Figure(_second(compute_anomaly, most=500), plot_anomaly, ("data.leave_out",)),
+}
