@@ -257,4 +257,5 @@ def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)
-    return LabelledCodes(subject, where, pictures(scale_to_unit(shown.image)), subject.means_of(where), {}, shown.condition)
+    images = pictures(scale_to_unit(shown.image))
+    return LabelledCodes(subject, where, images, subject.means_of(where), {}, shown.condition)
