@@ -1,6 +1,6 @@
 "use strict";
-// What a reader can touch in a report: the curves of training, and the dots of the latent plane with their images.
-// All of it is a gain: without this script the page shows the same as pictures. Text goes in as text, never as HTML.
+// The interactive figures of a report: the curves of training, and the latent plane with its images.
+// Without this script the page shows the same as pictures. Text goes in as text, never as HTML.
 
 const SVG = (() => {
   const holder = document.createElement("div");
@@ -17,7 +17,7 @@ function draw(name, attributes = {}, ...children) {
 }
 
 // A part of an SVG, in the coordinates of the whole, beyond whose edge nothing is seen.
-function clipped(x, y, width, height) {
+function clip(x, y, width, height) {
   return draw("svg", { x, y, width, height, viewBox: `${x} ${y} ${width} ${height}` });
 }
 
@@ -42,7 +42,7 @@ function checkbox(text, checked, act, ...before) {
   return [make("label", {}, box, ...before, text), box];
 }
 
-function written(value, digits = 4) {
+function formatNumber(value, digits = 4) {
   if (value === null) return "not a number";
   const size = Math.abs(value);
   const text =
@@ -52,7 +52,7 @@ function written(value, digits = 4) {
   return text.replace(/-/g, "\u2212");
 }
 
-function clamped(value, low, high) {
+function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);
 }
 
@@ -92,7 +92,7 @@ function curves(mount, data) {
   const slider = make("input", { type: "range", min: 0, max: steps.length - 1, step: 1, "aria-label": "Read the values at a step" });
   slider.value = steps.length - 1;
   slider.addEventListener("input", () => read(steps[slider.value]));
-  const said = make("span", { class: "soft" }, "Move over a curve, or this slider, to read its values.");
+  const status = make("span", { class: "soft" }, "Move over a curve, or this slider, to read its values.");
 
   const [logLabel] = checkbox("log scale", false, (on) => { state.log = on; show(); });
   const [allLabel] = checkbox("every value", false, (on) => { state.all = on; show(); });
@@ -109,28 +109,28 @@ function curves(mount, data) {
   const splits = [...new Set(data.quantities.flatMap((each) => each.series.map((some) => some.split)))];
   const key = splits.map((split) =>
     make("span", { class: "key" },
-      draw("svg", { viewBox: "0 0 16 6", "aria-hidden": "true" }, draw("path", { d: "M0 3H16", class: kind(split) })),
-      named(split)));
+      draw("svg", { viewBox: "0 0 16 6", "aria-hidden": "true" }, draw("path", { d: "M0 3H16", class: splitClass(split) })),
+      splitName(split)));
   mount.append(
     make("div", { class: "bar" }, ...key,
-      button("Zoom in", () => zoom(scaled(0.5))), button("Zoom out", () => zoom(scaled(2))), reset, logLabel, allLabel),
-    make("div", { class: "bar" }, make("span", { class: "slider" }, slider), said),
+      button("Zoom in", () => zoom(scaleView(0.5))), button("Zoom out", () => zoom(scaleView(2))), reset, logLabel, allLabel),
+    make("div", { class: "bar" }, make("span", { class: "slider" }, slider), status),
     charts, choice,
     make("p", { class: "soft" }, "Drag across a curve to look at those steps alone; Escape or “All steps” shows all again. " +
       (data.thinned ? "Of long curves the lowest and highest value of each stretch is drawn." : "")));
   mount.addEventListener("keydown", (event) => { if (event.key === "Escape") zoom(whole); });
 
-  function kind(split) { return ["train", "validation"].includes(split) ? split : "other"; }
-  function named(split) { return split === "train" ? "training, mini-batches" : split; }
+  function splitClass(split) { return ["train", "validation"].includes(split) ? split : "other"; }
+  function splitName(split) { return split === "train" ? "training, mini-batches" : split; }
 
-  function scaled(factor) {
-    const middle = state.at === null ? (state.view[0] + state.view[1]) / 2 : clamped(state.at, ...state.view);
+  function scaleView(factor) {
+    const middle = state.at === null ? (state.view[0] + state.view[1]) / 2 : clamp(state.at, ...state.view);
     return [middle + (state.view[0] - middle) * factor, middle + (state.view[1] - middle) * factor];
   }
 
   function zoom([low, high]) {
-    low = clamped(low, ...whole);
-    high = clamped(high, ...whole);
+    low = clamp(low, ...whole);
+    high = clamp(high, ...whole);
     if (high - low >= Math.min(1, whole[1] - whole[0]) * 0.999) state.view = [low, high];
     show();
   }
@@ -138,9 +138,9 @@ function curves(mount, data) {
   function read(step) {
     state.at = step;
     slider.value = nearest(steps, step);
-    const told = [...charts.children].map((chart) => chart.read());
-    said.textContent = `step ${written(step, 9)}`;
-    slider.setAttribute("aria-valuetext", `step ${written(step, 9)}: ${told.join("; ")}`);
+    const readings = [...charts.children].map((chart) => chart.read());
+    status.textContent = `step ${formatNumber(step, 9)}`;
+    slider.setAttribute("aria-valuetext", `step ${formatNumber(step, 9)}: ${readings.join("; ")}`);
   }
 
   function show() {
@@ -152,17 +152,17 @@ function curves(mount, data) {
   }
 
   function chart(quantity) {
-    const told = make("p");
+    const reading = make("p");
     const picture = draw("svg", { height: 200, role: "img" });
     const unit = quantity.unit ? `, ${quantity.unit}` : "";
-    const made = make("div", { class: "chart", "data-name": quantity.name }, make("h4", {}, `${quantity.title}${unit}`), picture, told);
+    const node = make("div", { class: "chart", "data-name": quantity.name }, make("h4", {}, `${quantity.title}${unit}`), picture, reading);
     let x, y, x0, frame, cross, from = null;
 
-    made.plot = () => {
+    node.plot = () => {
       const width = Math.max(picture.getBoundingClientRect().width, 120), height = 200;
       const [left, right, top, bottom] = [58, width - 10, 8, height - 26];
-      const inside = quantity.series.map((some) => within(some, state.view));
-      const values = inside.flatMap((some) => some.value.filter((each) => each !== null));
+      const inside = quantity.series.map((series) => within(series, state.view));
+      const values = inside.flatMap((series) => series.value.filter((each) => each !== null));
       const log = state.log && values.length > 0 && Math.min(...values) > 0;
       const [low, high] = limits(inside, log, state.all);
       const [to, back] = log ? [Math.log10, (each) => 10 ** each] : [(each) => each, (each) => each];
@@ -173,48 +173,48 @@ function curves(mount, data) {
       picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
       const grid = (log ? logTicks(low, high, 5) : ticks(low, high, 5)).flatMap((value) => [
         draw("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }),
-        draw("text", { class: "soft", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, written(value))]);
+        draw("text", { class: "soft", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, formatNumber(value))]);
       const below = ticks(...state.view, Math.max(2, Math.floor(width / 110))).map((step) =>
-        draw("text", { class: "soft", x: Math.min(x(step), width - 3), y: height - 8, "text-anchor": x(step) > width - 30 ? "end" : "middle" }, written(step, 9)));
-      frame = clipped(left - 5, top - 4, right - left + 10, bottom - top + 8);
-      for (const some of inside) frame.append(...line(some, log));
+        draw("text", { class: "soft", x: Math.min(x(step), width - 3), y: height - 8, "text-anchor": x(step) > width - 30 ? "end" : "middle" }, formatNumber(step, 9)));
+      frame = clip(left - 5, top - 4, right - left + 10, bottom - top + 8);
+      for (const series of inside) frame.append(...line(series, log));
       cross = draw("g");
       picture.replaceChildren(...grid, ...below, frame, cross);
       const unknown = values.filter((each) => each < low || each > high).length;
-      const missing = inside.reduce((sum, some) => sum + some.value.filter((each) => each === null).length, 0);
+      const missing = inside.reduce((sum, series) => sum + series.value.filter((each) => each === null).length, 0);
       const counts = [unknown ? `${unknown} outside` : "", missing ? `${missing} not a number` : ""].filter((each) => each);
-      made.left = [counts.length ? `not shown: ${counts.join(", ")}` : "",
+      node.left = [counts.length ? `not shown: ${counts.join(", ")}` : "",
         state.log && !log ? "not all above 0, so no log scale" : ""].filter((each) => each).join("; ");
-      told.textContent = made.left;
-      picture.setAttribute("aria-label", `${quantity.title}${unit}, from step ${written(state.view[0], 9)} to ${written(state.view[1], 9)}: ` +
-        quantity.series.map((some) => `${named(some.split)} ends at ${written(some.value.at(-1))}`).join(", "));
+      reading.textContent = node.left;
+      picture.setAttribute("aria-label", `${quantity.title}${unit}, from step ${formatNumber(state.view[0], 9)} to ${formatNumber(state.view[1], 9)}: ` +
+        quantity.series.map((series) => `${splitName(series.split)} ends at ${formatNumber(series.value.at(-1))}`).join(", "));
     };
 
-    function line(some, log) {
+    function line(series, log) {
       let path = "", open = false;
       const dots = [];
       const good = (value) => value !== null && value !== undefined && (!log || value > 0);
-      some.value.forEach((value, i) => {
+      series.value.forEach((value, i) => {
         if (!good(value)) { open = false; return; }
-        path += `${open ? "L" : "M"}${x(some.step[i]).toFixed(1)} ${clamped(y(value), -1e5, 1e5).toFixed(1)}`;
+        path += `${open ? "L" : "M"}${x(series.step[i]).toFixed(1)} ${clamp(y(value), -1e5, 1e5).toFixed(1)}`;
         open = true;
-        const alone = !good(some.value[i - 1]) && !good(some.value[i + 1]);
-        if (alone || some.value.length < 30) dots.push(draw("circle", { class: kind(some.split), cx: x(some.step[i]), cy: y(value), r: 2.5 }));
+        const alone = !good(series.value[i - 1]) && !good(series.value[i + 1]);
+        if (alone || series.value.length < 30) dots.push(draw("circle", { class: splitClass(series.split), cx: x(series.step[i]), cy: y(value), r: 2.5 }));
       });
-      return [draw("path", { class: kind(some.split), d: path }), ...dots];
+      return [draw("path", { class: splitClass(series.split), d: path }), ...dots];
     }
 
-    made.read = () => {
+    node.read = () => {
       cross.replaceChildren(draw("line", { class: "cross", x1: x(state.at), x2: x(state.at), y1: 4, y2: 174 }));
-      const parts = quantity.series.map((some) => {
-        const i = nearest(some.step, state.at), value = some.value[i];
-        const where = some.step[i] === state.at ? "" : ` (step ${written(some.step[i], 9)})`;
-        const [low, high] = [y(value ?? NaN), x(some.step[i])];
-        if (low >= 4 && low <= 180 && high >= 50) cross.append(draw("circle", { class: kind(some.split), cx: high, cy: low, r: 4 }));
-        return `${some.split} ${written(value, 5)}${where}`;
+      const parts = quantity.series.map((series) => {
+        const i = nearest(series.step, state.at), value = series.value[i];
+        const where = series.step[i] === state.at ? "" : ` (step ${formatNumber(series.step[i], 9)})`;
+        const [low, high] = [y(value ?? NaN), x(series.step[i])];
+        if (low >= 4 && low <= 180 && high >= 50) cross.append(draw("circle", { class: splitClass(series.split), cx: high, cy: low, r: 4 }));
+        return `${series.split} ${formatNumber(value, 5)}${where}`;
       });
       if (state.at < state.view[0] || state.at > state.view[1]) cross.replaceChildren();
-      told.textContent = parts.join(" · ") + (made.left ? ` · ${made.left}` : "");
+      reading.textContent = parts.join(" · ") + (node.left ? ` · ${node.left}` : "");
       return `${quantity.title} ${parts.join(", ")}`;
     };
 
@@ -225,7 +225,7 @@ function curves(mount, data) {
       picture.setPointerCapture(event.pointerId);
     });
     picture.addEventListener("pointermove", (event) => {
-      read(steps[nearest(steps, clamped(x0(place(event)), ...state.view))]);
+      read(steps[nearest(steps, clamp(x0(place(event)), ...state.view))]);
       if (from === null) return;
       const [low, high] = [from, place(event)].sort((a, b) => a - b);
       cross.append(draw("rect", { class: "chosen", x: low, width: high - low, y: 4, height: 170 }));
@@ -236,11 +236,11 @@ function curves(mount, data) {
       if (start === null) return;
       slider.focus({ preventScroll: true }); // the keys go on from here: arrows read, Escape shows all steps
       if (Math.abs(end - start) > 6) zoom([x0(Math.min(start, end)), x0(Math.max(start, end))]);
-      else read(steps[nearest(steps, clamped(x0(end), ...state.view))]);
+      else read(steps[nearest(steps, clamp(x0(end), ...state.view))]);
     });
     picture.addEventListener("pointercancel", () => { from = null; });
     picture.addEventListener("dblclick", () => zoom(whole));
-    return made;
+    return node;
   }
 
   let width = 0;
@@ -299,9 +299,9 @@ const COLOURS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59
 function plane(mount, data) {
   const count = data.x.length;
   const colour = (label) => label === null ? COLOURS[0] : data.names.length <= COLOURS.length ? COLOURS[label] : `hsl(${(360 * label) / data.names.length} 65% 50%)`;
-  const off = new Set();
+  const hidden = new Set();
   const state = { x: 0, y: 0, scale: 1, fit: 1, at: null };
-  const visible = (i) => !off.has(data.label[i]);
+  const visible = (i) => !hidden.has(data.label[i]);
 
   const dots = data.x.map((_, i) => draw("circle", { fill: colour(data.label[i]), r: count > 800 ? 3 : 4 }));
   const rings = (data.circles ? [1, 2] : []).map(() => draw("circle", { class: "prior" }));
@@ -311,7 +311,7 @@ function plane(mount, data) {
     "aria-label": `${count} images by their place in the latent space. Arrow keys move from dot to dot, plus and minus zoom, 0 shows all.` },
     axes);
   const live = make("div", { class: "unseen", "aria-live": "polite" });
-  const said = make("p", { class: "said" },  "");
+  const status = make("p", { class: "said" },  "");
   const kinds = data.pairs ? ["image", "reconstruction"] : ["image"];
   const canvases = kinds.map((kind) => make("canvas", { width: data.cell[0], height: data.cell[1], role: "img", "aria-label": `no ${kind} chosen yet` }));
   const sprite = new Image();
@@ -327,23 +327,23 @@ function plane(mount, data) {
   });
   function toggle(labels, on) {
     for (const label of labels) {
-      if (on) off.delete(label); else off.add(label);
+      if (on) hidden.delete(label); else hidden.add(label);
       boxes[label].checked = on;
     }
     if (state.at !== null && !visible(state.at)) { state.at = null; ring.setAttribute("visibility", "hidden"); }
     place();
   }
-  const everyone = data.names.map((_, label) => label);
-  const both = make("div", { class: "bar" }, button("All", () => toggle(everyone, true)), button("None", () => toggle(everyone, false)));
+  const allLabels = data.names.map((_, label) => label);
+  const both = make("div", { class: "bar" }, button("All", () => toggle(allLabels, true)), button("None", () => toggle(allLabels, false)));
   mount.append(
     make("div", { class: "bar" }, button("Zoom in", () => zoom(1.5)), button("Zoom out", () => zoom(1 / 1.5)), button("All dots", fit)),
     make("div", { class: "scatter" },
       make("div", { class: "plane" }, picture, make("p", { class: "soft" }, `Across: ${data.axes[0]}; up: ${data.axes[1]}.`), live),
       make("div", {},
         make("div", { class: "shown" }, ...canvases.map((canvas, k) => make("div", {}, canvas, kinds[k]))),
-        said, ...(data.names.length ? [legend, both] : []))),
+        status, ...(data.names.length ? [legend, both] : []))),
     make("p", { class: "soft" }, "Point at a dot, touch it, or move there with the arrow keys. Drag to move, once zoomed in; the wheel zooms when the plot has been clicked. " +
-      (data.total > count ? `Shown: ${written(count, 9)} of ${written(data.total, 9)} images, evenly spaced.` : "")));
+      (data.total > count ? `Shown: ${formatNumber(count, 9)} of ${formatNumber(data.total, 9)} images, evenly spaced.` : "")));
 
   const SIDE = 40, FOOT = 22; // pixels for the numbers at the axes
   let width = 0, height = 0, corner = [0, 0];
@@ -372,11 +372,11 @@ function plane(mount, data) {
     const lines = [];
     for (const value of ticks(low, high, Math.max(3, Math.floor(width / 90)))) {
       lines.push(draw("line", { class: "grid", x1: px(value), x2: px(value), y1: 0, y2: height - FOOT }),
-        draw("text", { class: "soft", x: px(value), y: height - 6, "text-anchor": "middle" }, written(value)));
+        draw("text", { class: "soft", x: px(value), y: height - 6, "text-anchor": "middle" }, formatNumber(value)));
     }
     for (const value of ticks(bottom, top, Math.max(3, Math.floor(height / 80)))) {
       lines.push(draw("line", { class: "grid", x1: SIDE, x2: width, y1: py(value), y2: py(value) }),
-        draw("text", { class: "soft", x: SIDE - 4, y: py(value) + 4, "text-anchor": "end" }, written(value)));
+        draw("text", { class: "soft", x: SIDE - 4, y: py(value) + 4, "text-anchor": "end" }, formatNumber(value)));
     }
     axes.replaceChildren(...lines);
     picture.classList.toggle("zoomed", state.scale > state.fit * 1.001);
@@ -384,27 +384,27 @@ function plane(mount, data) {
 
   function zoom(factor, x = corner[0], y = corner[1]) {
     const [before, above] = back(x, y);
-    state.scale = clamped(state.scale * factor, state.fit / 2, state.fit * 200);
+    state.scale = clamp(state.scale * factor, state.fit / 2, state.fit * 200);
     const [after, below] = back(x, y);
     state.x += before - after;
     state.y += above - below;
     place();
   }
 
-  // Shows the image of dot i; `aloud` also says it to who cannot see it.
-  function choose(i, aloud = false) {
+  // Shows the image of dot i; `announce` also reads it out to a screen reader.
+  function choose(i, announce = false) {
     state.at = i;
     fill(ring, { visibility: "visible", cx: px(data.x[i]), cy: py(data.y[i]) }, []);
     const label = data.label[i] === null ? "" : `, label ${data.names[data.label[i]]}`;
-    said.textContent = `Image ${written(data.position[i], 9)}${label}; at ${written(data.x[i], 3)}, ${written(data.y[i], 3)}.`;
+    status.textContent = `Image ${formatNumber(data.position[i], 9)}${label}; at ${formatNumber(data.x[i], 3)}, ${formatNumber(data.y[i], 3)}.`;
     canvases.forEach((canvas, k) => {
-      canvas.setAttribute("aria-label", `${kinds[k]} ${written(data.position[i], 9)}${label}`);
+      canvas.setAttribute("aria-label", `${kinds[k]} ${formatNumber(data.position[i], 9)}${label}`);
       const cell = i * kinds.length + k, [wide, high] = data.cell;
       const pen = canvas.getContext("2d");
       pen.clearRect(0, 0, wide, high);
       if (sprite.complete) pen.drawImage(sprite, (cell % data.columns) * data.stride[0], Math.floor(cell / data.columns) * data.stride[1], wide, high, 0, 0, wide, high);
     });
-    if (aloud) live.textContent = said.textContent;
+    if (announce) live.textContent = status.textContent;
   }
 
   function closest(x, y, reach) {
@@ -418,7 +418,7 @@ function plane(mount, data) {
   }
 
   // The dot to step to in a direction: near, and rather ahead than aside.
-  function ahead(dx, dy) {
+  function neighbourAhead(dx, dy) {
     let best = null, least = Infinity;
     const [x, y] = [data.x[state.at], data.y[state.at]];
     data.x.forEach((_, i) => {
@@ -436,7 +436,7 @@ function plane(mount, data) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = { "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: fit, Escape: fit };
     if (ARROWS[event.key]) {
-      const next = state.at === null ? closest(...corner, Infinity) : ahead(...ARROWS[event.key]);
+      const next = state.at === null ? closest(...corner, Infinity) : neighbourAhead(...ARROWS[event.key]);
       if (next !== null) {
         const [x, y] = [px(data.x[next]), py(data.y[next])];
         if (x < SIDE || x > width || y < 0 || y > height - FOOT) { [state.x, state.y] = [data.x[next], data.y[next]]; place(); }
@@ -454,18 +454,18 @@ function plane(mount, data) {
   });
 
   let held = null;
-  const spot = (event) => {
+  const position = (event) => {
     const box = picture.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
   picture.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary) return;
-    held = spot(event);
+    held = position(event);
     const found = closest(...held, event.pointerType === "touch" ? 24 : 14);
     if (found !== null) choose(found);
   });
   picture.addEventListener("pointermove", (event) => {
-    const [x, y] = spot(event);
+    const [x, y] = position(event);
     if (held !== null && picture.classList.contains("zoomed")) {
       if (!picture.hasPointerCapture(event.pointerId)) picture.setPointerCapture(event.pointerId);
       state.x -= (x - held[0]) / state.scale;
@@ -481,7 +481,7 @@ function plane(mount, data) {
   picture.addEventListener("wheel", (event) => {
     if (document.activeElement !== picture && !event.ctrlKey) return; // the page scrolls on, until the plot is clicked
     event.preventDefault();
-    zoom(Math.exp(-clamped(event.deltaY, -200, 200) / 400), ...spot(event));
+    zoom(Math.exp(-clamp(event.deltaY, -200, 200) / 400), ...position(event));
   }, { passive: false });
 
   new ResizeObserver(([entry]) => {
@@ -489,10 +489,10 @@ function plane(mount, data) {
     if (now < 80 || Math.abs(now - width) < 1) return;
     const kept = width ? state.scale / state.fit : null;
     width = now;
-    height = clamped(width * 0.85, 260, 560);
+    height = clamp(width * 0.85, 260, 560);
     corner = [SIDE + (width - SIDE) / 2, (height - FOOT) / 2];
     fill(picture, { height, viewBox: `0 0 ${width} ${height}` }, []);
-    const frame = clipped(SIDE, 0, width - SIDE, height - FOOT);
+    const frame = clip(SIDE, 0, width - SIDE, height - FOOT);
     frame.append(...rings, ...dots, ring);
     picture.replaceChildren(axes, frame);
     const { x, y } = state;
