@@ -41,7 +41,7 @@ def address(tmp_path_factory):
     write(folder, "environment", ENVIRONMENT)
     write(folder, "results", RESULTS)
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, records())))
-    add_figures(folder, *captions.FIGURES)
+    add_figures(folder, *captions.CAPTIONS)
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * 40 + np.zeros((6, 5, 5, 1), np.uint8)
     names = np.array(["zero", "one", EVIL])
     add_dots(folder, 6, 5, xy=XY, image=images, reconstruction=255 - images, names=names)

@@ -54,7 +54,7 @@ def whole(workdir):
     both = TEST | {"rate": entry, "distortion": {"value": 18.0, "stderr": 0.2}}
     finding = {"name": "beta", "level": "note", "says": "So.", "remedy": "--x"}
     write(workdir, "results", RESULTS | {"test": both, "validation": both, "diagnosis": [finding]})
-    add_figures(workdir, *captions.FIGURES, "zebra")
+    add_figures(workdir, *captions.CAPTIONS, "zebra")
     add_dots(workdir)
     return read(workdir)
 
@@ -96,7 +96,7 @@ def test_landmarks_and_names(whole):
 def test_every_figure_that_a_caption_knows_answers_a_question():
     listed = [name for question in captions.QUESTIONS for name in question.figures]
     assert len(listed) == len(set(listed))
-    lost = [name for name in captions.FIGURES if captions.place_figure(name)[0] == len(captions.QUESTIONS) - 1]
+    lost = [name for name in captions.CAPTIONS if captions.place_figure(name)[0] == len(captions.QUESTIONS) - 1]
     assert not lost, f"append {lost} to the question that they answer, in captions.QUESTIONS"
 
 

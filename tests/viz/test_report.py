@@ -137,7 +137,7 @@ def test_figures_are_embedded_in_order_with_alternative_texts(workdir):
     assert all(len(image["alt"]) > 10 for image in images)
     assert [image["alt"] for image in images[-2:]] == ["Figure: apple <i>", "Figure: zebra"]
     shown = ("reconstructions", "samples", "manifold", "latent_plane", "kl_per_dimension", "curves", "training")
-    titles = [captions.FIGURES[name].title for name in captions.FIGURES if name in shown]
+    titles = [captions.CAPTIONS[name].title for name in captions.CAPTIONS if name in shown]
     assert len(titles) == len(shown)
     assert [page.text.index(title) for title in titles] == sorted(page.text.index(title) for title in titles)
 
@@ -146,25 +146,25 @@ def test_numbers_and_pictures_from_corrupted_inputs_say_so(workdir):
     add_figures(workdir, "reconstructions")
     entry = {"value": 12.0, "stderr": 0.5}
     corrupted = {f"{name}_from_corrupted": entry for name in ("elbo", "rate", "distortion")}
-    assert captions.FIGURES["reconstructions"].title in read(workdir).text
+    assert captions.CAPTIONS["reconstructions"].title in read(workdir).text
     protocol = {"corruption": "each pixel set to 0"}
     write(workdir, "results", RESULTS | {"test": TEST | corrupted, "protocol": protocol})
     page = read(workdir)
     assert page.text.count("from corrupted inputs12.00 ± 0.50 nats") == 3
     assert "how well the image is restored" in page.text
-    assert captions.FIGURES["reconstructions"].title not in page.text
+    assert captions.CAPTIONS["reconstructions"].title not in page.text
     assert captions.describe_figure("reconstructions", corrupted=True).title in page.text
     (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
     assert "corrupted" in image["alt"]
 
 
 def test_it_needs_no_network_and_lets_its_own_script_and_style_alone_act(workdir):
-    add_figures(workdir, *captions.FIGURES)
+    add_figures(workdir, *captions.CAPTIONS)
     text = report.write_report(workdir).read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]|@import|<link|url\(", re.sub(r"base64,[^\"]*", "", text), re.IGNORECASE)
     page = Page(text)
     addresses = [each[name] for _, each in page.tags for name in ("src", "href", "srcset") if name in each]
-    assert sum(each.startswith("data:image/") for each in addresses) == len(captions.FIGURES)
+    assert sum(each.startswith("data:image/") for each in addresses) == len(captions.CAPTIONS)
     assert all(each.startswith(("data:image/", "#")) for each in addresses)
     (policy,) = [each["content"] for each in page.every("meta") if "http-equiv" in each]
     digests = {kind: re.findall(rf"{kind}-src '(sha256-[^']+)'", policy) for kind in ("script", "style")}

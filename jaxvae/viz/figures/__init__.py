@@ -29,7 +29,7 @@ def draw_figures(
     """
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
-    for name in captions.FIGURES:  # other files of the folder are the user's
+    for name in captions.CAPTIONS:  # other files of the folder are the user's
         for suffix in (".png", ".svg", ".gif", ".npz"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
     if which == "none":

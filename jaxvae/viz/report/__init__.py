@@ -15,7 +15,7 @@ from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report import captions, html, image_embedding, interactive_data, results_tables
 from jaxvae.viz.report.captions import Caption
 from jaxvae.viz.report.image_embedding import Picture, Pictures
-from jaxvae.viz.report.results_tables import Section
+from jaxvae.viz.report.results_tables import PageSection
 
 __all__ = ["MAX_BYTES", "PREFERRED_BYTES", "REPORT", "write_report"]
 
@@ -55,7 +55,7 @@ def _make_page(directory: RunDirectory) -> str:
 def _read_pictures(folder: Path) -> dict[Path, Picture]:
     """Returns the figures in the folder; an animation without a still gets its last frame as one."""
     paths = [path for path in folder.glob("*") if path.suffix in (".png", ".gif") and not path.name.startswith(".")]
-    pictures = {path: image_embedding.read_picture(path) for path in paths}
+    pictures = {path: image_embedding.load_picture(path) for path in paths}
     for path in paths:
         still = path.with_suffix(".png")
         if still not in pictures and (frame := image_embedding.last_frame(pictures[path])):
@@ -93,7 +93,7 @@ def _make_body(
 
 def _figure_sections(
     folder: Path, pictures: Pictures, interactive: Mapping[str, Any], corrupted: bool
-) -> list[Section]:
+) -> list[PageSection]:
     """Returns a section for each question that a figure answers, and one of the other figures."""
     stems = sorted({path.stem for path in pictures} | set(interactive), key=captions.place_figure)
     sections = []
@@ -140,7 +140,7 @@ def _image(path: Path, picture: Picture | None, alternative: str, kind: str) -> 
     return f'<img class="{kind}" src="{picture.source}" alt="{escape(alternative)}">'
 
 
-def _origin_sections(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Section]:
+def _origin_sections(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[PageSection]:
     """Returns the sections by which the run can be repeated: its config, its command, its environment."""
     command = environment.get("command")
     code = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CURVES", "FIGURES", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
+__all__ = ["CURVES", "CAPTIONS", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
 
 
 class Quantity(NamedTuple):
@@ -100,7 +100,7 @@ QUANTITIES = {
 }
 
 # by the stem of the figure's file
-FIGURES = {
+CAPTIONS = {
     "reconstructions": Caption(
         "What survives the code",
         "Rows of original images, each above the image that the decoder makes of its code, and above their difference.",
@@ -332,7 +332,7 @@ def describe_figure(stem: str, corrupted: bool = False) -> Caption:
     name = stem.replace("_", " ")
     if stem == "reconstructions" and corrupted:
         return _RESTORED
-    return FIGURES.get(stem, Caption(name, f"Figure: {name}", name))
+    return CAPTIONS.get(stem, Caption(name, f"Figure: {name}", name))
 
 
 def place_figure(stem: str) -> tuple[int, int, str]:

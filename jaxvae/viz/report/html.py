@@ -21,7 +21,7 @@ __all__ = [
     "format_number",
     "format_score",
     "format_value",
-    "is_finite",
+    "is_finite_number",
     "make_page",
     "make_table",
     "missing_note",
@@ -77,14 +77,14 @@ def embed_json(name: str, content: Any) -> str:
     return f'<script type="application/json" id="data-{name}">{text}</script>'
 
 
-def is_finite(value: Any) -> TypeGuard[int | float]:
+def is_finite_number(value: Any) -> TypeGuard[int | float]:
     """Returns whether the value is a number that a float can hold."""
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def format_number(value: Any, decimals: int | None = None) -> str:
     """Returns a number with a true minus sign, to `decimals` or to four digits; any other value as str."""
-    if isinstance(value, bool) or not is_finite(value):
+    if isinstance(value, bool) or not is_finite_number(value):
         return str(value)
     if decimals is None and isinstance(value, float):
         form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"
@@ -105,7 +105,7 @@ def format_value(value: Any) -> str:
 def format_score(entry: Mapping[str, Any]) -> str:
     """Returns an entry's value ± standard error, with two digits of the error, as escaped text."""
     value, stderr = entry.get("value"), entry.get("stderr")
-    if is_finite(value) and is_finite(stderr) and stderr > 0:
+    if is_finite_number(value) and is_finite_number(stderr) and stderr > 0:
         decimals = max(0, 1 - math.floor(math.log10(stderr)))
         return f"{format_number(float(value), decimals)} ± {format_number(float(stderr), decimals)}"
     if isinstance(value, list) and len(value) > 8:

@@ -14,7 +14,7 @@ from jaxvae.viz.encoding import encode_base64
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MIN_CHARACTERS", "Picture", "Pictures", "fit_pictures", "last_frame", "read_picture"]
+__all__ = ["MIN_CHARACTERS", "Picture", "Pictures", "fit_pictures", "last_frame", "load_picture"]
 
 _MAX_DIFFERENCE = 0.3  # of 255: the mean error of a picture of 256 colours that looks like the original
 MIN_CHARACTERS = 20_000  # a picture is not made smaller than this for the sake of others
@@ -40,7 +40,7 @@ Pictures = Mapping[Path, Picture | None]  # None is a picture that is left out
 _Forms = Callable[[Sequence["Image"], Sequence[int]], Iterator[tuple[bytes, str]]]
 
 
-def read_picture(path: Path) -> Picture:
+def load_picture(path: Path) -> Picture:
     """Returns the picture in a file, its type by the file's suffix."""
     return Picture(path.read_bytes(), f"image/{path.suffix[1:].lower()}")
 

@@ -53,7 +53,7 @@ def _collect_series(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
     found: dict[str, dict[str, _Series]] = {}
     for record in records:
         step, split = record.get("step"), record.get("split")
-        if not html.is_finite(step) or isinstance(step, bool) or not isinstance(split, str):
+        if not html.is_finite_number(step) or isinstance(step, bool) or not isinstance(split, str):
             continue
         for name, value in record.items():
             # a value that is not finite, null or as Python spells it, was measured: the curve has a gap there
@@ -68,7 +68,7 @@ def _collect_series(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
 
 def _round_finite(value: Any) -> int | float | None:
     """Returns a finite number to six digits; None for any other value."""
-    if isinstance(value, bool) or not html.is_finite(value):
+    if isinstance(value, bool) or not html.is_finite_number(value):
         return None
     return value if isinstance(value, int) and abs(value) < 2**53 else round_significant(value)
 

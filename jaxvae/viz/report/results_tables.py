@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 
 from jaxvae.viz.report import captions, html
 
-__all__ = ["Section", "numbers_section", "protocol_sections", "write_summary"]
+__all__ = ["PageSection", "numbers_section", "protocol_sections", "write_summary"]
 
-Section = tuple[str, str, str]  # title, id, HTML
+PageSection = tuple[str, str, str]  # title, id, HTML
 _Results = Mapping[str, Any] | None  # the content of results.json; None before the final evaluation
 _LEVELS = ("fine", "note", "illness")  # of a finding of the diagnosis
 _CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "active_units", "code_perplexity")
@@ -41,7 +41,7 @@ def write_summary(config: Mapping[str, Any], results: _Results, records: Sequenc
                 f"{model} {start} for {steps} steps, scores {score} of <strong>{value} nats</strong> "
                 "on unseen test images."
             )
-    taken = [record["step"] for record in records if html.is_finite(record.get("step"))]
+    taken = [record["step"] for record in records if html.is_finite_number(record.get("step"))]
     so_far = f" for {html.format_value(max(taken))} steps so far" if taken else ""
     return f"An autoencoder {start}{so_far}, waits for its final evaluation."
 
@@ -68,7 +68,7 @@ def numbers_section(results: _Results, records: Sequence[Mapping[str, Any]]) -> 
     return "".join(parts) + "</section>"
 
 
-def protocol_sections(results: _Results) -> list[Section]:
+def protocol_sections(results: _Results) -> list[PageSection]:
     """Returns the section of the protocol of the numbers and of the other entries of results.json, if there are any."""
     listed = {"version", "protocol", "diagnosis", *_evaluated_splits(results)}
     others = {name: value for name, value in (results or {}).items() if name not in listed}
@@ -98,7 +98,7 @@ def _make_cards(split: str, entries: Mapping[str, Any]) -> str:
         if not entry or isinstance(entry.get("value"), list | dict):
             continue
         title, unit, _ = _describe_quantity(name, entry)
-        if name == "active_units" and html.is_finite(entry.get("of")):
+        if name == "active_units" and html.is_finite_number(entry.get("of")):
             unit = f"of {html.format_value(entry['of'])}"
         value, plus, error = html.format_score(entry).partition(" ±")
         error = f" <small>±{error}</small>" if plus else ""
@@ -155,7 +155,7 @@ def _draw_scores(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _is_drawable(value: Any) -> TypeGuard[int | float]:
-    return html.is_finite(value) and not isinstance(value, bool) and abs(value) < _MAX_DRAWN
+    return html.is_finite_number(value) and not isinstance(value, bool) and abs(value) < _MAX_DRAWN
 
 
 def _draw_intervals(rows: Sequence[tuple[str, float, float]]) -> str:
