@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CURVES", "CAPTIONS", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
+__all__ = ["CAPTIONS", "CURVES", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
 
 
 class Quantity(NamedTuple):
