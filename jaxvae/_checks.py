@@ -3,8 +3,6 @@
 Importing this module must not import JAX, so that the command line starts fast.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import math

@@ -7,8 +7,6 @@ Rank law: every leaf of q, p and px, and x inside Terms, has the full rank [S, B
 value is shared: the q of a flat VAE is [1, B, *Z], a global prior [1, 1, *Z]. Nothing relies on rank promotion.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

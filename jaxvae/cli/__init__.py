@@ -4,8 +4,6 @@ Exit codes: 0 done; 2 the caller's mistake, one message with the next step (--de
 itself failed; 130 or 143 stopped by Ctrl-C or SIGTERM with everything saved; 141 the reader of the output is gone.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import select

@@ -1,7 +1,5 @@
 """Arguments that several verbs share, and the checks of all their values before any work."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """The message and the exit code of an error: the user's mistake, the user's own code, the machine, or a bug."""
 
-from __future__ import annotations
-
 import platform
 import sysconfig
 import traceback

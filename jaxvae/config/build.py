@@ -1,7 +1,5 @@
 """Builds everything a config stands for: the model, what is minimised, how, and on what."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A config from the command line: --config FILE, whose get_config() returns a Config, and --config.FIELD=VALUE."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import re

@@ -4,8 +4,6 @@ Parts declare what they can do and need (model/traits.py, `Needs` of an objectiv
 so that a new part is judged by what it declares, and an error names both fields and the next move.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Set
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Optimizers of optax, schedules of the learning rate, and schedules of weights of an objective."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import optax

@@ -3,8 +3,6 @@
 `where` names the field in every error.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import inspect

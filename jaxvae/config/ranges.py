@@ -1,7 +1,5 @@
 """What a field of a config may hold: constructors of fields with their ranges and choices beside the default."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial

@@ -5,8 +5,6 @@ with `ast`: names from the tables below and literals, nothing else, so no code o
 other fields determine (a decoder's output shape, the latent's size) reaches a factory as keyword-only arguments.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """config.json: the strings of a config, with the properties of the data that the model was built for."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

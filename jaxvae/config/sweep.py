@@ -1,7 +1,5 @@
 """Sweeps over a number of the config, as its string names them: `beta(0.5, 1.0)`, `learning_rate(1e-4, 1e-3)`."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from jaxvae._checks import UsageError, require_number, require_positive

@@ -1,7 +1,5 @@
 """A Python file of the user, run as a module: a config, or parts of a model."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Columns of numbers about images, from labels or a user's file, and the two groups into which a column splits them."""
 
-from __future__ import annotations
-
 import csv
 import zipfile
 from collections.abc import Mapping

@@ -6,8 +6,6 @@ The target stays clean, so that a code which restores x is what training rewards
 11:3371; of a VAE Im et al. 2017, arXiv 1511.06406). Pure, on the device, per example; x' may be any real numbers.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """A data set as training sees it: train, validation and test, and which stored images each holds."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 

@@ -5,8 +5,6 @@ those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a d
 and where the borders are bright the complement is meant. Axis letters: N images, H height, W width, C channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

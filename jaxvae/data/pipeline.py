@@ -4,8 +4,6 @@ Step t of training sees the examples epoch_order(key, epoch, n)[position * B : (
 epoch, position = divmod(t, n // B): a function of the step alone, so a run continues exactly where it stopped.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -3,8 +3,6 @@
 How x was made is part of every number about x: `protocol` describes it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Opening a data set by its name: a kind of data is one file that reads it and one row of SOURCES."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

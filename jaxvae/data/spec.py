@@ -3,8 +3,6 @@
 A stored value k, a whole number from 0 to 255, stands for k / 255 in [0, 1].
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

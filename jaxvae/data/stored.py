@@ -1,7 +1,5 @@
 """Data sets as their sources return them: every split in stored order, before anything is held out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What all densities share: sums over the event, draws with one key per outcome."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

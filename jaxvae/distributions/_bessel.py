@@ -7,8 +7,6 @@ Library of Mathematical Functions, 10.41.3), and that of v from the recurrence d
 arranged so that small differences are computed as such: relative errors stay near 1e-6 in float32 for kappa from 0 on.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Coins: densities of a pixel that is 0, 1 or, for the continuous one, between them."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax

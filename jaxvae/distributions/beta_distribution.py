@@ -1,7 +1,5 @@
 """Densities of values inside (0, 1)."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Categorical variables as one-hot vectors, and draws near them that gradients pass through."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax

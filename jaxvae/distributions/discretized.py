@@ -4,8 +4,6 @@ A logistic's share of each level's cell, from half a level below to half a level
 tails (Salimans et al. 2017, arXiv 1701.05517, eq. 2).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """KL divergences that have a closed form, in a table by the pair of densities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

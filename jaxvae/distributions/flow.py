@@ -1,7 +1,5 @@
 """Normalizing flows: a Gaussian carried through an invertible network."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Densities on the real line with heavier tails than a Gaussian's: a few wrong pixels cost less."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

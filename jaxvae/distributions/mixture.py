@@ -1,7 +1,5 @@
 """Mixtures of densities."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

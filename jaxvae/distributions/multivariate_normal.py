@@ -1,7 +1,5 @@
 """Gaussians whose coordinates are correlated: a full covariance, and a diagonal one plus a few factors."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Gaussians."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax

@@ -1,7 +1,5 @@
 """Densities on the unit sphere of R^D, with respect to its area: the uniform one and the von Mises-Fisher."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

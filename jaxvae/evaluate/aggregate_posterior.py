@@ -4,8 +4,6 @@ The rate is the sum of two parts: the mutual information of codes and examples, 
 1/N sum_i KL(q(z|x_i) || p(z)) = I(i; z) + KL(q(z) || p(z)) (Hoffman & Johnson 2016, ELBO surgery).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from functools import partial

@@ -4,8 +4,6 @@ The pure functions take one batch. `make_evaluate` runs them over a data set and
 padded last batch is cut to its real examples and means have standard errors. `summarize` names the numbers.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable

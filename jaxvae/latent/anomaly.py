@@ -9,8 +9,6 @@ A score is not a probability. An anomaly need not be improbable: plain images ca
 image (Nalisnick et al. 2019, arXiv 1810.09136).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

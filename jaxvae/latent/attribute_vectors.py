@@ -4,8 +4,6 @@ Pure functions of codes. Axis letters: N codes, Z latent dimensions, K direction
 distance of the two groups' means along it: strength 1 leads from the mean without the attribute to the mean with it.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax import Array, lax

@@ -8,8 +8,6 @@ coefficients are quantized uniformly and entropy-coded with their frequencies on
 Axis letters: N training examples, M others, D values of an example, K components, T step sizes.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

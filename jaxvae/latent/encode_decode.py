@@ -3,8 +3,6 @@
 Pure functions (model, variables, ...) -> arrays, to be jitted, vmapped or differentiated; densities have no S axis.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

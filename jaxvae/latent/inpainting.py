@@ -4,8 +4,6 @@ Axis letters: B examples, X an example's axes, T steps of a chain. Each example 
 its result does not depend on the batch.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import jax

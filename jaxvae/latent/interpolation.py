@@ -3,8 +3,6 @@
 Pure functions of codes; `decode` maps the points to images. Axis letters: T points, Z latent dimensions, N codes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -3,8 +3,6 @@
 Axis letters: N queries, M points, D values of each, K neighbours.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

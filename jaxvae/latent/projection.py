@@ -3,8 +3,6 @@
 Axis letters: N images, Z latent dimensions, D Gaussian factors of a covariance.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

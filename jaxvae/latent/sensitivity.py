@@ -5,8 +5,6 @@ The decoder pulls the metric of pixels back to the latent space: a small step dz
 deterministic decoder). J's singular values are the lengths in the directions of steepest and flattest change.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

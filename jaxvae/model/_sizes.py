@@ -1,7 +1,5 @@
 """Checks of the sizes of networks: widths, layers and heads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from jaxvae._checks import UsageError, require_whole

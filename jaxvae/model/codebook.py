@@ -4,8 +4,6 @@ Heads as in posterior.py, whose latent_dim is the number of slots: z is [S, B, s
 draw it, and have no elbo. The rate is slots log K, the cost of the codes under the uniform prior.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

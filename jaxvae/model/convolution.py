@@ -3,8 +3,6 @@
 Axis letters: N examples, H and W places of images, L of sequences, F and G features.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import flax.linen as nn

@@ -4,8 +4,6 @@ Called as network(x) -> (logits [N], features [N, F]). A logit is the log-odds t
 inputs of the last layer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import flax.linen as nn

@@ -5,8 +5,6 @@ passes it in. Called as network(z, condition, keys), as encoders are; the condit
 last layer gives float32 whatever `dtype` the others compute in: a likelihood is no place to round.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

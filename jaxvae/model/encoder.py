@@ -6,8 +6,6 @@ training alone. Each says what it `takes` ('any', 'images', 'sequences') and its
 is a factory's keyword-only `dtype`, which build.py fills in; a network without one computes in float32.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ Each has `forward(z, context) -> (x [N, D], log |det dx/dz| [N])` and `inverse(x
 computed once per image, however many z are drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 `dtype` is the type of a block's arithmetic and outputs; parameters and a norm's statistics are always float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any

@@ -5,8 +5,6 @@ Each says how many features a pixel of so many channels needs (`features`) and w
 in training with x [1, B, *X] besides, to fit what it keeps in variables.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -7,8 +7,6 @@ Each takes x [N, *X] and returns (model, variables), with the tree of `model.ini
 The eigenvalues are of the covariance with 1/N, the maximum likelihood's, computed in float64 on the host.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -3,8 +3,6 @@
 Each declares by its traits the space of its z and what it offers objectives and priors.
 """
 
-from __future__ import annotations
-
 import math
 
 import flax.linen as nn

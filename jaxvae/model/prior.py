@@ -4,8 +4,6 @@
 its traits the spaces that it is a density on, whether it is learned, and what it needs of the posterior.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import flax.linen as nn

@@ -1,7 +1,5 @@
 """The reparameterized draw z ~ q(z|x), with its log-densities under q and p."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

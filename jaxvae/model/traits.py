@@ -4,8 +4,6 @@ A part declares them as a class attribute, `traits = Traits(...)`, or as a prope
 config/compatibility.py compares those of all parts. A part that declares none is taken for the simplest of its kind.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from collections.abc import Set
@@ -102,7 +100,7 @@ class Traits:
         if self.support is not None:
             require_choice("Traits: support", self.support, SUPPORTS)
         for each in dataclasses.fields(self):
-            if each.type == "bool":
+            if isinstance(each.default, bool):
                 require_type(f"Traits: {each.name}", getattr(self, each.name), bool)
 
     @property

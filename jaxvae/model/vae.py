@@ -6,8 +6,6 @@ Five parts, each chosen on its own: encoder and posterior make q(z|x), prior mak
 p(x|z). `terms` returns the pieces of the bound; objectives and evaluations combine them.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -4,8 +4,6 @@ The critic's loss has no gradient in the model, the model's loss none in the cri
 `critic(widths)` makes the network (model/critic.py), with Linen's init and apply.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 They compare the examples of the whole batch: each device has its own rows, and all columns.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The evidence lower bound, and constraints on its two parts, rate and distortion."""
 
-from __future__ import annotations
-
 import jax.numpy as jnp
 from jax import Array, lax
 

@@ -3,8 +3,6 @@
 K is train.samples; at K = 1 all of them are the elbo, with a sampled KL.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Perceptual distortions: similarity of images beyond single pixels."""
 
-from __future__ import annotations
-
 import functools
 
 import jax.numpy as jnp

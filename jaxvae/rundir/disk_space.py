@@ -1,7 +1,5 @@
 """A full disk: refused before training, and explained when a write fails."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ A resumed run depends on its rollbacks, so a rollback's line is on the disk befo
 run killed before that comes to the same rollback again; one killed after it starts where the rollback led.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A finished run: its weights and its numbers, validated; a run that is unfinished or damaged is refused."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

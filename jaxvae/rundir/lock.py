@@ -1,7 +1,5 @@
 """The lock of a run directory: one process uses it at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ checkpoints/<step>/manifest.json   step, validation score, streak of skipped ste
                                    copy of the run's config.json, and the fingerprint of its metrics.jsonl
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence

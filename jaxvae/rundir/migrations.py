@@ -3,8 +3,6 @@
 `saved(state)` returns the shapes that were saved, given today's. `renewed(state)` makes today's state of what was read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """results.json: the run's numbers, each with its standard error, and the protocol that measured them."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A trained model and its jitted functions: `jaxvae.load("runs/digits")`."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

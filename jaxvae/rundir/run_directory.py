@@ -1,7 +1,5 @@
 """The record files of a run directory, read and checked in one place."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

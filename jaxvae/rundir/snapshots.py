@@ -1,7 +1,5 @@
 """Snapshots of training: samples of the same z, and the latent codes of the same images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

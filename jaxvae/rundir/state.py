@@ -1,7 +1,5 @@
 """The state of a run: its first value, its shapes, and the variables for `apply`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """environment.json: the versions, devices and command of a run, to reproduce it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """Files: atomic writes, JSON with a checksum, locks, and the errors of a full disk."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -8,8 +8,6 @@ so at once). Where they wait instead, or where the first process died, which run
 aborts the others after HEARTBEAT_TIMEOUT seconds at most (exit code 134). JAX 0.10 to 0.12 offer no callback for that.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ With one device nothing is placed. With several, jit takes these shardings and i
 may belong to several processes; then every process puts only its own rows of a batch.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from functools import cached_property, partial
 from typing import Any

@@ -5,8 +5,6 @@ crashes the process (both seen with jaxlib 0.10). A run can be killed anywhere, 
 No Python code of the main thread runs while XLA compiles; therefore a second thread waits for signals too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

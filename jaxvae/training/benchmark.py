@@ -3,8 +3,6 @@
 Nothing here is timed in a test: machines differ. What is measured is printed with what it was measured on.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

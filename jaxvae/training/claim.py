@@ -1,7 +1,5 @@
 """The claim of a run directory: config.json is written, or a run of another config or other data is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Metrics fetched one line late, when the device is busy with the next steps: it never waits for the host."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

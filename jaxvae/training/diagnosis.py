@@ -1,7 +1,5 @@
 """The diagnosis of a run's weights: what is measured for it besides the scores, and where it is kept."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A finding is {"name", "level", "says", "numbers", "remedy"}. `level` is 'fine', 
 reads the numbers) or 'illness'; `remedy` a part of a command line, or None. What a model does not have is left out.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ An engine changes how fast steps run and never what they compute: randomness and
 and the example's index alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ A step's randomness comes from its number and its batch from the one order, so a
 steps change no weights, the state of the first of them is still at hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 

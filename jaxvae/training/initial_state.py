@@ -1,7 +1,5 @@
 """The state that a run begins with: its own latest checkpoint, a fresh one, another run's weights, or a closed form."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

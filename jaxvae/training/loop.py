@@ -1,7 +1,5 @@
 """The training loop, over a list of runs that train together; for a single run the list has length one."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import signal

@@ -5,8 +5,6 @@ written to the disk, then the run is resumed. Killed before the event, it repeat
 starts at the target with the event's scale.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

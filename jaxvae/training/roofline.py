@@ -3,8 +3,6 @@
 All are timed in turns, window by window, so that whatever else the machine does meets each of them alike.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics

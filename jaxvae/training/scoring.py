@@ -1,7 +1,5 @@
 """The scores of trained weights on the splits of a data set, each with its standard error and its protocol."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

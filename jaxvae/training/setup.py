@@ -1,7 +1,5 @@
 """A config made real on this machine: data opened, parts built, pipeline and engine chosen."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os

@@ -1,7 +1,5 @@
 """Snapshots of the model while it trains, for the animations: samples, and the codes of some images."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The training of a single run, from its first step to its report."""
 
-from __future__ import annotations
-
 import dataclasses
 import signal
 import tempfile

@@ -1,7 +1,5 @@
 """Scores on the validation split while training, and early stopping by them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numbers and bytes as text for the JSON and HTML of pages."""
 
-from __future__ import annotations
-
 import base64
 
 __all__ = ["encode_base64", "round_significant"]

@@ -4,8 +4,6 @@ A module's docstring is the verb's help. The modules import jax, and what import
 `jaxvae --help` starts without it.
 """
 
-from __future__ import annotations
-
 import argparse
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """A decoded data set on disk: plain .npy files and a description, made once and memory-mapped from then on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO

@@ -4,8 +4,6 @@ A folder is built beside its place, under a lock, and renamed. Its description, 
 files, which are checked at every opening: a folder that is missing, cut short or of an unknown format is built again.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Arrays of a user's program: uint8 images or sequences, with labels or vectors, checked before they are used."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 

@@ -8,8 +8,6 @@ One folder around all of it is tolerated. What is beneath a class folder belongs
 in the order of their names. A zip is read in place: nothing is extracted.
 """
 
-from __future__ import annotations
-
 import os
 import zipfile
 from collections import Counter

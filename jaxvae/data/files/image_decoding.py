@@ -5,8 +5,6 @@ white. CMYK and other colour spaces go to RGB by Pillow's plain formulas, withou
 as 0.299 R + 0.587 G + 0.114 B. Of an animation the first frame counts.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A folder or a zip of images as a data set, decoded once; folder_layout.py finds its splits and classes."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

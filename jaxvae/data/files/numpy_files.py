@@ -6,8 +6,6 @@ any name.
 Pickled objects are refused by the header of the file: nothing is ever unpickled.
 """
 
-from __future__ import annotations
-
 import hashlib
 import lzma
 import math

@@ -5,8 +5,6 @@ download manager, or taken from a folder, checked against the sha256 that TFDS h
 write them: the same builder, version, features, keys and so order, as array_record.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

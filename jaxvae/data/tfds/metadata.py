@@ -1,7 +1,5 @@
 """The JSON files of a prepared TFDS folder, checked first: TFDS imports any module that they name."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

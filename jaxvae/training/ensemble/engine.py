@@ -4,8 +4,6 @@ The data are on the device once; a member gathers its batches by its own order, 
 has its own beta or learning rate: what it computes is what it computes alone, to the rounding of a batched product.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial

@@ -1,7 +1,5 @@
 """The members that a config with train.seeds or train.sweep stands for: each the config of an ordinary run."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, NamedTuple
 

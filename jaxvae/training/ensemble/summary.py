@@ -1,7 +1,5 @@
 """summary.json: the numbers of all members of an ensemble, their mean and standard deviation over members."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from pathlib import Path

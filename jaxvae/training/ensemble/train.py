@@ -4,8 +4,6 @@ A member's directory is that of an ordinary run: it can be loaded, evaluated and
 standard deviation over members are in the parent's summary.json.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import tempfile

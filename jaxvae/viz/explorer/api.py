@@ -3,8 +3,6 @@
 A code z in a response is without the attributes that were added to it. Nothing is kept between two requests.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The range of each latent dimension over many codes, and the codes nearest to one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 __all__ = ["nearest_codes", "slider_ranges"]

@@ -1,7 +1,5 @@
 """Arrays as the JSON of a response: numbers, pictures and images of the split."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

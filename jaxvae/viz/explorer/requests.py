@@ -1,7 +1,5 @@
 """The fields of a request, each checked as it is read; UsageError names the field and what was expected."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import dataclasses

@@ -1,7 +1,5 @@
 """The app of the page: GET returns the files of the page, POST the responses of its requests."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Iterator

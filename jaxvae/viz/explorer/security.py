@@ -4,8 +4,6 @@ Any page in the same browser can send requests to loopback, and can have its own
 the Host must name this machine, and an Origin, if there is one, must be this very server.
 """
 
-from __future__ import annotations
-
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware

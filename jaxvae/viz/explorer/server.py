@@ -1,7 +1,5 @@
 """The server of the page, on loopback alone, until Ctrl-C."""
 
-from __future__ import annotations
-
 import errno
 import socket
 import threading

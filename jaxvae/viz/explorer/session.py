@@ -1,7 +1,5 @@
 """The model that a page explores: its images, their codes, and its compiled functions."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The figures of a run. A figure is one file: `compute_*` needs a model and returns arrays, `plot_*` draws these."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

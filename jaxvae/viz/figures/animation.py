@@ -1,7 +1,5 @@
 """What the films of a run show: samples and codes during training, and a closed path through the latent space."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Scores that tell images of classes left out of training from new images of the others."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Arithmetic with codes, a - b + c: of images, or of the mean codes of images that have attributes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

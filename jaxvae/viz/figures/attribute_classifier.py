@@ -3,8 +3,6 @@
 On the host, with scikit-learn. Axis letters: N images, L attributes.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Axis letters: N images, T strengths, L attributes of the classifier, M measured ones, Z latent dimensions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Several models of the same data side by side: codes and draws of the prior, samples, rate and distortion."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -3,8 +3,6 @@
 Axis letters: M images, n of them shown, P points of a curve, *X the shape of an example.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 from functools import partial

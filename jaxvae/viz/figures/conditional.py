@@ -1,7 +1,5 @@
 """The same codes decoded as every class, of a conditional model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

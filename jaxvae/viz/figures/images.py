@@ -1,7 +1,5 @@
 """Arrays of a model as pictures, and the conditions that pictures are generated with."""
 
-from __future__ import annotations
-
 import numpy as np
 from jax import Array, random
 

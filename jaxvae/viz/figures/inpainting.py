@@ -3,8 +3,6 @@
 Axis letters: D completions of each image, B images, *X the shape of an example.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Axis letters: P pairs, T points of a path, D dimensions, Z latent dimensions, H height, W width, C channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

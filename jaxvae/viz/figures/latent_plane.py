@@ -1,7 +1,5 @@
 """Posterior means on a plane, with some posteriors' ellipses, and on a map by t-SNE."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

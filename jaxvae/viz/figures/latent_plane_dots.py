@@ -1,7 +1,5 @@
 """The dots of the latent plane, each with its image and reconstruction, for the interactive report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import jax

@@ -1,7 +1,5 @@
 """Images beside their nearest training images, by pixels and by codes."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Images above their reconstructions and residuals; samples at several temperatures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

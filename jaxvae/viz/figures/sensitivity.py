@@ -3,8 +3,6 @@
 Axis letters: N images or codes, T steps or sizes of a change, Z latent dimensions, *X the shape of an example.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple

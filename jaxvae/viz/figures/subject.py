@@ -1,7 +1,5 @@
 """A trained model and the images that it is looked at with."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial

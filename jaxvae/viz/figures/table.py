@@ -3,8 +3,6 @@
 A figure's name is also the name of its file, NAME.png, and its key in the report's captions, unless it has a `file`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Curves and bars. Axis letter: Z latent dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

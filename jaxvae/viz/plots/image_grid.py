@@ -4,8 +4,6 @@ Images are floats in [0, 1]; values outside are drawn as the nearer bound and Na
 still gets its picture. Axis letters: N images, H height, W width, C channels (1 grey, 3 colour).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

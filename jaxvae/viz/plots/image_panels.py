@@ -4,8 +4,6 @@ Images as in image_grid.py. Axis letters: N images, H height, W width, C channel
 T temperatures, or snapshots of training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

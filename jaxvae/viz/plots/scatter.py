@@ -1,7 +1,5 @@
 """The latent space as a plane of dots, one an image. Axis letters: N images, M of them with ellipses."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The style of all figures, and their files, which are replaced as a whole."""
 
-from __future__ import annotations
-
 import os
 import textwrap
 from collections.abc import Iterator

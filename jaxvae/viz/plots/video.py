@@ -3,8 +3,6 @@
 Axis letters: T frames, H height, W width.
 """
 
-from __future__ import annotations
-
 import importlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence

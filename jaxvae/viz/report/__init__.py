@@ -3,8 +3,6 @@
 Text of unknown origin passes through `escape`, `html.format_value` or `html.embed_json`.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from html import escape

@@ -1,7 +1,5 @@
 """The texts of the report: what each number and figure means, for a reader who has just learned what a VAE is."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 __all__ = ["CAPTIONS", "CURVES", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]

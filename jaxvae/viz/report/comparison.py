@@ -1,7 +1,5 @@
 """Several finished runs in one table: their test scores side by side, and where their protocols differ."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path

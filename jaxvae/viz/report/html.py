@@ -3,8 +3,6 @@
 Text of unknown origin passes through `escape` on its way to the page, or through `embed_json`.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The data of the report's script: curves thinned to what a screen can show, and the latent plane with its images."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Markdown of text that comes from files and configs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The numbers of a run in its report: at a glance, their diagnosis, and each with its meaning."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, TypeGuard
