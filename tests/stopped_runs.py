@@ -246,9 +246,10 @@ def bystander(signum: int, code: int, seconds: float, errors: str) -> str:
     """The same of a process of which another was stopped: it stops with that one, or says that it was left alone."""
     if signum != signal.SIGKILL:
         return complaint(signum, code, seconds, errors)
-    wrong = [] if code == 1 else [f"the other ended with code {code}, expected 1"]
-    wrong += [f"the other took {seconds:.1f} s"] * (seconds > HEARTBEAT_TIMEOUT)
-    wrong += ["the other did not say why"] * ("has ended, so this one cannot go on" not in errors)
+    wrong = [] if code in (1, -signal.SIGABRT) else [f"the other ended with code {code}, expected 1, or JAX's abort"]
+    wrong += [f"the other took {seconds:.1f} s"] * (seconds > HEARTBEAT_TIMEOUT + ANSWER / 2)
+    reasons = "has ended, so this one cannot go on", "another task died"
+    wrong += ["the other did not say why"] * (not any(reason in errors for reason in reasons))
     return "; ".join(wrong) + (f": {errors[-1000:]}" if wrong else "")
 
 

