@@ -16,6 +16,7 @@ from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES, build_part
 from jaxvae.model import decoder, encoder, layers
+from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
 from jaxvae.training.engine import has_convolutions
 
@@ -149,7 +150,7 @@ def test_dropout_follows_each_examples_own_key(name):
 def test_in_evaluation_a_network_with_dropout_is_the_one_without(name):
     case = small(name)
     dropping = both(name, shape_for(name), dropout=0.5)
-    assert [network.dropout for network in (*case.networks, *dropping)] == [0.0, 0.0, 0.5, 0.5]
+    assert [traits_of(network).dropout for network in (*case.networks, *dropping)] == [0.0, 0.0, 0.5, 0.5]
     without, with_it = (
         jax.make_jaxpr(functools.partial(outputs, networks))(case.variables, *case.data, case.condition)
         for networks in (case.networks, dropping)
@@ -243,7 +244,7 @@ def test_conv1d_is_conv_on_images_of_height_one():
 )
 def test_a_network_says_what_it_takes_and_its_convolutions_are_seen(name, takes, convolves):
     case = small(name)
-    assert [network.traits.takes for network in case.networks] == [takes, takes]
+    assert [traits_of(network).takes for network in case.networks] == [takes, takes]
     for network, variables, data in zip(case.networks, case.variables, case.data, strict=True):
         assert has_convolutions(network.apply, variables, data, case.condition) == convolves
     assert has_convolutions(case.run, *case.data, case.condition) == convolves
