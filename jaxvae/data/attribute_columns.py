@@ -11,15 +11,8 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.data.dataset import Split
 
-__all__ = [
-    "AttributeGroups",
-    "Columns",
-    "UserColumns",
-    "class_columns",
-    "named_class_column",
-    "read_columns",
-    "split_by_attribute",
-]
+__all__ = ["AttributeGroups", "Columns", "UserColumns", "class_columns", "named_class_column", "read_columns"]
+__all__ += ["split_by_attribute"]
 
 Columns = dict[str, np.ndarray]  # name -> float [N]
 _MOST_NAMED = 1000  # classes, each of which is a column

@@ -22,17 +22,8 @@ from jaxvae.data.prepare import Examples
 from jaxvae.data.tfds.records import Records
 from jaxvae.runtime.sharding import DeviceLayout, one_device
 
-__all__ = [
-    "AHEAD",
-    "PIPELINES",
-    "Resident",
-    "Streaming",
-    "choose_pipeline",
-    "epoch_order",
-    "in_order",
-    "read_ahead",
-    "take_batch",
-]
+__all__ = ["AHEAD", "PIPELINES", "Resident", "Streaming", "choose_pipeline", "epoch_order", "in_order", "read_ahead"]
+__all__ += ["take_batch"]
 
 AHEAD = 4  # batches made ready before the step that takes one
 

@@ -16,18 +16,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import TOP, to_unit
 from jaxvae.distributions import draw_each
 
-__all__ = [
-    "Batch",
-    "Examples",
-    "Prepare",
-    "as_vector",
-    "binarize",
-    "dequantize",
-    "draw_binary",
-    "grey",
-    "one_hot",
-    "static",
-]
+__all__ = ["Batch", "Examples", "Prepare", "as_vector", "binarize", "dequantize", "draw_binary", "grey", "one_hot"]
+__all__ += ["static"]
 
 
 @jax.tree_util.register_dataclass

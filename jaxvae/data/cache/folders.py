@@ -18,15 +18,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.stored import Say
 from jaxvae.runtime import files
 
-__all__ = [
-    "build_once",
-    "cache_folder",
-    "open_or_build",
-    "read_description",
-    "require_space",
-    "writable",
-    "write_description",
-]
+__all__ = ["build_once", "cache_folder", "open_or_build", "read_description", "require_space", "writable"]
+__all__ += ["write_description"]
 
 _SCRATCH = ".building-"
 _MOST_BORROWED = 2e9  # bytes of a temporary folder, which may be in memory

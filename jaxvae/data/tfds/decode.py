@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ from jaxvae.data.tfds.workers import Workers, default_count
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
 __all__ = ["folder_fingerprint", "load_tfds"]
 
@@ -95,21 +93,16 @@ def _write_split(folder: Path, builder: tfds.core.DatasetBuilder, split: str, sa
     with open(folder / f"{split}.image.npy", "wb") if images else contextlib.nullcontext() as file:
         if file:
             write_header(file, (len(source), *shape))
-        for records in _chunks(source, title, say):
+        for turn, start in enumerate(range(0, len(source), _CHUNK)):
+            if turn % _CHUNKS_PER_LINE == 0:
+                say(f"{title}: {start:,} of {len(source):,}")
+            records = read_records(source, range(start, min(start + _CHUNK, len(source))))
             if file:
                 pixels = np.empty((len(records), *shape), DTYPE)
                 copy_images(pixels, records, source)
                 file.write(pixels)
             if labels is not None:
                 labels.extend(record["label"] for record in records)
+    say(f"{title}: {len(source):,} of {len(source):,}")
     if labels is not None:
         np.save(folder / f"{split}.label.npy", np.asarray(labels, np.int32))
-
-
-def _chunks(source: BaseDataSource, title: str, say: Say) -> Iterator[list[dict[str, Any]]]:
-    total = len(source)
-    for turn, start in enumerate(range(0, total, _CHUNK)):
-        if turn % _CHUNKS_PER_LINE == 0:
-            say(f"{title}: {start:,} of {total:,}")
-        yield read_records(source, range(start, min(start + _CHUNK, total)))
-    say(f"{title}: {total:,} of {total:,}")
