@@ -53,6 +53,7 @@ def harmed(content, described):
     """(what is wrong with it, the bytes of a damaged file or None for none)."""
     middle = len(content) // 2
     yield "truncated", content[:-1]
+    yield "lengthened", content + b"x"
     yield "emptied", b""
     yield "zeroed", bytes(len(content))
     yield "removed", None
