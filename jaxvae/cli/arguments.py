@@ -78,7 +78,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         require_positive(f"--{name}", given[name])
     for split in given.get("splits", ()):
         if split not in SPLITS:
-            raise UsageError(f"--splits {split}: expected one or more of {', '.join(SPLITS)}.")
+            raise UsageError(f"--splits={split}: expected one or more of {', '.join(SPLITS)}.")
     for run in (*given.get("runs", ()), *([given["run"]] if "run" in given else ())):
         if not run.is_dir():
             kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
@@ -93,32 +93,32 @@ def _check_text(name: str, value: str | Path) -> None:
     """Raises UsageError for text that is empty, too long, or holds a character that no file name can hold."""
     require_type(name, str(value), str)
     if not str(value):
-        raise UsageError(f"{name} is empty; leave it out, or give it a value.")
+        raise UsageError(f"{name}=: expected a value, got empty text. Try to leave it out.")
     if isinstance(value, Path):
         try:
             value.exists()
         except OSError as error:  # a part of it is too long, or a folder of it may not be entered
-            raise UsageError(f"{name} {short_repr(str(value))}: {error.strerror}; choose another place.") from error
+            raise UsageError(f"{name}={short_repr(str(value))}: {error.strerror}. Try another place.") from error
 
 
 def _check_folder(name: str, folder: Path) -> None:
     """Raises UsageError if the folder, or one that it is in, is a file."""
     existing = next((each for each in (folder, *folder.parents) if each.exists()), None)
     if existing is not None and not existing.is_dir():
-        raise UsageError(f"{name} {folder}: {existing} is a file; choose a folder.")
+        raise UsageError(f"{name}={folder}: expected a folder, but {existing} is a file. Try another place.")
 
 
 def require_writable(out: Path, suffixes: tuple[str, ...]) -> None:
     """Raises UsageError unless the file can be written and has one of the suffixes, if any are given."""
     if suffixes and out.suffix not in suffixes:
-        raise UsageError(f"--out {out}: expected a {' or '.join(suffixes)} file.")
+        raise UsageError(f"--out={out}: expected a {' or '.join(suffixes)} file.")
     if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; name a file in it.")
+        raise UsageError(f"--out={out}: expected a file, but it is a folder. Try a file in it.")
     if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
+        raise UsageError(f"--out={out}: there is no folder {out.parent}. Try to make it first.")
     if out.exists() and not os.access(out, os.W_OK):
-        raise UsageError(f"--out {out} cannot be written: no permission; choose another place.")
+        raise UsageError(f"--out={out}: cannot be written (no permission). Try another place.")
     try:
         tempfile.TemporaryFile(dir=out.parent).close()  # permissions do not tell: root has them in /proc
     except OSError as error:
-        raise UsageError(f"--out {out} cannot be written ({error.strerror}); choose another place.") from error
+        raise UsageError(f"--out={out}: cannot be written ({error.strerror}). Try another place.") from error

@@ -86,7 +86,7 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
     data = set_up_run(run.config, arguments.data_dir).data
     split = arguments.split or ("test" if "test" in data.splits else "train")
     if split not in data.splits:
-        raise UsageError(f"--split {split}: {data.name} has {', '.join(data.splits)}; choose one of them.")
+        raise UsageError(f"--split={split}: expected one of {', '.join(data.splits)}, the splits of {data.name}.")
     return Subject(run, data, split, random.key(arguments.seed))
 
 
@@ -94,9 +94,8 @@ def require_images(subject: Subject, images: Sequence[int]) -> None:
     """Raises UsageError for the number of an image that the split does not have."""
     for image in images:
         if not 0 <= image < len(subject.split):
-            raise UsageError(
-                f"image {image}: the {subject.name} split has {len(subject.split):,} images, numbered from 0."
-            )
+            last = len(subject.split) - 1
+            raise UsageError(f"image {image}: the {subject.name} images are numbered from 0 to {last:,}.")
 
 
 def require_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> list[int] | None:
@@ -106,9 +105,9 @@ def require_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> li
     count = subject.means.shape[1]
     for dimension in dimensions:
         if not 1 <= dimension <= count:
-            raise UsageError(f"--dimensions {dimension}: this model has {count}, z1 to z{count}; name them from 1 on.")
+            raise UsageError(f"--dimensions={dimension}: expected 1 to {count}, as this model has z1 to z{count}.")
     if len(set(dimensions)) != len(dimensions):
-        raise UsageError(f"--dimensions {' '.join(map(str, dimensions))}: one is named twice; name each once.")
+        raise UsageError(f"--dimensions={' '.join(map(str, dimensions))}: expected each dimension once.")
     return [dimension - 1 for dimension in dimensions]
 
 

@@ -22,7 +22,6 @@ from jaxvae.config.schema import field_types
 from jaxvae.data import dataset, sources
 from jaxvae.model import layers
 from jaxvae.rundir.state import abstract_state
-from jaxvae.runtime import watch
 from jaxvae.training import benchmark
 
 DIGITS = str(Path(__file__).parents[2] / "configs" / "digits.py")
@@ -36,8 +35,8 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for command in (train_command, benchmark_command):
         monkeypatch.setattr(command, "prepare_jax", lambda *_, **__: None)
-    monkeypatch.setattr(train_command, "_train", lambda config, *_: build(config, (8, 8, 1), condition=10))
-    monkeypatch.setattr(watch, "watch", lambda address: lambda: None)
+    for name in ("train.train_and_evaluate", "ensemble.train.train_and_evaluate_members"):
+        monkeypatch.setattr(f"jaxvae.training.{name}", lambda config, *_, **__: build(config, (8, 8, 1), condition=10))
     monkeypatch.setattr(jax.distributed, "initialize", nobody_there)
     monkeypatch.setattr(
         sources, "open_data", lambda *_, **__: dataset.DataSet("none", "1", "0", {"train": Nothing()}, ())
@@ -213,18 +212,18 @@ def test_an_override_is_read_as_what_its_field_holds():
             f"sample run --seed {2**70}",
             "--seed=1180591620717411303424: expected a whole number from 0 to 4,294,967,295",
         ),
-        ("sample run --out run", "--out run: expected a .png or .npy file"),
+        ("sample run --out run", "--out=run: expected a .png or .npy file"),
         ("sample run --out nowhere/x.png", "there is no folder nowhere"),
-        ("sample run --out /proc/x.png", "--out /proc/x.png cannot be written (No such file or directory); choose"),
+        ("sample run --out /proc/x.png", "--out=/proc/x.png: cannot be written (No such file or directory). Try"),
         ("reconstruct run --out x.npy", "expected a .png file"),
-        ("benchmark --config DIGITS --out run", "--out run is a folder"),
+        ("benchmark --config DIGITS --out run", "--out=run: expected a file, but it is a folder"),
         ("benchmark --config DIGITS --seconds inf", "--seconds=inf: expected a positive number"),
         ("evaluate run --samples 0", "--samples=0: expected a whole number from 1 on"),
-        ("evaluate run --splits dev", "--splits dev: expected one or more of train, validation, test"),
+        ("evaluate run --splits dev", "--splits=dev: expected one or more of train, validation, test"),
         ("evaluate file", "file is a file, but a run directory is"),
         ("evaluate nowhere", "nowhere is no run directory"),
-        ("train --config DIGITS --workdir file", "--workdir file: file is a file; choose a folder"),
-        ("train --config DIGITS --workdir file/run", "--workdir file/run: file is a file"),
+        ("train --config DIGITS --workdir file", "--workdir=file: expected a folder, but file is a file"),
+        ("train --config DIGITS --workdir file/run", "--workdir=file/run: expected a folder, but file is a file"),
         ("train --config DIGITS --workdir=", "--workdir: is empty; leave it out"),
         ("train --config DIGITS --coordinator x --processes 2 --process 0", "expected HOST:PORT"),
         ("train --config DIGITS --processes 2", "come with --coordinator"),
@@ -234,7 +233,7 @@ def test_an_override_is_read_as_what_its_field_holds():
         ("attribute run --strengths x", "invalid float value: 'x'"),
         ("animate run --seconds 0", "--seconds=0.0: expected a positive number"),
         ("compare run nowhere", "nowhere is no run directory"),
-        ("compare run --out file", "--out file: file is a file; choose a folder"),
+        ("compare run --out file", "--out=file: expected a folder, but file is a file"),
         ("explore run --port 70000", "--port=70000: expected a whole number from 0 to 65,535"),
         ("fly", "invalid choice: 'fly'"),
         ("train --config DIGITS extra", "unrecognized arguments: extra"),

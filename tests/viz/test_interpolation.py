@@ -190,9 +190,9 @@ def test_what_cannot_be_walked_is_refused_in_words(subject):
     ("argv", "words"),
     [
         ("interpolate RUN --images 3", "expected an even number of them"),
-        ("interpolate RUN --images 3 4000", "image 4000: the test split has 360 images, numbered from 0"),
-        ("traverse RUN --dimensions 3", "--dimensions 3: this model has 2, z1 to z2"),
-        ("traverse RUN --dimensions 1 1", "one is named twice"),
+        ("interpolate RUN --images 3 4000", "image 4000: the test images are numbered from 0 to 359"),
+        ("traverse RUN --dimensions 3", "--dimensions=3: expected 1 to 2, as this model has z1 to z2"),
+        ("traverse RUN --dimensions 1 1", "--dimensions=1 1: expected each dimension once"),
         ("traverse RUN --steps 1", "--steps=1: expected a whole number from 2"),
         ("manifold RUN --side 2 --split dev", "invalid choice: 'dev'"),
         ("manifold RUN --out x.jpg", "expected a .png file"),

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jaxvae._checks import UsageError
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     workdir, seconds = arguments.run, arguments.seconds
     if not 1 <= seconds <= 60:
-        raise UsageError(f"--seconds {seconds:g}: expected 1 to 60, how long each film lasts.")
+        raise UsageError(f"--seconds={seconds:g}: expected 1 to 60 for the length of a film.")
     from jaxvae.viz import plots
     from jaxvae.viz.figures import animation, animation_plot
 
@@ -38,20 +39,20 @@ def run(arguments: argparse.Namespace) -> None:
         plots.require_mp4()
     subject, folder = open_subject(arguments), arguments.out_folder or workdir / EXPLORED
     folder.mkdir(parents=True, exist_ok=True)
+    plot_plane = partial(animation_plot.plot_unfolding_film, circles=animation.has_bound(subject))
     films: dict[str, tuple[Callable[[], Any], Callable[..., None]]] = {
-        "training": (lambda: animation.compute_training(workdir), animation_plot.plot_training_film),
-        "plane": (lambda: animation.compute_unfolding(workdir), animation_plot.plot_unfolding_film),
-        "walk": (lambda: animation.compute_path(subject, seconds=seconds), animation_plot.plot_path_film),
+        "training": (partial(animation.compute_training, workdir), animation_plot.plot_training_film),
+        "plane": (partial(animation.compute_unfolding, workdir), plot_plane),
+        "walk": (partial(animation.compute_path, subject, seconds=seconds), animation_plot.plot_path_film),
     }
     for name, (compute, plot) in films.items():
         path = folder / f"{name}.{arguments.format}"
-        options = {"circles": animation.has_bound(subject)} if name == "plane" else {}
         try:
             if (data := compute()) is None or len(data[0]) < 2:
                 print(f"no {path.name}: fewer than two snapshots of its training were kept in {workdir}.")
                 continue
-            plot(path, data, seconds=seconds, still=path.with_suffix(".png"), **options)
-        except ValueError as reason:
+            plot(path, data, seconds=seconds, still=path.with_suffix(".png"))
+        except UsageError as reason:
             print(f"no {path.name}: {reason}")
             continue
         save_arrays(path, data)

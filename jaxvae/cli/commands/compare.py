@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxvae._checks import UsageError
 from jaxvae.cli.arguments import parse_path
 from jaxvae.cli.open_run import prepare_jax, save_arrays, set_up_run
+from jaxvae.runtime.files import write_atomically
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,7 +31,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     from jaxvae.viz.figures.comparison import MOST, compute_panel, plot_comparison, rate_and_distortion
     from jaxvae.viz.figures.subject import Subject
-    from jaxvae.viz.plots.style import replacing
     from jaxvae.viz.report import comparison
 
     found, folder = comparison.read_runs(arguments.runs), arguments.out_folder
@@ -41,19 +41,16 @@ def run(arguments: argparse.Namespace) -> None:
     table = comparison.compare_runs(found)
     print(comparison.as_text(table))
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "table.md": comparison.as_markdown(table),
-        "table.json": json.dumps(table.as_json(), indent=1, allow_nan=False),
-    }
+    numbers = json.dumps(table.as_json(), indent=1, allow_nan=False)
+    texts = {"table.md": comparison.as_markdown(table), "table.json": numbers}
     for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_atomically(folder / name, text.encode())
         print(folder / name)
     panels, figure = {}, folder / "figure.png"
     for one in found[:MOST]:
         data = set_up_run(one.run.config, arguments.data_dir).data
         panels[one.name] = compute_panel(Subject(one.run, data, "test", random.key(0)))
-    # not charted if not comparable
+    # Points of runs that are not comparable are not charted.
     points = {one.name: None if table.differs else rate_and_distortion(one.test) for one in found[:MOST]}
     plot_comparison(figure, panels, points)
     save_arrays(figure, panels)

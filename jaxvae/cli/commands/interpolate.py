@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = None
     if images is not None:
         if len(images) % 2:
-            raise UsageError(f"--images {' '.join(map(str, images))}: expected an even number of them, two for a walk.")
+            raise UsageError(f"--images={' '.join(map(str, images))}: expected an even number of them, two for a walk.")
         require_images(subject, images)
         pairs = list(zip(images[::2], images[1::2], strict=True))
     path = picture_path(arguments)
