@@ -22,14 +22,7 @@ PREPARE, MODEL, _OBJECTIVE = range(3)  # purposes folded into the step's key
 _GUARD_WINDOW = 50  # losses of the running means
 _SPIKE_SPREADS = 10.0  # a spike is this many spreads above the running mean
 _MIN_SPREAD = 1e-4  # of the running mean: less is rounding
-
-
-def _int_zero() -> Array:
-    return jnp.zeros((), jnp.int32)
-
-
-def _float_zero() -> Array:
-    return jnp.zeros((), jnp.float32)
+_int_zero, _float_zero = (partial(jnp.zeros, (), dtype) for dtype in (jnp.int32, jnp.float32))
 
 
 @jax.tree_util.register_dataclass
@@ -220,9 +213,8 @@ def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
     spike = warm & (loss > guard.usual + reach)
     # a spike is clipped before it enters the running means, which decide on the next ones
     loss = jnp.where(warm, jnp.clip(loss, guard.usual - reach, guard.usual + reach), loss)
-    weight = 1.0 / (
-        1.0 + jnp.minimum(guard.seen, _GUARD_WINDOW - 1).astype(loss.dtype)
-    )  # float32, whatever jax_enable_x64
+    count = jnp.minimum(guard.seen, _GUARD_WINDOW - 1).astype(loss.dtype)  # float32, also with jax_enable_x64
+    weight = 1.0 / (1.0 + count)
     away = jnp.abs(weight * loss - weight * guard.usual)  # multiplied first: a difference could overflow
     moved = dataclasses.replace(
         guard,

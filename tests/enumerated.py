@@ -23,7 +23,7 @@ ENCODER, DECODER = ("mean", "log_scale"), ("theta", "prior")
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Given:
+class NoisyNormal:
     """A Gaussian whose draws are made of noise that is given."""
 
     normal: Normal
@@ -44,15 +44,15 @@ def outcomes(samples, nodes):
     return noise, np.prod(list(itertools.product(weights, repeat=samples)), axis=1)
 
 
-def one(value):
+def leaf(value):
     """A number as a leaf [1, 1, *Z]."""
     return jnp.reshape(value, (1, 1, 1))
 
 
 def terms_of(params, noise):
     """The terms of these draws, noise [K, outcomes]: each outcome an example."""
-    q = Given(Normal(one(params["mean"]), one(params["log_scale"])), jnp.asarray(noise, jnp.float32)[..., None])
-    level = draw_gated(None, q, Normal(one(params["prior"]), jnp.zeros((1, 1, 1))))
+    q = NoisyNormal(Normal(leaf(params["mean"]), leaf(params["log_scale"])), jnp.asarray(noise, jnp.float32)[..., None])
+    level = draw_gated(None, q, Normal(leaf(params["prior"]), jnp.zeros((1, 1, 1))))
     px = Normal(params["theta"] * level.z, jnp.full((1, 1, 1), np.log(NOISE)))
     x = jnp.full((1, 1, 1), X)
     return Terms(x=x, px=px, log_px=px.log_prob(x), levels=(level,))

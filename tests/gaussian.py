@@ -13,16 +13,16 @@ from jaxvae.model.encoder import MLPEncoder
 
 SIGMA = 0.7
 PIXELS = int(np.prod(SHAPE))
-STRETCH = np.array([1.5, 0.4])  # lengths of W's columns
+COLUMN_NORMS = np.array([1.5, 0.4])  # lengths of W's columns
 
 
 def make_linear_vae(shift=0.0, widen=0.0):
     """(model, variables, log_px): q is the exact posterior, its means off by `shift`, its log-scales by `widen`."""
     model = make_vae(px=likelihood.gaussian(SIGMA), encode=MLPEncoder(()), decode=MLPDecoder((), SHAPE))
     random_state = np.random.RandomState(0)
-    w = np.linalg.qr(random_state.normal(size=(PIXELS, 2)))[0] * STRETCH
+    w = np.linalg.qr(random_state.normal(size=(PIXELS, 2)))[0] * COLUMN_NORMS
     b = random_state.normal(size=PIXELS)
-    precision = 1 + STRETCH**2 / SIGMA**2
+    precision = 1 + COLUMN_NORMS**2 / SIGMA**2
     to_mean = w / SIGMA**2 / precision
     log_scale = 7 * np.arctanh((-0.5 * np.log(precision) + widen) / 7)  # undoes the posterior's smooth bound
     variables = init(model, np.zeros((1, *SHAPE), np.float32))

@@ -6,7 +6,7 @@ from jaxvae.distributions import Normal
 from jaxvae.terms import Level, Terms
 
 
-def alone(tree, axis=1):
+def local(tree, axis=1):
     """Gathers over one device."""
     return tree
 

@@ -36,7 +36,7 @@ def init(model, x, seed=0):
     return jax.jit(model.init)(random.key(seed), example_keys(random.key(seed + 1), np.arange(len(x))), x)
 
 
-def ones_and_zeros(count, shape=SHAPE, seed=0):
+def binary_images(count, shape=SHAPE, seed=0):
     """Binary images, float32 [count, *shape]."""
     return np.random.default_rng(seed).integers(0, 2, (count, *shape)).astype(np.float32)
 

@@ -19,7 +19,7 @@ import scipy.special
 import scipy.stats
 from gaussian import images, make_linear_vae
 from jax import random
-from small import SHAPE, grey_images, init, make_examples, make_split, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, grey_images, init, make_examples, make_split, make_vae
 
 from jaxvae import latent
 from jaxvae.config import Config, Data, Model, Optimizer
@@ -135,7 +135,7 @@ def test_a_log_weight_counts_once_however_many_latents_there_are():
     Of examples that are all the same q(z) is their posterior, whose coordinates are independent.
     """
     model = make_vae(latent_dim=5)
-    x = np.repeat(ones_and_zeros(1), 6, axis=0)
+    x = np.repeat(binary_images(1), 6, axis=0)
     metrics = jax.jit(partial(apply, tc(examples=1000)))(terms_of(model, init(model, x), x)).metrics
     np.testing.assert_allclose(metrics["total_correlation"], 0, atol=1e-4)
     np.testing.assert_allclose(metrics["mutual_information"], 0, atol=1e-4)
@@ -148,7 +148,7 @@ def test_a_log_weight_counts_once_however_many_latents_there_are():
 def vamp():
     """(model, variables, p(z), draws [4000, 2]) of a VampPrior: four components far apart, far from 0, unlike."""
     model = make_vae().clone(latent_prior=prior.vamp(4, data_shape=SHAPE))
-    variables = jax.tree.map(np.asarray, init(model, ones_and_zeros(2)))
+    variables = jax.tree.map(np.asarray, init(model, binary_images(2)))
     head, inputs = variables["params"]["posterior"]["Dense_0"], variables["params"]["latent_prior"]
     inputs["pseudo_inputs"] = 4 * inputs["pseudo_inputs"]
     head["kernel"] = head["kernel"] * np.array([100, 100, 1, 1], np.float32)
@@ -317,7 +317,7 @@ def test_low_precision_is_the_networks_whatever_the_likelihood():
     for name, precision in itertools.product(TABLES["likelihood"], ("bfloat16", "float32")):
         config = config_of(likelihood=name)
         config.model.precision = precision
-        model, x = build(config, SHAPE).model, ones_and_zeros(2)
+        model, x = build(config, SHAPE).model, binary_images(2)
         keys = jax.eval_shape(lambda: example_keys(random.key(0), np.arange(2)))
         program = jax.make_jaxpr(lambda keys, model=model, x=x: model.init_with_output(random.key(0), keys, x))(keys)
         assert ("bf16" in str(program)) == (precision == "bfloat16"), name
@@ -342,7 +342,7 @@ def test_a_step_is_compiled_and_not_run_by_python(engine):
 
 def test_pictures_are_probabilities_not_logits():
     """B8: flax's example saves its logits as pictures."""
-    model, x = make_vae(), ones_and_zeros(4)
+    model, x = make_vae(), binary_images(4)
     variables = jax.tree.map(np.asarray, init(model, x))
     variables["params"]["decoder"]["Dense_0"]["bias"] = np.full(16, 3.0, np.float32)
     again = latent.reconstruct(model, variables, random.key(0), x)
@@ -358,7 +358,7 @@ def test_pictures_are_probabilities_not_logits():
 def test_large_logits_give_a_finite_loss_and_gradient(logit):
     """B9, B17: flax's log(-expm1(log sigmoid)) is NaN from 90 on; probabilities in place of logits round to 0 and 1."""
     model = make_vae()
-    x, logits = ones_and_zeros(2), np.full((1, 2, *SHAPE), logit, np.float32)
+    x, logits = binary_images(2), np.full((1, 2, *SHAPE), logit, np.float32)
 
     def loss(logits):
         return -model.likelihood.apply({}, logits).log_prob(jnp.asarray(x)[None]).sum()
@@ -442,7 +442,7 @@ def test_the_critic_moves_at_every_step():
 
 def test_the_critic_of_the_total_correlation_sees_the_whole_batch():
     """B18: pythae's FactorVAE cuts the batch in half: one half is reconstructed, the other permuted."""
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     terms = terms_of(model, init(model, x), x)
     objective = factor(width=8, layers=2, critic=MLPCritic)
 
@@ -477,7 +477,7 @@ def test_a_warm_up_counts_steps_and_reaches_its_end(warming):
 @pytest.mark.parametrize("raw", [-30.0, 4.0])
 def test_the_draw_and_the_kl_have_the_same_scale(raw):
     """B16, B17: Artifex clips the log-variance for the draw alone; numpyro calls a deviation a variance."""
-    model, x = make_vae(), ones_and_zeros(1)
+    model, x = make_vae(), binary_images(1)
     variables = jax.tree.map(np.asarray, init(model, x))
     head = variables["params"]["posterior"]["Dense_0"]
     head["kernel"], head["bias"] = np.zeros_like(head["kernel"]), np.array([1, 1, raw, raw], np.float32)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_conv_vae, make_vae
 
 from jaxvae.model import likelihood
 from jaxvae.terms import example_keys
@@ -52,7 +52,7 @@ def per_example(model, variables, x, index, samples=3):
 
 @pytest.mark.parametrize("make", [make_vae, make_conv_vae])
 def test_editing_an_example_changes_its_own_terms_only(make):
-    model, x = make(), ones_and_zeros(6)
+    model, x = make(), binary_images(6)
     variables = init(model, x)
     edited = np.where(np.arange(6).reshape(6, 1, 1, 1) == 2, 1 - x, x)
     for before, after in zip(*(per_example(model, variables, data, np.arange(6)) for data in (x, edited)), strict=True):
@@ -62,7 +62,7 @@ def test_editing_an_example_changes_its_own_terms_only(make):
 
 @pytest.mark.parametrize("make", [make_vae, make_conv_vae])
 def test_terms_follow_their_examples_through_any_order_of_the_batch(make):
-    model, x, order = make(), ones_and_zeros(6), np.array([3, 0, 5, 1, 4, 2])
+    model, x, order = make(), binary_images(6), np.array([3, 0, 5, 1, 4, 2])
     variables = init(model, x)
     straight, shuffled = per_example(model, variables, x, np.arange(6)), per_example(model, variables, x[order], order)
     for one, other in zip(straight, shuffled, strict=True):
@@ -73,7 +73,7 @@ def test_terms_follow_their_examples_through_any_order_of_the_batch(make):
 @pytest.mark.parametrize("make", [make_vae, make_conv_vae])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_every_leaf_of_the_terms_has_the_full_rank(make, px, samples):
-    model, x = make(px=px), ones_and_zeros(5)
+    model, x = make(px=px), binary_images(5)
 
     def run():
         terms, _ = model.init_with_output(random.key(0), example_keys(random.key(1), np.arange(5), samples), x)
@@ -98,7 +98,7 @@ def test_every_leaf_of_the_terms_has_the_full_rank(make, px, samples):
 
 
 def test_rate_distortion_and_weight_are_sums_of_the_named_terms():
-    model, x = make_vae(), ones_and_zeros(5)
+    model, x = make_vae(), binary_images(5)
     terms = model.apply(init(model, x), example_keys(random.key(0), jnp.arange(5), 4), x)
     (level,) = terms.levels
     np.testing.assert_array_equal(terms.distortion, -terms.log_px)

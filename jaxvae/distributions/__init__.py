@@ -1,6 +1,6 @@
 """Densities: small frozen pytrees with `sample`, `log_prob` and `mean`, and the divergences between them.
 
-A density's parameters broadcast to `[*batch, *event]`; `event` says how many trailing axes make up one outcome.
+A density's parameters broadcast to `[*batch, *event]`; `event` is the number of trailing axes of one outcome.
 Log-densities are in nats and summed over the event. Inside the library the batch is `[S, B]` (see terms.py).
 """
 

@@ -50,13 +50,13 @@ def sum_event(each: Array, event: int) -> Array:
 
 
 def draw_and_score(density: Any, keys: Array) -> tuple[Array, Array]:
-    """Returns draws and their log-densities: the `sample_and_log_prob` of densities that have no faster way."""
+    """Returns draws and their log-densities: the `sample_and_log_prob` of densities without a joint form."""
     x = density.sample(keys)
     return x, density.log_prob(x)
 
 
 def flat_log_prob(density: Any, x: Array) -> Array:
-    """Returns the sum of log_prob_each(x) over the event, computed with the event's axes laid flat.
+    """Returns the sum of log_prob_each(x) over the event, computed with the event's axes flattened.
 
     XLA's CPU backend sums over several axes at once 2 to 8 times slower, and undoes a reshape between the two.
     """

@@ -29,7 +29,7 @@ def _stirling_error(a: Array) -> Array:
 class Beta:
     """Independent Beta densities x^(a - 1) (1 - x)^(b - 1) / B(a, b) on the open interval (0, 1).
 
-    a = exp(log_alpha), b = exp(log_beta), both `[*batch, *event]`. At 0 and 1 it may be infinite: data lie between.
+    a = exp(log_alpha), b = exp(log_beta), both `[*batch, *event]`. At 0 and 1 it may be infinite: data are between.
     """
 
     log_alpha: Array

@@ -40,9 +40,9 @@ class OneHot:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RelaxedOneHot:
-    """The same variables, with `relaxed_sample` besides, whose draws depend smoothly on the logits.
+    """The same variables with `relaxed_sample`, whose draws depend smoothly on the logits.
 
-    All else is of the one-hot outcomes themselves, so what is evaluated is discrete, whatever it was trained by. With
+    All other methods are those of the one-hot outcomes, so that evaluation is of the discrete density. With
     `straight_through` a relaxed draw is hard in value, and has the soft one's gradient.
     """
 

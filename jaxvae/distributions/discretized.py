@@ -1,4 +1,4 @@
-"""Probabilities of coded pixels: of the 256 values k / 255, not of the line they lie on.
+"""Probabilities of coded pixels: of the 256 values k / 255, not densities on the real line.
 
 A logistic's share of each level's cell, from half a level below to half a level above; the cells of 0 and 1 take the
 tails (Salimans et al. 2017, arXiv 1701.05517, eq. 2).

@@ -52,7 +52,7 @@ class Flow:
         return x, log_base - log_det
 
     def _apply(self, z: Array, method: str) -> tuple[Array, Array]:
-        """Returns the network on z [*batch, D] with all batch axes laid flat: it sees one leading axis."""
+        """Applies the network to z [*batch, D] with all batch axes flattened: it takes one leading axis."""
         leading = self.base.loc.ndim - self.event
         weights = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[leading:]), self.weights)
         batch = z.shape[:-1] if self.context is None else jnp.broadcast_shapes(z.shape[:-1], self.context.shape[:-1])

@@ -32,7 +32,7 @@ class MultivariateNormal:
         return self._log_prob_of_noise(matvec(inverse_tril(self.scale_tril), x - self.loc))
 
     def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        noise = self._noise(keys)  # known, so that nothing is solved for it
+        noise = self._noise(keys)  # log p from the noise needs no triangular solve
         return self.loc + matvec(self.scale_tril, noise), self._log_prob_of_noise(noise)
 
     def log_diagonal(self) -> Array:
@@ -56,7 +56,7 @@ class LowRankNormal:
     """Gaussians with means `loc [*batch, D]` and covariances diag(exp(log_diagonal)) + F F', `factor` = F [.., D, R].
 
     As of z = loc + F u + e, with u in R dimensions and e independent. Nothing of size D x D is formed; where F is some
-    thousand times wider than the diagonal, and its columns are parallel besides, float32 does not hold the covariance.
+    thousand times wider than the diagonal, and its columns are parallel, float32 does not hold the covariance.
     """
 
     loc: Array

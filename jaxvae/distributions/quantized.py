@@ -7,11 +7,12 @@ outcome: log_prob is 0 by convention, and what they make with a likelihood is no
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import operator
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,11 @@ from jax import Array, lax, random
 from jaxvae.distributions._base import draw_and_score, draw_each
 
 __all__ = ["FiniteScalarQuantized", "Point", "UniformCodes", "VectorQuantized", "code_grid"]
+
+
+def _zero_log_prob(density: Any, z: Array) -> Array:
+    """Returns zeros [*batch] for z [*batch, *event]."""
+    return jnp.zeros(z.shape[: z.ndim - density.event])
 
 
 @jax.tree_util.register_dataclass
@@ -37,9 +43,7 @@ class Point:
         """Returns loc, once for every key."""
         return _repeat_for_keys(self.loc, keys, self.event)
 
-    def log_prob(self, z: Array) -> Array:
-        return _zero_log_prob(z, self.event)
-
+    log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
 
@@ -61,9 +65,9 @@ class VectorQuantized:
         """Returns the index of the nearest code of each slot, int32 [*batch, slots]; the first of equally near ones."""
         table = self.codebook.reshape(self.codebook.shape[-2:])
         # |v - e|^2 without |v|^2; a GPU's usual precision would often choose the second nearest
-        alike = jnp.einsum("...d,kd->...k", self.vectors, table, precision="highest")
-        half_squares = (0.5 * (table**2).sum(-1)).reshape((1,) * (alike.ndim - 1) + (-1,))
-        return jnp.argmin(lax.stop_gradient(half_squares - alike), axis=-1).astype(jnp.int32)
+        products = jnp.einsum("...d,kd->...k", self.vectors, table, precision="highest")
+        half_squares = (0.5 * (table**2).sum(-1)).reshape((1,) * (products.ndim - 1) + (-1,))
+        return jnp.argmin(lax.stop_gradient(half_squares - products), axis=-1).astype(jnp.int32)
 
     def nearest(self) -> Array:
         """Returns the codes themselves, [*batch, slots, dim], without a gradient."""
@@ -77,9 +81,7 @@ class VectorQuantized:
         """Returns the nearest codes, once for every key."""
         return _repeat_for_keys(self.mean(), keys, self.event)
 
-    def log_prob(self, z: Array) -> Array:
-        return _zero_log_prob(z, self.event)
-
+    log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
     def extra(self) -> dict[str, Array]:
@@ -125,9 +127,7 @@ class FiniteScalarQuantized:
         """Returns the rounded vectors, once for every key."""
         return _repeat_for_keys(self.mean(), keys, self.event)
 
-    def log_prob(self, z: Array) -> Array:
-        return _zero_log_prob(z, self.event)
-
+    log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
     def uniform(self) -> UniformCodes:
@@ -158,17 +158,13 @@ class UniformCodes:
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
         """Draws codes [*batch, slots, dim]; `temperature` changes nothing, as a uniform density has no scale."""
-
-        def choose(key: Array, shape: tuple[int, ...]) -> Array:
-            return random.randint(key, shape, 0, self.codebook.shape[-2])
-
-        batch = self.codebook.shape[:-2]
-        index = draw_each(choose, keys, (*batch, self.slots), 1)
+        choose = functools.partial(random.randint, minval=0, maxval=self.codebook.shape[-2])
+        index = draw_each(choose, keys, (*self.codebook.shape[:-2], self.slots), 1)
         return self.codebook.reshape(self.codebook.shape[-2:])[index]
 
     def log_prob(self, z: Array) -> Array:
-        """Returns -slots log K, wherever z is: what is scored are codes."""
-        return _zero_log_prob(z, self.event) - self.slots * math.log(self.codebook.shape[-2])
+        """Returns -slots log K, for any z, which is taken to be codes."""
+        return _zero_log_prob(self, z) - self.slots * math.log(self.codebook.shape[-2])
 
     sample_and_log_prob = draw_and_score
 
@@ -188,18 +184,13 @@ def _repeat_for_keys(outcome: Array, keys: Array, event: int) -> Array:
     return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
 
 
-def _zero_log_prob(z: Array, event: int) -> Array:
-    """Returns zeros [*batch] for z [*batch, *event]."""
-    return jnp.zeros(z.shape[: z.ndim - event])
-
-
 def _strides(levels: tuple[int, ...]) -> tuple[int, ...]:
     """Returns what one level counts in the number of a code: 1, levels[0], levels[0] levels[1], ..."""
     return tuple(itertools.accumulate((1, *levels[:-1]), operator.mul))
 
 
 def _half_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns how many levels of each dimension lie below 0."""
+    """Returns how many levels of each dimension are below 0."""
     return tuple(level // 2 for level in levels)
 
 

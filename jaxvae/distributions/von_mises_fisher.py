@@ -46,7 +46,7 @@ class UniformSphere:
 class VonMisesFisher:
     """p(x) proportional to exp(kappa loc.x) on the unit sphere: `loc [*batch, D]` of length 1, `log_kappa [*batch, 1]`.
 
-    The normalizer is exact to about 1e-6 for kappa up to 1e16 (see bessel.py); D is 2 or more.
+    The normalizer is exact to about 1e-6 for kappa up to 1e16 (see _bessel.py); D is 2 or more.
     """
 
     loc: Array

@@ -24,7 +24,6 @@ __all__ = [
     "active_units",
     "bits_per_dim",
     "elbo_parts",
-    "infer",
     "latent_statistics",
     "log_weight_sum",
     "make_evaluate",
@@ -92,11 +91,6 @@ def log_weight_sum(
     return jax.nn.logsumexp(terms.log_weight, axis=0)
 
 
-def infer(model, variables, x: Array, condition: Array | None = None) -> Any:
-    """Returns q(z|x) of x [B, *X], leaves [1, B, *Z], for a flat VAE."""
-    return model.apply(variables, x, condition, method="infer")
-
-
 def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]:
     """Returns log_likelihood(variables, key, x [B, *X], index, condition=None, *, samples, target=None) -> [B], nats.
 
@@ -107,14 +101,14 @@ def make_log_likelihood(model, chunk: int | None = None) -> Callable[..., Array]
     The encoder runs once per image. The samples are drawn `chunk` at a time, each with the key of its own number, so
     chunks change nothing but memory. The host runs the loop: a CPU's convolutions are slow inside a compiled loop.
     """
-    infer_once = jax.jit(partial(infer, model))
+    infer = jax.jit(partial(model.apply, method="infer"))
     add_up = jax.jit(partial(log_weight_sum, model), static_argnames="count")
 
     def log_likelihood(variables, key, x, index, condition=None, *, samples: int, target=None) -> Array:
         if samples < 1:
             raise UsageError(f"samples={samples}: the importance-weighted bound needs at least one sample.")
         size = min(samples, chunk or max(1, _CHUNK_VALUES // x.size))
-        inferred = infer_once(variables, x, condition)
+        inferred = infer(variables, x, condition)
         x = x if target is None else target
         sums = (
             add_up(variables, key, inferred, x, index, condition, first, count=min(size, samples - first))
@@ -194,7 +188,7 @@ def summarize_from_corrupted(values: dict[str, np.ndarray]) -> dict[str, dict[st
     """Returns means and standard errors of values measured with corrupted inputs to the encoder, under own names.
 
     The distortion is -log p(x|z) of the clean x: how well it is restored. The elbo bounds log p(x), too: Jensen's
-    inequality asks nothing of the density that z is drawn from, so that every x' has its bound, log p(x) >= E_{q(z|x')}
+    inequality holds for any density that z is drawn from, so that every x' has its bound, log p(x) >= E_{q(z|x')}
     [log p(x, z) - log q(z|x')], and so has the mean over x' (Im et al. 2017, arXiv 1511.06406).
     """
     names = ("elbo", "rate", "distortion")

@@ -10,7 +10,6 @@ image (Nalisnick et al. 2019, arXiv 1810.09136).
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 from jax import Array, random
@@ -29,8 +28,12 @@ def make_anomaly_scores(model) -> Callable[..., dict[str, Array]]:
     `samples` is K of the importance-weighted likelihood. A model without a bound has rate and distortion alone. The
     scores of an example depend on the key and its index, not on the batch.
     """
-    bound_terms = jax.jit(partial(_bound_terms, model))
     log_likelihood = make_log_likelihood(model)
+
+    @jax.jit
+    def bound_terms(variables, key: Array, x: Array, index: Array, condition: Array | None) -> dict[str, Array]:
+        terms = model.apply(variables, example_keys(key, index, _DRAWS), x, condition)
+        return elbo_parts(terms) if terms.bound else rate_and_distortion(terms)
 
     def anomaly_scores(variables, key, x, index, condition=None, *, samples: int) -> dict[str, Array]:
         terms_key, likelihood_key = random.split(key)
@@ -38,15 +41,7 @@ def make_anomaly_scores(model) -> Callable[..., dict[str, Array]]:
         if "elbo" not in scores:
             return scores
         log_px = log_likelihood(variables, likelihood_key, x, index, condition, samples=samples)
-        negative = {"negative_log_likelihood": -log_px, "negative_elbo": -scores.pop("elbo")}
-        return negative | scores
+        negative = {"negative_log_likelihood": -log_px, "negative_elbo": -scores["elbo"]}
+        return negative | {name: scores[name] for name in ("rate", "distortion")}
 
     return anomaly_scores
-
-
-def _bound_terms(
-    model, variables, key: Array, x: Array, index: Array, condition: Array | None = None
-) -> dict[str, Array]:
-    """Returns the elbo, if there is one, rate and distortion of x [B, *X], [B], nats, over several draws."""
-    terms = model.apply(variables, example_keys(key, index, _DRAWS), x, condition)
-    return elbo_parts(terms) if terms.bound else rate_and_distortion(terms)

@@ -42,7 +42,8 @@ def nearest(queries: Array, among: Array, count: int) -> _Nearest:
     centre = among.mean(0, keepdims=True)
     queries, among = queries - centre, among - centre
     candidates = _search(queries, among, min(count + _SPARE, len(among)))
-    exact = jnp.sqrt(lax.map(lambda pair: _squared_distances(pair[0], among[pair[1]]), (queries, candidates)))
+    exact = lax.map(lambda pair: jnp.square(pair[0][None] - among[pair[1]]).sum(1), (queries, candidates))
+    exact = jnp.sqrt(exact)
     order = jnp.argsort(exact, axis=1, stable=True)[:, :count]
     return _Nearest(jnp.take_along_axis(candidates, order, 1), jnp.take_along_axis(exact, order, 1))
 
@@ -66,11 +67,6 @@ def _search(queries: Array, among: Array, count: int) -> Array:
         return (-least, jnp.take_along_axis(which, order, 1)), None
 
     return lax.scan(look, best, (chunks, numbers))[0][1]
-
-
-def _squared_distances(query: Array, points: Array) -> Array:
-    """Returns |query - point|^2 of a query [D] and points [K, D]: [K]."""
-    return jnp.square(query[None] - points).sum(1)
 
 
 def majority_label(labels: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ __all__ = ["code_displacement", "decoder_jacobian_svd", "posterior_spread"]
 class _JacobianSVD(NamedTuple):
     """The singular values of a decoder's Jacobian at codes, and their directions."""
 
-    singular_values: Array  # [B, Z], descending: how far the picture moves for a step of length 1
+    singular_values: Array  # [B, Z], descending: how far the image moves for a step of length 1
     directions: Array  # [B, Z, Z], row i the right singular vector of singular_values[:, i]
 
 
@@ -30,11 +30,11 @@ def decoder_jacobian_svd(model, variables, z: Array, condition: Array | None = N
     def at_one(place: tuple[Array, Array | None]) -> tuple[Array, Array]:
         code, given = place
 
-        def picture(code: Array) -> Array:
+        def image(code: Array) -> Array:
             given_one = None if given is None else given[None]
             return decode(model, variables, code[None], given_one).mean()[0].ravel()
 
-        rows = _jacobian(picture, code)
+        rows = _jacobian(image, code)
         missing = max(0, rows.shape[1] - rows.shape[0])
         _, lengths, directions = jnp.linalg.svd(jnp.pad(rows, ((0, missing), (0, 0))), full_matrices=False)
         return lengths, directions

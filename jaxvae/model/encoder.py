@@ -2,7 +2,7 @@
 
 A factory takes what a config's string holds, `conv(32, 64, dense=256)`, and returns a Linen module. Called as
 network(x, condition, keys): `condition` [N, C] is a one-hot class or a vector, or None; `keys` [N] are for dropout, in
-training alone. Each says what it `takes` ('any', 'images', 'sequences') and its rate of `dropout`. What it computes in
+training alone. Each declares by its traits the data it takes and its rate of dropout. What it computes in
 is a factory's keyword-only `dtype`, which build.py fills in; a network without one computes in float32.
 """
 
@@ -32,7 +32,7 @@ __all__ = ["ConvEncoder", "MLPEncoder", "attention", "conv", "conv1d", "linear",
 
 
 class LinearEncoder(nn.Module):
-    """x itself, laid flat; the condition is appended."""
+    """x itself, flattened; the condition is appended."""
 
     def __call__(self, x: Array, condition: Array | None = None) -> Array:
         return append_condition(x.reshape(len(x), -1), condition)

@@ -25,16 +25,35 @@ _NEAR_IDENTITY = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_nor
 _GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 1606.04934, sec. 4)
 
 
-class CouplingFlow(nn.Module):
-    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
-
-    The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
-    """
+class _Flow(nn.Module):
+    """`steps` invertible maps of `dim` coordinates, with networks of `layers` hidden layers of width `hidden`."""
 
     dim: int
     steps: int
     hidden: int
     layers: int
+
+    @property
+    def context_features(self) -> int:
+        return self.steps * self.hidden
+
+    def _compose(
+        self, maps: Sequence[Callable], z: Array, context: Array | None, *, backwards: bool = False
+    ) -> tuple[Array, Array]:
+        """Returns z after all maps, each with its share of the context, and the sum of their log-determinants."""
+        shares = [None] * self.steps if context is None else jnp.split(context, self.steps, axis=-1)
+        order, log_dets = slice(None, None, -1 if backwards else 1), []
+        for change, share in zip(maps[order], shares[order], strict=True):
+            z, log_det = change(z, share)
+            log_dets.append(log_det)
+        return z, sum(log_dets[1:], log_dets[0])
+
+
+class CouplingFlow(_Flow):
+    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
+
+    The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
+    """
 
     def setup(self) -> None:
         self.turns = [
@@ -42,30 +61,21 @@ class CouplingFlow(nn.Module):
             for turn in range(self.steps)
         ]
 
-    @property
-    def context_features(self) -> int:
-        return self.steps * self.hidden
-
     def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return self.forward(z, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.forward for turn in self.turns], z, _split_context(context, self.steps))
+        return self._compose([turn.forward for turn in self.turns], z, context)
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.inverse for turn in self.turns[::-1]], x, _split_context(context, self.steps)[::-1])
+        return self._compose([turn.inverse for turn in self.turns], x, context, backwards=True)
 
 
-class InverseAutoregressiveFlow(nn.Module):
+class InverseAutoregressiveFlow(_Flow):
     """Gated autoregressive steps of alternating order (Kingma et al. 2016, arXiv 1606.04934, eq. 10-14).
 
     Forward is one pass, for a posterior that scores its own draws; inverse takes `dim` passes a step.
     """
-
-    dim: int
-    steps: int
-    hidden: int
-    layers: int
 
     def setup(self) -> None:
         self.turns = [
@@ -73,30 +83,21 @@ class InverseAutoregressiveFlow(nn.Module):
             for turn in range(self.steps)
         ]
 
-    @property
-    def context_features(self) -> int:
-        return self.steps * self.hidden
-
     def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return self.forward(z, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.parallel for turn in self.turns], z, _split_context(context, self.steps))
+        return self._compose([turn.parallel for turn in self.turns], z, context)
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.sequential for turn in self.turns[::-1]], x, _split_context(context, self.steps)[::-1])
+        return self._compose([turn.sequential for turn in self.turns], x, context, backwards=True)
 
 
-class MaskedAutoregressiveFlow(nn.Module):
+class MaskedAutoregressiveFlow(_Flow):
     """Standardising autoregressive steps of alternating order (Papamakarios et al. 2017, arXiv 1705.07057, eq. 3-5).
 
     Inverse is one pass, for a prior that scores what others drew; forward takes `dim` passes a step.
     """
-
-    dim: int
-    steps: int
-    hidden: int
-    layers: int
 
     def setup(self) -> None:
         self.turns = [
@@ -104,18 +105,14 @@ class MaskedAutoregressiveFlow(nn.Module):
             for turn in range(self.steps)
         ]
 
-    @property
-    def context_features(self) -> int:
-        return self.steps * self.hidden
-
     def __call__(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         return self.inverse(x, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.sequential for turn in self.turns[::-1]], z, _split_context(context, self.steps)[::-1])
+        return self._compose([turn.sequential for turn in self.turns], z, context, backwards=True)
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return _compose([turn.parallel for turn in self.turns], x, _split_context(context, self.steps))
+        return self._compose([turn.parallel for turn in self.turns], x, context)
 
 
 def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
@@ -140,20 +137,6 @@ def require_flow_sizes(name: str, latent_dim: int, steps: int, hidden: int, laye
             f"{name}(...) moves coordinates of z by what the others are, but model.latent_dim={latent_dim} has no "
             f"others. Choose {instead}, or model.latent_dim from 2 on."
         )
-
-
-def _compose(maps: Sequence[Callable], z: Array, contexts: Sequence[Array | None]) -> tuple[Array, Array]:
-    """Returns z after all maps, one after the other, and the sum of their log-determinants."""
-    log_dets = []
-    for change, context in zip(maps, contexts, strict=True):
-        z, log_det = change(z, context)
-        log_dets.append(log_det)
-    return z, sum(log_dets[1:], log_dets[0])
-
-
-def _split_context(context: Array | None, steps: int) -> Sequence[Array | None]:
-    """Returns each step's share of the context."""
-    return [None] * steps if context is None else jnp.split(context, steps, axis=-1)
 
 
 def _step_bound(steps: int) -> float:

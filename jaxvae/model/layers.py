@@ -55,7 +55,7 @@ def get_activation(name: str) -> Callable[[Array], Array]:
 def dropout(keys: Array | None, x: Array, rate: float) -> Array:
     """Zeroes each unit of x [N, ...] with probability `rate` and divides the others by 1 - rate, so the mean stays.
 
-    Every example has its own mask, drawn from its own key of `keys [N]`, whatever the batch; with keys None (in
+    Every example has its own mask, drawn from its own key of `keys [N]`, independent of the batch; with keys None (in
     evaluation) x is returned as it is. Srivastava et al. 2014, section 4, with the scaling moved to training.
     """
     if keys is None:
@@ -132,7 +132,7 @@ def group_count(channels: int, most: int) -> int:
 class ResidualBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), 3x3, [N, H, W, C] -> the same.
 
-    He et al. 2016 (arXiv 1603.05027), fig. 4e, with group norm. Dropout stands before the second convolution, whose
+    He et al. 2016 (arXiv 1603.05027), fig. 4e, with group norm. Dropout is before the second convolution, whose
     weights start at 1 / depth of the usual variance, as `depth` blocks add up (Child 2020, arXiv 2011.10650).
     """
 
@@ -203,8 +203,8 @@ class SelfAttention(nn.Module):
 class Transformer(nn.Module):
     """Learned positions, then blocks of attention and dense layers on normed tokens, [N, T, F] -> the same.
 
-    Norms stand before what they serve (Xiong et al. 2020, arXiv 2002.04745), dropout before each sum (Vaswani et al.
-    2017, section 5.4).
+    Norms are before attention and dense layers (Xiong et al. 2020, arXiv 2002.04745), dropout is before each sum
+    (Vaswani et al. 2017, section 5.4).
     """
 
     blocks: int
@@ -286,7 +286,7 @@ _float32_product.defvjp(_float32_product_forward, _float32_product_backward)
 
 
 def apply_folded(network: Callable[..., Array], *args: Array | None) -> Array:
-    """Applies a network that sees one leading axis to arguments [S, B, ...]: folds S and B, applies, unfolds."""
+    """Applies a network with one leading axis to arguments [S, B, ...]: folds S and B, applies, unfolds."""
     samples, batch = next(arg.shape[:2] for arg in args if arg is not None)
     out = network(*(None if arg is None else arg.reshape(samples * batch, *arg.shape[2:]) for arg in args))
     return out.reshape(samples, batch, *out.shape[1:])

@@ -1,8 +1,7 @@
 """Likelihoods p(x|z): heads from the decoder's features [S, B, H, W, F] to a density over [S, B, *X].
 
-Each says how many features a pixel of so many channels needs (`features`) and which data it is a density of
-(`support`, see support.py); a `mass` is a probability of coded pixels, any other a density. One with `fits` is called
-in training with x [1, B, *X] besides, to fit what it keeps in variables.
+`features(channels)` returns how many features a pixel needs. Each declares by its traits the data that it is a density
+of, and whether it is a probability of coded pixels. One that fits its scale is called in training with x [1, B, *X].
 """
 
 import math

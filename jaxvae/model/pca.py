@@ -33,7 +33,7 @@ def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dic
     """
     mean, variances, directions = _principal_components(x, latent_dim)
     lengths = np.sqrt(variances[:latent_dim])
-    used = lengths > 1e-6 * lengths[0]  # fewer where x has fewer dimensions than asked for
+    used = lengths > 1e-6 * lengths[0]  # fewer if x has fewer dimensions than latent_dim
     to_z = directions * np.where(used, 1 / np.where(used, lengths, 1.0), 0.0)
     params = {
         "posterior": {"Dense_0": _dense_params(to_z, -mean @ to_z)},
@@ -48,7 +48,7 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
 
     Tipping & Bishop 1999 (J. R. Stat. Soc. B 61(3), eqs. 7 and 8, with R = I). W's columns are orthogonal, so that the
     posterior N(L^-1 W' (x - mean), s^2 L^-1) is diagonal, as this model's q is: the ELBO is log p(x) itself. ValueError
-    where no variance is left, or so little that a log-scale would lie beyond its bound.
+    where no variance is left, or so little that a log-scale would be beyond its bound.
     """
     mean, variances, directions = _principal_components(x, latent_dim)
     kept, noise = variances[:latent_dim], _noise_variance(variances, latent_dim)

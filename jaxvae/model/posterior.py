@@ -63,8 +63,8 @@ class FlowPosterior(nn.Module):
 class VonMisesFisherPosterior(nn.Module):
     """q(z|x) = vMF(mu(x), kappa(x)) on the unit sphere of R^latent_dim.
 
-    kappa stays above sqrt(latent_dim) / 2, where the KL is an eighth of a nat at most: much nearer to uniform, z says
-    so little of x that no gradient leads back, and training ends with a posterior that ignores x.
+    kappa stays above sqrt(latent_dim) / 2, where the KL is an eighth of a nat at most: much nearer to uniform, z has
+    so little information on x that training ends with a posterior that ignores x.
     """
 
     latent_dim: int
@@ -72,7 +72,7 @@ class VonMisesFisherPosterior(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array, condition: Array | None = None) -> VonMisesFisher:
-        # in float32 whatever the network computes in: at kappa 10000 a coarser loc would be off by many deviations
+        # always in float32: at kappa 10000 a coarser loc would be off by many deviations
         out = nn.Dense(self.latent_dim + 1)(features).astype(jnp.float32)
         least, most = math.log(self.latent_dim) / 2 - math.log(2), math.log(_MAX_KAPPA)
         half = (most - least) / 2
@@ -146,7 +146,7 @@ class RelaxedPosterior(nn.Module):
 def _make_normal(outputs: Array) -> Normal:
     """Returns the Gaussian with the halves of outputs [B, 2 D] as means and log-scales; leaves [1, B, D]."""
     loc, log_scale = jnp.split(outputs, 2, axis=-1)
-    # in float32 whatever the network computes in: bounded once, so sampling and KL see the same value
+    # always in float32, and bounded once, so that sampling and KL have the same value
     log_scale = smooth_bound(log_scale.astype(jnp.float32), LOG_SCALE_BOUND)
     return Normal(loc.astype(jnp.float32)[None], log_scale[None], event=1)
 

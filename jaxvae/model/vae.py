@@ -162,7 +162,7 @@ class VAE(nn.Module):
 
 
 def _expand_condition(condition: Array | None, z: Array) -> Array | None:
-    """Returns the condition [B, C] beside every draw z [S, B, *Z]: [S, B, C]."""
+    """Returns the condition [B, C] for every draw z [S, B, *Z]: [S, B, C]."""
     return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
 
 

@@ -129,7 +129,7 @@ def _critic_logits(network: Any, params: Any, x: Array) -> Array:
 
 
 def _apply_critic(network: Any, params: Any, x: Array) -> tuple[Array, Array]:
-    """Returns (logits [S, B], features [S, B, F]) of x [S, B, ...]: the network sees one leading axis."""
+    """Returns (logits [S, B], features [S, B, F]) of x [S, B, ...]: the network takes one leading axis."""
     logit, features = network.apply(params, x.reshape(-1, *x.shape[2:]))
     return logit.reshape(x.shape[:2]), features.reshape(*x.shape[:2], -1)
 

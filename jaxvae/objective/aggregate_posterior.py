@@ -87,7 +87,7 @@ def estimate_log_q(
 def stratified_log_weights(own: Array, examples: int) -> Array:
     """Returns log weights [B, all] that make sum_j w_ij q(z|x_j) an unbiased estimate of q(z) for z ~ q(z|x_i).
 
-    Example i itself is one of N, each other stands for (N - 1) / (B - 1) of them (Chen et al. 2018, appendix C.2, there
+    Example i itself is one of N, each other represents (N - 1) / (B - 1) of them (Chen et al. 2018, appendix C.2, there
     with all that the sum needs put on one of the others; spread over all, it varies less).
     """
     others = own.shape[1] - 1
@@ -190,7 +190,7 @@ def sample_prior(key: Array, level: Level, gather) -> Array:
 
 
 def flatten_events(z: Array) -> Array:
-    """Returns z [S, B, *Z] with its event axes laid flat."""
+    """Returns z [S, B, *Z] with its event axes flattened."""
     return z.reshape(*z.shape[:2], -1)
 
 
@@ -224,8 +224,8 @@ def _covariance_penalty(off_diagonal: float, diagonal: float, of: Callable[[Any,
         centred = means - means.mean(0, keepdims=True)
         covariance = of(q, jnp.matmul(centred.T, centred, precision="highest") / len(means))
         variances = jnp.diag(covariance)
-        apart = jnp.square(covariance).sum() - jnp.square(variances).sum()
-        return off_diagonal * apart + diagonal * jnp.square(variances - 1).sum()
+        off = jnp.square(covariance).sum() - jnp.square(variances).sum()
+        return off_diagonal * off + diagonal * jnp.square(variances - 1).sum()
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.stack([penalty(gather(level.q)) for level in terms.levels]).sum()

@@ -133,7 +133,7 @@ def _grouped_bounds(log_w: Array, groups: int) -> Array:
 
 
 def _require_groups(name: str, groups: int, samples: int | None) -> None:
-    """Raises UsageError unless `groups` is a whole number that divides the draws, where their number is known."""
+    """Raises UsageError unless `groups` is a whole number that divides the number of draws, if given."""
     require_whole("groups", groups)
     if samples is not None and samples % groups:
         raise UsageError(f"{name}: {_groups_error(groups, samples)}")

@@ -58,9 +58,9 @@ def _ssim_parts(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _gaussian_filter(x: Array) -> Array:
-    """Returns means under a Gaussian window, wherever it fits whole: [S, B, H, W, C] -> [S, B, H', W', C].
+    """Returns means under a Gaussian window, without padding: [S, B, H, W, C] -> [S, B, H', W', C].
 
-    As two products with band matrices: a CPU's convolutions crawl inside a compiled loop.
+    As two products with band matrices: a CPU's convolutions are slow inside a compiled loop.
     """
     rows, columns = _window_matrix(x.shape[2]), _window_matrix(x.shape[3])
     return jnp.einsum("sbhwc,hi,wj->sbijc", x, rows, columns, precision="highest")

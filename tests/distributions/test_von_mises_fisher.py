@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 from jax import random
 from jax.sharding import PartitionSpec
-from small import SHAPE, init, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_vae
 
 from jaxvae.config import build, schema
 from jaxvae.distributions import UniformSphere, VonMisesFisher, kl
@@ -327,7 +327,7 @@ def make_sphere_vae(dim=3):
 
 @pytest.fixture(scope="module")
 def made():
-    model, x = make_sphere_vae(), ones_and_zeros(6)
+    model, x = make_sphere_vae(), binary_images(6)
     return model, init(model, x), x, jax.jit(model.apply)
 
 

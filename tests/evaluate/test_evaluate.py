@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from small import SHAPE, init, make_conv_vae, make_split, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_conv_vae, make_split, make_vae
 
 from jaxvae.data.pipeline import in_order
 from jaxvae.data.prepare import binarize, dequantize, grey
 from jaxvae.evaluate.bounds import (
     active_units,
     bits_per_dim,
-    infer,
     latent_statistics,
     log_weight_sum,
     make_evaluate,
@@ -28,8 +27,8 @@ from jaxvae.terms import example_keys
 PIXELS = math.prod(SHAPE)
 
 
-class Watched(nn.Module):
-    """An encoder that says each time it runs."""
+class CountedEncoder(nn.Module):
+    """An encoder that reports each call."""
 
     inner: nn.Module
     called: Callable
@@ -70,7 +69,7 @@ def without_information(variables):
 
 @pytest.mark.parametrize("chunk", [1, 7, 50, 64, 1000])
 def test_the_samples_at_once_are_the_samples_in_chunks(chunk):
-    model, x = make_vae(), ones_and_zeros(5)
+    model, x = make_vae(), binary_images(5)
     variables, index = init(model, x), np.arange(5)
     at_once = make_log_likelihood(model, 50)(variables, random.key(0), x, index, samples=50)
     in_chunks = make_log_likelihood(model, chunk)(variables, random.key(0), x, index, samples=50)
@@ -78,7 +77,7 @@ def test_the_samples_at_once_are_the_samples_in_chunks(chunk):
 
 
 def test_a_chunk_that_memory_chooses_changes_nothing(monkeypatch):
-    model, x = make_vae(), ones_and_zeros(5)
+    model, x = make_vae(), binary_images(5)
     variables, index = init(model, x), np.arange(5)
     at_once = make_log_likelihood(model)(variables, random.key(0), x, index, samples=20)
     monkeypatch.setattr("jaxvae.evaluate.bounds._CHUNK_VALUES", 3 * x.size)
@@ -89,9 +88,9 @@ def test_a_chunk_that_memory_chooses_changes_nothing(monkeypatch):
 
 def test_exactly_k_samples_are_drawn_for_any_k_and_chunk():
     """log mean_k w_k against the weights drawn one by one: K is not rounded to chunks."""
-    model, x = make_vae(), ones_and_zeros(5)
+    model, x = make_vae(), binary_images(5)
     variables, index = init(model, x), np.arange(5)
-    inferred = infer(model, variables, x)
+    inferred = model.apply(variables, x, method="infer")
     singles = [log_weight_sum(model, variables, random.key(0), inferred, x, index, first=k, count=1) for k in range(11)]
     for samples in (1, 4, 11):
         expected = np.logaddexp.reduce(np.float64(singles[:samples]), 0) - math.log(samples)
@@ -101,8 +100,8 @@ def test_exactly_k_samples_are_drawn_for_any_k_and_chunk():
 
 def test_the_encoder_runs_once_however_many_samples_and_chunks():
     runs = []
-    model, x = make_vae(), ones_and_zeros(5)
-    model = model.clone(encoder=Watched(model.encoder, lambda: runs.append(1)))
+    model, x = make_vae(), binary_images(5)
+    model = model.clone(encoder=CountedEncoder(model.encoder, lambda: runs.append(1)))
     variables = init(model, x)
     jax.effects_barrier()
     runs.clear()
@@ -116,12 +115,12 @@ def test_no_samples_are_refused_in_words(samples):
     with pytest.raises(
         ValueError, match=rf"samples={samples}: the importance-weighted bound needs at least one sample"
     ):
-        make_log_likelihood(make_vae())({}, random.key(0), ones_and_zeros(2), np.arange(2), samples=samples)
+        make_log_likelihood(make_vae())({}, random.key(0), binary_images(2), np.arange(2), samples=samples)
 
 
 def test_the_bound_with_many_samples_is_the_integral_over_a_grid_of_z():
     """log p(x) = log of the integral of p(x|z) p(z) dz, by brute force in the plane."""
-    model, x = make_vae(), ones_and_zeros(4)
+    model, x = make_vae(), binary_images(4)
     params = init(model, x)["params"]
     variables = {
         "params": params | {"decoder": jax.tree.map(lambda a: 1.5 * a, params["decoder"])}
@@ -142,7 +141,7 @@ def test_the_bound_with_many_samples_is_the_integral_over_a_grid_of_z():
 @pytest.mark.parametrize(("make", "batch_size"), [(make_vae, 4), (make_vae, 11), (make_conv_vae, 7)])
 def test_a_padded_last_batch_changes_no_example(make, batch_size):
     model, split = make(), make_split(11)
-    variables = init(model, ones_and_zeros(4))
+    variables = init(model, binary_images(4))
     evaluate = make_evaluate(model, binarize(), key=random.key(0))
     in_batches = evaluate(variables, in_order(split, batch_size), samples=5)
     at_once = evaluate(variables, in_order(split, 11), samples=5)
@@ -154,7 +153,7 @@ def test_a_padded_last_batch_changes_no_example(make, batch_size):
 
 def test_every_call_of_an_evaluation_draws_the_same():
     model, split = make_vae(), make_split(6)
-    variables = init(model, ones_and_zeros(4))
+    variables = init(model, binary_images(4))
     evaluate = make_evaluate(model, binarize(), key=random.key(0))
     once, again = (evaluate(variables, in_order(split, 3), samples=5) for _ in range(2))
     other = make_evaluate(model, binarize(), key=random.key(1))(variables, in_order(split, 3), samples=5)
@@ -163,7 +162,7 @@ def test_every_call_of_an_evaluation_draws_the_same():
 
 
 def test_the_kl_of_the_coordinates_sums_to_the_rate():
-    model, x = make_vae(latent_dim=3), ones_and_zeros(6)
+    model, x = make_vae(latent_dim=3), binary_images(6)
     terms = jax.jit(model.apply)(init(model, x), example_keys(random.key(0), np.arange(6), 2), x)
     each = latent_statistics(terms)
     assert each["means"].shape == each["kl_per_dimension"].shape == (6, 3)
@@ -173,7 +172,7 @@ def test_the_kl_of_the_coordinates_sums_to_the_rate():
 
 def test_a_uniform_model_of_256_levels_takes_exactly_8_bits():
     model, split = make_vae(px=UniformLikelihood()), make_split(10)
-    variables = without_information(init(model, ones_and_zeros(2)))
+    variables = without_information(init(model, binary_images(2)))
     values = make_evaluate(model, dequantize(), key=random.key(0))(variables, in_order(split, 4), samples=10)
     for names in (set(values), set(values) - {"log_likelihood"}):
         bits = summarize({name: values[name] for name in names}, bits=(PIXELS, 8.0))["bits_per_dim"]
@@ -183,7 +182,7 @@ def test_a_uniform_model_of_256_levels_takes_exactly_8_bits():
 
 def test_a_fair_coin_takes_exactly_1_bit():
     model, split = make_vae(), make_split(10)
-    variables = without_information(init(model, ones_and_zeros(2)))
+    variables = without_information(init(model, binary_images(2)))
     values = make_evaluate(model, binarize(), key=random.key(0))(variables, in_order(split, 4), samples=10)
     bits = summarize(values, samples=10, bits=(PIXELS, 0.0))["bits_per_dim"]
     np.testing.assert_allclose(bits["value"], 1.0, rtol=1e-6)
@@ -240,7 +239,7 @@ def test_units_are_active_where_their_means_vary_over_the_data():
 
 def test_an_untrained_posterior_without_information_has_no_active_unit():
     model, split = make_vae(), make_split(10)
-    variables = without_information(init(model, ones_and_zeros(2)))
+    variables = without_information(init(model, binary_images(2)))
     results = summarize(make_evaluate(model, grey(), key=random.key(0))(variables, in_order(split, 5)))
     assert results["active_units"] == {"value": 0, "of": 2}
     assert results["rate"]["value"] == 0

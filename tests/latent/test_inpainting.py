@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian import PIXELS, SIGMA, STRETCH, images, make_linear_vae
+from gaussian import COLUMN_NORMS, PIXELS, SIGMA, images, make_linear_vae
 from jax import random
 from looked_at import make_run, make_subject
-from small import SHAPE, init, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_vae
 
 from jaxvae import latent
 from jaxvae.viz.figures import inpainting
@@ -71,12 +71,12 @@ def test_an_exact_posterior_given_all_pixels_takes_every_proposal():
 @pytest.fixture(scope="module")
 def binary():
     model = make_vae()
-    return model, init(model, ones_and_zeros(2))
+    return model, init(model, binary_images(2))
 
 
 def test_a_chain_knows_neither_the_others_nor_what_is_hidden(binary):
     model, variables = binary
-    x, known = ones_and_zeros(5), np.random.default_rng(1).uniform(size=(5, *SHAPE)) < 0.5
+    x, known = binary_images(5), np.random.default_rng(1).uniform(size=(5, *SHAPE)) < 0.5
     run = jax.jit(lambda x, known, index: latent.inpaint(model, variables, random.key(7), x, known, 2, index=index))
     together = run(x, known, np.arange(5))
     alone = run(np.where(known, x, np.nan)[3:4], known[3:4], np.arange(3, 4))
@@ -89,7 +89,7 @@ def test_a_chain_knows_neither_the_others_nor_what_is_hidden(binary):
 
 def test_too_short_a_chain_is_refused(binary):
     with pytest.raises(ValueError, match="steps=1: expected a whole number from 2 on"):
-        latent.inpaint(*binary, random.key(0), ones_and_zeros(2), jnp.ones(SHAPE, bool), 1)
+        latent.inpaint(*binary, random.key(0), binary_images(2), jnp.ones(SHAPE, bool), 1)
 
 
 def test_denoising_is_the_exact_posterior_s_mean_picture():
@@ -108,7 +108,7 @@ def test_denoising_by_one_draw_is_as_scattered_as_the_posterior():
     many = jnp.broadcast_to(images(1)[0], (CHAINS, *SHAPE))
     found = np.asarray(jax.jit(lambda x: latent.denoise(model, variables, random.key(2), x, 1))(many))
     w = np.asarray(variables["params"]["decoder"]["Dense_0"]["kernel"])
-    expected = (w**2 / (1 + STRETCH**2 / SIGMA**2)[:, None]).sum(0)
+    expected = (w**2 / (1 + COLUMN_NORMS**2 / SIGMA**2)[:, None]).sum(0)
     np.testing.assert_allclose(found.reshape(CHAINS, -1).var(0), expected, rtol=0.12)
 
 
@@ -118,7 +118,7 @@ def run():
 
 
 def test_a_run_completes_what_is_not_known_whatever_stands_there(run):
-    x, known = ones_and_zeros(2), np.ones(SHAPE, bool)
+    x, known = binary_images(2), np.ones(SHAPE, bool)
     known[2:] = False
     done = run.inpaint(random.key(0), np.where(known, x, np.nan), known, steps=2)
     expected = latent.inpaint(run.model, run.variables, random.key(0), x, known, 2)
@@ -128,7 +128,7 @@ def test_a_run_completes_what_is_not_known_whatever_stands_there(run):
     np.testing.assert_allclose(run.denoise(random.key(0), grey, draws=4), expected, atol=1e-5)
 
 
-X = ones_and_zeros(2)
+X = binary_images(2)
 
 
 @pytest.mark.parametrize(

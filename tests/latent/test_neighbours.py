@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian import SIGMA, STRETCH, images, make_linear_vae
+from gaussian import COLUMN_NORMS, SIGMA, images, make_linear_vae
 from jax import random
 from looked_at import make_subject
-from small import init, make_conv_vae, make_vae, ones_and_zeros
+from small import binary_images, init, make_conv_vae, make_vae
 
 from jaxvae import latent
 from jaxvae.latent import neighbours, sensitivity
@@ -56,14 +56,14 @@ def test_the_commonest_label_wins_and_the_nearest_of_equals():
 def test_a_linear_decoder_stretches_by_its_columns():
     model, variables, _ = make_linear_vae()
     found = latent.decoder_jacobian_svd(model, variables, jnp.array([[0.0, 0.0], [3.0, -1.0]]))
-    np.testing.assert_allclose(found.singular_values, np.broadcast_to(STRETCH, (2, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found.singular_values, np.broadcast_to(COLUMN_NORMS, (2, 2)), rtol=1e-5)
     np.testing.assert_allclose(np.abs(found.directions), np.broadcast_to(np.eye(2), (2, 2, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [make_vae, lambda: make_conv_vae()], ids=["mlp", "convolutions"])
 def test_a_step_moves_the_picture_by_its_length(make):
     model = make()
-    variables = init(model, ones_and_zeros(2))
+    variables = init(model, binary_images(2))
     z = random.normal(random.key(1), (3, 2))
     found = jax.jit(lambda z: latent.decoder_jacobian_svd(model, variables, z))(z)
     assert (found.singular_values[:, 0] > found.singular_values[:, 1]).all()
@@ -76,7 +76,7 @@ def test_a_step_moves_the_picture_by_its_length(make):
 
 def test_of_fewer_pixels_than_latents_some_directions_are_flat():
     model = make_vae((1, 2, 1), latent_dim=4)
-    found = latent.decoder_jacobian_svd(model, init(model, ones_and_zeros(1, (1, 2, 1))), jnp.ones((1, 4)))
+    found = latent.decoder_jacobian_svd(model, init(model, binary_images(1, (1, 2, 1))), jnp.ones((1, 4)))
     assert found.singular_values.shape == (1, 4)
     assert found.directions.shape == (1, 4, 4)
     assert (found.singular_values[0, :2] > 1e-5).all()
@@ -91,11 +91,11 @@ def test_codes_move_by_the_encoder_s_slope_and_are_spread_as_the_posterior():
     length = np.linalg.norm(0.1 * kernel.sum(0))
     np.testing.assert_allclose(moved, np.broadcast_to([[length], [2 * length]], (2, 3)), rtol=1e-4)
     wide = sensitivity.posterior_spread(model, variables, example_keys(random.key(0), np.arange(3), 4000), x)
-    np.testing.assert_allclose(wide, np.sqrt((1 / (1 + STRETCH**2 / SIGMA**2)).sum()), rtol=0.03)
+    np.testing.assert_allclose(wide, np.sqrt((1 / (1 + COLUMN_NORMS**2 / SIGMA**2)).sum()), rtol=0.03)
 
 
 def test_flipped_pixels_are_so_many():
-    x = ones_and_zeros(200)
+    x = binary_images(200)
     changed = flip_pixels(random.split(random.key(0), 200), x, np.array([0.1, 0.3])) != x[None]
     np.testing.assert_allclose(changed.mean((1, 2, 3, 4)), [0.1, 0.3], atol=0.02)
     assert (changed[1] | ~changed[0]).all()

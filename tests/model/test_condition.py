@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import random
 from opened_data import from_arrays
-from small import init, make_vae, ones_and_zeros
+from small import binary_images, init, make_vae
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
@@ -102,7 +102,7 @@ def test_a_model_without_condition_takes_none_and_data_without_labels_give_none(
 
 
 def test_another_examples_condition_does_not_matter():
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     condition = jax.nn.one_hot(jnp.arange(6) % 3, 3)
     keys = example_keys(random.key(2), np.arange(6))
     variables = jax.jit(model.init)(random.key(1), keys, x, condition)

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 from jax import random
-from small import make_vae, ones_and_zeros
+from small import binary_images, make_vae
 
 from jaxvae.config.registry import build_part
 from jaxvae.distributions import Flow, Normal
@@ -293,7 +293,7 @@ def keys_of_examples(samples=4):
 def small_flow_vae(q, p):
     """(model, params, scored, traced): scored gives the bound, log-weights and gradients; traced, how often it was."""
     model, traced = make_vae(latent_dim=3).clone(posterior=HEADS[q], latent_prior=HEADS[p]), []
-    x, condition = ones_and_zeros(N), jnp.eye(N)
+    x, condition = binary_images(N), jnp.eye(N)
     variables = drawn_parameters(lambda key: model.init(key, keys_of_examples(), x, condition))
 
     @jax.jit
@@ -312,7 +312,7 @@ PAIRS = [("iaf", "realnvp"), ("coupling", "maf")]
 @pytest.mark.parametrize(("q", "p"), PAIRS)
 def test_a_vae_with_flows_has_a_finite_bound_and_every_parameter_a_gradient(q, p):
     _, params, scored, _ = small_flow_vae(q, p)
-    (value, _), gradient = scored(params, keys_of_examples(), ones_and_zeros(N), jnp.eye(N))
+    (value, _), gradient = scored(params, keys_of_examples(), binary_images(N), jnp.eye(N))
     assert np.isfinite(value)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         assert np.isfinite(leaf).all(), path
@@ -322,7 +322,7 @@ def test_a_vae_with_flows_has_a_finite_bound_and_every_parameter_a_gradient(q, p
 @pytest.mark.parametrize(("q", "p"), PAIRS)
 def test_editing_an_example_or_its_condition_moves_its_terms_alone_and_compiles_nothing(q, p):
     _, params, scored, traced = small_flow_vae(q, p)
-    x, condition = ones_and_zeros(N), jnp.eye(N)
+    x, condition = binary_images(N), jnp.eye(N)
     edited = x.copy()
     edited[2] = 1 - edited[2]
 
@@ -340,7 +340,7 @@ def test_editing_an_example_or_its_condition_moves_its_terms_alone_and_compiles_
 
 def test_samples_in_chunks_are_the_samples_at_once():
     model, params, scored, _ = small_flow_vae(*PAIRS[0])
-    x, condition = ones_and_zeros(N), jnp.eye(N)
+    x, condition = binary_images(N), jnp.eye(N)
     (_, whole), _ = scored(params, keys_of_examples(), x, condition)
     terms = jax.jit(model.apply)({"params": params}, keys_of_examples()[1:3], x, condition)
     np.testing.assert_allclose(terms.log_weight, whole[1:3], rtol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from gaussian import images, make_linear_vae
 from jax import random
-from small import SHAPE, init, make_conv_vae, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_conv_vae, make_vae
 
 from jaxvae import latent
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
@@ -65,7 +65,7 @@ def test_with_another_posterior_the_elbo_misses_log_px_by_its_kl_to_the_exact_on
 
 @pytest.mark.parametrize("make", [make_vae, make_conv_vae])
 def test_the_terms_of_what_was_inferred_are_the_call(make):
-    model, x = make(), ones_and_zeros(6)
+    model, x = make(), binary_images(6)
     variables = init(model, x)
     whole = jax.jit(model.apply)(variables, keys(2), x)
 
@@ -78,7 +78,7 @@ def test_the_terms_of_what_was_inferred_are_the_call(make):
 
 
 def test_a_target_is_what_is_scored_and_x_what_is_encoded():
-    model, x, target = make_vae(), ones_and_zeros(6), ones_and_zeros(6, seed=1)
+    model, x, target = make_vae(), binary_images(6), binary_images(6, seed=1)
     variables = init(model, x)
     terms = model.apply(variables, keys(), x, target=target)
     q = model.apply(variables, x, method="infer")
@@ -90,7 +90,7 @@ def test_a_target_is_what_is_scored_and_x_what_is_encoded():
 @pytest.mark.parametrize("px", [likelihood.bernoulli(), likelihood.gaussian("learned")])
 def test_the_terms_are_the_densities_at_the_draw(px):
     """Against scipy, from the parameters that the model gives."""
-    model, x = make_vae(px=px), ones_and_zeros(6)
+    model, x = make_vae(px=px), binary_images(6)
     variables = init(model, x)
     terms = jax.jit(model.apply)(variables, keys(3), x)
     (level,) = terms.levels
@@ -110,7 +110,7 @@ def test_the_terms_are_the_densities_at_the_draw(px):
 
 @pytest.mark.parametrize("make", [make_vae, make_conv_vae])
 def test_log_joint_is_the_terms_log_px_and_log_p(make):
-    model, x = make(), ones_and_zeros(6)
+    model, x = make(), binary_images(6)
     variables = init(model, x)
     terms = jax.jit(model.apply)(variables, keys(3), x)
     (level,) = terms.levels
@@ -119,7 +119,7 @@ def test_log_joint_is_the_terms_log_px_and_log_p(make):
 
 
 def test_generate_decodes_the_prior_or_what_it_is_given():
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     variables = init(model, x)
     (z,), px = model.apply(variables, random.split(random.key(0), 9), method="generate")
     assert (z.shape, px.logits.shape) == ((1, 9, 2), (1, 9, *SHAPE))
@@ -132,7 +132,7 @@ def test_generate_decodes_the_prior_or_what_it_is_given():
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5])
 def test_generating_colder_draws_nearer_to_the_priors_mean(temperature):
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     variables = init(model, x)
     z, _ = latent.generate(model, variables, random.split(random.key(0), 500))
     cold, _ = latent.generate(model, variables, random.split(random.key(0), 500), temperature=temperature)
@@ -141,7 +141,7 @@ def test_generating_colder_draws_nearer_to_the_priors_mean(temperature):
 
 
 def test_samples_are_in_the_support_and_differ():
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     drawn = np.asarray(latent.sample(model, init(model, x), random.key(0), 20))
     assert drawn.shape == (20, *SHAPE)
     check_support("binary", drawn, "drawn")
@@ -169,7 +169,7 @@ def test_encode_decode_and_reconstruct_drop_the_sample_axis():
     ],
 )
 def test_every_parameter_gets_a_gradient(make, px):
-    model, x = make(px=px), ones_and_zeros(6)
+    model, x = make(px=px), binary_images(6)
     variables = init(model, x)
 
     @jax.jit

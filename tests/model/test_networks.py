@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from small import make_vae, ones_and_zeros
+from small import binary_images, make_vae
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
@@ -183,7 +183,7 @@ def dropping_vae(**rates):
 
 def test_a_model_in_training_drops_out_for_every_sample_on_its_own():
     """Samples drawn at once are those drawn one by one, and the encoder's mask is one per example."""
-    x, keys, condition = ones_and_zeros(6), example_keys(random.key(1), np.arange(6), 3), jnp.eye(2)[np.arange(6) % 2]
+    x, keys, condition = binary_images(6), example_keys(random.key(1), np.arange(6), 3), jnp.eye(2)[np.arange(6) % 2]
     model = dropping_vae(encode=0.0, decode=0.5)
     variables = jax.jit(model.init)(random.key(0), random.clone(keys), x, condition)
     train = jax.jit(model.clone(training=True).apply)

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from gaussian import PIXELS, SIGMA, images
 from jax import random
-from small import SHAPE, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, make_vae
 
 from jaxvae.model import likelihood, posterior, prior
 from jaxvae.model.decoder import MLPDecoder
@@ -65,7 +65,7 @@ def labels():
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_with_every_prior_that_fits_the_elbo_is_finite_and_every_parameter_gets_a_gradient(name):
     """The priors share all other parameters, and so the compiled draws; but a model with a condition has its own."""
-    q, x = POSTERIORS[name], ones_and_zeros(BATCH)
+    q, x = POSTERIORS[name], binary_images(BATCH)
     models = {of: make(q, p).clone(training=True) for of, p in (REAL if q.traits.space == "real" else DISCRETE).items()}
     conditions = {of: labels() if of == "conditional" else None for of in models}
     own = {of: random_params(model, x, conditions[of]) for of, model in models.items()}
@@ -141,7 +141,7 @@ def test_with_the_exact_posterior_every_draw_weighs_log_px(name, outputs):
 
 @pytest.mark.parametrize(("name", "of"), [("full", "vamp"), ("low_rank", "mixture"), ("relaxed", "learned")])
 def test_editing_an_example_changes_its_own_terms_only(name, of):
-    model, x = make(POSTERIORS[name], (REAL | DISCRETE)[of]).clone(training=name == "relaxed"), ones_and_zeros(BATCH)
+    model, x = make(POSTERIORS[name], (REAL | DISCRETE)[of]).clone(training=name == "relaxed"), binary_images(BATCH)
     params = random_params(model, x)
     edited = np.where(np.arange(BATCH).reshape(BATCH, 1, 1, 1) == 1, 1 - x, x)
 

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 from jax import random
-from small import ones_and_zeros
+from small import binary_images
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.config.build import build
@@ -90,7 +90,7 @@ def test_terms_and_state_stay_in_float32(name):
 @pytest.mark.parametrize("name", ["conv", "attention"])
 def test_bound_and_gradient_are_those_of_float32_to_a_few_hundredths(name):
     models = [parts_of(name, precision)[1].model for precision in ("float32", "bfloat16")]
-    x, keys = ones_and_zeros(4), example_keys(random.key(1), np.arange(4))
+    x, keys = binary_images(4), example_keys(random.key(1), np.arange(4))
     shapes = jax.eval_shape(models[0].init, random.key(0), random.clone(keys), x)
     draw = np.random.default_rng(0).normal
     variables = jax.tree.map(lambda leaf: (0.3 * draw(size=leaf.shape)).astype(np.float32), shapes)

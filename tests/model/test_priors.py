@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 from jax import random
-from small import SHAPE, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, make_vae
 
 from jaxvae.distributions import Normal
 from jaxvae.model import encoder, posterior, prior
@@ -128,7 +128,7 @@ def test_a_learned_categorical_prior_takes_the_frequencies_of_its_parameters():
 
 def test_the_model_asks_its_own_posterior_with_a_condition_and_generates():
     """relaxed with categorical, and vamp: z of as many examples as keys, of the right event."""
-    keys, x = random.split(random.key(0), 7), ones_and_zeros(3)
+    keys, x = random.split(random.key(0), 7), binary_images(3)
     for q, p, event in (
         (posterior.relaxed(3, latent_dim=SIZE), prior.categorical(data_shape=SHAPE), (SIZE, 3)),
         (posterior.full(latent_dim=SIZE), prior.vamp(5, data_shape=SHAPE), (SIZE,)),

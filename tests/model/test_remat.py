@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from jax import random
-from small import ones_and_zeros
+from small import binary_images
 
 from jaxvae.config import Config, Model, Train
 from jaxvae.config.build import build
@@ -65,7 +65,7 @@ def test_values_and_gradients_are_the_same():
     models = [model_of(DEEP["attention"], DEEP["mlp"], remat) for remat in (False, True)]
     draw = np.random.default_rng(0).normal
     variables = jax.tree.map(lambda a: (0.3 * draw(size=a.shape)).astype(np.float32), abstract(models[0], 3)[0])
-    keys, x = example_keys(random.key(1), np.arange(3)), ones_and_zeros(3)
+    keys, x = example_keys(random.key(1), np.arange(3)), binary_images(3)
     run = jax.jit(lambda v: [jax.value_and_grad(loss_of(model))(v, random.clone(keys), x) for model in models])
     (value, gradient), (again, its_gradient) = run(variables)
     np.testing.assert_allclose(again, value, rtol=1e-6)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from jax import random
-from small import SHAPE, make_examples, make_split, ones_and_zeros
+from small import SHAPE, binary_images, make_examples, make_split
 
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
@@ -70,7 +70,7 @@ def variables_of(state):
 
 def test_the_terms_have_their_shapes_and_the_rate_of_naming_the_codes(case):
     parts, state, _, rate, shape = case
-    x, variables = ones_and_zeros(6), variables_of(state)
+    x, variables = binary_images(6), variables_of(state)
     apply, keys = jax.jit(parts.model.apply), example_keys(random.key(0), np.arange(6), 2)
     terms = apply(variables, keys, x)
     assert terms.levels[0].z.shape == (2, 6, *shape)
@@ -93,7 +93,7 @@ def test_the_terms_have_their_shapes_and_the_rate_of_naming_the_codes(case):
 
 def test_the_gradient_reaches_every_parameter(case):
     parts, state, *_ = case
-    x, keys = ones_and_zeros(6), example_keys(random.key(0), np.arange(6))
+    x, keys = binary_images(6), example_keys(random.key(0), np.arange(6))
 
     def loss(params):
         terms = parts.model.apply({"params": params, **state.variables["model"]}, keys, x)
@@ -116,8 +116,8 @@ def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest
     np.testing.assert_allclose(summary["rate"]["value"], rate, rtol=1e-6)
     words = r"chooses z instead of drawing it.*Report its rate and distortion"
     with pytest.raises(ValueError, match=words):
-        make_log_likelihood(parts.model)(variables, random.key(0), ones_and_zeros(2), np.arange(2), samples=3)
-    terms = jax.eval_shape(parts.model.apply, variables, example_keys(random.key(0), np.arange(2)), ones_and_zeros(2))
+        make_log_likelihood(parts.model)(variables, random.key(0), binary_images(2), np.arange(2), samples=3)
+    terms = jax.eval_shape(parts.model.apply, variables, example_keys(random.key(0), np.arange(2)), binary_images(2))
     with pytest.raises(ValueError, match=words):
         elbo_parts(terms)
 
@@ -135,7 +135,7 @@ def test_training_lowers_the_distortion_and_evaluation_leaves_the_codebook(poste
     before = state.variables["model"]
     assert ("codebook" in before) == ("perplexity" in metrics)
     _, after = parts.model.apply(
-        variables_of(state), example_keys(random.key(0), np.arange(4)), ones_and_zeros(4), mutable=list(before)
+        variables_of(state), example_keys(random.key(0), np.arange(4)), binary_images(4), mutable=list(before)
     )
     jax.tree.map(np.testing.assert_array_equal, after, before)
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from gaussian_levels import alone, level_of, terms_of
+from gaussian_levels import level_of, local, terms_of
 from jax import lax, random
-from small import init, make_vae, ones_and_zeros
+from small import binary_images, init, make_vae
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
@@ -28,7 +28,7 @@ def critic_trained(objective, draw, steps, batch=256):
         terms = terms_of(draw(key, batch))
 
         def loss(params):
-            out = objective.apply(params, memory, terms, key=random.fold_in(key, 1), step=0, gather=alone)
+            out = objective.apply(params, memory, terms, key=random.fold_in(key, 1), step=0, gather=local)
             return out.value.mean(), out.metrics
 
         grads, metrics = jax.grad(loss, has_aux=True)(params)
@@ -86,7 +86,7 @@ OBJECTIVES = {
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     """The critic's gradient is that of its own loss, the model's that of the rest; in one backward pass."""
-    term, model, x = OBJECTIVES[name], make_vae(), ones_and_zeros(6)
+    term, model, x = OBJECTIVES[name], make_vae(), binary_images(6)
     weights = init(model, x)["params"]
 
     def terms_at(weights):
@@ -96,7 +96,7 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     critic, memory = term.init(random.key(1), terms_at(weights))
 
     def value(weights, critic, part):
-        out = term.apply(critic, memory, terms_at(weights), key=random.key(5), step=jnp.zeros((), int), gather=alone)
+        out = term.apply(critic, memory, terms_at(weights), key=random.key(5), step=jnp.zeros((), int), gather=local)
         chosen = {
             "all": out.value,
             "critic": out.metrics["critic_loss"],
@@ -116,10 +116,10 @@ def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
 @pytest.mark.parametrize("name", ["factor", "aae"])
 def test_the_encoder_is_told_what_the_critic_says_of_its_codes(name):
     """factor: gamma log q(z) / prod q(z_j), as the logit has it; aae: -log D(z), small where z looks like the prior."""
-    term, model, x = OBJECTIVES[name], make_vae(), ones_and_zeros(6)
+    term, model, x = OBJECTIVES[name], make_vae(), binary_images(6)
     terms = jax.jit(model.apply)(init(model, x), example_keys(random.key(3), np.arange(6)), x)
     params, memory = term.init(random.key(1), terms)
-    out = term.apply(params, memory, terms, key=random.key(5), step=jnp.zeros((), int), gather=alone)
+    out = term.apply(params, memory, terms, key=random.key(5), step=jnp.zeros((), int), gather=local)
     logit, _ = MLPCritic((8, 8)).apply(params, terms.levels[0].z[0])
     expected = 5.0 * logit if name == "factor" else -2.0 * jnp.log(jax.nn.sigmoid(logit))
     np.testing.assert_allclose(out.value - out.metrics["critic_loss"], expected, rtol=1e-4, atol=1e-5)

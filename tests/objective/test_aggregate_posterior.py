@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from gaussian_levels import alone, level_of, terms_of
+from gaussian_levels import level_of, local, terms_of
 from jax import random
-from small import init, make_split, make_vae, ones_and_zeros
+from small import binary_images, init, make_split, make_vae
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
@@ -27,7 +27,7 @@ N, DIMENSIONS, BATCH = 2000, 10, 64
 
 def apply(objective, terms):
     params, memory = objective.init(random.key(1), terms)
-    return objective.apply(params, memory, terms, key=random.key(2), step=jnp.zeros((), int), gather=alone)
+    return objective.apply(params, memory, terms, key=random.key(2), step=jnp.zeros((), int), gather=local)
 
 
 def toy():
@@ -91,7 +91,7 @@ def test_stratified_weights_are_unbiased_over_all_batches(batch):
     for others in itertools.combinations(range(1, 6), batch - 1):
         rows = [*others[:1], 0, *others[1:]]  # its own place is not the first
         level = level_of(means[rows], scales[rows], ((z - means) / scales)[rows])
-        log_qz, _ = estimate_log_q(level, alone, 6, LOG_WEIGHTS["stratified"])
+        log_qz, _ = estimate_log_q(level, local, 6, LOG_WEIGHTS["stratified"])
         found.append(np.exp(np.float64(log_qz[0, 1])))
     exact = scipy.stats.norm.pdf(z[:1, None], means[None], scales[None]).prod(-1).mean()
     assert np.mean(found) == pytest.approx(exact, rel=1e-5)
@@ -109,7 +109,7 @@ def test_with_the_whole_data_set_as_batch_it_is_exact():
 
 @pytest.mark.parametrize("weights", ["stratified", "weighted"])
 def test_weights_of_one_give_the_elbo_with_a_sampled_kl(weights):
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     terms = jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(6), 4), x)
     loss = apply(tc(1.0, 1.0, 1.0, weights, examples=100), terms)
     np.testing.assert_allclose(loss.value, -terms.log_weight.mean(0), rtol=1e-4)
@@ -140,7 +140,7 @@ def test_the_discrepancy_is_the_u_statistic_written_out(name):
 def test_the_discrepancy_is_zero_in_the_mean_where_q_is_p_and_positive_where_not(name):
     noise = np.random.default_rng(0).normal(size=(60, 20, 2))
     of_batch = jax.jit(lambda means, noise, key: jnp.mean(mmd(name).apply(
-        {}, {}, terms_of(level_of(means, np.ones((20, 2)), noise)), key=key, step=0, gather=alone).value))  # fmt: skip
+        {}, {}, terms_of(level_of(means, np.ones((20, 2)), noise)), key=key, step=0, gather=local).value))  # fmt: skip
     keys = random.split(random.key(0), (2, 60))
     for shift, low, high in ((0.0, -4, 4), (1.0, 8, np.inf)):
         values = np.array(

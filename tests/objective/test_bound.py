@@ -8,7 +8,7 @@ import pytest
 from gaussian import images, make_linear_vae
 from jax import lax, random
 from product import digits
-from small import SHAPE, init, make_vae, ones_and_zeros
+from small import SHAPE, binary_images, init, make_vae
 
 from jaxvae.data.prepare import binarize
 from jaxvae.distributions import kl_each
@@ -78,7 +78,7 @@ def test_a_rate_within_the_free_bits_has_no_gradient_and_one_above_its_own():
 
 def test_dimensions_need_a_kl_that_is_a_sum_over_them(terms):
     model = make_vae().clone(latent_prior=MixturePrior(2, 3))
-    x = ones_and_zeros(4)
+    x = binary_images(4)
     other = jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(4)), x)
     with pytest.raises(ValueError, match=r"KL\(Normal \|\| Mixture\) is no sum over dimensions; choose per='level'"):
         apply(elbo(free_nats=1.0, per="dimension"), other)
@@ -152,7 +152,7 @@ def point_vae():
 
 @pytest.mark.parametrize("kind", ["norm", "slope", "none"])
 def test_the_regularized_autoencoder_is_its_formula(kind):
-    model, x = point_vae(), ones_and_zeros(5)
+    model, x = point_vae(), binary_images(5)
     variables, objective = init(model, x), rae(code=0.3, decoder=kind, weight=0.2)
     with_needs = model.clone(objective_needs=objective.needs.model)
     seen = jax.jit(with_needs.apply)(variables, example_keys(random.key(5), np.arange(5), 300), x)
@@ -172,14 +172,14 @@ def test_the_regularized_autoencoder_is_its_formula(kind):
 
 
 def test_terms_that_lack_what_an_objective_needs_of_the_model_are_refused_in_words():
-    model, x = point_vae(), ones_and_zeros(5)
+    model, x = point_vae(), binary_images(5)
     seen = jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(5)), x)
     with pytest.raises(ValueError, match=r"made without 'slope', which the objective needs. Set the model's field"):
         apply(rae(decoder="slope"), seen)
 
 
 def test_a_spectral_bound_holds_every_layer_of_the_decoder():
-    x = ones_and_zeros(5)
+    x = binary_images(5)
     for bounded in (decoder.mlp(8, 6, shape=SHAPE, spectral=0.5), decoder.conv(4, 3, shape=SHAPE, spectral=0.5)):
         free = make_vae(decode=bounded)
         variables = init(free, x)

@@ -20,7 +20,7 @@ from enumerated import (
     terms_of,
 )
 from jax import random
-from small import init, make_vae, ones_and_zeros
+from small import binary_images, init, make_vae
 
 from jaxvae.objective import ciwae, elbo, iwae, miwae, piwae, renyi
 from jaxvae.terms import Level, Terms, example_keys, reweight_gradient
@@ -131,7 +131,7 @@ def test_one_group_is_iwae_and_as_many_as_draws_the_sampled_elbo():
 
 @pytest.fixture(scope="module")
 def vae():
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     return model, init(model, x)["params"], x
 
 

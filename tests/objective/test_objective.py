@@ -7,7 +7,7 @@ import optax
 import pytest
 from gaussian import images, make_linear_vae
 from jax import random
-from small import init, make_vae, ones_and_zeros
+from small import binary_images, init, make_vae
 
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
 from jaxvae.objective import Needs, elbo, reconstruction, weight_at
@@ -16,7 +16,7 @@ from jaxvae.terms import example_keys
 
 @pytest.fixture(scope="module")
 def terms():
-    model, x = make_vae(), ones_and_zeros(6)
+    model, x = make_vae(), binary_images(6)
     return jax.jit(model.apply)(init(model, x), example_keys(random.key(5), np.arange(6), 4), x)
 
 

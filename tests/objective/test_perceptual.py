@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.ndimage
-from small import init, make_vae, ones_and_zeros
+from small import binary_images, init, make_vae
 
 from jaxvae.objective import ms_ssim
 from jaxvae.objective.perceptual import SCALE_WEIGHTS, multiscale_ssim
@@ -48,7 +48,7 @@ def test_the_same_picture_is_alike_and_another_less_at_any_size(shape):
 
 
 def test_the_loss_is_the_weight_times_what_is_not_alike_and_has_a_gradient_at_blank_pictures():
-    model, x = make_vae(), ones_and_zeros(4)
+    model, x = make_vae(), binary_images(4)
     variables = init(model, x)
 
     def loss(variables):

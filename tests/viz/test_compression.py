@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from gaussian import SIGMA, STRETCH, images, make_linear_vae
+from gaussian import SIGMA, COLUMN_NORMS, images, make_linear_vae
 from jax import random
 from looked_at import make_subject
 
@@ -18,12 +18,12 @@ def test_the_ideal_cost_is_the_rate_in_bits():
     model, variables, _ = make_linear_vae()
     x = images(5)
     mean = latent.encode(model, variables, x).mean()
-    variance = 1 / (1 + STRETCH**2 / SIGMA**2)
+    variance = 1 / (1 + COLUMN_NORMS**2 / SIGMA**2)
     kl = 0.5 * (variance + np.square(mean) - 1 - np.log(variance)).sum(1)
     found = compression.ideal_compression(model, variables, random.key(0), x, np.arange(5))
     np.testing.assert_allclose(found.bits, kl / math.log(2), rtol=1e-4)
     z = (found.x.reshape(5, -1) - variables["params"]["decoder"]["Dense_0"]["bias"][None]) @ (
-        variables["params"]["decoder"]["Dense_0"]["kernel"] / STRETCH[:, None] ** 2
+        variables["params"]["decoder"]["Dense_0"]["kernel"] / COLUMN_NORMS[:, None] ** 2
     ).T
     assert 0.3 < (np.square(z - mean) / variance).mean() < 3  # a draw of z, not its mean
     one = compression.ideal_compression(model, variables, random.key(0), x[3:4], np.array([3]))
