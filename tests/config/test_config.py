@@ -1,15 +1,18 @@
 """Configs are read, written, compared, and overridden from the command line with their types."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config, Data, Evaluate, Train
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
+from jaxvae.config.schema import check_fields, field_types
 from jaxvae.config.serialization import differences, save_config
 from jaxvae.rundir.run_directory import RunDirectory
 
@@ -120,3 +123,21 @@ def test_a_program_of_ones_own_reads_configs_by_ml_collections_alike():
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
     values(arguments)
     assert values.config == read_config(file, overrides)
+
+
+def test_every_number_and_choice_refuses_what_is_outside_its_range():
+    """Whole numbers below 0, numbers that are not finite, and unknown names; train.rollbacks below 0 are none."""
+    for name, kind in field_types().items():
+        wrong = {int: -1, int | None: -1, float: math.nan, float | None: math.nan}.get(kind)
+        if name in ("data.pipeline", "model.condition", "model.precision", "train.engine", "evaluate.figures"):
+            wrong = "nothing"
+        if wrong is not None and name != "train.rollbacks":
+            with pytest.raises(UsageError, match=rf"^{name}=.*: expected "):
+                check_fields(changed(Config(), name, wrong))
+
+
+def changed(config, name, value):
+    """The config with another value of 'train.steps', say."""
+    section, _, field = name.partition(".")
+    inside = dataclasses.replace(getattr(config, section), **{field: value})
+    return dataclasses.replace(config, **{section: inside})

@@ -69,7 +69,7 @@ def made(declared, tmp_path):
     ],
 )
 def test_a_wrong_declaration_of_a_users_part_is_refused_with_the_right_form(declared, words, tmp_path):
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=rf"^model\.posterior='.*{words}"):
         made(declared, tmp_path)
 
 
