@@ -139,7 +139,7 @@ def _weighted_windows(x: Array, axis: int, weights: np.ndarray) -> Array:
     """
     reach, length = len(weights) // 2, x.shape[axis]
     beyond = [(reach, reach) if each == axis else (0, 0) for each in range(x.ndim)]
-    # behind barriers: else every term computes the padding anew, and every term of the next axis this sum
+    # behind barriers: else every term computes the padding again, and every term of the next axis this sum
     padded = lax.optimization_barrier(jnp.pad(x, beyond, mode="symmetric"))
     terms = [float(w) * lax.slice_in_dim(padded, k, k + length, axis=axis) for k, w in enumerate(weights)]
     return lax.optimization_barrier(sum(terms[1:], terms[0]))

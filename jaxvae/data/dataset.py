@@ -39,12 +39,12 @@ class Split:
         return (self.offset + self.rows).astype(np.int32)
 
     def take(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(image, label, index) of the examples at these positions of the split."""
+        """Returns (image, label, index) of the examples at these positions of the split."""
         rows = self.rows[positions]
         return self.image[rows], self.labels(positions), (self.offset + rows).astype(np.int32)
 
     def labels(self, positions: np.ndarray) -> np.ndarray:
-        """The labels of the examples at these positions, no image read; -1 where there are none."""
+        """Returns the labels of the examples at these positions without reading images; -1 without labels."""
         rows = self.rows[positions]
         return np.full(len(rows), -1, np.int32) if self.label is None else np.asarray(self.label[rows])
 

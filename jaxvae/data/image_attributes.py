@@ -2,7 +2,7 @@
 
 Pure functions of stored images [N, H, W, C], or of decoded ones in [0, 1], to float [N]. The three of ink are
 those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a digit; ink is bright on a dark ground,
-and where the borders are bright the complement is meant. Axis letters: N images, H height, W width, C channels.
+and if the borders are bright the complement is meant. Axis letters: N images, H height, W width, C channels.
 """
 
 from collections.abc import Callable
@@ -118,7 +118,7 @@ def measures(shape: tuple[int, ...]) -> dict[str, _Measure]:
 
 
 def ink(images: np.ndarray) -> np.ndarray:
-    """[N, H, W] in [0, 1]: the grey values, or 1 minus them where the borders of the pictures are bright on average."""
+    """Returns [N, H, W] in [0, 1]: the grey values, or 1 minus them if the borders are bright on average."""
     grey = scale_to_unit(images).mean(-1)
     border = np.concatenate([grey[:, [0, -1]].ravel(), grey[:, :, [0, -1]].ravel()])
     return 1 - grey if border.mean() > 0.5 else grey

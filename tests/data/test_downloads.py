@@ -79,7 +79,7 @@ def original(name):
 
 def register(monkeypatch, files, url="https://nowhere.invalid/"):
     known = {f: downloads.RegisteredFile(url + f, len(c), hashlib.sha256(c).hexdigest()) for f, c in files.items()}
-    monkeypatch.setattr(downloads, "registered", lambda builder_class, name: known)
+    monkeypatch.setattr(downloads, "registered_files", lambda builder_class, name: known)
 
 
 def write(folder, files):
@@ -120,7 +120,7 @@ def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, mon
 def test_what_tfds_knows_of_the_files():
     for name, files in downloads.FILES.items():
         builder = tfds.builder_cls(name)
-        known = downloads.registered(builder, name)
+        known = downloads.registered_files(builder, name)
         assert str(builder.VERSION) == downloads.VERSIONS[name]
         assert list(known) == list(files)
         assert all(len(file.sha256) == 64 and file.size > 4000 for file in known.values())
@@ -140,7 +140,7 @@ def test_what_tfds_knows_of_the_files():
 def test_files_are_found_packed_and_unpacked_and_first_in_a_folder_of_the_sets_name(rename, tmp_path, monkeypatch):
     files = idx_files(made("mnist"))
     register(monkeypatch, files)
-    known, lines = downloads.registered(None, "mnist"), []
+    known, lines = downloads.registered_files(None, "mnist"), []
     packed = rename("x.gz").endswith(".gz")
     given = {rename(name): content if packed else gzip.decompress(content) for name, content in files.items()}
     write(tmp_path, {name: b"of another set" for name in given})

@@ -1,7 +1,7 @@
 """The image files of a folder or a zip, and the split and class of each.
 
     PATH/cat/1.png  PATH/dog/2.jpg                       classes cat and dog
-    PATH/train/cat/1.png  PATH/test/cat/2.png            splits, too ('validation', 'valid' or 'val' besides)
+    PATH/train/cat/1.png  PATH/test/cat/2.png            splits, too (also 'validation', 'valid' or 'val')
     PATH/1.png  PATH/2.png                               no labels
 
 One folder around all of it is tolerated. What is beneath a class folder belongs to the class. Files and classes are

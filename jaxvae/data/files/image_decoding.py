@@ -25,7 +25,7 @@ SUFFIXES = frozenset(
 )
 
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 on width and height change places
-_FINER = 3  # how many times finer than asked a JPEG is decoded, and a large image box-averaged, before it is resized
+_FINER = 3  # times the result's size: to which a JPEG is decoded, and a large image box-averaged, before it is resized
 
 
 def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:

@@ -77,10 +77,10 @@ def _decode(
         height, width = (size, size) if size is not None else _common_size(pool, members, path)
         depth = 1 if channels == 1 else 3
         require_space(folder, len(members) * height * width * (depth + (channels is None)), str(path))
-        for split, chosen in layout.splits.items():
+        for split, files in layout.splits.items():
             with open(folder / f"{split}.image.npy", "wb") as file:
-                write_header(file, (len(chosen), height, width, depth))
-                for images, digests in _chunks(pool, chosen, (height, width, depth), size, f"{path} {split}", say):
+                write_header(file, (len(files), height, width, depth))
+                for images, digests in _chunks(pool, files, (height, width, depth), size, f"{path} {split}", say):
                     file.write(images.tobytes())
                     coloured = coloured or _has_colour(images)
                     digest.update(b"".join(digests))
@@ -91,7 +91,7 @@ def _decode(
         digest.update(repr((split, len(layout.splits[split]), labels)).encode())
         if labels is not None:
             np.save(folder / f"{split}.label.npy", np.asarray(labels, np.int32))
-    sizes = {split: len(chosen) for split, chosen in layout.splits.items()}
+    sizes = {split: len(files) for split, files in layout.splits.items()}
     return {"fingerprint": digest.hexdigest(), "class_names": layout.class_names, "splits": sizes}
 
 

@@ -75,14 +75,14 @@ def load_npz(section: Section, say: Say) -> StoredSet:
 def _copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -> dict[str, StoredSplit]:
     """Copies each split's images, streamed, and its labels into `folder`; returns them, mapped."""
     keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    chosen = _choose_keys(keys, path)
-    left = sorted(set(keys) - {key for pair in chosen.values() for key in pair})
+    pairs = _choose_keys(keys, path)
+    left = sorted(set(keys) - {key for pair in pairs.values() for key in pair})
     if left:
         say(f"{path}: left out the arrays {', '.join(left)}")
-    for key in (key for pair in chosen.values() for key in pair if key is not None):
+    for key in (key for pair in pairs.values() for key in pair if key is not None):
         require_bounded(archive.getinfo(f"{key}.npy"), path)
     splits = {}
-    for split, (images, labels) in chosen.items():
+    for split, (images, labels) in pairs.items():
         say(f"reading {path} {images}")
         target, label = folder / f"{split}.image.npy", None
         count = _copy_images(target, archive, images, path)
@@ -95,18 +95,18 @@ def _copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -
 
 def _choose_keys(keys: Iterable[str], path: Path) -> dict[str, tuple[str, str | None]]:
     """Returns {split: (key of its images, key of its labels or None)}; UsageError lists the keys if none fit."""
-    known = {key.lower(): key for key in keys}
-    chosen: dict[str, tuple[str, str | None]] = {}
+    named = {key.lower(): key for key in keys}
+    found: dict[str, tuple[str, str | None]] = {}
     for split, aliases in _SPLITS.items():
         for images, labels in ((x.format(alias), y.format(alias)) for alias in aliases for x, y in _PAIRS):
-            if images in known and split not in chosen:
-                chosen[split] = known[images], known.get(labels)
-    single = [known[name] for name in _IMAGES if name in known] or (list(known.values()) if len(known) == 1 else [])
-    if not chosen and single:
-        return {"train": (single[0], next((known[name] for name in _LABELS if name in known), None))}
-    if "train" not in chosen:
-        raise UsageError(f"{path} holds the arrays {sorted(known.values())}; expected {_EXPECTED}; or a single array.")
-    return chosen
+            if images in named and split not in found:
+                found[split] = named[images], named.get(labels)
+    single = [named[name] for name in _IMAGES if name in named] or (list(named.values()) if len(named) == 1 else [])
+    if not found and single:
+        return {"train": (single[0], next((named[name] for name in _LABELS if name in named), None))}
+    if "train" not in found:
+        raise UsageError(f"{path} holds the arrays {sorted(named.values())}; expected {_EXPECTED}; or a single array.")
+    return found
 
 
 def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -> int:
@@ -118,7 +118,7 @@ def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -
         check_size(archive, key, shape, dtype, path)
         require_space(target.parent, math.prod(shape), name)
         write_header(file, shape)
-        shutil.copyfileobj(source, file, 2**20)  # which ends where check_size says, whatever else is packed there
+        shutil.copyfileobj(source, file, 2**20)  # up to the size that check_size has checked
     return shape[0]
 
 

@@ -32,13 +32,18 @@ CIFAR = "cifar-10-binary.tar.gz"
 _CIFAR_FOLDER = "cifar-10-batches-bin"
 _CIFAR_NAMES = "batches.meta.txt"
 _CIFAR_BATCHES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
-VERSIONS = {"mnist": "3.0.1", "fashion_mnist": "3.0.1", "kmnist": "3.0.1", "cifar10": "3.0.2"}  # known without TFDS
+VERSIONS = {
+    "mnist": "3.0.1",
+    "fashion_mnist": "3.0.1",
+    "kmnist": "3.0.1",
+    "cifar10": "3.0.2",
+}
 FILES = {name: (*IDX["train"], *IDX["test"]) for name in ("mnist", "fashion_mnist", "kmnist")} | {"cifar10": (CIFAR,)}
 EXAMPLES = {name: {"train": 60_000, "test": 10_000} for name in FILES} | {"cifar10": {"train": 50_000, "test": 10_000}}
 SHAPES = {name: (28, 28, 1) for name in FILES} | {"cifar10": (32, 32, 3)}
 
 _MOST_BYTES = 2**28  # of one unpacked file: five times the largest of them
-_SECONDS = 10.0  # to wait for a server before all downloads are given up
+_SECONDS = 10.0  # to wait for a server before the download is given up
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (uint8 [N, H, W, C], labels [N])
 
@@ -63,11 +68,11 @@ def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
     target = root / name / VERSIONS[name]
 
     def build(scratch: Path) -> Path:
-        known = registered(builder_class, name)
+        originals = registered_files(builder_class, name)
         if manual_dir is None:
-            files = download(name, known, root, say)
+            files = download(name, originals, root, say)
         else:
-            files = {file: find_file(file, known[file], name, manual_dir, say) for file in known}
+            files = {file: find_file(file, originals[file], name, manual_dir, say) for file in originals}
         arrays, class_names = read_cifar(files[CIFAR]) if name == "cifar10" else (read_idx_files(files), None)
         check_arrays(name, arrays)
         say(f"preparing {name} in {target}: {sum(len(label) for _, label in arrays.values()):,} images")
@@ -78,7 +83,7 @@ def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
     return target
 
 
-def registered(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
+def registered_files(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
     """Returns the original files of the set, by name, as TFDS has registered them."""
     by_file = {url.rsplit("/", 1)[1]: (url, info) for url, info in builder_class.url_infos.items()}
     return {
@@ -87,11 +92,11 @@ def registered(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
     }
 
 
-def download(name: str, known: Mapping[str, RegisteredFile], root: Path, say: Say) -> dict[str, Path]:
+def download(name: str, originals: Mapping[str, RegisteredFile], root: Path, say: Say) -> dict[str, Path]:
     """Returns {file name: path} of the original files in <root>/downloads, downloaded by TFDS if missing."""
     folder = root / "downloads"
-    there = {file: path for file, info in known.items() if (path := _find_download(info, folder))}
-    missing = {file: info for file, info in known.items() if file not in there}
+    there = {file: path for file, info in originals.items() if (path := _find_download(info, folder))}
+    missing = {file: info for file, info in originals.items() if file not in there}
     if missing:
         megabytes = sum(info.size for info in missing.values()) / 1e6
         say(f"{name} is not prepared in {root}: fetching {len(missing)} files ({megabytes:,.1f} MB) into {folder}")
@@ -105,14 +110,14 @@ def download(name: str, known: Mapping[str, RegisteredFile], root: Path, say: Sa
             f"`jaxvae data {name}`); the set is then prepared from them in {root / name}."
         ) from error
     for file, path in fetched.items():
-        _check_sum(path, file, known[file], name)
+        _check_sum(path, file, originals[file], name)
     return there | fetched
 
 
-def _find_download(known: RegisteredFile, folder: Path) -> Path | None:
+def _find_download(original: RegisteredFile, folder: Path) -> Path | None:
     """Returns the file if it was downloaded before."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == known.size)
-    return next((path for path in sorted(files) if _file_sha256(path) == known.sha256), None)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == original.size)
+    return next((path for path in sorted(files) if _file_sha256(path) == original.sha256), None)
 
 
 def fetch(name: str, missing: Mapping[str, RegisteredFile], folder: Path) -> dict[str, Path]:
@@ -126,7 +131,7 @@ def fetch(name: str, missing: Mapping[str, RegisteredFile], folder: Path) -> dic
     return {file: Path(path) for file, path in paths.items()}
 
 
-def find_file(file: str, known: RegisteredFile, name: str, manual_dir: Path, say: Say) -> Path:
+def find_file(file: str, original: RegisteredFile, name: str, manual_dir: Path, say: Say) -> Path:
     """Finds the original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must match) or unpacked."""
     names = _spellings(file)
     places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
@@ -134,22 +139,22 @@ def find_file(file: str, known: RegisteredFile, name: str, manual_dir: Path, say
     if path is None:
         raise UsageError(
             f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}."
-            f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {known.url} ({known.size:,} bytes)."
+            f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {original.url} ({original.size:,} bytes)."
         )
     if path.suffix != ".gz":
         say(f"{path} is unpacked, so that no sha256 is known of it: only its form and numbers are checked")
     else:
-        _check_sum(path, file, known, name)
+        _check_sum(path, file, original, name)
     return path
 
 
-def _check_sum(path: Path, file: str, known: RegisteredFile, name: str) -> None:
+def _check_sum(path: Path, file: str, original: RegisteredFile, name: str) -> None:
     """Raises UsageError unless the file's sha256 is the registered one."""
     found = _file_sha256(path)
-    if found != known.sha256:
+    if found != original.sha256:
         raise UsageError(
-            f"{path} is not the {file} of {name}: expected sha256 {known.sha256} ({known.size:,} bytes), "
-            f"found {found} ({path.stat().st_size:,} bytes). Download it again from {known.url}."
+            f"{path} is not the {file} of {name}: expected sha256 {original.sha256} ({original.size:,} bytes), "
+            f"found {found} ({path.stat().st_size:,} bytes). Download it again from {original.url}."
         )
 
 
@@ -210,13 +215,13 @@ def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
 
 def _tar_reader(path: Path) -> Callable[[str], bytes]:
     """Returns a function that reads members of the tar by name: nothing is extracted to the disk."""
-    wanted = {f"{_CIFAR_FOLDER}/{name}" for name in (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)}
+    members = {f"{_CIFAR_FOLDER}/{name}" for name in (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)}
     try:
         with tarfile.open(path) as tar:
             content = {
                 member.name: file.read(_MOST_BYTES)
                 for member in tar
-                if member.name in wanted and member.isfile() and (file := tar.extractfile(member)) is not None
+                if member.name in members and member.isfile() and (file := tar.extractfile(member)) is not None
             }
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UsageError(f"{path} is damaged ({error}). Download it again.") from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DIGITS_VERSION", "open_builder", "open_folder", "prepared_folder", "read_split"]
 
 _MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
-DIGITS_VERSION = "1.0.0"  # that of digits.Digits, known here without importing TFDS
+DIGITS_VERSION = "1.0.0"  # that of digits.Digits, without importing TFDS
 _EXAMPLES_OF_NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "cifar10", "svhn_cropped")
 
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
@@ -112,7 +112,7 @@ def prepared_folder(
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise _unknown_name(name)
+        raise _unknown_name_error(name)
     dataset, version = match["dataset"], match["version"]
     if dataset == "digits":
         return _digits_folder(version, say)
@@ -121,7 +121,7 @@ def prepared_folder(
     if not versions and dataset in downloads.FILES and version in (None, downloads.VERSIONS[dataset]):
         return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, say)
     if not versions or version not in (None, *versions):
-        raise _not_prepared(name, dataset, root)
+        raise _not_prepared_error(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
     _check_format(dataset, root, folder)
     return folder
@@ -153,10 +153,10 @@ def _prepare_digits(scratch: Path) -> Path:
 
 
 def _data_folder(data_dir: str | os.PathLike | None) -> Path:
-    chosen = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if "://" in chosen:
-        raise UsageError(f"data_dir={chosen!r} is remote; expected a local folder. Copy or mount the data set first.")
-    return Path(chosen).expanduser()
+    root = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if "://" in root:
+        raise UsageError(f"data_dir={root!r} is remote; expected a local folder. Copy or mount the data set first.")
+    return Path(root).expanduser()
 
 
 def _prepared_versions(folder: Path) -> list[str]:
@@ -197,7 +197,7 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
         )
 
 
-def _unknown_name(name: str) -> UsageError:
+def _unknown_name_error(name: str) -> UsageError:
     import tensorflow_datasets as tfds
 
     names = ["digits", *tfds.list_builders(with_community_datasets=False)]
@@ -210,14 +210,14 @@ def _unknown_name(name: str) -> UsageError:
     )
 
 
-def _not_prepared(name: str, dataset: str, root: Path) -> UsageError:
+def _not_prepared_error(name: str, dataset: str, root: Path) -> UsageError:
     import tensorflow_datasets as tfds
 
     base = dataset.partition("/")[0]
     folders = [info.parent for info in (root / base).rglob("dataset_info.json")]
     there = sorted(f"{folder.parent.relative_to(root).as_posix()}:{folder.name}" for folder in folders)
     if not there and base not in tfds.list_builders(with_community_datasets=False):
-        return _unknown_name(name)
+        return _unknown_name_error(name)
     found = f" Prepared there: {', '.join(there)}." if there else ""
     return UsageError(
         f"{name} is not prepared in {root} (looked for {root / dataset}/<version>/dataset_info.json).{found} "
