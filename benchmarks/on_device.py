@@ -95,7 +95,7 @@ class Session:
                 signal.alarm(0)
         print(f"  {name}: {json.dumps(rows[name])}", flush=True)
 
-    def experiment(self, net: str, batch: int, engine: str = "dispatch", optimizer: str = "adam", **more: Any):
+    def experiment(self, net: str, batch: int, engine: str = "dispatch", optimizer: str = "adam", **more: Any) -> Any:
         """Returns the net set up at this batch size; `more` is pipeline and precision."""
         model = dict(self.nets[net]) | ({"precision": more["precision"]} if "precision" in more else {})
         data = Data("mnist", self.options.data_dir, batch_size=batch, validation=0.0)
@@ -115,7 +115,7 @@ class Session:
     def sizes(self, *batches: int) -> tuple[int, ...]:
         return (16, 32) if self.options.quick else batches
 
-    def steps(self, experiment) -> tuple[roofline.Run, Any]:
+    def steps(self, experiment: Any) -> tuple[roofline.Run, Any]:
         """Returns (a function that takes steps with the experiment's engine, the engine's name)."""
         config, parts = experiment.config, experiment.parts
         _, engine = make_engine(experiment)

@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -54,7 +55,7 @@ def load_config(name: str, data_dir: str) -> Config:
 class Side:
     """An engine and its state; `window` trains for some seconds."""
 
-    def __init__(self, engine, state, members: int):
+    def __init__(self, engine: Any, state: Any, members: int):
         self.engine, self.members, self.step = engine, members, 0
         self.state, self.count = engine.place(state), 1
         began = time.perf_counter()

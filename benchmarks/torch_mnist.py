@@ -13,6 +13,8 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data_dir", required=True, help="the folder in which TFDS prepared MNIST as array_record")
@@ -22,7 +24,7 @@ parser.add_argument("--threads", type=int, default=2)
 BATCH = 128
 
 
-def torch_trainer(images, threads: int):
+def torch_trainer(images: Any, threads: int) -> Callable[[int], None]:
     """Returns a function that takes `count` steps in PyTorch."""
     import torch
     from torch import nn
@@ -55,7 +57,7 @@ def torch_trainer(images, threads: int):
     return run
 
 
-def jaxvae_trainer(data_dir: str):
+def jaxvae_trainer(data_dir: str) -> tuple[Callable[[int], None], Any]:
     """Returns a function that takes `count` steps of the model of configs/mnist.py, and its experiment."""
     import jax
 
@@ -81,7 +83,7 @@ def jaxvae_trainer(data_dir: str):
     return run, experiment
 
 
-def images_per_second(run, seconds: float, count: int) -> float:
+def images_per_second(run: Callable[[int], None], seconds: float, count: int) -> float:
     """Returns the speed over about `seconds`, in stretches of `count` steps."""
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:

@@ -26,7 +26,7 @@ class Residual(nn.Module):
             *(nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1)),
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.body(x)
 
 
@@ -67,7 +67,7 @@ def trainer(net: str, quick: bool, images: np.ndarray, batch: int, mode: str) ->
     encoder, decoder, _ = (part.to(device) if isinstance(part, nn.Module) else part for part in networks(net, quick))
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3, fused=True)
 
-    def loss(grey):
+    def loss(grey: torch.Tensor) -> torch.Tensor:
         x = torch.bernoulli(grey)
         mean, log_variance = encoder(x).chunk(2, dim=-1)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
