@@ -63,8 +63,11 @@ def open_run(arguments: argparse.Namespace) -> Run:
     return load(arguments.run, trust=arguments.trust)
 
 
-def set_up_run(config: Config, data_dir: str | None) -> Experiment:
-    """Returns the experiment of a run's config; its data is read again, from `data_dir` if one is given."""
+def set_up_run(config: Config, data_dir: str | None, *, trust: bool | None = None) -> Experiment:
+    """Returns the experiment of a run's config; its data is read again, from `data_dir` if one is given.
+
+    `trust`: whether code of the config's own figures and metrics may run; None leaves both out.
+    """
     from jaxvae.training.setup import set_up
 
     if config.data.name == "arrays":
@@ -73,7 +76,8 @@ def set_up_run(config: Config, data_dir: str | None) -> Experiment:
             "score them with jaxvae.load(...).log_likelihood."
         )
     data = config.data if data_dir is None else dataclasses.replace(config.data, data_dir=data_dir)
-    return set_up(dataclasses.replace(config, data=data))
+    own = dataclasses.replace(config.evaluate, figures="all", metrics="") if trust is None else config.evaluate
+    return set_up(dataclasses.replace(config, data=data, evaluate=own), trust=bool(trust))
 
 
 def open_subject(arguments: argparse.Namespace) -> Subject:

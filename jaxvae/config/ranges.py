@@ -19,7 +19,6 @@ from jaxvae._checks import (
 __all__ = [
     "CONDITIONS",
     "ENGINES",
-    "FIGURES",
     "MOST_MEMBERS",
     "SPLITS",
     "choice",
@@ -32,7 +31,6 @@ __all__ += ["setting", "text"]
 
 ENGINES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
 CONDITIONS = ("none", "label", "vector")
-FIGURES = ("all", "few", "none")
 SPLITS = ("train", "validation", "test", "left_out")
 MOST_MEMBERS = 1000
 
@@ -78,11 +76,11 @@ def choices(default: tuple[str, ...], known: tuple[str, ...], *, may_change: boo
     return setting(default, partial(require_choices, known=known), may_change=may_change)
 
 
-def text(default: str, expected: str) -> Any:
+def text(default: str, expected: str, *, may_change: bool = False) -> Any:
     """Returns a field for text that is not empty; `expected` describes it in the error."""
 
     def check(name: str, value: Any) -> None:
         if not value:
             raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
 
-    return setting(default, check)
+    return setting(default, check, may_change=may_change)

@@ -31,7 +31,7 @@ from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.traits import require_traits
 
-__all__ = ["TABLES", "build_objective", "build_part", "register", "set_argument"]
+__all__ = ["TABLES", "build_objective", "build_part", "register", "set_argument", "split_file"]
 
 
 def _by_name(*factories: Callable) -> dict[str, Callable]:
@@ -106,6 +106,8 @@ TABLES: dict[str, dict[str, Callable]] = {
     "schedule": _by_name(optim.constant, optim.warmup, optim.cosine),
     "weight": _by_name(optim.linear, optim.cyclical, optim.sigmoid),
     "sweep": _by_name(sweep.beta, sweep.learning_rate),
+    "figure": {},  # of users: function(subject) -> matplotlib figure; those of the package are in jaxvae.viz.figures
+    "metric": {},  # of users: function(model, variables, keys, batch) -> {name: [B]}
 }
 
 
@@ -144,7 +146,8 @@ def register(kind: str, name: str, factory: Callable) -> None:
             decoder's output `shape`; the `dtype` that an encoder or a decoder computes in (without it, float32);
             `remat`, whether it recomputes its blocks (without it, all of it is recomputed); `data_shape`, of x, for a
             prior; `schedule`, `learning_rate`, `steps` for optimizers and schedules. Parts of a model declare what they
-            can do and need by `traits`: see `jaxvae.model.Traits`.
+            can do and need by `traits`: see `jaxvae.model.Traits`. A figure is a function(subject) that returns a
+            matplotlib Figure; a metric is a function(model, variables, keys, batch) that returns {name: array [B]}.
     """
     require_choice("kind", kind, TABLES)
     where = f"register({kind!r}, {short_repr(name)})"
@@ -194,7 +197,7 @@ def set_argument(kind: str, text: str, name: str, number: float) -> str:
     UsageError where none or several of its factories have that argument, or the text gives it a schedule.
     """
     tree, table, where = _parse_field(kind, text, trust=True)
-    file, changed = _split_file(text)[0], ast.unparse(replace_argument(tree, table, name, number, where))
+    file, changed = split_file(text)[0], ast.unparse(replace_argument(tree, table, name, number, where))
     return f"{file}:{changed}" if file else changed
 
 
@@ -220,7 +223,7 @@ def _parse_field(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str,
     """Returns (the text's syntax tree, the factories it may name, how an error names the field)."""
     field = _KINDS[kind].field
     require_type(field, text, str)
-    where, (file, call) = f"{field}={short_repr(text)}", _split_file(text)
+    where, (file, call) = f"{field}={short_repr(text)}", split_file(text)
     tree, table = parse_expression(call, where), TABLES[kind]
     if file:
         table = import_factories(file, where, trust)
@@ -229,7 +232,7 @@ def _parse_field(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str,
     return tree, table, where
 
 
-def _split_file(text: str) -> tuple[str, str]:
+def split_file(text: str) -> tuple[str, str]:
     """Returns ('my_file.py', 'mine(3)') of 'my_file.py:mine(3)', and '' for the file where none is named."""
     file, colon, call = text.partition(".py:")
     return (f"{file}.py", call) if colon else ("", text)

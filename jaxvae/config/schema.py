@@ -15,7 +15,6 @@ from jaxvae._checks import UsageError, is_instance, require_type, require_whole,
 from jaxvae.config.ranges import (
     CONDITIONS,
     ENGINES,
-    FIGURES,
     MOST_MEMBERS,
     SPLITS,
     choice,
@@ -115,8 +114,9 @@ class Evaluate:
     samples: int = count(100, most=10**6, may_change=True)  # K of the importance-weighted log-likelihood
     splits: tuple[str, ...] = choices(("test",), SPLITS, may_change=True)
     batch_size: int = count(250, most=2**20, may_change=True)  # a split is filled up to whole batches
-    # few: reconstructions, samples, codes and training
-    figures: str = choice("all", FIGURES, may_change=True)
+    # all | few (reconstructions, samples, codes, training) | none, or a list, such as 'few, traversal, my_file.py:mine'
+    figures: str = text("all", "'all', 'few', 'none', or names of figures", may_change=True)
+    metrics: str = setting("", may_change=True)  # of your own, a list of names or 'my_file.py:mine'
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
+from jaxvae.config.user_functions import split_list
 from jaxvae.rundir import RESULTS
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime.files import write_json
@@ -29,9 +30,11 @@ def read_results(workdir: Path) -> dict[str, Any]:
 
 
 def is_complete(results: dict[str, Any], config: Config, step: int) -> bool:
-    """Returns whether these results are of this step and hold the splits and samples of `config.evaluate`."""
+    """Returns whether these results are of this step and hold the splits, samples and metrics of `config.evaluate`."""
     splits = [results.get(split, {}) for split in config.evaluate.splits]
-    return results.get("step") == step and all(_has_samples(each, config.evaluate.samples) for each in splits)
+    scored = all(_has_samples(each, config.evaluate.samples) for each in splits)
+    metrics, protocol = split_list(config.evaluate.metrics), results.get("protocol", {})
+    return results.get("step") == step and scored and all(f"metric {each}" in protocol for each in metrics)
 
 
 def _has_samples(numbers: dict[str, Any], samples: int) -> bool:

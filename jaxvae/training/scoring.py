@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxvae._checks import UsageError
+from jaxvae.config.user_functions import split_list
 from jaxvae.data.pipeline import in_order
-from jaxvae.evaluate.bounds import summarize, summarize_from_corrupted
+from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
 from jaxvae.training.setup import Experiment
 
 _VERSION = 1
@@ -37,9 +39,22 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
         results[name] = summarize(values[name], samples=samples, bits=parts.bits)
         if experiment.evaluate_corrupted:
             results[name] |= summarize_from_corrupted(experiment.evaluate_corrupted(variables, batches()))
+        if experiment.metrics:
+            measured = experiment.measure(variables, batches())
+            if taken := measured.keys() & (results[name].keys() | values[name].keys()):
+                raise UsageError(f"evaluate.metrics: {min(taken)!r} is a number of ours; rename that of the metric.")
+            results[name] |= {each: mean_and_stderr(array) for each, array in measured.items()}
+            values[name] |= measured
     bound = all("elbo" in results[name] for name in config.evaluate.splits)
-    results["protocol"] = protocol(experiment, bound=bound)
+    results["protocol"] = protocol(experiment, bound=bound) | _metrics_protocol(experiment)
     return results, values
+
+
+def _metrics_protocol(experiment: Experiment) -> dict[str, str]:
+    """Returns for each metric, as the config names it, the first line of its docstring."""
+    items = split_list(experiment.config.evaluate.metrics)
+    lines = [(metric.__doc__ or "not described").strip().splitlines()[0] for metric in experiment.metrics.values()]
+    return {f"metric {item}": line for item, line in zip(items, lines, strict=False)}
 
 
 def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:

@@ -16,16 +16,19 @@ from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.compatibility import check_config
 from jaxvae.config.schema import is_ensemble
+from jaxvae.config.user_functions import read_functions
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.sources import open_data
 from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate
+from jaxvae.evaluate.metrics import make_measure
 from jaxvae.rundir.state import first_state
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
+from jaxvae.viz.figures import check_figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Experiment:
     """Everything a run needs; its keys come from the seed: one root, split into init, data, train and evaluate.
 
     `evaluate` scores clean inputs; `evaluate_corrupted`, with the same draws, corrupted ones, where data.corrupt has
-    the model trained on such.
+    the model trained on such. `metrics` are the functions of evaluate.metrics, which `measure` computes.
     """
 
     config: Config
@@ -42,6 +45,8 @@ class Experiment:
     layout: DeviceLayout
     evaluate: Callable
     evaluate_corrupted: Callable | None
+    metrics: dict[str, Callable]
+    measure: Callable
     codes: Callable
     generate: Callable
     init_key: Array
@@ -51,13 +56,21 @@ class Experiment:
 
 
 def set_up(
-    config: Config, arrays: Any = None, say: Callable[[str], None] = print_safely, layout: DeviceLayout | None = None
+    config: Config,
+    arrays: Any = None,
+    say: Callable[[str], None] = print_safely,
+    layout: DeviceLayout | None = None,
+    *,
+    trust: bool = True,
 ) -> Experiment:
     """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`.
 
-    `layout`: the devices to use, where it is not the config that says.
+    `layout`: the devices to use, where it is not the config that says. With trust=False no figure or metric is read
+    from a file.
     """
     check_config(config)
+    check_figures(config.evaluate.figures, trust=trust)
+    metrics = read_functions("metric", config.evaluate.metrics, trust=trust)
     data = open_data(config.data, arrays, say)
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
@@ -66,9 +79,10 @@ def set_up(
     keys, evaluate_key = _keys_of(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
+    measure = make_measure(parts.model, parts.prepare, metrics, key=evaluate_key, fetch=layout.fetch)
     codes = make_collect_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, layout, evaluate, corrupted, codes, generate, **keys)
+    return Experiment(config, parts, data, layout, evaluate, corrupted, metrics, measure, codes, generate, **keys)
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
@@ -76,7 +90,7 @@ def set_up_member(config: Config, other: Experiment) -> Experiment:
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
     keys, evaluate_key = _keys_of(config.train.seed)
-    scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "codes")}
+    scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "measure", "codes")}
     scored = {name: each and partial(each, key=evaluate_key) for name, each in scored.items()}
     return dataclasses.replace(other, config=config, parts=parts, **keys, **scored)
 

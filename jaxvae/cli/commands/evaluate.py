@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
         chosen = dataclasses.replace(chosen, samples=arguments.samples)
     if arguments.splits is not None:
         chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
-    experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir)
+    experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir, trust=arguments.trust)
     with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
         variables = experiment.layout.replicate(run.variables)
         numbers, values = scoring.score(experiment, variables, run.step)

@@ -21,10 +21,12 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxvae.viz import figures
     from jaxvae.viz.report import write_report
 
-    experiment = set_up_run(run.config, arguments.data_dir)
+    experiment = set_up_run(run.config, arguments.data_dir, trust=arguments.trust)
     one_sample = dataclasses.replace(run.config.evaluate, samples=1)  # the figures need values, not a tight bound
     quick = dataclasses.replace(experiment, config=dataclasses.replace(experiment.config, evaluate=one_sample))
     with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
         _, values = scoring.score(quick, experiment.layout.replicate(run.variables), run.step)
-        figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key)
+        which = run.config.evaluate.figures
+        which = "all" if which in ("few", "none") else which
+        figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key, which)
         print(write_report(workdir))

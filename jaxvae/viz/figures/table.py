@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 from jax import Array, random
 
+from jaxvae._checks import UsageError
+from jaxvae.config.registry import TABLES
+from jaxvae.config.user_functions import built_in_function, read_functions
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.viz.figures import latent_plane as plane
@@ -39,8 +43,9 @@ from jaxvae.viz.figures.reconstructions import (
 from jaxvae.viz.figures.sensitivity import compute_sensitivity, has_flat_real_latent, plot_sensitivity
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import curves, image_panels
+from jaxvae.viz.plots.style import save_figure, use_style
 
-__all__ = ["FIGURES", "REQUIREMENTS", "Figure"]
+__all__ = ["FIGURES", "REQUIREMENTS", "Figure", "select_figures"]
 
 _RECONSTRUCTED, _SAMPLED = 24, 64
 _SECOND = 1000  # purpose folded into the key of the figures that are not among the few
@@ -66,7 +71,7 @@ class Figure:
     """One figure of a run: `compute(subject)` gives its data, or None without any, which `plot(path, data)` draws.
 
     `needs` are keys of `REQUIREMENTS`, checked in order; `few` figures are drawn also for evaluate.figures='few'.
-    `file` is its file in figures/, if that is not NAME.png.
+    `file` is its file in figures/, if that is not NAME.png. `own` is the user's function of a figure that is not ours.
     """
 
     compute: Callable[[Subject], Any]
@@ -74,6 +79,7 @@ class Figure:
     needs: tuple[str, ...] = ()
     few: bool = False
     file: str = ""
+    own: Callable[[Subject], Any] | None = None
 
 
 def _keys(subject: Subject) -> Array:
@@ -161,3 +167,33 @@ FIGURES: Mapping[str, Figure] = {
     "conditional": Figure(_second(compute_conditional), plot_conditional, ("model.condition='label'",)),
     "anomaly": Figure(_second(compute_anomaly, most=500), plot_anomaly, ("data.leave_out",)),
 }
+
+
+def select_figures(which: str, *, trust: bool = True) -> dict[str, Figure]:
+    """Returns the figures that evaluate.figures names; UsageError for an unknown name, with the known ones.
+
+    'all', 'few' and 'none' stand for several; 'all' includes the registered figures of the user. With trust=False no
+    file of the user is run.
+    """
+    every = {**FIGURES, **{name: _own_figure(name, function) for name, function in TABLES["figure"].items()}}
+    several = {"all": every, "few": {name: each for name, each in every.items() if each.few}, "none": {}}
+    chosen: dict[str, Figure] = {}
+    for name, function in read_functions("figure", which, [*several, *FIGURES], trust=trust).items():
+        if function is built_in_function:
+            chosen |= several[name] if name in several else {name: FIGURES[name]}
+        else:
+            chosen[name] = _own_figure(name, function)
+    return chosen
+
+
+def _own_figure(name: str, function: Callable[[Subject], Any]) -> Figure:
+    """Returns the figure that a user's function draws, in the style of all figures."""
+
+    def plot(path: Path, subject: Subject) -> None:
+        with use_style():
+            drawn = function(subject)
+            if not isinstance(drawn, matplotlib.figure.Figure):
+                raise UsageError(f"figure {name!r} returned a {type(drawn).__name__}; expected a matplotlib Figure.")
+            save_figure(path, drawn)
+
+    return Figure(lambda subject: subject, plot, own=function)

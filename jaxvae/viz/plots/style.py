@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 __all__ = ["BLUE", "DPI", "GREY", "INK", "LIGHT_BLUE", "LINE", "PALE", "STYLE", "VERMILION", "lines_of", "new_figure"]
-__all__ += ["replacing", "save_figure", "write_haloed", "write_title"]
+__all__ += ["replacing", "save_figure", "use_style", "write_haloed", "write_title"]
 
 INK, GREY, PALE, BLUE, LIGHT_BLUE, VERMILION = "#1f2933", "#5b6670", "#c9d0d6", "#0072b2", "#7fb2d9", "#d55e00"
 
@@ -63,10 +63,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def use_style() -> Iterator[None]:
+    """Draws in this module's style, whatever the caller's matplotlibrc says, and restores the caller's afterwards."""
+    with matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+@contextmanager
 def new_figure(path: Path, width: float, height: float, dpi: float = DPI) -> Iterator[Figure]:
     """Yields an empty figure of width x height inches in this module's style, and then saves it."""
-    # From the defaults, whatever the caller's matplotlibrc says, and back to the caller's style afterwards.
-    with matplotlib.style.context(["default", STYLE]):
+    with use_style():
         figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure

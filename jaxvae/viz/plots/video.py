@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -20,7 +19,7 @@ from PIL import Image
 
 from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
-from jaxvae.viz.plots.style import INK, STYLE, VERMILION, replacing
+from jaxvae.viz.plots.style import INK, VERMILION, replacing, use_style
 
 __all__ = ["DPI", "MP4_RATE", "RATE", "require_mp4", "stage", "write_film"]
 
@@ -40,7 +39,7 @@ def stage(width: float, height: float) -> Iterator[tuple[Figure, Callable[[Seque
     shoot(artists) returns the pixels uint8 [H,W,3] with the artists as they are now; these were made with
     animated=True. Everything else is drawn at the first shot.
     """
-    with matplotlib.style.context(["default", STYLE]):
+    with use_style():
         figure = Figure(figsize=(width, height), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
         drawn: list[Any] = []
