@@ -6,14 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from test_package_order import ORDER
 
 from jaxvae.cli import main
-from jaxvae.config import Config, Data, Model
+from jaxvae.config import Config, Data, Evaluate, Model
 from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
+from jaxvae.rundir.run import Run
+from jaxvae.rundir.state import first_state, variables_of
+from jaxvae.training import scoring
+from jaxvae.training.setup import set_up
+from jaxvae.viz.figures import draw_figures
 from tools.parts_page import catalogue
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +59,7 @@ def blocks(heading):
 def test_a_part_of_ones_own_works_as_readme_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    part, library = blocks("A part of your own")
+    part, library, _ = blocks("A part of your own")
     assert len(part.splitlines()) <= 20
     (tmp_path / "my_parts.py").write_text(part)
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8)
@@ -68,6 +74,24 @@ def test_a_part_of_ones_own_works_as_readme_shows(tmp_path, monkeypatch):
     assert type(parts.model.posterior).__name__ == "LaplacePosterior"
     with pytest.raises(ValueError, match="If you trust it, say so: --trust"):
         build(config, (8, 8, 1), trust=False)
+
+
+def test_a_figure_and_a_number_of_ones_own_work_as_readme_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_results.py").write_text(blocks("A part of your own")[2])
+    metrics = re.search(r"evaluate.metrics=(my_\S+) ", README).group(1)
+    figure = re.search(r"evaluate.figures=all, (my_.*)\"", README).group(1)
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8)
+    config = Config(data=Data(name="arrays", batch_size=8, validation=0.0), evaluate=Evaluate(samples=1))
+    config.model.encoder, config.model.decoder, config.evaluate.metrics = "mlp(8)", "mlp(8)", metrics
+    experiment = set_up(config, {"train": images, "test": images}, lambda line: None)
+    state = first_state(config, experiment.parts, jax.random.key(0), jax.random.key(1))
+    run = Run(config, experiment.parts, variables_of(state), 0)
+    results, values = scoring.score(experiment, run.variables, 0)
+    assert 0.1 < results["test"]["squared_error"]["value"] < 0.4  # of zeros and ones, of a model that knows none
+    assert results["protocol"][f"metric {metrics}"].startswith("Mean squared error")
+    draw_figures(run, experiment.data, values, tmp_path, jax.random.key(0), figure)
+    assert (tmp_path / "figures" / "elbo_histogram.png").exists()
 
 
 def test_the_catalogue_is_what_its_command_prints():
