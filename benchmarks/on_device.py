@@ -41,7 +41,7 @@ from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.rundir.state import first_state, variables_of
 from jaxvae.runtime.environment import describe_environment
 from jaxvae.training import roofline
-from jaxvae.training.benchmark import compiled_cost, peak_memory
+from jaxvae.training.benchmark import compile_cost, peak_memory
 from jaxvae.training.engine import ENGINES
 from jaxvae.training.setup import make_engine, set_up
 
@@ -115,12 +115,12 @@ class Session:
     def sizes(self, *batches: int) -> tuple[int, ...]:
         return (16, 32) if self.options.quick else batches
 
-    def steps(self, experiment: Any) -> tuple[roofline.Run, Any]:
+    def steps(self, experiment: Any) -> tuple[roofline.TimedFunction, Any]:
         """Returns (a function that takes steps with the experiment's engine, the engine's name)."""
         config, parts = experiment.config, experiment.parts
         _, engine = make_engine(experiment)
         keys = random.clone(experiment.init_key), random.clone(experiment.train_key)
-        return roofline.steps_of(engine, first_state(config, parts, *keys)), engine.name
+        return roofline.make_train_steps(engine, first_state(config, parts, *keys)), engine.name
 
 
 def peaks(session: Session) -> dict:
@@ -133,13 +133,13 @@ def peaks(session: Session) -> dict:
     ):
         a = random.normal(random.key(0), (size, size)).astype(dtype)
         product = jax.jit(lambda a, precision=precision: jax.lax.dot(a, a, precision=precision))
-        run = {name: roofline.repeated(lambda product=product, a=a: product(a))}
+        run = {name: roofline.repeat(lambda product=product, a=a: product(a))}
         session.row(rows, name, lambda run=run, n=name: 2 * size**3 / min(timed(session, run)[n].windows))
     return rows
 
 
-def timed(session: Session, runs: dict[str, roofline.Run]) -> dict[str, roofline.Timing]:
-    return roofline.interleaved(runs, session.window * len(runs), windows=3 if session.options.quick else 7)
+def timed(session: Session, runs: dict[str, roofline.TimedFunction]) -> dict[str, roofline.Timing]:
+    return roofline.time_interleaved(runs, session.window * len(runs), windows=3 if session.options.quick else 7)
 
 
 def right(session: Session) -> dict:
@@ -223,8 +223,8 @@ def fast(session: Session) -> dict:
 def speed(session: Session, net: str, batch: int, engine: str, more: dict) -> dict:
     experiment = session.experiment(net, batch, engine, **more)
     steps, _ = session.steps(experiment)
-    flops, memory = compiled_cost(experiment)
-    products, limit_flops = roofline.products_of(experiment)
+    flops, memory = compile_cost(experiment)
+    products, limit_flops = roofline.make_step_products(experiment)
     took = timed(session, {"step": steps, "products": products})
     windows = [batch / seconds for seconds in took["step"].windows]
     peak = session.found.get("peaks", {}).get("bfloat16" if more.get("precision") else "tf32")
@@ -279,7 +279,7 @@ def inference(session: Session) -> dict:
 
 
 def seconds_of(session: Session, name: str, call: Callable[[], Any]) -> float:
-    return timed(session, {name: roofline.repeated(call)})[name].seconds
+    return timed(session, {name: roofline.repeat(call)})[name].seconds
 
 
 def entries(session: Session, net: str) -> dict[str, tuple[int, Callable[[], Any]]]:

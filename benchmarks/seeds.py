@@ -109,7 +109,7 @@ def sides(members: list[EnsembleMember], runs: list[TrainingRun]) -> list[Side]:
     first, experiments = runs[0].experiment, [run.experiment for run in runs]
     for run in runs:
         run.workdir.mkdir()
-    step = members_engine.make_step(members, experiments)
+    step = members_engine.make_members_step(members, experiments)
     pipeline, alone = make_engine(first)
     state = first_state(first.config, first.parts, first.init_key, first.train_key)
     states = initial_states(runs, print)

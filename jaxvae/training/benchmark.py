@@ -26,6 +26,8 @@ from jaxvae.training import roofline
 from jaxvae.training.engine import Engine
 from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
 
+__all__ = ["benchmark", "check", "compile_cost", "peak_memory"]
+
 _WINDOWS = 9  # timed stretches: their median and spread are reported
 
 
@@ -33,9 +35,11 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     """Builds and compiles everything, prints what it is and what an epoch will take, and trains nothing."""
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
-    flops, memory = compiled_cost(experiment)
+    flops, memory = compile_cost(experiment)
     first = first_state(config, experiment.parts, experiment.init_key, experiment.train_key)
-    measured = roofline.interleaved({"step": roofline.steps_of(engine, first)}, seconds=3.0, windows=_WINDOWS)
+    measured = roofline.time_interleaved(
+        {"step": roofline.make_train_steps(engine, first)}, seconds=3.0, windows=_WINDOWS
+    )
     speed = 1 / measured["step"].seconds
     shape = " x ".join(map(str, experiment.data.shape))
     say(
@@ -43,8 +47,8 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
         + ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items())
     )
     say(f"images      {shape}, batches of {config.data.batch_size}, {pipeline.steps_per_epoch:,} steps an epoch")
-    say(f"shapes      {' -> '.join(f'{name} {list(shape)}' for name, shape in shapes(experiment).items())}")
-    for name, part in parameters(experiment).items():
+    say(f"shapes      {' -> '.join(f'{name} {list(shape)}' for name, shape in _trace_shapes(experiment).items())}")
+    for name, part in _count_parameters(experiment).items():
         say(f"parameters  {part:>11,}  {name}")
     say(f"engine      {engine.name} over {pipeline.name} data on {jax.default_backend()}")
     say(f"step        {flops / 1e6:,.1f} MFLOP, {memory / 2**20:,.1f} MiB of arguments, outputs and temporaries")
@@ -64,7 +68,7 @@ def benchmark(
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
     began = time.perf_counter()
-    flops, memory = compiled_cost(experiment)
+    flops, memory = compile_cost(experiment)
     compiling, load = time.perf_counter() - began, os.getloadavg()[0]
     timings, limit_flops, square_flops = _against_limits(experiment, pipeline, engine, seconds)
     devices = experiment.layout.size
@@ -74,8 +78,8 @@ def benchmark(
         "config": {"data": config.data.name, "model": vars(config.model), "batch_size": batch},
         "step_compile_seconds": compiling,
         "windows": _WINDOWS,
-        "steps_per_second": spread(step, 1),
-        "images_per_second": spread(step, batch),
+        "steps_per_second": _summarize_speed(step, 1),
+        "images_per_second": _summarize_speed(step, batch),
         "images_per_cpu_second": batch / step.cpu_seconds,
         "flops_per_image": flops / batch,
         "products_flops_per_image": limit_flops / batch,
@@ -92,7 +96,7 @@ def benchmark(
             engine=engine.name, pipeline=pipeline.name, seed=config.train.seed, command="jaxvae benchmark"
         ),
     }
-    for line in table(numbers):
+    for line in _format_table(numbers):
         say(line)
     if out is not None:
         out.write_text(json.dumps(numbers, indent=1) + "\n")
@@ -105,16 +109,16 @@ def _against_limits(
     """(timings, FLOPs of the step's products, of the square one): the step, its limits and the step without parts."""
     config, parts = experiment.config, experiment.parts
     first = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
-    products, limit_flops = roofline.products_of(experiment)
-    square, square_flops = roofline.square_product()
+    products, limit_flops = roofline.make_step_products(experiment)
+    square, square_flops = roofline.make_square_product()
     runs = {
-        "step": roofline.steps_of(engine, first),
+        "step": roofline.make_train_steps(engine, first),
         "products": products,
         "square": square,
-        "without prepare": roofline.varied(roofline.without_prepare(experiment), pipeline, engine.name),
-        "without update": roofline.varied(roofline.without_update(experiment), pipeline, engine.name),
+        "without prepare": roofline.make_varied_steps(roofline.without_prepare(experiment), pipeline, engine.name),
+        "without update": roofline.make_varied_steps(roofline.without_update(experiment), pipeline, engine.name),
     }
-    return roofline.interleaved(runs, seconds, _WINDOWS), limit_flops, square_flops
+    return roofline.time_interleaved(runs, seconds, _WINDOWS), limit_flops, square_flops
 
 
 def _breakdown(seconds: dict[str, float]) -> dict[str, float]:
@@ -130,13 +134,13 @@ def _breakdown(seconds: dict[str, float]) -> dict[str, float]:
     }
 
 
-def spread(timing: roofline.Timing, times: float) -> dict[str, float]:
+def _summarize_speed(timing: roofline.Timing, times: float) -> dict[str, float]:
     """Median, least and most of so many a step, per second, over the windows."""
     speeds = [times / seconds for seconds in timing.windows]
     return {"median": statistics.median(speeds), "least": min(speeds), "most": max(speeds)}
 
 
-def table(numbers: dict[str, Any]) -> list[str]:
+def _format_table(numbers: dict[str, Any]) -> list[str]:
     """The numbers as lines."""
     environment, speed, parts = numbers["environment"], numbers["images_per_second"], numbers["step_seconds"]
     named = {
@@ -169,7 +173,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
     ]
 
 
-def compiled_cost(experiment: Experiment) -> tuple[float, int]:
+def compile_cost(experiment: Experiment) -> tuple[float, int]:
     """(FLOPs, bytes of arguments, outputs and temporaries) of one compiled train step on one device."""
     config, parts = experiment.config, experiment.parts
     state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
@@ -186,7 +190,7 @@ def compiled_cost(experiment: Experiment) -> tuple[float, int]:
     return float(cost.get("flops", float("nan"))), int(used)
 
 
-def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
+def _trace_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     """The shapes of a batch on its way through the model: x, features, z, and the mean of p(x|z)."""
     parts, size = experiment.parts, experiment.config.data.batch_size
     state = abstract_state(experiment.config, parts)
@@ -204,7 +208,7 @@ def shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
 
 
-def parameters(experiment: Experiment) -> dict[str, int]:
+def _count_parameters(experiment: Experiment) -> dict[str, int]:
     """How many parameters each part of the model has, and the objective, where it trains a critic."""
     params = abstract_state(experiment.config, experiment.parts).params
     parts = {**params["model"], "objective": params["objective"]}

@@ -11,8 +11,10 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.aggregate_posterior import compare_to_prior
 from jaxvae.evaluate.bounds import mean_and_stderr
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.training.diagnosis_rules import findings
+from jaxvae.training.diagnosis_rules import apply_rules
 from jaxvae.training.setup import Experiment
+
+__all__ = ["MOST", "diagnose", "measure_run"]
 
 MOST = 2000  # examples looked at once more
 _SEED = 2  # of which they are
@@ -43,18 +45,18 @@ def diagnose(
     results["diagnosis"] = []
     if not np.isfinite(values[split]["rate"] + values[split]["distortion"]).all():
         return  # there is nothing to be said of such numbers; training said where they came from
-    measured = measure(experiment, variables, split, values[split])
+    measured = measure_run(experiment, variables, split, values[split])
     betas = [line["beta"] for line in read_metrics(workdir, results["step"]) if "beta" in line]
-    results["diagnosis"] = findings(experiment.config, results[split], measured, betas)
+    results["diagnosis"] = apply_rules(experiment.config, results[split], measured, betas)
     results["protocol"]["diagnosis"] = _PROTOCOL
 
 
-def measure(experiment: Experiment, variables: Any, split: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
+def measure_run(experiment: Experiment, variables: Any, split: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
     """What the findings need besides the scores: of at most MOST examples of the split, and as many training images."""
     config, layout, splits = experiment.config, experiment.layout, experiment.data.splits
 
     def batches(name: str):
-        return in_order(some(splits[name], len(splits[split])), config.evaluate.batch_size, layout)
+        return in_order(_subset(splits[name], len(splits[split])), config.evaluate.batch_size, layout)
 
     codes = experiment.codes(variables, batches(split))
     found: dict[str, Any] = {"split": split, "meeting": compare_to_prior(codes)}
@@ -62,18 +64,18 @@ def measure(experiment: Experiment, variables: Any, split: str, values: dict[str
         error = codes["square_error"].mean(dtype=float)
         found["sigma"] = {"used": float(codes["scale"][0]), "implied": math.sqrt(error)}
     if split != "train":
-        found["gap"] = gap(experiment.evaluate(variables, batches("train")), values)
+        found["gap"] = _generalization_gap(experiment.evaluate(variables, batches("train")), values)
     if "codes" in values:
-        found["codebook"] = codebook(values)
+        found["codebook"] = _codebook_usage(values)
     return found
 
 
-def some(split: Split, count: int) -> Split:
+def _subset(split: Split, count: int) -> Split:
     """At most MOST and `count` examples of the split, the same ones every time."""
     return draw_rows(split, min(len(split), count, MOST), _SEED)[0]
 
 
-def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:
+def _generalization_gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:
     """How much better training images score than others: the mean difference, its standard error, and both sizes."""
     name = "elbo" if "elbo" in values else "distortion"
     sign = 1 if name == "elbo" else -1
@@ -89,7 +91,7 @@ def gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str
     }
 
 
-def codebook(values: dict[str, np.ndarray]) -> dict[str, float]:
+def _codebook_usage(values: dict[str, np.ndarray]) -> dict[str, float]:
     """How many codes there are, K of the rate slots log K; how many were chosen, and would be if all were alike."""
     chosen, rate = values["codes"], values["rate"].mean(dtype=float)
     size = round(math.exp(rate / chosen.shape[1]))

@@ -11,6 +11,8 @@ from typing import Any
 
 from jaxvae.config import Config
 
+__all__ = ["Numbers", "apply_rules", "pinsker_bound"]
+
 _UNUSED = 0.01  # nats: a latent dimension with a smaller KL is not used
 _COLLAPSED = 0.1  # nats: codes that say less of their images say nothing
 _SIGMA_NOTE, _SIGMA_ILLNESS = 1.5, 4.0  # factors by which the KL weighs too much or too little
@@ -25,30 +27,32 @@ _Finding = dict[str, Any]
 Numbers = Mapping[str, Any]
 
 
-def findings(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
+def apply_rules(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
     """All findings, the illnesses first, of a split's `numbers` in results.json, what `measure` found, and betas.
 
     A remedy looks at more than its own numbers: a collapse may come of the sigma, holes of the beta.
     """
     betas = [beta for beta in betas if math.isfinite(beta)]
     found = [
-        collapse(config, numbers, measured, betas),
+        _find_collapse(config, numbers, measured, betas),
         _effective_beta(config, numbers, betas),
-        sigma(numbers, measured),
-        holes(config, numbers, measured, betas),
-        overfitting(config, measured),
-        _dead_codes(measured),
+        _find_wrong_sigma(numbers, measured),
+        _find_holes(config, numbers, measured, betas),
+        _find_overfitting(config, measured),
+        _find_dead_codes(measured),
     ]
     order = ("illness", "note", "fine")
     return sorted((each for each in found if each), key=lambda each: order.index(each["level"]))
 
 
-def finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> _Finding:
+def _make_finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> _Finding:
     """One finding; what is fine needs no remedy."""
     return {"name": name, "level": level, "says": says, "numbers": numbers, "remedy": remedy}
 
 
-def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> _Finding | None:
+def _find_collapse(
+    config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]
+) -> _Finding | None:
     """Posterior collapse: codes that say nothing of their images; with unused dimensions, what they are."""
     if "elbo" not in numbers:
         return None
@@ -63,7 +67,7 @@ def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: 
             f"The posterior has collapsed: a code says {max(told, 0):.2g} nats of its image, for a rate of {rate:.2g}."
             f"{words} The decoder ignores z, and every reconstruction is the same average."
         )
-        return finding("collapse", "illness", says, found, _against_collapse(config, measured, betas))
+        return _make_finding("collapse", "illness", says, found, _against_collapse(config, measured, betas))
     if "kl_per_dimension" in numbers:
         each = numbers["kl_per_dimension"]["value"]
         unused = sum(kl < _UNUSED for kl in each)
@@ -73,29 +77,31 @@ def collapse(config: Config, numbers: Numbers, measured: dict[str, Any], betas: 
                 f"{unused} of {len(each)} latent dimensions carry less than {_UNUSED} nats and are not used: "
                 "the model chose its own size."
             )
-            return finding("collapse", "note", says, found)
-    return finding("collapse", "fine", f"The codes carry {rate:.3g} nats of an image.{words}", found)
+            return _make_finding("collapse", "note", says, found)
+    return _make_finding("collapse", "fine", f"The codes carry {rate:.3g} nats of an image.{words}", found)
 
 
 def _against_collapse(config: Config, measured: dict[str, Any], betas: Sequence[float]) -> str:
     """What brings the codes back: the cause where the numbers name one, else a warm-up, else free nats."""
-    if "sigma" in measured and weighs(measured["sigma"]) > _SIGMA_ILLNESS:
-        return line("model.likelihood", "gaussian('optimal')")
+    if "sigma" in measured and _distortion_weight(measured["sigma"]) > _SIGMA_ILLNESS:
+        return _option("model.likelihood", "gaussian('optimal')")
     if betas and betas[-1] > 1:
-        return line("objective", "elbo(beta=1.0)")
-    if varies(betas):
-        return line("objective", "elbo(free_nats=0.5, per='dimension')")
-    return line("objective", f"elbo(beta=linear(0, 1, steps={max(1, config.train.steps // 4)}))")
+        return _option("objective", "elbo(beta=1.0)")
+    if _is_scheduled(betas):
+        return _option("objective", "elbo(free_nats=0.5, per='dimension')")
+    return _option("objective", f"elbo(beta=linear(0, 1, steps={max(1, config.train.steps // 4)}))")
 
 
 def _effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) -> _Finding | None:
     """The weight of the rate at the last step, where the objective is an elbo with one."""
     if not betas or config.objective.partition("(")[0].strip() != "elbo":
         return None
-    beta, moving = betas[-1], len(betas) > 1 and not same(betas[-1], betas[-2])
+    beta, moving = betas[-1], len(betas) > 1 and not _same_rounded(betas[-1], betas[-2])
     found = {"beta": beta}
-    if same(beta, 1):
-        return finding("beta", "fine", "At the last step beta was 1: what was maximised is the bound itself.", found)
+    if _same_rounded(beta, 1):
+        return _make_finding(
+            "beta", "fine", "At the last step beta was 1: what was maximised is the bound itself.", found
+        )
     means = (
         f"a nat of rate cost {beta:.3g} times what the bound asks, so that codes carry "
         f"{'more' if beta < 1 else 'less'} than pays. elbo and log p(x) are measured at beta = 1: still bounds, but "
@@ -103,69 +109,75 @@ def _effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) ->
     )
     if moving:
         says = f"At the last step beta was {beta:.3g} and still on its way: {means}"
-        return finding("beta", "illness", says, found, within(config))
-    return finding("beta", "note", f"beta was {beta:.3g}: {means}", found)
+        return _make_finding("beta", "illness", says, found, _beta_remedy(config))
+    return _make_finding("beta", "note", f"beta was {beta:.3g}: {means}", found)
 
 
-def within(config: Config) -> str:
+def _beta_remedy(config: Config) -> str:
     """The objective, its schedules done at half the steps; a plain warm-up where it names no number of steps."""
     tree = ast.parse(config.objective, mode="eval")
     steps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "steps"]
     half = max(1, config.train.steps // 2)
     for keyword in steps:
         keyword.value = ast.Constant(half)
-    return line("objective", ast.unparse(tree) if steps else f"elbo(beta=linear(0, 1, steps={half}))")
+    return _option("objective", ast.unparse(tree) if steps else f"elbo(beta=linear(0, 1, steps={half}))")
 
 
-def sigma(numbers: Numbers, measured: dict[str, Any]) -> _Finding | None:
+def _find_wrong_sigma(numbers: Numbers, measured: dict[str, Any]) -> _Finding | None:
     """A Gaussian's sigma against the one that the reconstructions imply (Rybkin et al. 2021, arXiv 2006.13202)."""
     if "sigma" not in measured or "elbo" not in numbers:
         return None
-    used, implied, factor = measured["sigma"]["used"], measured["sigma"]["implied"], weighs(measured["sigma"])
+    used, implied, factor = (
+        measured["sigma"]["used"],
+        measured["sigma"]["implied"],
+        _distortion_weight(measured["sigma"]),
+    )
     found = measured["sigma"] | {"factor": factor}
     off = max(factor, 1 / factor) if factor > 0 else math.inf
     says = f"The likelihood's sigma is {used:.3g}; the reconstructions miss by {implied:.3g} (root mean square)"
     if off <= _SIGMA_NOTE:
-        return finding("sigma", "fine", f"{says}, as it should be.", found)
+        return _make_finding("sigma", "fine", f"{says}, as it should be.", found)
     weight = f"{factor:.3g} times too much" if factor > 1 else f"{1 / factor:.3g} times too little"
     effect = "the codes are kept too poor" if factor > 1 else "the codes are too precise to be drawn from the prior"
     says += f". By (sigma / implied sigma)^2 the KL weighs {weight} against them: {effect}."
     level = "illness" if off > _SIGMA_ILLNESS else "note"
-    return finding("sigma", level, says, found, line("model.likelihood", "gaussian('optimal')"))
+    return _make_finding("sigma", level, says, found, _option("model.likelihood", "gaussian('optimal')"))
 
 
-def weighs(sigma: dict[str, float]) -> float:
+def _distortion_weight(sigma: dict[str, float]) -> float:
     """(sigma / implied sigma)^2: as beta would, with the right sigma."""
     return (sigma["used"] / max(sigma["implied"], 1e-30)) ** 2
 
 
-def holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> _Finding | None:
+def _find_holes(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> _Finding | None:
     """Whether the codes of images and the prior's draws meet: where no code is, the decoder never learned anything."""
     found = measured["meeting"]
     if "codebook" in measured:
         return None
     if not found:
-        return finding("holes", "note", "Not measured: for one image, several latents, a prior of the condition.", {})
-    least = max(found.get("divergence_least", 0.0), pinsker(found["told_apart"]))
+        return _make_finding(
+            "holes", "note", "Not measured: for one image, several latents, a prior of the condition.", {}
+        )
+    least = max(found.get("divergence_least", 0.0), pinsker_bound(found["told_apart"]))
     found = found | {"least": least}
     apart = found["told_apart"] if found["told_apart"] - 0.5 > _GAP_ERRORS * found["told_apart_stderr"] else 0.5
     says = (
         f"draws of the prior and codes of images, {found['examples']:,} each, are told apart by their nearest "
-        f"neighbours in {found['told_apart']:.0%} of cases, where 50% is chance. {marginal_kl(found)}"
+        f"neighbours in {found['told_apart']:.0%} of cases, where 50% is chance. {_describe_marginal_kl(found)}"
     )
     if apart <= _APART_NOTE and least <= _KL_NOTE:
-        return finding("holes", "fine", f"Samples come from where the codes are: {says}", found)
+        return _make_finding("holes", "fine", f"Samples come from where the codes are: {says}", found)
     level = "illness" if apart > _APART_ILLNESS or least > _KL_ILLNESS else "note"
     says = f"Samples come from where codes are rare, and look worse than reconstructions: {says}"
-    return finding("holes", level, says, found, _against_holes(config, numbers, betas))
+    return _make_finding("holes", level, says, found, _against_holes(config, numbers, betas))
 
 
-def pinsker(apart: float) -> float:
+def pinsker_bound(apart: float) -> float:
     """The least KL(q(z) || p(z)), nats, with which draws of the two are told apart so often."""
     return 2 * max(0.0, 2 * apart - 1) ** 2
 
 
-def marginal_kl(found: dict[str, float]) -> str:
+def _describe_marginal_kl(found: dict[str, float]) -> str:
     """The share of KL(q(z) || p(z)) in the rate, as far as it is known."""
     if "divergence" not in found:
         return "KL(q(z) || p(z)) is not measured for this posterior."
@@ -179,15 +191,15 @@ def _against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> 
     """A posterior that is held near the prior, or a prior that learns where the codes are."""
     model = config.model
     if model.posterior == "point":
-        return f"{line('model.posterior', 'diagonal')} {line('objective', 'elbo(beta=1.0)')}"
+        return f"{_option('model.posterior', 'diagonal')} {_option('objective', 'elbo(beta=1.0)')}"
     if betas and betas[-1] < 0.99 and "elbo" in numbers:
-        return line("objective", "elbo(beta=1.0)")
+        return _option("objective", "elbo(beta=1.0)")
     if model.prior in ("standard", "gaussian"):
-        return line("model.prior", "realnvp()" if model.latent_dim > 1 else "mixture()")
+        return _option("model.prior", "realnvp()" if model.latent_dim > 1 else "mixture()")
     return None
 
 
-def overfitting(config: Config, measured: dict[str, Any]) -> _Finding | None:
+def _find_overfitting(config: Config, measured: dict[str, Any]) -> _Finding | None:
     """How much better the model is on the images that it was trained on."""
     if "gap" not in measured:
         return None
@@ -196,16 +208,16 @@ def overfitting(config: Config, measured: dict[str, Any]) -> _Finding | None:
     sizes = f"{found['train_examples']:,} training and {found['examples']:,} {measured['split']} images"
     says = f"training images score {value:.3g} +- {error:.2g} nats better than others ({sizes})"
     if not (value > _GAP_ERRORS * error and value > _GAP_SHARE * abs(score)):
-        return finding("overfitting", "fine", f"No overfitting: {says}.", found)
+        return _make_finding("overfitting", "fine", f"No overfitting: {says}.", found)
     remedy = None
     if config.train.patience is None:
-        held = "" if config.data.validation else " " + line("data.validation", "0.1")
-        remedy = line("train.patience", str(_PATIENCE)) + held
+        held = "" if config.data.validation else " " + _option("data.validation", "0.1")
+        remedy = _option("train.patience", str(_PATIENCE)) + held
     more = "Smaller networks, dropout or more images help, too." if remedy else "Smaller networks or dropout help."
-    return finding("overfitting", "illness", f"The model overfits: {says}. {more}", found, remedy)
+    return _make_finding("overfitting", "illness", f"The model overfits: {says}. {more}", found, remedy)
 
 
-def _dead_codes(measured: dict[str, Any]) -> _Finding | None:
+def _find_dead_codes(measured: dict[str, Any]) -> _Finding | None:
     """How much of a codebook is in use."""
     if "codebook" not in measured:
         return None
@@ -216,23 +228,23 @@ def _dead_codes(measured: dict[str, Any]) -> _Finding | None:
         f"used equally often, {found['expected']:,.0f} would be"
     )
     if share >= _USED_NOTE:
-        return finding("dead codes", "fine", f"The codebook is in use: {says}.", found)
+        return _make_finding("dead codes", "fine", f"The codebook is in use: {says}.", found)
     level = "illness" if share < _USED_ILLNESS else "note"
     says = f"Most of the codebook is dead: {says}. Its rate is paid for codes that nothing has."
-    return finding("dead codes", level, says, found, line("model.posterior", "fsq(levels=(8, 5, 5, 5))"))
+    return _make_finding("dead codes", level, says, found, _option("model.posterior", "fsq(levels=(8, 5, 5, 5))"))
 
 
-def same(one: float, other: float) -> bool:
+def _same_rounded(one: float, other: float) -> bool:
     """Whether two values of beta are the same, to float32's rounding."""
     return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-9)
 
 
-def varies(betas: Sequence[float]) -> bool:
+def _is_scheduled(betas: Sequence[float]) -> bool:
     """Whether beta had a schedule."""
-    return any(not same(beta, betas[-1]) for beta in betas)
+    return any(not _same_rounded(beta, betas[-1]) for beta in betas)
 
 
-def line(field: str, value: str) -> str:
+def _option(field: str, value: str) -> str:
     """The option that sets a field of the config, quoted for a shell."""
     quote = "" if value.replace(".", "").isalnum() else '"' if "'" in value else "'"
     return f"--config.{field}={quote}{value}{quote}"

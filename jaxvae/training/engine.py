@@ -1,7 +1,7 @@
-"""The one train step, driven by different engines: dispatched or scanned, on one device or spread over many.
+"""The engines that take train steps: dispatched or scanned, on one device or distributed over many.
 
-An engine changes how fast steps run and never what they compute: randomness and data order come from the step's number
-and the example's index alone.
+An engine changes how fast steps run, never what they compute: randomness and data order depend on the step's number and
+the example's index alone.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,21 @@ from jaxvae._checks import UsageError
 from jaxvae.data.pipeline import Resident, Streaming, take_batch
 from jaxvae.runtime.sharding import AXIS, DeviceLayout, copy_arrays
 from jaxvae.step import State
+
+__all__ = [
+    "ENGINES",
+    "ONE_DEVICE",
+    "SYNC_EVERY",
+    "Engine",
+    "choose_engine",
+    "dispatch",
+    "has_convolutions",
+    "pmap",
+    "scan",
+    "shard_map",
+    "sharded",
+    "sharded_scan",
+]
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)
 
@@ -37,13 +52,13 @@ class Engine(NamedTuple):
 def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
     """One device, one program per step, dispatched from Python ahead of the device."""
     compiled = jax.jit(train_step, donate_argnums=0)
-    return Engine("dispatch", in_sequence(compiled, pipeline.batches), place=copy_arrays, collect=copy_arrays)
+    return Engine("dispatch", _advance_by_step(compiled, pipeline.batches), place=copy_arrays, collect=copy_arrays)
 
 
 def scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout) -> Engine:
     """One device, many steps per dispatch, in one compiled loop over batches gathered on the device."""
-    run = jax.jit(loop_of(train_step, pipeline), donate_argnums=0)
-    return Engine("scan", in_stretches(run, pipeline), place=copy_arrays, collect=copy_arrays)
+    run = jax.jit(_make_scan(train_step, pipeline), donate_argnums=0)
+    return Engine("scan", _advance_by_epoch(run, pipeline), place=copy_arrays, collect=copy_arrays)
 
 
 def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
@@ -58,8 +73,8 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Device
             out_shardings=(where, layout.replicated),
         )
 
-    compiled = once_known(over)
-    advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
+    compiled = _compile_on_first_state(over)
+    advance = _advance_by_step(compiled, pipeline.batches, sync_every=_sync_interval())
     return Engine("sharded", advance, place=layout.put_state, collect=copy_arrays)
 
 
@@ -68,10 +83,15 @@ def sharded_scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout)
 
     def over(state: State) -> Callable:
         where = layout.state_shardings(state)
-        run = loop_of(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
+        run = _make_scan(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
         return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.replicated))
 
-    return Engine("sharded_scan", in_stretches(once_known(over), pipeline), place=layout.put_state, collect=copy_arrays)
+    return Engine(
+        "sharded_scan",
+        _advance_by_epoch(_compile_on_first_state(over), pipeline),
+        place=layout.put_state,
+        collect=copy_arrays,
+    )
 
 
 def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
@@ -81,7 +101,7 @@ def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Devi
         partial(train_step, axis_name=AXIS), mesh=layout.mesh, in_specs=(whole, spread), out_specs=(whole, whole)
     )
     compiled = jax.jit(on_each, donate_argnums=0)
-    advance = in_sequence(compiled, pipeline.batches, sync_every=sync_every())
+    advance = _advance_by_step(compiled, pipeline.batches, sync_every=_sync_interval())
     return Engine("shard_map", advance, place=layout.put_state, collect=copy_arrays)
 
 
@@ -108,7 +128,7 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLay
     def first(tree):
         return jax.tree.map(lambda a: a[0], tree)
 
-    steps = in_sequence(compiled, lambda step: map(share, pipeline.batches(step)), sync_every=sync_every())
+    steps = _advance_by_step(compiled, lambda step: map(share, pipeline.batches(step)), sync_every=_sync_interval())
 
     def advance(state: State, step: int, count: int):
         state, metrics = steps(state, step, count)
@@ -124,8 +144,8 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLay
     return Engine("pmap", advance, place, collect)
 
 
-def loop_of(train_step: Callable, pipeline: Resident, cut: Callable = lambda batch: batch) -> Callable:
-    """run(state, data, permutation, position, count) -> (state, metrics): so many steps in one compiled loop."""
+def _make_scan(train_step: Callable, pipeline: Resident, cut: Callable = lambda batch: batch) -> Callable:
+    """Returns run(state, data, permutation, position, count) -> (state, metrics), a compiled loop of `count` steps."""
 
     def run(state: State, data, permutation, position, count):
         def one(i, carry):
@@ -140,8 +160,8 @@ def loop_of(train_step: Callable, pipeline: Resident, cut: Callable = lambda bat
     return run
 
 
-def in_stretches(run: Callable, pipeline: Resident) -> Callable:
-    """An `advance` that calls the compiled loop once for every epoch it touches."""
+def _advance_by_epoch(run: Callable, pipeline: Resident) -> Callable:
+    """Returns an `advance` that calls the compiled loop once for every epoch that it enters."""
 
     def advance(state: State, step: int, count: int):
         metrics: dict[str, Any] = {}
@@ -156,8 +176,8 @@ def in_stretches(run: Callable, pipeline: Resident) -> Callable:
     return advance
 
 
-def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> Callable:
-    """An `advance` that feeds one batch after another to the compiled step."""
+def _advance_by_step(compiled: Callable, batches: Callable, sync_every: int = 0) -> Callable:
+    """Returns an `advance` that feeds one batch after another to the compiled step."""
     feed, expected = iter(()), -1
 
     def advance(state: State, step: int, count: int):
@@ -175,8 +195,8 @@ def in_sequence(compiled: Callable, batches: Callable, sync_every: int = 0) -> C
     return advance
 
 
-def once_known(make: Callable[[State], Callable]) -> Callable:
-    """The function make(state), made when the first state is there to be looked at."""
+def _compile_on_first_state(make: Callable[[State], Callable]) -> Callable:
+    """Returns the function make(state), which is made from the first state that it is called with."""
     made: list[Callable] = []
 
     def call(state: State, *args):
@@ -187,8 +207,8 @@ def once_known(make: Callable[[State], Callable]) -> Callable:
     return call
 
 
-def sync_every() -> int:
-    """After how many steps to wait for the devices: never, but where they are fake."""
+def _sync_interval() -> int:
+    """Returns after how many steps to wait for the devices: 0, which is never, unless they are fake."""
     return SYNC_EVERY if jax.default_backend() == "cpu" else 0
 
 
@@ -212,14 +232,14 @@ def choose_engine(
     fsdp: bool = False,
     processes: int = 1,
 ) -> str:
-    """The engine's name; ValueError in words where the one asked for cannot work.
+    """Returns the engine's name; UsageError if the named one cannot work.
 
     'auto' takes all devices where they divide the batch, and each part of it, else one. Over resident data it scans;
     never over convolutions on a CPU, whose kernels run many times slower inside a compiled loop, nor over a CPU's fake
     devices.
     """
     shares = devices * accumulate
-    refuse_engine(name, pipeline, devices, batch_size, shares, fsdp, processes)
+    _refuse_unfit(name, pipeline, devices, batch_size, shares, fsdp, processes)
     if name != "auto":
         return name
     if devices > 1 and batch_size % shares == 0:
@@ -227,10 +247,10 @@ def choose_engine(
     return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
 
 
-def refuse_engine(
+def _refuse_unfit(
     name: str, pipeline: str, devices: int, batch_size: int, shares: int, fsdp: bool, processes: int
 ) -> None:
-    """Raises ValueError where this engine cannot run on these devices, or not cut a batch into so many shares."""
+    """Raises UsageError if this engine cannot run on these devices, or cannot cut a batch into `shares`."""
     whole = batch_size // shares * shares or shares
     spread = name not in ONE_DEVICE and (name != "auto" or processes > 1 or fsdp)
     if spread and batch_size % shares:
@@ -258,5 +278,5 @@ def refuse_engine(
 
 
 def has_convolutions(function: Callable, *args) -> bool:
-    """Whether the function, traced at these arguments, convolves."""
+    """Returns whether the function, traced at these arguments, convolves."""
     return "conv_general_dilated" in str(jax.make_jaxpr(function)(*args))

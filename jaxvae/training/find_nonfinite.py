@@ -18,12 +18,14 @@ from jaxvae.data.pipeline import Streaming
 from jaxvae.step import State, make_forward
 from jaxvae.training.setup import Experiment
 
+__all__ = ["NonfiniteFinding", "find_first_nonfinite", "inspect_step"]
+
 _INFERENCE, _GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
 _OWN = "the objective"
 _PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": _GENERATION, "log_px": _GENERATION}
 
 
-class Finding(NamedTuple):
+class NonfiniteFinding(NamedTuple):
     """The first term that was not finite, the layer in or after which it became so, if any, and both in words."""
 
     term: str | None
@@ -31,7 +33,7 @@ class Finding(NamedTuple):
     words: str
 
 
-class _Watch:
+class _FiniteInterceptor:
     """An interceptor of Linen's methods: which layers came out finite, in their order, and the first that did not."""
 
     def __init__(self) -> None:
@@ -40,17 +42,17 @@ class _Watch:
 
     def __call__(self, call: Callable, args: Any, kwargs: Any, context: Any) -> Any:
         path = "/".join(context.module.path)
-        sound = not path or self.bad is not None or is_finite((args, kwargs))
+        sound = not path or self.bad is not None or _all_finite((args, kwargs))
         out = call(*args, **kwargs)
         if path and self.bad is None and sound:
-            if is_finite(out):
+            if _all_finite(out):
                 self.finished.append(path)
             else:
                 self.bad = path
         return out
 
 
-def find_first_nonfinite(experiment: Experiment, state: State) -> Finding:
+def find_first_nonfinite(experiment: Experiment, state: State) -> NonfiniteFinding:
     """What is first not finite in the step after this state, in the order of computation.
 
     The state lies whole on this process's first device. Nothing here may cost a run its way back: what cannot be
@@ -59,10 +61,12 @@ def find_first_nonfinite(experiment: Experiment, state: State) -> Finding:
     try:
         return _replay(experiment, state)
     except Exception as error:
-        return Finding(None, None, f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})")
+        return NonfiniteFinding(
+            None, None, f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})"
+        )
 
 
-def _replay(experiment: Experiment, state: State) -> Finding:
+def _replay(experiment: Experiment, state: State) -> NonfiniteFinding:
     """`find_first_nonfinite`, part by part of a batch that training takes in parts; raises what the replay does."""
     config, parts = experiment.config, experiment.parts
     state = state.replace(key=random.clone(state.key))
@@ -73,29 +77,29 @@ def _replay(experiment: Experiment, state: State) -> Finding:
         rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
         if (found := inspect_step(forward, state, rows)) is not None:
             return found
-    return Finding(None, None, "replayed alone it was finite: rounding decides there, or the machine erred")
+    return NonfiniteFinding(None, None, "replayed alone it was finite: rounding decides there, or the machine erred")
 
 
-def inspect_step(forward: Callable, state: State, batch: Any) -> Finding | None:
+def inspect_step(forward: Callable, state: State, batch: Any) -> NonfiniteFinding | None:
     """What is first not finite of one step on this batch; None where all is finite."""
-    watch = _Watch()
+    watch = _FiniteInterceptor()
     with nn.intercept_methods(watch):
         data, terms, variables, out = forward(state, state.params, batch)
     for name in ("x", "target", "condition"):
-        if not is_finite(getattr(data, name)):
-            maker = "corrupt" if name == "x" and is_finite(data.target) else "prepare"
-            return Finding(name, None, f"{name}, as data.{maker} makes it")
+        if not _all_finite(getattr(data, name)):
+            maker = "corrupt" if name == "x" and _all_finite(data.target) else "prepare"
+            return NonfiniteFinding(name, None, f"{name}, as data.{maker} makes it")
     for term, value in _named_terms(terms):
-        if not is_finite(value):
+        if not _all_finite(value):
             return _after_layers(term, state, watch)
-    if not is_finite(out.value):
-        return Finding("loss", None, "the loss, made by the objective of finite terms")
+    if not _all_finite(out.value):
+        return NonfiniteFinding("loss", None, "the loss, made by the objective of finite terms")
     if (found := _bad_gradient(forward, state, batch, watch)) is not None:
         return found
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        if not is_finite(leaf):
-            layer, name = _place_of(path)
-            return Finding("variables", layer, f"the new {name} of {layer or _OWN}")
+        if not _all_finite(leaf):
+            layer, name = _leaf_name(path)
+            return NonfiniteFinding("variables", layer, f"the new {name} of {layer or _OWN}")
     return None
 
 
@@ -110,40 +114,42 @@ def _named_terms(terms: Any) -> Iterator[tuple[str, Any]]:
     yield from terms.extra.items()
 
 
-def _after_layers(term: str, state: State, watch: _Watch) -> Finding:
+def _after_layers(term: str, state: State, watch: _FiniteInterceptor) -> NonfiniteFinding:
     """The finding of a term: in the first bad layer, or after the last of those that it comes from."""
     if watch.bad is not None:
-        broken = [name for name, leaf in _of_layer(state.params["model"], watch.bad) if not is_finite(leaf)]
+        broken = [name for name, leaf in _layer_params(state.params["model"], watch.bad) if not _all_finite(leaf)]
         whose = f", whose {broken[0]} is not finite itself" if broken else ""
-        return Finding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
+        return NonfiniteFinding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
     parts = _PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, _INFERENCE)
     before = [path for path in watch.finished if path.split("/")[0] in parts] or watch.finished
     layer = before[-1] if before else None
-    return Finding(term, layer, f"{term}, after the layer {layer}")
+    return NonfiniteFinding(term, layer, f"{term}, after the layer {layer}")
 
 
-def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _Watch) -> Finding | None:
+def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _FiniteInterceptor) -> NonfiniteFinding | None:
     """The gradient that is not finite and is computed first: of the layer that came last; or their norm."""
     gradient = jax.grad(lambda params: jnp.mean(forward(state, params, batch)[3].value))(state.params)
-    leaves = [(*_place_of(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
+    leaves = [(*_leaf_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
     order = {path: place for place, path in enumerate(watch.finished)}
-    bad = [(layer, name) for layer, name, leaf in leaves if not is_finite(leaf)]
+    bad = [(layer, name) for layer, name, leaf in leaves if not _all_finite(leaf)]
     if bad:
         layer, name = max(bad, key=lambda each: order.get(each[0] or "", -1))
-        return Finding("gradient", layer, f"the gradient of {name} of {layer or _OWN}, though the loss is finite")
-    if not is_finite(optax.tree.norm(gradient)):
+        return NonfiniteFinding(
+            "gradient", layer, f"the gradient of {name} of {layer or _OWN}, though the loss is finite"
+        )
+    if not _all_finite(optax.tree.norm(gradient)):
         layer, name, _ = max(leaves, key=lambda each: float(jnp.abs(each[2]).max()))
-        return Finding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or _OWN}")
+        return NonfiniteFinding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or _OWN}")
     return None
 
 
-def _place_of(path: Any) -> tuple[str | None, str]:
+def _leaf_name(path: Any) -> tuple[str | None, str]:
     """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
     names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
     return "/".join(names[1:-1]) or None, names[-1]
 
 
-def _of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
+def _layer_params(params: Any, layer: str) -> list[tuple[str, Any]]:
     """(name, array) of the parameters that belong to this layer, or to one inside it."""
     for name in layer.split("/"):
         params = params.get(name, {}) if isinstance(params, dict) else {}
@@ -151,7 +157,7 @@ def _of_layer(params: Any, layer: str) -> list[tuple[str, Any]]:
     return [("/".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
 
 
-def is_finite(tree: Any) -> bool:
+def _all_finite(tree: Any) -> bool:
     """Whether all floats are, as far as they are known: what is traced, inside a loop of a layer's own, is not."""
     arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
     known = [a for a in arrays if jnp.issubdtype(a.dtype, jnp.inexact) and not isinstance(a, jax.core.Tracer)]

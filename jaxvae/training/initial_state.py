@@ -1,4 +1,4 @@
-"""The state that a run begins with: its own latest checkpoint, a fresh one, another run's weights, or a closed form."""
+"""The initial state: the run's latest checkpoint, a new state, another run's weights, or a closed form."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,21 +21,30 @@ from jaxvae.step import State
 from jaxvae.terms import example_keys
 from jaxvae.training.setup import Experiment, require_memory
 
+__all__ = [
+    "CLOSED_FORM",
+    "PREPARE",
+    "copy_weights_from",
+    "load_or_create_state",
+    "require_same_step",
+    "set_update_scale",
+]
+
 CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linear model
 PREPARE = 1  # purpose folded into the key of initialisation
 
 
 def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """The state of the latest intact checkpoint, or a first one, as train.init_from says.
+    """Returns the state of the latest intact checkpoint, or a first one, as train.init_from says.
 
-    Where a rollback led to that state, its updates have the scale that the rollback gave them.
+    If a rollback led to that state, its updates have the rollback's scale.
     """
-    state = _restored_or_first(experiment, folder, say)
+    state = _restore_or_create(experiment, folder, say)
     return set_update_scale(state, event_log.rollback_scale(folder.parent, int(state.step)))
 
 
 def set_update_scale(state: State, scale: float | None) -> State:
-    """The state whose updates are multiplied by `scale`; the state itself for None."""
+    """Returns the state with this scale of its updates; the state itself for None."""
     if scale is None:
         return state
     old = state.guard.scale
@@ -43,14 +52,14 @@ def set_update_scale(state: State, scale: float | None) -> State:
     return state.replace(guard=dataclasses.replace(state.guard, scale=new))
 
 
-def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """The state of the latest intact checkpoint, or a first one."""
+def _restore_or_create(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
+    """Returns the state of the latest intact checkpoint, or a first one."""
     config, parts = experiment.config, experiment.parts
     folder.mkdir(exist_ok=True)
     abstract = experiment.layout.abstract(abstract_state(config, parts))
     require_memory(experiment, abstract)
     state = checkpoint.restore(folder, abstract)
-    check_same_step(-1 if state is None else int(state.step), folder)
+    require_same_step(-1 if state is None else int(state.step), folder)
     if state is not None:
         say(f"resuming at step {int(state.step):,}")
         return state
@@ -59,12 +68,12 @@ def _restored_or_first(experiment: Experiment, folder: Path, say: Callable[[str]
     state = first_state(config, parts, *keys, places)
     if config.train.init_from == CLOSED_FORM:
         say("solving the linear model in closed form")
-        return _start_from_closed_form(experiment, state)
+        return _solve_closed_form(experiment, state)
     return copy_weights_from(config.train.init_from, state) if config.train.init_from else state
 
 
-def check_same_step(step: int, folder: Path) -> None:
-    """Raises ValueError where several processes found different checkpoints, -1 for none."""
+def require_same_step(step: int, folder: Path) -> None:
+    """Raises UsageError if the processes found checkpoints of different steps, -1 for none."""
     found = multihost.gather_from_all(step)
     if len(set(found.tolist())) > 1:
         steps = ", ".join("none" if each < 0 else f"step {each:,}" for each in found)
@@ -75,7 +84,7 @@ def check_same_step(step: int, folder: Path) -> None:
 
 
 def copy_weights_from(workdir: str, state: State) -> State:
-    """The fresh state with another run's weights and variables, its codebook; ValueError where their shapes differ."""
+    """Returns the new state with another run's weights and variables; UsageError if their shapes differ."""
     variables = dict(load(workdir).variables)
     given = {"model": variables.pop("params"), "objective": state.params["objective"]}
     kept = {"model": variables, "objective": state.variables["objective"]}
@@ -87,10 +96,10 @@ def copy_weights_from(workdir: str, state: State) -> State:
     return _with_params(state, given).replace(variables=kept)
 
 
-def _start_from_closed_form(experiment: Experiment, state: State) -> State:
-    """The fresh state with the weights of PCA (a point posterior) or probabilistic PCA (a diagonal one).
+def _solve_closed_form(experiment: Experiment, state: State) -> State:
+    """Returns the new state with the weights of PCA (a point posterior) or probabilistic PCA (a diagonal one).
 
-    Of the training images, prepared once; ValueError where the config's model is not the linear one that they solve.
+    They are those of the training images, prepared once. UsageError if the config's model is not linear.
     """
     model = experiment.config.model
     solve = {"point": pca.pca, "diagonal": pca.probabilistic_pca}.get(model.posterior)
@@ -114,12 +123,12 @@ def _start_from_closed_form(experiment: Experiment, state: State) -> State:
 
 
 def _with_params(state: State, params: Any) -> State:
-    """The fresh state with these parameters, and their average where one is kept."""
+    """Returns the state with these parameters, and their average if one is kept."""
     return state.replace(params=params, ema=jax.tree.map(jnp.copy, params) if state.ema else {})
 
 
 def _training_x(experiment: Experiment) -> np.ndarray:
-    """All training images as the model sees them, [N, *X], prepared once."""
+    """Returns all training images as the model gets them, [N, *X], prepared once."""
     split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
     key = random.fold_in(random.clone(experiment.init_key), PREPARE)
     size = experiment.config.evaluate.batch_size

@@ -14,7 +14,7 @@ from jaxvae.rundir import CHECKPOINTS, checkpoint, event_log, manifest
 from jaxvae.rundir.state import abstract_state
 from jaxvae.runtime import multihost
 from jaxvae.step import State
-from jaxvae.training.find_nonfinite import Finding, find_first_nonfinite
+from jaxvae.training.find_nonfinite import NonfiniteFinding, find_first_nonfinite
 from jaxvae.training.setup import Experiment
 
 __all__ = ["ADVICE", "MAX_SKIPPED", "Streak", "describe_streak", "roll_back"]
@@ -83,7 +83,7 @@ def describe_streak(experiment: Experiment, streak: Streak, state: State) -> dic
     if int(state.guard.streak) - (int(state.step) - streak.step) == streak.length:
         finding = find_first_nonfinite(experiment, state.replace(step=state.step * 0 + (streak.first - 1)))
     else:
-        finding = Finding(None, None, "a good step came after them, so it cannot be replayed any more")
+        finding = NonfiniteFinding(None, None, "a good step came after them, so it cannot be replayed any more")
     text = (
         f"steps {streak.first:,} to {streak.step:,} had no finite loss or gradient; "
         f"first bad at step {streak.first:,}: {finding.words}"

@@ -21,9 +21,22 @@ from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
 from jaxvae.training.setup import Experiment
 
+__all__ = [
+    "TimedFunction",
+    "Timing",
+    "make_square_product",
+    "make_step_products",
+    "make_train_steps",
+    "make_varied_steps",
+    "repeat",
+    "time_interleaved",
+    "without_prepare",
+    "without_update",
+]
+
 _PRODUCTS = ("dot_general", "conv_general_dilated")
 _AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
-Run = Callable[[int], None]  # takes so many steps, and waits for them
+TimedFunction = Callable[[int], None]  # takes so many steps, and waits for them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Timing:
     windows: tuple[float, ...]
 
 
-def interleaved(runs: dict[str, Run], seconds: float, windows: int) -> dict[str, Timing]:
+def time_interleaved(runs: dict[str, TimedFunction], seconds: float, windows: int) -> dict[str, Timing]:
     """Times each in so many windows, in turns, for about so many seconds together."""
     counts = {}
     for name, run in runs.items():
@@ -57,7 +70,7 @@ def interleaved(runs: dict[str, Run], seconds: float, windows: int) -> dict[str,
     }
 
 
-def steps_of(engine: Engine, state: Any) -> Run:
+def make_train_steps(engine: Engine, state: Any) -> TimedFunction:
     """Takes steps with the engine, one window after where the last one ended."""
     state, done = engine.place(state), 0
 
@@ -87,7 +100,7 @@ def without_update(experiment: Experiment) -> Experiment:
     )
 
 
-def varied(experiment: Experiment, pipeline: Resident | Streaming, engine: str) -> Run:
+def make_varied_steps(experiment: Experiment, pipeline: Resident | Streaming, engine: str) -> TimedFunction:
     """Steps of an experiment whose parts were replaced, with an engine of that name."""
     config, parts = experiment.config, experiment.parts
     chosen = parts.model, parts.objective, parts.optimizer, parts.prepare_training
@@ -98,10 +111,10 @@ def varied(experiment: Experiment, pipeline: Resident | Streaming, engine: str) 
     }
     step = make_train_step(*chosen, **known)
     state = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
-    return steps_of(ENGINES[engine](step, pipeline, experiment.layout), state)
+    return make_train_steps(ENGINES[engine](step, pipeline, experiment.layout), state)
 
 
-def products_of(experiment: Experiment) -> tuple[Run, float]:
+def make_step_products(experiment: Experiment) -> tuple[TimedFunction, float]:
     """The step's own matrix products and convolutions, alone in one program of random arrays; and their FLOPs."""
     config, parts = experiment.config, experiment.parts
     state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
@@ -120,7 +133,7 @@ def products_of(experiment: Experiment) -> tuple[Run, float]:
         return [each.primitive.bind(*two, **each.params) for each, two in zip(found, operands, strict=True)]
 
     flops = float((program.lower(operands).compile().cost_analysis() or {}).get("flops", math.nan))
-    return repeated(lambda: program(operands)), flops
+    return repeat(lambda: program(operands)), flops
 
 
 def _products_in(jaxpr: Any) -> Iterator[Any]:
@@ -133,14 +146,14 @@ def _products_in(jaxpr: Any) -> Iterator[Any]:
                 yield from _products_in(inner)
 
 
-def square_product() -> tuple[Run, float]:
+def make_square_product() -> tuple[TimedFunction, float]:
     """A product of two square float32 matrices of random numbers, at JAX's default precision; and its FLOPs."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     a, product = random.normal(random.key(0), (size, size)), jax.jit(lambda a, b: a @ b)
-    return repeated(lambda: product(a, a)), 2.0 * size**3
+    return repeat(lambda: product(a, a)), 2.0 * size**3
 
 
-def repeated(call: Callable[[], Any]) -> Run:
+def repeat(call: Callable[[], Any]) -> TimedFunction:
     """Calls so often, and waits for the last."""
 
     def run(count: int) -> None:

@@ -12,6 +12,8 @@ from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
 from jaxvae.training.setup import Experiment
 
+__all__ = ["protocol", "score"]
+
 _VERSION = 1
 _NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing it
     "elbo, log_likelihood, bits_per_dim": "not given: this posterior chooses one z for an image, "

@@ -1,4 +1,4 @@
-"""A config made real on this machine: data opened, parts built, pipeline and engine chosen."""
+"""The experiment of a config on this machine: data opened, parts built, pipeline and engine chosen."""
 
 import dataclasses
 import math
@@ -29,6 +29,16 @@ from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.viz.figures import check_figures
+
+__all__ = [
+    "Experiment",
+    "check_config_with_data",
+    "free_device_memory",
+    "make_engine",
+    "require_memory",
+    "set_up",
+    "set_up_member",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +84,9 @@ def set_up(
     data = open_data(config.data, arrays, say)
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
-    check_against(config, data)
-    layout = layout or _layout_for(config)
-    keys, evaluate_key = _keys_of(config.train.seed)
+    check_config_with_data(config, data)
+    layout = layout or _choose_layout(config)
+    keys, evaluate_key = _split_seed(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
     measure = make_measure(parts.model, parts.prepare, metrics, key=evaluate_key, fetch=layout.fetch)
@@ -86,17 +96,17 @@ def set_up(
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
-    """The experiment of another member: its own config and keys; data, model and compiled functions are shared."""
+    """Returns the experiment of another member, with its own config and keys; data and compiled code are shared."""
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
-    keys, evaluate_key = _keys_of(config.train.seed)
+    keys, evaluate_key = _split_seed(config.train.seed)
     scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "measure", "codes")}
     scored = {name: each and partial(each, key=evaluate_key) for name, each in scored.items()}
     return dataclasses.replace(other, config=config, parts=parts, **keys, **scored)
 
 
-def _keys_of(seed: int) -> tuple[dict[str, Any], Array]:
-    """({init_key, data_key, train_key, figure_key}, the key of evaluations)."""
+def _split_seed(seed: int) -> tuple[dict[str, Any], Array]:
+    """Returns ({init_key, data_key, train_key, figure_key}, the key of evaluations)."""
     init_key, data_key, train_key, evaluate_key = random.split(random.key(seed), 4)
     evaluate_key, figure_key = random.split(evaluate_key)
     keys = {"init_key": init_key, "data_key": data_key, "train_key": train_key, "figure_key": figure_key}
@@ -104,7 +114,7 @@ def _keys_of(seed: int) -> tuple[dict[str, Any], Array]:
 
 
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
-    """The pipeline that brings the training images and the engine that takes the steps, by config and backend."""
+    """Returns the pipeline of the training images and the engine that takes the steps, by config and backend."""
     config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
     if is_ensemble(config):
         raise UsageError(
@@ -113,21 +123,21 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
         )
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_device_memory())
-    engine = _engine_for(config, parts, name)
+    engine = _choose_engine_for(config, parts, name)
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
 
 
-def _layout_for(config: Config) -> DeviceLayout:
-    """All devices, where the engine takes them and they divide the batch; else this process's first."""
+def _choose_layout(config: Config) -> DeviceLayout:
+    """Returns all devices if the engine takes them and they divide the batch; else this process's first."""
     devices = jax.device_count()
     shares = devices * config.train.accumulate
     wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
     return all_devices(fsdp=config.train.fsdp) if wanted and devices > 1 else one_device()
 
 
-def check_against(config: Config, data: DataSet) -> None:
-    """Raises ValueError where the config asks of the data what they do not have."""
+def check_config_with_data(config: Config, data: DataSet) -> None:
+    """Raises UsageError if the config needs what the data do not have."""
     size, n = config.data.batch_size, len(data.splits["train"])
     if size > n:
         raise UsageError(
@@ -163,9 +173,9 @@ def check_against(config: Config, data: DataSet) -> None:
 
 
 def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None:
-    """ValueError where the state alone, or the step's p(x|z) alone, is larger than a device's memory."""
+    """Raises UsageError if the state alone, or the step's p(x|z) alone, is larger than a device's memory."""
     config, parts, layout = experiment.config, experiment.parts, experiment.layout
-    most = device_memory()
+    most = _device_memory()
     held = members * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     held //= layout.size if layout.fsdp else 1
     if held > most:
@@ -184,14 +194,14 @@ def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None
         )
 
 
-def device_memory() -> int:
-    """Bytes of the first device, where the backend says, or of this machine."""
+def _device_memory() -> int:
+    """Returns the bytes of the first device if the backend reports them, else of this machine."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _engine_for(config: Config, parts: Parts, pipeline: str) -> str:
-    """The engine's name, by config, backend, devices and model."""
+def _choose_engine_for(config: Config, parts: Parts, pipeline: str) -> str:
+    """Returns the engine's name, by config, backend, devices and model."""
     # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
     looked_for = config.train.engine == "auto" and jax.default_backend() == "cpu"
     key = random.key(0)
@@ -210,7 +220,7 @@ def _engine_for(config: Config, parts: Parts, pipeline: str) -> str:
 
 
 def free_device_memory() -> int | None:
-    """Bytes free on the first device, where the backend says."""
+    """Returns the free bytes of the first device if the backend reports them."""
     stats = jax.local_devices()[0].memory_stats() or {}
     limit = stats.get("bytes_limit")
     return None if limit is None else limit - stats.get("bytes_in_use", 0)

@@ -77,10 +77,10 @@ def test_what_is_larger_than_the_memory_is_refused_before_it_is_made(monkeypatch
         (3.9e9, "average and the optimizer's state take 4 GB, of which there are 4. Choose smaller networks"),
         (1.2e7, None),
     ):
-        monkeypatch.setattr(setup, "device_memory", lambda most=most: most)
+        monkeypatch.setattr(setup, "_device_memory", lambda most=most: most)
         with pytest.raises(ValueError, match=words or "decode to 0 GB.*larger train.accumulate than 2"):
             setup.require_memory(makeshift, state if words else {})
-    monkeypatch.setattr(setup, "device_memory", lambda: 4e9)
+    monkeypatch.setattr(setup, "_device_memory", lambda: 4e9)
     setup.require_memory(makeshift, state)
     with pytest.raises(ValueError, match="take 8 GB"):
         setup.require_memory(makeshift, state, members=2)

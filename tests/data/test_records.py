@@ -24,7 +24,7 @@ from jaxvae.data.tfds import workers
 from jaxvae.data.tfds.prepared import prepared_folder
 from jaxvae.data.tfds.records import Records, decoder
 from jaxvae.runtime.sharding import DeviceLayout
-from jaxvae.training.setup import check_against
+from jaxvae.training.setup import check_config_with_data
 
 COUNT = 60
 BATCH = 16
@@ -126,7 +126,7 @@ def test_the_size_decides(cached, streamed):
 def test_what_needs_all_images_at_once_is_refused(streamed):
     config = Config(data=Data(decoded_limit=0.0), train=Train(init_from="pca"))
     with pytest.raises(ValueError, match=r"init_from='pca' needs all .* digits is larger than data.decoded_limit=0 GB"):
-        check_against(config, streamed)
+        check_config_with_data(config, streamed)
 
 
 @pytest.mark.parametrize(("limit", "count"), [(-1.0, None), (float("nan"), None), (16.0, -1), (16.0, 1.5)])

@@ -278,11 +278,11 @@ def test_one_process_alone_needs_no_others():
 
 
 def test_processes_that_see_different_disks_are_told_so(tmp_path):
-    from jaxvae.training.initial_state import check_same_step
+    from jaxvae.training.initial_state import require_same_step
 
-    check_same_step(5, tmp_path)
+    require_same_step(5, tmp_path)
     with (
         mock.patch("jaxvae.runtime.multihost.gather_from_all", return_value=np.asarray([20, -1])),
         pytest.raises(ValueError, match=r"step 20, none\. They must see one file system"),
     ):
-        check_same_step(20, tmp_path)
+        require_same_step(20, tmp_path)

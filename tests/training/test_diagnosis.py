@@ -104,7 +104,7 @@ def test_all_devices_measure_what_one_does():
         variables = variables_of(first_state(wanted, experiment.parts, jax.random.key(0), jax.random.key(1)))
         variables = layout.put_state(variables)
         _, values = scoring.score(dataclasses.replace(experiment, config=wanted), variables, 0)
-        found.append(diagnosis.measure(experiment, variables, "test", values["test"]))
+        found.append(diagnosis.measure_run(experiment, variables, "test", values["test"]))
     one, several = found
     assert jax.device_count() == 8
     assert one.keys() == several.keys() == {"split", "meeting", "gap"}

@@ -10,7 +10,7 @@ import pytest
 from jaxvae import objective
 from jaxvae.config import Config, Model, Train
 from jaxvae.config.build import build
-from jaxvae.training.diagnosis_rules import findings
+from jaxvae.training.diagnosis_rules import apply_rules
 
 NUMBERS = {
     "elbo": {"value": -100.0},
@@ -38,7 +38,7 @@ def config(**fields):
 
 def named(name, cfg=None, numbers=NUMBERS, betas=(1.0, 1.0), **measured):
     """The finding of that name; None where there is none."""
-    found = findings(cfg or config(), numbers, HEALTHY | measured, betas)
+    found = apply_rules(cfg or config(), numbers, HEALTHY | measured, betas)
     order = [("illness", "note", "fine").index(each["level"]) for each in found]
     assert order == sorted(order)
     return next((each for each in found if each["name"] == name), None)
@@ -49,7 +49,7 @@ def meeting(**values):
 
 
 def test_a_healthy_model_has_neither_illness_nor_note():
-    found = findings(config(), NUMBERS, HEALTHY, [1.0, 1.0])
+    found = apply_rules(config(), NUMBERS, HEALTHY, [1.0, 1.0])
     assert [(each["name"], each["level"], each["remedy"]) for each in found] == [
         (name, "fine", None) for name in ("collapse", "beta", "holes", "overfitting")
     ]
@@ -198,7 +198,7 @@ CASES = [
 
 @pytest.mark.parametrize(("cfg", "numbers", "measured", "betas"), CASES)
 def test_every_remedy_can_be_typed_and_built(cfg, numbers, measured, betas):
-    remedies = [each["remedy"] for each in findings(cfg, numbers, measured, betas) if each["remedy"]]
+    remedies = [each["remedy"] for each in apply_rules(cfg, numbers, measured, betas) if each["remedy"]]
     assert remedies
     for remedy in remedies:
         treated = dataclasses.replace(

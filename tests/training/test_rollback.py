@@ -25,7 +25,7 @@ from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
 from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
-from jaxvae.training.find_nonfinite import Finding
+from jaxvae.training.find_nonfinite import NonfiniteFinding
 from jaxvae.training.loop import TrainingRun, next_stop
 from jaxvae.training.setup import Experiment, make_engine, set_up
 from jaxvae.training.train import take_steps_with_rollback
@@ -94,7 +94,7 @@ def scanned():
 
 def diagnosed(experiment, state):
     """What is found of the step after this state: test_diagnosis.py is about that."""
-    return Finding("loss", None, f"what step {int(state.step) + 1} has")
+    return NonfiniteFinding("loss", None, f"what step {int(state.step) + 1} has")
 
 
 def go(made, workdir, said=None, shutdown=None, **train):

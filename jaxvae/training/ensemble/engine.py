@@ -1,7 +1,7 @@
-"""The engines of several members: one program takes all their steps, each on its own state and examples.
+"""The engines of an ensemble: one program takes the steps of all members, each on its own state and examples.
 
-The data are on the device once; a member gathers its batches by its own order, draws by its own key and, in a sweep,
-has its own beta or learning rate: what it computes is what it computes alone, to the rounding of a batched product.
+The data are on the device once. A member has its own order of examples and its own key and, in a sweep, its own beta or
+learning rate. It computes what it computes alone, to the rounding of a batched product.
 """
 
 import math
@@ -23,14 +23,16 @@ from jaxvae.training.engine import Engine, has_convolutions
 from jaxvae.training.ensemble.members import EnsembleMember
 from jaxvae.training.setup import Experiment
 
+__all__ = ["MEMBERS_ENGINES", "choose_members_engine", "make_members_engine", "make_members_step"]
+
 _CACHED = 400_000  # parameters of all members up to which a CPU steps through them at once (docs/seeds.md)
 
 
 def make_members_engine(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Engine:
-    """The engine that trains these members, by config, backend and model."""
+    """Returns the engine that trains these members, by config, backend and model."""
     first = experiments[0]
     config, training = first.config, first.data.splits["train"]
-    step = make_step(members, experiments)
+    step = make_members_step(members, experiments)
     pipeline = Resident(training, first.data_key, config.data.batch_size)
     state, batch = abstract_state(config, first.parts), abstract_batch(config, first.parts, config.data.batch_size)
     # traced under any engine: a sweep that some part cannot take is refused here
@@ -46,10 +48,10 @@ def make_members_engine(members: Sequence[EnsembleMember], experiments: Sequence
 
 
 def choose_members_engine(name: str, *, convolutions: bool, parameters: int, platform: str) -> str:
-    """The engine's name; `parameters` are those of all members.
+    """Returns the engine's name; `parameters` counts those of all members.
 
-    'auto' is one vmapped loop, but on a CPU for small nets alone: large ones, and convolutions, were slower there at
-    once than in turn (docs/seeds.md).
+    'auto' is one vmapped loop, on a CPU for small networks only. Large ones, and convolutions, were slower there
+    at once than in turn (docs/seeds.md).
     """
     if name != "auto":
         return f"vmapped {name}"
@@ -60,7 +62,7 @@ def choose_members_engine(name: str, *, convolutions: bool, parameters: int, pla
     return "vmapped scan" if parameters <= _CACHED else "scan in turn"
 
 
-def make_step(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Callable:
+def make_members_step(members: Sequence[EnsembleMember], experiments: Sequence[Experiment]) -> Callable:
     """Returns step(state, batch, member) -> (state, metrics): the train step of the member of that number, traced."""
     first, swept = experiments[0], next(iter(members[0].value), None)
     size, examples = first.parts.condition_size, len(first.data.splits["train"])
@@ -85,20 +87,20 @@ def make_step(members: Sequence[EnsembleMember], experiments: Sequence[Experimen
     return {None: same, "beta": of_beta, "learning_rate": of_learning_rate}[swept]
 
 
-def at_once(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
-    """(advance, place, collect) of all members' steps in one vmapped program."""
+def _vmapped(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
+    """Returns (advance, place, collect) that take the steps of all members in one vmapped program."""
     run = drive(jax.vmap(_on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
     numbers = jnp.arange(len(keys))
 
     def stretch(states: State, permutations, position: int, count: int):
         return run(states, permutations, numbers, pipeline.data, position, count)
 
-    return _by_epoch(stretch, pipeline, keys), place, collect
+    return _by_epoch(stretch, pipeline, keys), _stack_states, _unstack_states
 
 
 def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
-    """(advance, place, collect) of a stretch of one member's steps after another's, by one program for all."""
-    run, together = drive(_on_own_batch(step, pipeline)), jax.jit(_stacked)
+    """Returns (advance, place, collect) that take one member's steps after another's, by one program for all."""
+    run, together = drive(_on_own_batch(step, pipeline)), jax.jit(_stack_trees)
 
     def stretch(states: list[State], permutations, position: int, count: int):
         ends = [
@@ -110,8 +112,8 @@ def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence
     return _by_epoch(stretch, pipeline, keys), copy_arrays, copy_arrays
 
 
-def scan(one: Callable) -> Callable:
-    """Many steps per dispatch, in one compiled loop."""
+def _scan(one: Callable) -> Callable:
+    """Returns run(...) with many steps per dispatch, in one compiled loop."""
 
     @partial(jax.jit, donate_argnums=0)
     def run(state: State, permutation, member, data, position, count):
@@ -124,8 +126,8 @@ def scan(one: Callable) -> Callable:
     return run
 
 
-def dispatch(one: Callable) -> Callable:
-    """One program per step, dispatched from Python ahead of the device."""
+def _dispatch(one: Callable) -> Callable:
+    """Returns run(...) with one program per step, dispatched from Python ahead of the device."""
     compiled = jax.jit(one, donate_argnums=0)
 
     def run(state: State, permutation, member, data, position: int, count: int):
@@ -137,24 +139,24 @@ def dispatch(one: Callable) -> Callable:
     return run
 
 
-def engine(name: str, members: Callable, drive: Callable) -> Callable[..., Engine]:
-    """The factory of an engine of that name."""
+def _factory(name: str, members: Callable, drive: Callable) -> Callable[..., Engine]:
+    """Returns the factory of an engine of that name."""
     return lambda step, pipeline, keys: Engine(name, *members(drive, step, pipeline, keys))
 
 
 MEMBERS_ENGINES: dict[str, Callable[..., Engine]] = {
-    name: engine(name, members, drive)
+    name: _factory(name, members, drive)
     for name, members, drive in (
-        ("vmapped scan", at_once, scan),
-        ("vmapped dispatch", at_once, dispatch),
-        ("scan in turn", _in_turn, scan),
-        ("dispatch in turn", _in_turn, dispatch),
+        ("vmapped scan", _vmapped, _scan),
+        ("vmapped dispatch", _vmapped, _dispatch),
+        ("scan in turn", _in_turn, _scan),
+        ("dispatch in turn", _in_turn, _dispatch),
     )
 }
 
 
 def _on_own_batch(step: Callable, pipeline: Resident) -> Callable:
-    """The step of one member on the batch that its permutation has at a position."""
+    """Returns the step of one member on the batch that its permutation has at a position."""
 
     def one(state: State, permutation, member, data, position):
         return step(state, take_batch(data, permutation, position, batch_size=pipeline.batch_size), member)
@@ -163,7 +165,7 @@ def _on_own_batch(step: Callable, pipeline: Resident) -> Callable:
 
 
 def _by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> Callable:
-    """An `advance` that takes the steps epoch by epoch, each with every member's permutation, [members, N]."""
+    """Returns an `advance` that takes the steps epoch by epoch, each with the members' permutations, [members, N]."""
     permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([epoch_order(key, epoch, pipeline.n) for key in keys]))
 
     def advance(states, step: int, count: int):
@@ -178,20 +180,20 @@ def _by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> C
     return advance
 
 
-def _stacked(trees: list[Any]) -> Any:
-    """One tree whose leaves lead with the axis of members."""
+def _stack_trees(trees: list[Any]) -> Any:
+    """Returns one tree whose leaves have a leading axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 # the steps only fold their keys, but jax's check of key reuse takes one that was stacked, sliced or mapped over as used
 @jax.jit
-def place(states: list[State]) -> State:
-    """The members' states as one, whose leaves lead with the axis of members."""
-    return _stacked([state.replace(key=random.clone(state.key)) for state in states])
+def _stack_states(states: list[State]) -> State:
+    """Returns the members' states as one, whose leaves have a leading axis of members."""
+    return _stack_trees([state.replace(key=random.clone(state.key)) for state in states])
 
 
 @jax.jit
-def collect(states: State) -> list[State]:
-    """Such a state taken apart again, into copies."""
+def _unstack_states(states: State) -> list[State]:
+    """Returns the members' states, as copies."""
     states = states.replace(key=random.clone(states.key))
     return [jax.tree.map(itemgetter(member), states) for member in range(len(states.step))]

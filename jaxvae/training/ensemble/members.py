@@ -1,4 +1,4 @@
-"""The members that a config with train.seeds or train.sweep stands for: each the config of an ordinary run."""
+"""The members of an ensemble, from train.seeds and train.sweep; each has the config of an ordinary run."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -11,11 +11,13 @@ from jaxvae.config.registry import build_part, set_argument
 from jaxvae.config.sweep import Sweep
 from jaxvae.training.initial_state import CLOSED_FORM
 
+__all__ = ["EnsembleMember", "members_of"]
+
 _ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 
 
 class EnsembleMember(NamedTuple):
-    """`name` is that of its run directory, `value` what it has of what is swept: {} or {'beta': 0.5}."""
+    """A member: the name of its run directory, its config, and its value of the sweep: {} or {'beta': 0.5}."""
 
     name: str
     config: Config
@@ -23,7 +25,7 @@ class EnsembleMember(NamedTuple):
 
 
 def members_of(config: Config) -> list[EnsembleMember]:
-    """The members, swept values first, then seeds; ValueError where the config cannot be trained so."""
+    """Returns the members, swept values first, then seeds; UsageError if the config does not allow several."""
     check_config(config)
     seeds = config.train.seeds
     if config.train.seed + seeds > 2**32:
@@ -43,17 +45,17 @@ def members_of(config: Config) -> list[EnsembleMember]:
 
 
 def _values_of(sweep: Sweep) -> list[dict[str, float]]:
-    """[{'beta': 0.5}, {'beta': 1.0}]."""
+    """Returns [{'beta': 0.5}, {'beta': 1.0}]."""
     return [{sweep.name: value} for value in sweep.values]
 
 
 def _name_of(value: dict[str, float], seed: int) -> str:
-    """'seed-0', or 'beta-0.5-seed-0'."""
+    """Returns 'seed-0', or 'beta-0.5-seed-0'."""
     return "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
 
 
 def _member_config(config: Config, value: dict[str, float], seed: int) -> Config:
-    """The config that trains this member alone."""
+    """Returns the config that trains this member alone."""
     train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
     objective, optimizer = config.objective, config.optimizer
     if "beta" in value:
@@ -64,7 +66,7 @@ def _member_config(config: Config, value: dict[str, float], seed: int) -> Config
 
 
 def _refuse_unfit(config: Config) -> None:
-    """Raises ValueError for a choice that several members in one program do not have."""
+    """Raises UsageError for a choice that several members in one program do not support."""
     train = config.train
     both = f"train.seeds={train.seeds} and train.sweep={train.sweep!r} train several members in one program"
 

@@ -9,13 +9,15 @@ from jaxvae.rundir import results
 from jaxvae.runtime.files import write_json
 from jaxvae.training.ensemble.members import EnsembleMember
 
+__all__ = ["SUMMARY", "format_summary", "summarize_members", "write_summary"]
+
 _VERSION = 1
 SUMMARY = "summary.json"
 _KEEP = ("samples", "of")  # what a number says of its protocol
 
 
-def summarize(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence[str]) -> dict[str, Any]:
-    """The content of summary.json, of the members' results.json as they are now.
+def summarize_members(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence[str]) -> dict[str, Any]:
+    """Returns the content of summary.json, from the members' results.json.
 
     A group for every swept value, or one; in it, by split and number, `mean`, `std` (n - 1 in the denominator, None of
     one member) and `n` over the members that did not fail.
@@ -40,17 +42,17 @@ def summarize(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence
 
 
 def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """{split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
+    """Returns {split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
     splits = [name for name, numbers in each[0].items() if _is_split(numbers)] if each else []
-    return {split: spread([one[split] for one in each if split in one]) for split in splits}
+    return {split: _over_runs([one[split] for one in each if split in one]) for split in splits}
 
 
 def _is_split(numbers: Any) -> bool:
     return isinstance(numbers, dict) and "examples" in numbers
 
 
-def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over members of every number of one split."""
+def _over_runs(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns mean and standard deviation over members of every number of one split."""
     summary: dict[str, Any] = {"examples": numbers[0]["examples"]}
     for name, number in numbers[0].items():
         if not isinstance(number, dict) or not isinstance(number["value"], int | float):
@@ -65,13 +67,13 @@ def spread(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def write(workdir: Path, summary: dict[str, Any]) -> None:
+def write_summary(workdir: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
     write_json(workdir / SUMMARY, summary)
 
 
-def lines(summary: dict[str, Any]) -> list[str]:
-    """The summary as a table for the screen: a block for every group and split."""
+def format_summary(summary: dict[str, Any]) -> list[str]:
+    """Returns the lines of a table for the screen: a block for every group and split."""
     text = []
     for group in summary["groups"]:
         value = ", ".join(f"{name} {number:g}" for name, number in group["value"].items())

@@ -215,9 +215,9 @@ def _conclude_members(
         else:
             concluded.append(conclude(run, state, print_nothing))
             say(f"{run.name}: scored, drawn and reported")
-    found = summary.summarize(workdir, members, failed)
-    summary.write(workdir, found)
-    for line in summary.lines(found):
+    found = summary.summarize_members(workdir, members, failed)
+    summary.write_summary(workdir, found)
+    for line in summary.format_summary(found):
         say(line)
     say(f"summary: {workdir / summary.SUMMARY}; a report in each member's directory")
     return concluded
