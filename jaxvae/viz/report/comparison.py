@@ -1,7 +1,7 @@
 """Several finished runs in one table: their test scores side by side, and where their protocols differ."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """Returns what a reader must know of the scores, in sentences."""
-        texts = [
-            f"NOT COMPARABLE in {name}: " + "; ".join(f"{', '.join(names)}: {text}" for text, names in values.items())
-            for name, values in self.differs.items()
-        ]
+        texts = [f"NOT COMPARABLE in {name}: {_list_values(values)}" for name, values in self.differs.items()]
         texts += [f"{name}: {text}" for name, text in self.protocol.items() if name in (*_SHARED, "log_likelihood")]
         texts.append(
             "± is the standard error over images. All runs saw the same images, so differences are surer than it says."
@@ -127,12 +124,16 @@ def read_runs(workdirs: Sequence[Path]) -> list[FinishedRun]:
 
 def require_one_protocol(found: Sequence[FinishedRun]) -> None:
     """Raises UsageError where the runs' scores were measured differently."""
-    for name, texts in _differences(found).items():
-        listed = "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
+    for name, values in _differences(found).items():
+        listed = _list_values(values)
         raise UsageError(
             f"these runs differ in {name}, so that their numbers do not compare. {listed}. Leave out those that do not "
             "belong, score them alike with `jaxvae evaluate`, or say --mixed to have them in one table that says so."
         )
+
+
+def _list_values(values: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in values.items())
 
 
 def _differences(found: Sequence[FinishedRun]) -> dict[str, dict[str, list[str]]]:

@@ -57,11 +57,10 @@ def _collect_series(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
             # a value that is not finite, null or as Python spells it, was measured: the curve has a gap there
             if name not in ("step", "split") and isinstance(value, int | float | None) and not isinstance(value, bool):
                 found.setdefault(name, {}).setdefault(split, {})[step] = _round_finite(value)
-    measured = {
-        name: {split: series for split, series in splits.items() if any(v is not None for v in series.values())}
-        for name, splits in found.items()
-    }
-    return {name: splits for name, splits in measured.items() if splits}
+    for splits in found.values():
+        for split in [split for split, series in splits.items() if set(series.values()) == {None}]:
+            del splits[split]
+    return {name: splits for name, splits in found.items() if splits}
 
 
 def _round_finite(value: Any) -> int | float | None:
