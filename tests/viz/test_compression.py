@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from gaussian import SIGMA, COLUMN_NORMS, images, make_linear_vae
+from gaussian import COLUMN_NORMS, SIGMA, images, make_linear_vae
 from jax import random
 from looked_at import make_subject
 
