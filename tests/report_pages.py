@@ -58,7 +58,7 @@ def add_figures(folder, *names):
 
 
 def add_dots(folder, count=3, side=2, channels=1, **other):
-    """The latent plane's dots, as `figures.latent_plane_dots` writes them."""
+    """The latent plane's dots, as `figures.latent_plane` writes them."""
     rng = np.random.default_rng(0)
     arrays = {
         **{"xy": rng.normal(size=(count, 2)).astype(np.float32), "axes": np.array(["z1", "z2"])},

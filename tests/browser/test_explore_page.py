@@ -130,7 +130,7 @@ def test_sliders_move_the_code_and_follow_it(explored, session):
     slider.press("End")
     settled(explored)
     z = code(explored)
-    first = int(np.argmax(session.subject.said))
+    first = int(np.argmax(session.subject.dimension_kl))
     assert z[first] == pytest.approx(session.codes.high[first])
     assert_shows(explored, session, z)
     explored.click("#middle")

@@ -18,7 +18,7 @@ from jaxvae.viz.figures import neighbours as figure
 from jaxvae.viz.figures.conditional import compute_conditional, plot_conditional
 from jaxvae.viz.figures.neighbours import Neighbours, NeighboursData, compute_neighbours, plot_neighbours
 from jaxvae.viz.figures.sensitivity import compute_sensitivity, flip_pixels, plot_sensitivity
-from jaxvae.viz.figures.subject import spaced
+from jaxvae.viz.figures.subject import evenly_spaced
 from jaxvae.viz.plots import style
 
 
@@ -102,8 +102,8 @@ def test_flipped_pixels_are_so_many():
 
 
 def test_positions_are_spread_over_sorted_data():
-    assert spaced(4, 9).tolist() == [0, 1, 2, 3]
-    assert spaced(101, 5).tolist() == [0, 25, 50, 75, 100]
+    assert evenly_spaced(4, 9).tolist() == [0, 1, 2, 3]
+    assert evenly_spaced(101, 5).tolist() == [0, 25, 50, 75, 100]
 
 
 @pytest.mark.parametrize(("shape", "model"), [((4, 4, 1), {"condition": "label"}), ((4, 4, 3), {"latent_dim": 1})])

@@ -122,8 +122,8 @@ def test_strength_nought_is_the_image_s_own_code_and_others_lie_along_the_direct
     assert shown.images.shape == (2, 2, 4, 4, 1)
     assert shown.strengths.tolist() == [0, 2]
     codes = subject.means_of(np.array([4, 9]))
-    np.testing.assert_allclose(shown.images[:, 0], subject.decoded(codes), atol=1e-6)
-    np.testing.assert_allclose(shown.images[:, 1], subject.decoded(codes + 2 * shown.direction), atol=1e-6)
+    np.testing.assert_allclose(shown.images[:, 0], subject.decode(codes), atol=1e-6)
+    np.testing.assert_allclose(shown.images[:, 1], subject.decode(codes + 2 * shown.direction), atol=1e-6)
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}
 
 
@@ -141,14 +141,14 @@ def test_a_direction_is_of_training_images_alone(subject):
 def test_codes_of_a_sphere_stay_on_it():
     subject = make_subject(posterior="vmf", prior="sphere", latent_dim=3)
     learned, _ = labelled_codes.split_codes(subject, None, 30, 5)
-    with mock.patch.object(Subject, "decoded", lambda self, z, condition: z):
+    with mock.patch.object(Subject, "decode", lambda self, z, condition: z):
         np.testing.assert_allclose(np.linalg.norm(learned.decode(3 * learned.codes), axis=-1), 1, rtol=1e-5)
 
 
 def test_a_conditional_model_is_given_each_image_s_label():
     subject = make_subject(condition="label")
     learned, _ = labelled_codes.split_codes(subject, None, 30, 5)
-    with mock.patch.object(Subject, "decoded", lambda self, z, condition: condition):
+    with mock.patch.object(Subject, "decode", lambda self, z, condition: condition):
         given = learned.decode(np.stack([learned.codes] * 2))
     np.testing.assert_array_equal(given, np.stack([learned.positions * 0 + learned.condition] * 2))
 
@@ -164,7 +164,7 @@ def test_a_sum_s_result_is_a_minus_b_plus_c(subject):
     np.testing.assert_allclose(b, learned.codes[dark].mean(0), atol=1e-5)
     distances = np.linalg.norm(learned.codes - result, axis=1)
     np.testing.assert_array_equal(shown.nearest, learned.positions[np.argsort(distances)[:6]])
-    np.testing.assert_allclose(shown.images, subject.decoded(shown.codes), atol=1e-6)
+    np.testing.assert_allclose(shown.images, subject.decode(shown.codes), atol=1e-6)
 
 
 def test_terms_of_a_conditional_model_are_decoded_on_their_own_labels():

@@ -117,11 +117,11 @@ def test_what_is_no_comparison_is_refused(argv, words, digits_run, capsys):
 def test_codes_and_draws_of_the_prior_lie_on_the_codes_own_plane():
     subject, positions = make_subject(latent_dim=3), np.arange(20)
     (codes, drawn, labels), looked = codes_and_draws(subject, positions), subject.examples(positions)
-    z = np.asarray(subject.run.encode(looked.x).sample(random.split(subject.key_of(DRAW), 20)))
+    z = np.asarray(subject.run.encode(looked.x).sample(random.split(subject.key_for(DRAW), 20)))
     middle, axes, _ = principal_axes(z)
     np.testing.assert_allclose(codes, (z - middle) @ axes, atol=1e-5)
     np.testing.assert_allclose(codes.mean(0), 0, atol=1e-5)
-    z = np.asarray(subject.run.generate(random.split(subject.key_of(SAMPLE), 20))[0])
+    z = np.asarray(subject.run.generate(random.split(subject.key_for(SAMPLE), 20))[0])
     np.testing.assert_allclose(drawn, (z - middle) @ axes, atol=1e-5)
     np.testing.assert_array_equal(labels, subject.classes[positions])
 

@@ -251,8 +251,8 @@ def test_colour_other_shapes_and_sequences(shape, options, height, width, channe
 
 def test_what_says_most_comes_first_and_sliders_hold_the_codes(session):
     codes = describe_model(session)["codes"]
-    np.testing.assert_array_equal(np.diff(session.subject.said[codes["order"]]) <= 0, True)
-    np.testing.assert_allclose(codes["information"], session.subject.said, rtol=1e-5)
+    np.testing.assert_array_equal(np.diff(session.subject.dimension_kl[codes["order"]]) <= 0, True)
+    np.testing.assert_allclose(codes["information"], session.subject.dimension_kl, rtol=1e-5)
     low, high = latent_ranges.slider_ranges(np.float32([[-9.0, 0.0], [1.0, 0.5]] * 50), np.zeros(2), np.ones(2))
     assert (low.tolist(), high.tolist()) == ([-9.0, -3.0], [3.0, 3.0])
 

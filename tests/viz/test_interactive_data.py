@@ -12,7 +12,7 @@ from PIL import Image
 from report_pages import add_dots
 
 from jaxvae.viz import report
-from jaxvae.viz.figures import latent_plane_dots
+from jaxvae.viz.figures import latent_plane
 from jaxvae.viz.report import html, interactive_data
 
 
@@ -175,7 +175,7 @@ def test_no_text_breaks_out_of_the_data_of_a_page():
 def test_a_models_dots_are_its_own(tmp_path, shape, model):
     subject = make_subject(shape, latent_dim=4, **model)
     path = tmp_path / "latent_plane.npz"
-    latent_plane_dots.save_dots(path, latent_plane_dots.compute_dots(subject, subject.means, circles=True))
+    latent_plane.plot_plane(path.with_suffix(".png"), latent_plane.compute_plane(subject, subject.means, circles=True))
     with np.load(path) as arrays:
         found = dict(arrays)
     interactive_data._check_arrays(found)
@@ -193,12 +193,12 @@ def test_a_models_dots_are_its_own(tmp_path, shape, model):
 
 def test_dots_are_evenly_spread_and_large_images_small(tmp_path, monkeypatch):
     y, x = np.mgrid[:96, :130]
-    (small,) = latent_plane_dots._small(((x + y) / 400)[None, ..., None])
+    (small,) = latent_plane._small(((x + y) / 400)[None, ..., None])
     assert small.shape == (32, 43, 1)
     assert small[0, 0, 0] == round(255 * 2 / 400)
     assert np.ptp(np.diff(small[..., 0].astype(int), axis=0)) <= 1
-    monkeypatch.setattr(latent_plane_dots, "_MOST", 7)
+    monkeypatch.setattr(latent_plane, "_DOTS", 7)
     subject = make_subject()
-    kept = latent_plane_dots.compute_dots(subject, subject.means, circles=False)
+    kept = latent_plane.compute_dots(subject, subject.means, circles=False)
     assert kept["position"].tolist() == [0, 5, 10, 14, 19, 24, 29]
     assert int(kept["total"]) == 30

@@ -115,8 +115,8 @@ def test_the_same_image_is_prepared_alike_in_any_company(subject):
 def test_what_dimensions_say_is_their_kl(subject):
     q = subject.run.encode(subject.examples(np.arange(len(subject.split))).x)
     kl = 0.5 * (q.scale() ** 2 + q.mean() ** 2 - 1) - jnp.log(q.scale())
-    np.testing.assert_allclose(subject.said, kl.mean(0), rtol=1e-4, atol=1e-6)
-    assert interpolation.largest_dimensions(subject, 2) == list(np.argsort(-subject.said)[:2])
+    np.testing.assert_allclose(subject.dimension_kl, kl.mean(0), rtol=1e-4, atol=1e-6)
+    assert interpolation.largest_dimensions(subject, 2) == list(np.argsort(-subject.dimension_kl)[:2])
 
 
 def test_an_interpolation_shows_the_library_s_own(subject, tmp_path):
@@ -164,7 +164,7 @@ def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     assert got.images.shape[:2] == (2, 2)
     np.testing.assert_allclose(np.sort(got.z[0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
     manifold = interpolation.compute_manifold(subject, side=2)
-    interpolation.plot_manifold(tmp_path / "c.png", manifold)
+    interpolation.plot_plane(tmp_path / "c.png", manifold)
     assert manifold.z.shape == (2, 2, 4)
 
 

@@ -150,12 +150,6 @@ def test_manifold_is_labelled_at_the_quantiles(tmp_path, drawn):
     assert ticks["75%"] == pytest.approx(height / 4 - 0.5)
 
 
-def test_manifold_takes_other_quantiles(tmp_path, drawn):
-    plots.manifold(tmp_path / "a.png", random_images(3, 3, 6, 6, 1), quantiles=[0.25, 0.5, 0.75])
-    axes = drawn[0].axes[0]
-    assert axes.get_xticks()[1] == pytest.approx(axes.images[0].get_array().shape[1] / 6 - 0.5)
-
-
 def test_limits_leave_out_the_first_steps_and_nothing_of_a_ramp():
     values = np.concatenate([[-5000.0, -900.0], np.linspace(-100, -80, 98)])
     low, high = curves._limits(values)

@@ -95,7 +95,7 @@ def test_dots_go_straight_from_moment_to_moment_slowly_at_both_ends():
 
 
 def unfolding(steps, points):
-    return UnfoldingData(steps, points, points, None, ("z1", "z2"))
+    return UnfoldingData(steps, points, points, None, ("z1", "z2"), True)
 
 
 def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):

@@ -39,16 +39,16 @@ def run(arguments: argparse.Namespace) -> None:
         plots.require_mp4()
     subject, folder = open_subject(arguments), arguments.out_folder or workdir / EXPLORED
     folder.mkdir(parents=True, exist_ok=True)
-    plot_plane = partial(animation_plot.plot_unfolding_film, circles=animation.has_bound(subject))
+    compute_plane = partial(animation.compute_unfolding, workdir, circles=animation.has_bound(subject))
     films: dict[str, tuple[Callable[[], Any], Callable[..., None]]] = {
-        "training": (partial(animation.compute_training, workdir), animation_plot.plot_training_film),
-        "plane": (partial(animation.compute_unfolding, workdir), plot_plane),
+        "training": (partial(animation.compute_training, workdir, least=2), animation_plot.plot_training_film),
+        "plane": (compute_plane, animation_plot.plot_unfolding_film),
         "walk": (partial(animation.compute_path, subject, seconds=seconds), animation_plot.plot_path_film),
     }
     for name, (compute, plot) in films.items():
         path = folder / f"{name}.{arguments.format}"
         try:
-            if (data := compute()) is None or len(data[0]) < 2:
+            if (data := compute()) is None:
                 print(f"no {path.name}: fewer than two snapshots of its training were kept in {workdir}.")
                 continue
             plot(path, data, seconds=seconds, still=path.with_suffix(".png"))

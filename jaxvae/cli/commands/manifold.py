@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = open_subject(arguments)
-    from jaxvae.viz.figures.interpolation import compute_manifold, plot_manifold
+    from jaxvae.viz.figures.interpolation import compute_manifold, plot_plane
 
     dimensions, path = require_dimensions(subject, arguments.dimensions), picture_path(arguments)
     data = compute_manifold(subject, dimensions, side=arguments.side)
-    plot_manifold(path, data)
+    plot_plane(path, data)
     save_arrays(path, data)

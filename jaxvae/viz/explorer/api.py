@@ -62,7 +62,7 @@ def describe_model(session: Session) -> Payload:
             "active": codes.active.tolist(),
             "low": pack_numbers(codes.low),
             "high": pack_numbers(codes.high),
-            "circles": subject.at_the_prior,
+            "circles": subject.has_standard_prior,
             "attributes": list(codes.directions),
         }
     return payload
@@ -76,7 +76,7 @@ def _decode(session: Session, fields: Fields) -> Payload:
 def _decode_middle(session: Session, fields: Fields) -> Payload:
     """Returns the middle of the prior or of the codes, and its picture."""
     session.require_codes()
-    return _pack_code(session, fields, session.subject.middle)
+    return _pack_code(session, fields, session.subject.center)
 
 
 def _decode_plane(session: Session, fields: Fields) -> Payload:
@@ -131,7 +131,7 @@ def _reconstruct_drawing(session: Session, fields: Fields) -> Payload:
     """Returns the reconstruction of a drawing, prepared as in training."""
     run = session.subject.run
     drawing = fields.image("pixels", run.spec)
-    x = run.prepare(session.subject.key_of(0), drawing[None])
+    x = run.prepare(session.subject.key_for(0), drawing[None])
     return pack_image(session, x, _condition(session, fields, 1))
 
 

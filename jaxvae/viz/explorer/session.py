@@ -100,7 +100,7 @@ class Session:
 
         Every image is scored by the same draws z ~ q(z|x).
         """
-        keys = example_keys(self.subject.key_of(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)
+        keys = example_keys(self.subject.key_for(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)
         return self._reconstruct(self.subject.run.variables, keys, x, condition)
 
     @property
@@ -167,8 +167,8 @@ def _measure_codes(subject: Subject) -> Codes:
 
     condition = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
     is_kl = has_kl_each(*jax.eval_shape(densities, run.variables, jnp.zeros((1, *run.shape)), condition))
-    low, high = slider_ranges(means, subject.middle, subject.spread)
-    return Codes(means, subject.said, is_kl, active_units(means), low, high, _attribute_directions(subject))
+    low, high = slider_ranges(means, subject.center, subject.scale)
+    return Codes(means, subject.dimension_kl, is_kl, active_units(means), low, high, _attribute_directions(subject))
 
 
 def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:

@@ -33,15 +33,15 @@ class TrainingData(NamedTuple):
     means: np.ndarray
 
 
-def compute_training(workdir: Path) -> TrainingData | None:
-    """Reads the samples kept during training; None without any."""
+def compute_training(workdir: Path, least: int = 1) -> TrainingData | None:
+    """Reads the samples kept during training; None for fewer than `least` snapshots."""
     frames = read_frames(workdir)
-    return TrainingData(np.array(list(frames)), np.stack(list(frames.values()))) if frames else None
+    return TrainingData(np.array(list(frames)), np.stack(list(frames.values()))) if len(frames) >= least else None
 
 
 class UnfoldingData(NamedTuple):
     """Posterior means `codes` [T, N, Z] of the same N images at training steps [T], and their `points` [T, N, 2] on one
-    plane; the images' `labels` [N], or None, and the names of the plane's axes.
+    plane; the images' `labels` [N], or None, the names of the plane's axes, and whether the prior's circles are drawn.
     """
 
     steps: np.ndarray
@@ -49,9 +49,10 @@ class UnfoldingData(NamedTuple):
     codes: np.ndarray
     labels: np.ndarray | None
     axes: tuple[str, str]
+    circles: bool
 
 
-def compute_unfolding(workdir: Path) -> UnfoldingData | None:
+def compute_unfolding(workdir: Path, *, circles: bool) -> UnfoldingData | None:
     """Reads the posterior means kept during training; None for fewer than two snapshots.
 
     Above two dimensions they are projected on the principal plane of the last snapshot.
@@ -61,7 +62,7 @@ def compute_unfolding(workdir: Path) -> UnfoldingData | None:
         return None
     means = np.stack(list(codes.values()))
     middle, basis, axes = plane_axes(means[-1])
-    return UnfoldingData(np.array(list(codes)), (means - middle) @ basis, means, labels, axes)
+    return UnfoldingData(np.array(list(codes)), (means - middle) @ basis, means, labels, axes, circles)
 
 
 class PathData(NamedTuple):

@@ -60,13 +60,10 @@ def plot_training_film(path: Path, data: TrainingData, *, seconds: float = 6.0, 
     write_film(path, shots, _durations(len(shots), seconds), greys=frames.shape[-1] == 1, still=still)
 
 
-def plot_unfolding_film(
-    path: Path, data: UnfoldingData, *, circles: bool = True, seconds: float = 6.0, still: Path | None = None
-) -> None:
+def plot_unfolding_film(path: Path, data: UnfoldingData, *, seconds: float = 6.0, still: Path | None = None) -> None:
     """Films the points of the same images, coloured by label, as they move from snapshot to snapshot.
 
     The axes are fixed. Points move straight between two snapshots, slowly at both ends; at most 14 snapshots are shown.
-    `circles` as for latent_plane.
     """
     points, labels = np.asarray(data.points, float), data.labels
     if points.ndim != 3 or points.shape[2] != 2 or (labels is not None and len(labels) != points.shape[1]):
@@ -83,9 +80,11 @@ def plot_unfolding_film(
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
         finite = np.where(np.isfinite(points), points, 0.0)
-        reach = min(reach_of(finite, circles), 1.5 * reach_of(finite[-1], circles))  # early points may be far away
+        reach = min(
+            reach_of(finite, data.circles), 1.5 * reach_of(finite[-1], data.circles)
+        )  # early points may be far away
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=data.axes[0], ylabel=data.axes[1])
-        if circles:
+        if data.circles:
             prior_circles(plane)
         if len(classes):
             list_classes(plane, classes, colours)

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import BATCH, Subject, spaced
+from jaxvae.viz.figures.subject import BATCH, Subject, evenly_spaced
 from jaxvae.viz.plots.image_grid import show_rows
 from jaxvae.viz.plots.style import BLUE, GREY, INK, PALE, VERMILION, new_figure, write_title
 
@@ -81,7 +81,7 @@ def compute_anomaly(subject: Subject, *, samples: int = 50, most: int = 2000) ->
 
 def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarray]:
     """Returns every score of at most `most` images of the subject's split, [N]."""
-    chosen, key = spaced(len(subject.split), most), subject.key_of(_SCORE)
+    chosen, key = evenly_spaced(len(subject.split), most), subject.key_for(_SCORE)
     found = []
     for first in range(0, len(chosen), BATCH):
         positions = chosen[first : first + BATCH]
@@ -92,7 +92,7 @@ def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarra
 
 def _extremes(subject: Subject, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images with the smallest scores, ascending, and with the largest, descending."""
-    order = spaced(len(subject.split), len(scores))[np.argsort(scores, kind="stable")]
+    order = evenly_spaced(len(subject.split), len(scores))[np.argsort(scores, kind="stable")]
     least, largest = (np.asarray(subject.examples(chosen).x) for chosen in (order[:_SHOWN], order[::-1][:_SHOWN]))
     return least, largest
 

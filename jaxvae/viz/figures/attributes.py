@@ -23,18 +23,8 @@ from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import LabelledCodes, column_names, default_attribute, split_codes
 from jaxvae.viz.figures.subject import Subject
 
-__all__ = [
-    "HELD",
-    "AttributeChange",
-    "AttributeData",
-    "choose_images",
-    "compute_attribute",
-    "compute_change",
-    "find_direction",
-    "images_at",
-    "probe_accuracy",
-    "train_on",
-]
+__all__ = ["HELD", "AttributeChange", "AttributeData", "choose_images", "compute_attribute", "compute_change"]
+__all__ += ["find_direction", "images_at", "probe_accuracy", "train_on"]
 
 # An example's share of the probe's penalty. With next to none a probe of many dimensions leans on those that hardly
 # vary, which are barely informative and which the decoder ignores: its direction is short, and moves no picture.

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.viz.figures.images import pictures, sample_images
+from jaxvae.viz.figures.images import pictures
+from jaxvae.viz.figures.reconstructions import compute_temperatures
 from jaxvae.viz.figures.subject import DRAW, Subject
 from jaxvae.viz.plots.image_grid import GAP, enlarged, mosaic, show_picture
 from jaxvae.viz.plots.scatter import CLASSES
@@ -40,9 +41,9 @@ def compute_panel(subject: Subject) -> Panel:
     """Computes what is shown of one run."""
     positions = np.random.RandomState(0).permutation(len(subject.split))
     few, chosen = subject.examples(positions[:_RECONSTRUCTED]), positions[:_CODES]
-    again = subject.run.reconstruct(subject.key_of(DRAW), few.x, few.condition)
+    again = subject.run.reconstruct(subject.key_for(DRAW), few.x, few.condition)
     codes, drawn, labels = codes_and_draws(subject, chosen) or (None, None, None)
-    samples = sample_images(subject.run, subject.data, subject.key_of(SAMPLE), _SAMPLES)
+    samples = compute_temperatures(subject.run, subject.data, subject.key_for(SAMPLE), _SAMPLES, (1.0,)).means[0]
     return Panel(codes, drawn, labels, samples, pictures(few.x), pictures(again))
 
 
@@ -55,8 +56,8 @@ def codes_and_draws(subject: Subject, positions: np.ndarray) -> tuple[np.ndarray
         return None
     shown = subject.examples(positions)
     q = subject.run.encode(shown.x, shown.condition)
-    codes = np.asarray(q.sample(random.split(subject.key_of(DRAW), len(positions))))
-    keys = random.split(subject.key_of(SAMPLE), len(codes))
+    codes = np.asarray(q.sample(random.split(subject.key_for(DRAW), len(positions))))
+    keys = random.split(subject.key_for(SAMPLE), len(codes))
     drawn = np.asarray(subject.run.generate(keys, condition=shown.condition)[0])
     if codes.shape[1] == 1:
         codes, drawn = (np.concatenate([each, np.zeros_like(each)], 1) for each in (codes, drawn))

@@ -21,7 +21,7 @@ from jaxvae.latent import compression
 from jaxvae.model.posterior import PointPosterior
 from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import Subject, run_once, spaced
+from jaxvae.viz.figures.subject import Subject, evenly_spaced, jit_once
 from jaxvae.viz.plots.image_grid import show_rows
 from jaxvae.viz.plots.style import BLUE, GREY, INK, VERMILION, new_figure, write_title
 
@@ -66,17 +66,17 @@ def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000, trai
     run = subject.run
     if not has_finite_rate(run):
         raise UsageError("the code of an autoencoder is a point without a density: it takes no certain number of bits.")
-    positions = spaced(len(subject.split), most)
+    positions = evenly_spaced(len(subject.split), most)
     shown = subject.examples(positions)
-    x, chosen = np.asarray(shown.x), spaced(len(positions), n)
+    x, chosen = np.asarray(shown.x), evenly_spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
-    through = run_once(run, partial(compression.ideal_compression, run.model))
+    through = jit_once(run, partial(compression.ideal_compression, run.model))
     vae = jax.device_get(
-        through(run.variables, subject.key_of(_COMPRESS), shown.x, subject.split.index[positions], condition)
+        through(run.variables, subject.key_for(_COMPRESS), shown.x, subject.split.index[positions], condition)
     )
     bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
     fit_on = dataclasses.replace(subject, name="train")
-    fit_x = np.asarray(fit_on.examples(spaced(len(fit_on.split), training)).x)
+    fit_x = np.asarray(fit_on.examples(evenly_spaced(len(fit_on.split), training)).x)
     curves = {"pca": _pca_curve(fit_x, x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())

@@ -10,7 +10,7 @@ from jax import random
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.image_grid import GAP, checked_images, fitted, gallery, mosaic
+from jaxvae.viz.plots.image_grid import GAP, fitted, gallery, mosaic
 
 __all__ = ["ConditionalData", "compute_conditional", "plot_conditional"]
 
@@ -37,7 +37,7 @@ def compute_conditional(subject: Subject, *, n: int = 8, most: int = 12) -> Cond
             f"model.condition={run.config.model.condition!r}: a grid of classes is for a model that is told the label."
         )
     classes = np.arange(min(most, run.parts.condition_size or 0))
-    keys = jnp.repeat(random.split(subject.key_of(_DRAW), n), len(classes))
+    keys = jnp.repeat(random.split(subject.key_for(_DRAW), n), len(classes))
     z, px = run.generate(keys, condition=np.tile(classes, n))
     names = (subject.data.class_names or tuple(map(str, classes)))[: len(classes)]
     means, codes = (np.asarray(a).reshape(n, len(classes), *a.shape[1:]) for a in (px.mean(), z))
@@ -47,10 +47,7 @@ def compute_conditional(subject: Subject, *, n: int = 8, most: int = 12) -> Cond
 def plot_conditional(path: Path, data: ConditionalData) -> None:
     """Draws a row for each code and a column for each class."""
     columns = len(data.names)
-    tiles = checked_images("pictures", pictures(data.pictures.reshape(-1, *data.pictures.shape[2:])), "NHWC")
-    if columns != data.pictures.shape[1]:
-        raise UsageError(f"{columns} names for {data.pictures.shape[1]} columns; expected one for each class.")
-    tiles = fitted(tiles, columns)
+    tiles = fitted(pictures(data.pictures.reshape(-1, *data.pictures.shape[2:])), columns)
     subtitle = "each row is one z from the prior; each column tells the decoder another class"
     with gallery(
         path, mosaic(tiles, columns, GAP), "The class, and everything else", subtitle, left=0.3, bottom=0.7

@@ -1,22 +1,15 @@
 """Arrays of a model as pictures, and the conditions that pictures are generated with."""
 
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from jaxvae.config.build import Parts
 from jaxvae.data.dataset import DataSet
-from jaxvae.rundir.run import Run
 
-__all__ = ["conditions", "curves_of", "pictures", "residuals", "sample_images"]
+__all__ = ["conditions", "curves_of", "pictures", "residuals"]
 
 CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
 _CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
-
-
-def sample_images(run: Run, data: DataSet, key: Array, n: int) -> np.ndarray:
-    """Returns means of p(x|z) for n draws z ~ p(z), [n, H, W, C], given the `conditions` of a conditional model."""
-    _, px = run.generate(random.split(key, n), condition=conditions(run.parts, data, n))
-    return pictures(px.mean())
 
 
 def conditions(parts: Parts, data: DataSet, n: int) -> np.ndarray | None:

@@ -15,18 +15,12 @@ from jaxvae import latent
 from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import Looked, Subject, run_once, spaced
+from jaxvae.viz.figures.subject import PreparedExamples, Subject, evenly_spaced, jit_once
 from jaxvae.viz.plots.image_grid import GAP, as_rgb, gallery, label_rows, stack_images
 from jaxvae.viz.plots.style import LIGHT_BLUE
 
-__all__ = [
-    "DenoisingData",
-    "InpaintingData",
-    "compute_denoising",
-    "compute_inpainting",
-    "plot_denoising",
-    "plot_inpainting",
-]
+__all__ = ["DenoisingData", "InpaintingData", "compute_denoising", "compute_inpainting", "plot_denoising"]
+__all__ += ["plot_inpainting"]
 
 _COMPLETE, _DISTURB, _DENOISE = 11, 12, 13  # purposes folded into the subject's key
 _SCATTERED = 0.75  # share of the pixels hidden in every second image; of the others, the lower half
@@ -53,7 +47,7 @@ def compute_inpainting(subject: Subject, *, n: int = 10, completions: int = 3, s
     Of the first half of the images the lower half is hidden (of a sequence, the second half), of the others three
     quarters of the pixels. A completion is the mean of p(x|z) at the last z of a chain, without noise of the pixels.
     """
-    shown = subject.examples(spaced(len(subject.split), n))
+    shown = subject.examples(evenly_spaced(len(subject.split), n))
     x, known = np.asarray(shown.x), ~_hidden_pixels(shown.x.shape)
     done = _complete(subject, shown, known, completions, steps)
     given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
@@ -63,13 +57,15 @@ def compute_inpainting(subject: Subject, *, n: int = 10, completions: int = 3, s
     return InpaintingData(x, known, drawn, np.asarray(done.mean.mean(0)), np.mean(done.accepted, 0), tested)
 
 
-def _complete(subject: Subject, shown: Looked, known: np.ndarray, completions: int, steps: int) -> latent.InpaintResult:
+def _complete(
+    subject: Subject, shown: PreparedExamples, known: np.ndarray, completions: int, steps: int
+) -> latent.InpaintResult:
     """Runs `completions` chains for each example; leaves [D, B, ...]."""
     run, count = subject.run, len(known)
     again = np.tile(np.arange(count), completions)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
-    chains = run_once(run, partial(latent.inpaint, run.model), static_argnums=4)
-    done = chains(run.variables, subject.key_of(_COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
+    chains = jit_once(run, partial(latent.inpaint, run.model), static_argnums=4)
+    done = chains(run.variables, subject.key_for(_COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
     return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
 
 
@@ -123,17 +119,17 @@ def compute_denoising(subject: Subject, *, n: int = 10, draws: int = 64) -> Deno
 
     The noise is that of training (data.corrupt), else a tenth of binary pixels flipped, or Gaussian.
     """
-    run, shown = subject.run, subject.examples(spaced(len(subject.split), n))
+    run, shown = subject.run, subject.examples(evenly_spaced(len(subject.split), n))
     noisy, words = _add_noise(subject, shown.x)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
-    average = run_once(run, partial(latent.denoise, run.model), static_argnums=3)
-    means = average(run.variables, subject.key_of(_DENOISE), noisy, draws, condition)
+    average = jit_once(run, partial(latent.denoise, run.model), static_argnums=3)
+    means = average(run.variables, subject.key_for(_DENOISE), noisy, draws, condition)
     return DenoisingData(np.asarray(shown.x), np.asarray(noisy), np.asarray(means), words)
 
 
 def _add_noise(subject: Subject, x: Array) -> tuple[Array, str]:
     """Returns x [B, *X] with noise, and a description of the noise."""
-    run, key = subject.run, subject.key_of(_DISTURB)
+    run, key = subject.run, subject.key_for(_DISTURB)
     if run.parts.corrupted:
         return run.corrupt(key, x), "corrupted as in training"
     binary = run.parts.prepare.support == "binary"

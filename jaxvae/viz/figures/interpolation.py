@@ -16,7 +16,6 @@ from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots.image_grid import (
     GAP,
-    checked_images,
     fitted,
     gallery,
     label_rows,
@@ -27,21 +26,9 @@ from jaxvae.viz.plots.image_grid import (
 )
 from jaxvae.viz.plots.image_panels import manifold
 
-__all__ = [
-    "InterpolationData",
-    "ManifoldData",
-    "PlaneData",
-    "TraversalData",
-    "choose_pairs",
-    "compute_interpolation",
-    "compute_manifold",
-    "compute_plane",
-    "compute_traversal",
-    "plot_interpolation",
-    "plot_manifold",
-    "plot_plane",
-    "plot_traversal",
-]
+__all__ = ["InterpolationData", "PlaneData", "TraversalData", "choose_pairs", "compute_interpolation"]
+__all__ += ["compute_manifold", "compute_plane", "compute_traversal", "plot_interpolation", "plot_plane"]
+__all__ += ["plot_traversal"]
 
 _PATHS = {"line": latent.line, "great_circle": latent.great_circle}
 _ROWS = 10  # dimensions that a traversal shows by default
@@ -73,7 +60,7 @@ def compute_interpolation(
     a, b = (subject.means[[pair[end] for pair in pairs]] for end in (0, 1))
     z = np.stack([_PATHS[path](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
     condition = starts.condition
-    images = subject.decoded(z, None if condition is None else np.repeat(condition[:, None], steps, axis=1))
+    images = subject.decode(z, None if condition is None else np.repeat(condition[:, None], steps, axis=1))
     given = "; given the label of the first image all along" if subject.run.conditional else ""
     return InterpolationData(np.array(pairs), z, images, np.asarray(starts.x), np.asarray(ends.x), path, given)
 
@@ -96,22 +83,13 @@ def choose_pairs(subject: Subject, count: int = 8) -> list[tuple[int, int]]:
 
 def plot_interpolation(path: Path, data: InterpolationData) -> None:
     """Draws the decoded paths, a row each, between the images at their ends."""
-    starts, ends = (
-        checked_images(name, pictures(x), "PHWC") for name, x in (("starts", data.starts), ("ends", data.ends))
-    )
-    walks = checked_images("images", data.images, "PTHWC")
-    if not starts.shape == ends.shape == (len(walks), *walks.shape[2:]):
-        raise UsageError(
-            f"starts have shape {starts.shape}, images {walks.shape}, ends {ends.shape}; expected [P,H,W,C], "
-            "[P,T,H,W,C] and [P,H,W,C] of the same images' size: one start and one end a walk."
-        )
-    rows = [side_by_side(a[None], walk, b[None])[0] for a, walk, b in zip(starts, walks, ends, strict=True)]
-    wide = side_by_side(starts[:1], walks[0], ends[:1])[1]
+    ends = zip(pictures(data.starts)[:, None], data.images, pictures(data.ends)[:, None], strict=True)
+    rows, widths = zip(*(side_by_side(*parts) for parts in ends), strict=True)
     picture, _ = stacked(rows, [GAP] * len(rows))
     kind = data.path.replace("_", " ")
     subtitle = f"the ends are images; between them, the mean of p(x|z) along the {kind} between their codes{data.given}"
     with gallery(path, picture, "From one image to another", subtitle, bottom=0.45) as axes:
-        places = [0.5 * wide, picture.shape[1] / 2, picture.shape[1] - 0.5 * wide]
+        places = [0.5 * widths[0], picture.shape[1] / 2, picture.shape[1] - 0.5 * widths[0]]
         axes.set_xticks(places, ["image", "decoded", "image"])
         axes.tick_params(length=0)
 
@@ -146,14 +124,14 @@ def compute_traversal(
     chosen = largest_dimensions(subject, _ROWS) if dimensions is None else list(dimensions)
     z, condition = _start_of(subject, image)
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    places = [subject.middle[d] + subject.spread[d] * offsets for d in chosen]
+    places = [subject.center[d] + subject.scale[d] * offsets for d in chosen]
     walks = np.stack([latent.traversal(jnp.asarray(z), d, jnp.asarray(p)) for d, p in zip(chosen, places, strict=True)])
     reference = _reference_of(subject)
     return TraversalData(
         dimensions=np.array(chosen),
         z=walks,
-        images=subject.decoded(walks, _condition_for(condition, walks)),
-        kl=subject.said[chosen],
+        images=subject.decode(walks, _condition_for(condition, walks)),
+        kl=subject.dimension_kl[chosen],
         offsets=np.linspace(-reach, reach, steps),
         start=f"from image {image}" if image is not None else f"from the middle of {reference}",
         reference=reference,
@@ -163,16 +141,11 @@ def compute_traversal(
 
 def plot_traversal(path: Path, data: TraversalData) -> None:
     """Draws a row of decoded images for each dimension."""
-    walks, columns = checked_images("images", data.images, "DTHWC"), len(data.offsets)
-    if not len(walks) == len(data.dimensions) == len(data.kl) or walks.shape[1] != columns:
-        raise UsageError(
-            f"images have shape {walks.shape} for {len(data.dimensions)} dimensions, {len(data.kl)} KLs and {columns} "
-            "offsets; expected [D,T,H,W,C], [D], [D] and [T]."
-        )
-    picture, centres = stack_images(list(walks), [3 * GAP] * len(walks))
+    picture, centres = stack_images(list(data.images), [3 * GAP] * len(data.images))
     subtitle = f"each row moves one latent dimension, {data.start}{data.given}"
     with gallery(path, picture, "One dimension after the other", subtitle, left=1.5, bottom=0.6) as axes:
         label_rows(axes, centres, [f"z{d + 1}, {kl:.1f} nats" for d, kl in zip(data.dimensions, data.kl, strict=True)])
+        columns = len(data.offsets)
         shown = np.unique([0, (columns - 1) // 2, columns - 1])
         wide = (picture.shape[1] + GAP) / columns
         axes.set_xticks((shown + 0.5) * wide - GAP / 2, [_signed(data.offsets[i]) for i in shown])
@@ -184,17 +157,23 @@ def _signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0"
 
 
-class ManifoldData(NamedTuple):
-    """Two `dimensions` [2], the codes z [T, T, Z] of their plane and the decoded `images` [T, T, H, W, C]."""
+class PlaneData(NamedTuple):
+    """Two `dimensions` [2], the codes z [T, T, Z] of their plane and the decoded `images` [T, T, H, W, C].
+
+    The `offsets` [T] are in deviations of `reference`, or None for its quantiles; `start` and `given` complete the
+    subtitle.
+    """
 
     dimensions: np.ndarray
     z: np.ndarray
     images: np.ndarray
+    offsets: np.ndarray | None
+    start: str
     reference: str
     given: str
 
 
-def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20) -> ManifoldData:
+def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20) -> PlaneData:
     """Decodes the plane of two dimensions at the quantiles (i + 1/2) / side of a normal of their middle and spread.
 
     For a standard normal prior these are the prior's own. Other dimensions stay in their middle.
@@ -202,30 +181,10 @@ def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, 
     chosen = _two_dimensions(subject, dimensions)
     z, condition = _start_of(subject, None)
     unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.normal_quantiles(side))))
-    grid = z + subject.spread * unit_plane
-    images = subject.decoded(grid, _condition_for(condition, grid))
-    reference = "the prior" if subject.at_the_prior else "a normal about the codes"
-    return ManifoldData(np.array(chosen), grid, images, reference, _describe_condition(subject))
-
-
-def plot_manifold(path: Path, data: ManifoldData) -> None:
-    """Draws the decoded plane."""
-    first, second = (f"z{d + 1}" for d in data.dimensions)
-    manifold(path, data.images, names=(first, second), of=data.z.shape[-1], whose=data.reference, given=data.given)
-
-
-class PlaneData(NamedTuple):
-    """Two `dimensions` [2], the codes z [T, T, Z] of their plane in even steps, the decoded `images` [T, T, H, W, C],
-    and the `offsets` [T] in deviations of `reference`; `start` and `given` complete the subtitle.
-    """
-
-    dimensions: np.ndarray
-    z: np.ndarray
-    images: np.ndarray
-    offsets: np.ndarray
-    start: str
-    reference: str
-    given: str
+    grid = z + subject.scale * unit_plane
+    images = subject.decode(grid, _condition_for(condition, grid))
+    reference = "the prior" if subject.has_standard_prior else "a normal about the codes"
+    return PlaneData(np.array(chosen), grid, images, None, "", reference, _describe_condition(subject))
 
 
 def compute_plane(
@@ -241,20 +200,21 @@ def compute_plane(
     z, condition = _start_of(subject, image)
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
     unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
-    kept = np.where(np.isin(np.arange(len(z)), chosen), subject.middle, z)
-    grid = kept + subject.spread * unit_plane
-    images, reference = subject.decoded(grid, _condition_for(condition, grid)), _reference_of(subject)
+    kept = np.where(np.isin(np.arange(len(z)), chosen), subject.center, z)
+    grid = kept + subject.scale * unit_plane
+    images, reference = subject.decode(grid, _condition_for(condition, grid)), _reference_of(subject)
     start = f"image {image}'s code" if image is not None else f"the middle of {reference}"
     return PlaneData(np.array(chosen), grid, images, offsets, start, reference, _describe_condition(subject))
 
 
 def plot_plane(path: Path, data: PlaneData) -> None:
     """Draws the decoded plane: the second dimension grows upwards, the first to the right."""
-    grid, side = checked_images("images", data.images, "TTHWC"), len(data.offsets)
-    if grid.shape[:2] != (side, side):
-        raise UsageError(f"images have shape {grid.shape} for {side} offsets; expected [T,T,H,W,C] and [T].")
-    picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, GAP), side, GAP)
     first, second = (f"z{d + 1}" for d in data.dimensions)
+    if data.offsets is None:
+        size = data.z.shape[-1]
+        return manifold(path, data.images, names=(first, second), of=size, whose=data.reference, given=data.given)
+    side = len(data.offsets)
+    picture = mosaic(fitted(data.images.reshape(-1, *data.images.shape[2:]), side, GAP), side, GAP)
     subtitle = f"the mean of p(x|z) about {data.start}, all other dimensions left as they are{data.given}"
     with gallery(path, picture, f"{first} and {second} together", subtitle, left=0.9, bottom=0.7) as axes:
         shown = np.unique([0, (side - 1) // 2, side - 1])
@@ -263,12 +223,17 @@ def plot_plane(path: Path, data: PlaneData) -> None:
         axes.set_xticks(places * picture.shape[1] - 0.5, labels)
         axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
         axes.set(xlabel=f"{first}, {unit}", ylabel=f"{second}, {unit}")
+    return None
 
 
 def largest_dimensions(subject: Subject, count: int) -> list[int]:
     """Returns the dimensions of the largest KL, largest first; of two and fewer, all in their order."""
     z = subject.means.shape[1]
-    return list(range(z)) if z <= count <= 2 else [int(d) for d in np.argsort(-subject.said, kind="stable")[:count]]
+    return (
+        list(range(z))
+        if z <= count <= 2
+        else [int(d) for d in np.argsort(-subject.dimension_kl, kind="stable")[:count]]
+    )
 
 
 def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
@@ -285,7 +250,7 @@ def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple
 def _start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns (z [Z], condition) of an image, or of the middle, with the condition of the first image."""
     condition = subject.examples([image or 0]).condition
-    z = subject.middle if image is None else subject.means[image]
+    z = subject.center if image is None else subject.means[image]
     return z, None if condition is None else np.asarray(condition[0])
 
 
@@ -296,7 +261,7 @@ def _condition_for(condition: np.ndarray | None, z: np.ndarray) -> np.ndarray | 
 
 def _reference_of(subject: Subject) -> str:
     """Returns what offsets are measured by."""
-    return "the prior" if subject.at_the_prior else "the codes"
+    return "the prior" if subject.has_standard_prior else "the codes"
 
 
 def _describe_condition(subject: Subject) -> str:

@@ -75,7 +75,7 @@ class LabelledCodes(NamedTuple):
         given = self.condition
         if given is not None:
             given = np.broadcast_to(given, (*z.shape[:-1], *given.shape[1:]))
-        return self.subject.decoded(z, given)
+        return self.subject.decode(z, given)
 
 
 def label_codes(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> LabelledCodes:
@@ -110,7 +110,7 @@ def split_codes(subject: Subject, own: Path | None, examples: int, held: int) ->
     most = len(source.split) if apart else max(1, len(source.split) // 2)
 
     def shuffled(of: Subject) -> np.ndarray:
-        return np.asarray(random.permutation(of.key_of(_CHOOSE), len(of.split)))
+        return np.asarray(random.permutation(of.key_for(_CHOOSE), len(of.split)))
 
     first = shuffled(source)
     second = shuffled(subject) if apart else first[most:]

@@ -3,25 +3,42 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latent
-from jaxvae.viz.figures.subject import Subject
+from jaxvae.data.spec import to_pixels, to_unit
+from jaxvae.viz.figures.images import pictures
+from jaxvae.viz.figures.subject import BATCH, Subject
 from jaxvae.viz.plots.scatter import Ellipses, latent_map, latent_plane
+from jaxvae.viz.plots.style import replacing
 
-__all__ = ["MapData", "PlaneData", "compute_map", "compute_plane", "count_ellipses", "embed", "plane_axes"]
+__all__ = [
+    "MapData",
+    "PlaneData",
+    "compute_dots",
+    "compute_map",
+    "compute_plane",
+    "count_ellipses",
+    "embed",
+    "plane_axes",
+]
 __all__ += ["plot_map", "plot_plane"]
 
 MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
 _COVERED = 0.8  # and how much of it they may cover together, each alone
 _MAPPED, _LEAST_MAPPED = 1000, 50  # images on a map, at most and at least
 _PERPLEXITY = 30  # neighbours that t-SNE keeps near each image
+_DOTS = 1500  # of the interactive plane, at most
+_SIDE = 64  # pixels of an image there, at most
+_PIXELS = 2**21  # bytes of all images together, and as many of all reconstructions
 
 
 class PlaneData(NamedTuple):
     """Posterior means as `points` [N, 2], the images' `labels` [N] or None, the names of the axes, ellipses or None.
 
-    `circles`: whether the circles of a standard normal prior belong on the plane.
+    `circles`: whether the circles of a standard normal prior belong on the plane. `dots` are those of `compute_dots`.
     """
 
     points: np.ndarray
@@ -29,17 +46,22 @@ class PlaneData(NamedTuple):
     axes: tuple[str, str]
     ellipses: Ellipses | None
     circles: bool
+    dots: dict[str, np.ndarray]
 
 
 def compute_plane(subject: Subject, means: np.ndarray, *, circles: bool) -> PlaneData:
     """Projects the posterior means [N, Z] of the split on a plane, with 1-sigma ellipses of some Gaussian q(z|x)."""
     middle, basis, axes = plane_axes(means)
-    return PlaneData((means - middle) @ basis, subject.classes, axes, _ellipses_of(subject, middle, basis), circles)
+    points, ellipses = (means - middle) @ basis, _ellipses_of(subject, middle, basis)
+    dots = compute_dots(subject, means, circles=circles)
+    return PlaneData(points, subject.classes, axes, ellipses, circles, dots)
 
 
 def plot_plane(path: Path, data: PlaneData) -> None:
-    """Draws the points, coloured by label, and the ellipses."""
+    """Draws the points, coloured by label, and the ellipses; saves the dots as .npz beside the picture."""
     latent_plane(path, data.points, data.labels, axes=data.axes, circles=data.circles, ellipses=data.ellipses)
+    with replacing(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **data.dots)
 
 
 def plane_axes(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -80,6 +102,54 @@ def count_ellipses(centres: np.ndarray, half_axes: np.ndarray) -> int:
     plane = np.prod(np.ptp(centres[finite], axis=0))
     each = np.pi * np.prod(half_axes[finite], axis=1).mean()
     return int(np.clip(_COVERED * plane / max(each, 1e-12), LEAST_ELLIPSES, MOST_ELLIPSES))
+
+
+def compute_dots(subject: Subject, means: np.ndarray, *, circles: bool) -> dict[str, np.ndarray]:
+    """Returns at most 1,500 images of the split, evenly spread, with their places on the plane, for the report.
+
+    For P dots: xy [P, 2], axes [2] (their names), circles (whether the prior's are drawn), position [P] in the split,
+    total (images in the split), image and reconstruction [P, H, W, 1 or 3] (the reconstruction is of the
+    posterior mean, of `means` [N, Z]), and if images have classes label [P] and names.
+    """
+    split = subject.split
+    first = _small(pictures(to_unit(jnp.asarray(split.take(np.arange(1))[0]))))
+    count = max(1, min(len(split), _DOTS, _PIXELS // first.size))
+    position = np.linspace(0, len(split) - 1, count).round().astype(np.int32)
+    middle, basis, axes = plane_axes(means)
+    parts = [position[start : start + BATCH] for start in range(0, count, BATCH)]
+    images, again = zip(*(_pair(subject, part, means[part]) for part in parts), strict=True)
+    arrays = {
+        "xy": ((means[position] - middle) @ basis).astype(np.float32),
+        "axes": np.array(axes),
+        "circles": np.array(circles),
+        "position": position,
+        "total": np.array(len(split)),
+        "image": np.concatenate(images),
+        "reconstruction": np.concatenate(again),
+    }
+    if subject.classes is not None:
+        names = np.array([str(name) for name in subject.data.class_names], dtype=str)
+        arrays |= {"label": subject.classes[position], "names": names}
+    return arrays
+
+
+def _pair(subject: Subject, position: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the stored images at these positions and p(x|z) at their posterior means, as small pictures."""
+    image, label, _ = subject.split.take(position)
+    run = subject.run
+    z = np.asarray(means, np.float32).reshape(len(position), *run.latent_shape)
+    px = run.decode(z, label if run.conditional else None)
+    return _small(pictures(to_unit(jnp.asarray(image)))), _small(pictures(jax.device_get(px.mean())))
+
+
+def _small(images: np.ndarray) -> np.ndarray:
+    """Returns images [N, H, W, C] in [0, 1] as pixels, each side at most 64: means of squares of pixels."""
+    part = -(-max(images.shape[1:3]) // _SIDE)
+    rows, columns = (max(1, side // part) for side in images.shape[1:3])
+    tall, wide = min(part, images.shape[1]), min(part, images.shape[2])
+    cut = np.nan_to_num(images[:, : rows * tall, : columns * wide])
+    means = cut.reshape(len(cut), rows, tall, columns, wide, -1).mean((2, 4))
+    return to_pixels(means)
 
 
 class MapData(NamedTuple):

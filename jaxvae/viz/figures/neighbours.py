@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import BATCH, Subject, spaced
+from jaxvae.viz.figures.subject import BATCH, Subject, evenly_spaced
 from jaxvae.viz.plots.image_grid import GAP, PICTURE, checked_images, enlarged, gallery, mosaic
 from jaxvae.viz.plots.style import BLUE, GREY, VERMILION
 
@@ -54,8 +54,8 @@ def compute_neighbours(
     """
     training = dataclasses.replace(subject, name="train")
     places, queries = _points_of(training, among), _points_of(subject, most)
-    scored, there = spaced(len(subject.split), most), spaced(len(training.split), among)
-    drawn, count = spaced(len(scored), n), min(count, len(there))
+    scored, there = evenly_spaced(len(subject.split), most), evenly_spaced(len(training.split), among)
+    drawn, count = evenly_spaced(len(scored), n), min(count, len(there))
     voters = min(max(_VOTERS, count), len(there))
     classes, of_training = subject.classes, training.classes
 
@@ -75,7 +75,7 @@ def compute_neighbours(
 
 def _points_of(subject: Subject, most: int) -> dict[str, np.ndarray]:
     """Returns {"pixels": [N, D], "codes": [N, Z]} of at most `most` images of the split."""
-    chosen = spaced(len(subject.split), most)
+    chosen = evenly_spaced(len(subject.split), most)
     found: dict[str, list[np.ndarray]] = {space: [] for space in _SPACES}
     for first in range(0, len(chosen), BATCH):
         shown = subject.examples(chosen[first : first + BATCH])

@@ -12,14 +12,8 @@ from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import conditions, pictures, residuals
 from jaxvae.viz.plots import image_panels
 
-__all__ = [
-    "ReconstructionData",
-    "TemperatureData",
-    "compute_reconstructions",
-    "compute_temperatures",
-    "plot_reconstructions",
-    "plot_temperatures",
-]
+__all__ = ["ReconstructionData", "TemperatureData", "compute_reconstructions", "compute_temperatures"]
+__all__ += ["plot_reconstructions", "plot_temperatures"]
 
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25)
 

@@ -21,7 +21,7 @@ from jaxvae.model.traits import traits_of
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import Subject, run_once, spaced
+from jaxvae.viz.figures.subject import Subject, evenly_spaced, jit_once
 from jaxvae.viz.plots.image_grid import show_rows
 from jaxvae.viz.plots.style import BLUE, INK, LIGHT_BLUE, VERMILION, new_figure, write_title
 
@@ -54,12 +54,12 @@ def compute_sensitivity(
     run = subject.run
     if not has_flat_real_latent(run):
         raise UsageError("small steps from a code are for a z that is a flat vector of real numbers.")
-    shown = subject.examples(spaced(len(subject.split), most))
+    shown = subject.examples(evenly_spaced(len(subject.split), most))
     binary = run.parts.prepare.support == "binary"
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     offsets, sizes = np.linspace(-reach, reach, steps), np.array(_AMOUNTS)
-    change = run_once(run, partial(_small_changes, run.model, n, offsets, sizes, binary))
-    keys = example_keys(subject.key_of(_CHANGE), jnp.arange(len(shown.x)), 1 + _DRAWS)
+    change = jit_once(run, partial(_small_changes, run.model, n, offsets, sizes, binary))
+    keys = example_keys(subject.key_for(_CHANGE), jnp.arange(len(shown.x)), 1 + _DRAWS)
     found = jax.device_get(change(run.variables, keys, shown.x, condition))
     return SensitivityData(**found, steps=offsets, sizes=sizes, binary=binary)
 

@@ -17,30 +17,19 @@ from jaxvae.config.registry import TABLES
 from jaxvae.config.user_functions import built_in_function, read_functions
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.viz.figures import latent_plane as plane
-from jaxvae.viz.figures.animation import compute_training, compute_unfolding
-from jaxvae.viz.figures.animation_plot import plot_training_film, plot_unfolding_film
-from jaxvae.viz.figures.anomaly import compute_anomaly, plot_anomaly
-from jaxvae.viz.figures.compression import compute_compression, has_finite_rate, plot_compression
-from jaxvae.viz.figures.conditional import compute_conditional, plot_conditional
-from jaxvae.viz.figures.inpainting import compute_denoising, compute_inpainting, plot_denoising, plot_inpainting
-from jaxvae.viz.figures.interpolation import (
-    compute_interpolation,
-    compute_manifold,
-    compute_traversal,
-    plot_interpolation,
-    plot_manifold,
-    plot_traversal,
+from jaxvae.viz.figures import (
+    animation,
+    animation_plot,
+    anomaly,
+    compression,
+    conditional,
+    inpainting,
+    interpolation,
+    latent_plane,
+    neighbours,
+    reconstructions,
+    sensitivity,
 )
-from jaxvae.viz.figures.latent_plane_dots import compute_dots, save_dots
-from jaxvae.viz.figures.neighbours import compute_neighbours, plot_neighbours
-from jaxvae.viz.figures.reconstructions import (
-    compute_reconstructions,
-    compute_temperatures,
-    plot_reconstructions,
-    plot_temperatures,
-)
-from jaxvae.viz.figures.sensitivity import compute_sensitivity, has_flat_real_latent, plot_sensitivity
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import curves, image_panels
 from jaxvae.viz.plots.style import save_figure, use_style
@@ -58,9 +47,9 @@ REQUIREMENTS: Mapping[str, Callable[[Subject], bool]] = {
     "exactly two latent dimensions": lambda s: s.run.latent_shape == (2,),
     "one or more than two latent dimensions": lambda s: s.run.latent_shape != (2,),
     "a vector for a latent": lambda s: len(s.run.latent_shape) == 1,
-    "a real vector for a latent": lambda s: has_flat_real_latent(s.run),
+    "a real vector for a latent": lambda s: sensitivity.has_flat_real_latent(s.run),
     "two images": lambda s: len(s.split) > 1,
-    "codes of a finite rate": lambda s: has_finite_rate(s.run),
+    "codes of a finite rate": lambda s: compression.has_finite_rate(s.run),
     "model.condition='label'": lambda s: s.run.config.model.condition == "label",
     "data.leave_out": lambda s: "left_out" in s.data.splits,
 }
@@ -89,7 +78,7 @@ def _keys(subject: Subject) -> Array:
 
 def _second(compute: Callable[..., Any], **options: Any) -> Callable[[Subject], Any]:
     """Returns the computation with another key than that of the few figures."""
-    return lambda s: compute(dataclasses.replace(s, key=s.key_of(_SECOND)), **options)
+    return lambda s: compute(dataclasses.replace(s, key=s.key_for(_SECOND)), **options)
 
 
 def _compute_kl(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
@@ -97,40 +86,26 @@ def _compute_kl(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     return subject.scored["kl_per_dimension"].mean(0), active_units(subject.scored["means"])
 
 
-def _compute_plane(subject: Subject) -> tuple[plane.PlaneData, dict[str, np.ndarray]]:
-    """Returns the data of the latent plane, and those of its interactive version."""
-    means, circles = subject.scored["means"], "elbo" in subject.scored
-    return plane.compute_plane(subject, means, circles=circles), compute_dots(subject, means, circles=circles)
-
-
-def _plot_plane(path: Path, data: tuple[plane.PlaneData, dict[str, np.ndarray]]) -> None:
-    """Draws the latent plane, and saves its dots for the report beside it."""
-    plane.plot_plane(path, data[0])
-    save_dots(path.with_suffix(".npz"), data[1])
-
-
-def _compute_unfolding(subject: Subject) -> Any:
-    data = compute_unfolding(subject.workdir)
-    return None if data is None else (data, "elbo" in subject.scored)
-
-
-def _compute_film(subject: Subject) -> Any:
-    data = compute_training(subject.workdir)
-    return data if data is not None and len(data.steps) > 1 else None
+def _compute_plane(subject: Subject) -> latent_plane.PlaneData:
+    return latent_plane.compute_plane(subject, subject.scored["means"], circles="elbo" in subject.scored)
 
 
 _MEANS, _VECTOR = "posterior means", "a vector for a latent"
 FIGURES: Mapping[str, Figure] = {
     "reconstructions": Figure(
-        lambda s: compute_reconstructions(s.run, s.split, _RECONSTRUCTED, _keys(s)[:2]), plot_reconstructions, few=True
+        lambda s: reconstructions.compute_reconstructions(s.run, s.split, _RECONSTRUCTED, _keys(s)[:2]),
+        reconstructions.plot_reconstructions,
+        few=True,
     ),
     "samples": Figure(
-        lambda s: compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED, (1.0,)),
+        lambda s: reconstructions.compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED, (1.0,)),
         lambda path, data: image_panels.samples(path, data.means[0]),
         few=True,
     ),
     "temperatures": Figure(
-        lambda s: compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED), plot_temperatures, few=True
+        lambda s: reconstructions.compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED),
+        reconstructions.plot_temperatures,
+        few=True,
     ),
     "curves": Figure(lambda s: read_metrics(s.workdir) or None, curves.training_curves, few=True),
     "kl_per_dimension": Figure(
@@ -139,33 +114,55 @@ FIGURES: Mapping[str, Figure] = {
         (_MEANS, "a KL for each dimension"),
         few=True,
     ),
-    "latent_plane": Figure(_compute_plane, _plot_plane, (_MEANS,), few=True),
+    "latent_plane": Figure(_compute_plane, latent_plane.plot_plane, (_MEANS,), few=True),
     "training": Figure(
-        lambda s: compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
+        lambda s: animation.compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
     ),
     "latent_map": Figure(
-        lambda s: plane.compute_map(s, s.scored["means"]), plane.plot_map, (_MEANS, "more than two latent dimensions")
+        lambda s: latent_plane.compute_map(s, s.scored["means"]),
+        latent_plane.plot_map,
+        (_MEANS, "more than two latent dimensions"),
     ),
-    "interpolation": Figure(compute_interpolation, plot_interpolation, (_MEANS, _VECTOR, "two images")),
-    "manifold": Figure(compute_manifold, plot_manifold, (_MEANS, "exactly two latent dimensions")),
-    "traversal": Figure(compute_traversal, plot_traversal, (_MEANS, _VECTOR, "one or more than two latent dimensions")),
-    "training_film": Figure(_compute_film, plot_training_film, file="training.gif"),
+    "interpolation": Figure(
+        interpolation.compute_interpolation, interpolation.plot_interpolation, (_MEANS, _VECTOR, "two images")
+    ),
+    "manifold": Figure(
+        interpolation.compute_manifold, interpolation.plot_plane, (_MEANS, "exactly two latent dimensions")
+    ),
+    "traversal": Figure(
+        interpolation.compute_traversal,
+        interpolation.plot_traversal,
+        (_MEANS, _VECTOR, "one or more than two latent dimensions"),
+    ),
+    "training_film": Figure(
+        lambda s: animation.compute_training(s.workdir, least=2),
+        animation_plot.plot_training_film,
+        file="training.gif",
+    ),
     "plane": Figure(
-        _compute_unfolding,
-        lambda path, data: plot_unfolding_film(path, data[0], circles=data[1]),
+        lambda s: animation.compute_unfolding(s.workdir, circles="elbo" in s.scored),
+        animation_plot.plot_unfolding_film,
         file="plane.gif",
     ),
-    "inpainting": Figure(_second(compute_inpainting, steps=200), plot_inpainting),
-    "denoising": Figure(_second(compute_denoising), plot_denoising),
+    "inpainting": Figure(_second(inpainting.compute_inpainting, steps=200), inpainting.plot_inpainting),
+    "denoising": Figure(_second(inpainting.compute_denoising), inpainting.plot_denoising),
     "compression": Figure(
-        _second(compute_compression, most=300, training=2000), plot_compression, ("codes of a finite rate",)
+        _second(compression.compute_compression, most=300, training=2000),
+        compression.plot_compression,
+        ("codes of a finite rate",),
     ),
-    "neighbours": Figure(_second(compute_neighbours, most=500, among=2000), plot_neighbours, (_MEANS,)),
+    "neighbours": Figure(
+        _second(neighbours.compute_neighbours, most=500, among=2000), neighbours.plot_neighbours, (_MEANS,)
+    ),
     "sensitivity": Figure(
-        _second(compute_sensitivity, most=200), plot_sensitivity, (_MEANS, "a real vector for a latent")
+        _second(sensitivity.compute_sensitivity, most=200),
+        sensitivity.plot_sensitivity,
+        (_MEANS, "a real vector for a latent"),
     ),
-    "conditional": Figure(_second(compute_conditional), plot_conditional, ("model.condition='label'",)),
-    "anomaly": Figure(_second(compute_anomaly, most=500), plot_anomaly, ("data.leave_out",)),
+    "conditional": Figure(
+        _second(conditional.compute_conditional), conditional.plot_conditional, ("model.condition='label'",)
+    ),
+    "anomaly": Figure(_second(anomaly.compute_anomaly, most=500), anomaly.plot_anomaly, ("data.leave_out",)),
 }
 
 

@@ -18,24 +18,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
-__all__ = [
-    "GAP",
-    "PICTURE",
-    "as_rgb",
-    "bounded",
-    "checked_images",
-    "enlarged",
-    "fitted",
-    "gallery",
-    "label_rows",
-    "mosaic",
-    "save_image",
-    "show_picture",
-    "show_rows",
-    "side_by_side",
-    "stack_images",
-    "stacked",
-]
+__all__ = ["GAP", "PICTURE", "as_rgb", "bounded", "checked_images", "enlarged", "fitted", "gallery", "label_rows"]
+__all__ += ["mosaic", "save_image", "show_picture", "show_rows", "side_by_side", "stack_images", "stacked"]
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 _CELL = 168  # pixels above which one image of a gallery is not enlarged further

@@ -131,7 +131,6 @@ def manifold(
     path: Path,
     grid: ArrayLike,
     *,
-    quantiles: ArrayLike | None = None,
     names: tuple[str, str] = ("z1", "z2"),
     of: int = 2,
     whose: str = "the prior",
@@ -139,9 +138,9 @@ def manifold(
 ) -> None:
     """Draws a grid [R,R,H,W,C] of decoded z, row 0 having the largest z2 and column 0 the smallest z1.
 
-    quantiles [R] are the prior's quantiles at which the columns, left to right, and the rows, bottom to top, were
-    decoded; by default the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two dimensions,
-    of all `of`; `whose` is the distribution of the quantiles; `given`, the end of a sentence, names a condition.
+    Columns and rows are at the middles of R equally probable parts, (i + 1/2) / R. `names` are those of the two
+    dimensions, of all `of`; `whose` is the distribution of the quantiles; `given` is the end of a sentence about
+    the condition.
     """
     grid = checked_images("grid", grid, "RRHWC")
     side = len(grid)
@@ -151,7 +150,7 @@ def manifold(
     picture = mosaic(fitted(grid.reshape(-1, *grid.shape[2:]), side, gap), side, gap)
     middles = (np.arange(side) + 0.5) / side
     ticks = np.array([0.05, 0.25, 0.5, 0.75, 0.95]) if side > 1 else np.array([0.5])
-    places = np.interp(ticks, middles if quantiles is None else np.asarray(quantiles, float), middles)
+    places = ticks.clip(middles[0], middles[-1])
     labels = [f"{tick:.0%}" for tick in ticks]
     rest = f", the other {of - 2} dimensions in their middle" if of > 2 else ""
     subtitle = f"the mean of p(x|z) at equally probable steps of {names[0]} and {names[1]}{rest}{given}"
