@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import jaxvae
+from jaxvae.config import registry
 
 ROOT = Path(jaxvae.__file__).parent
 MATHEMATICS = ["_checks", "distributions", "terms", "model", "objective", "step", "evaluate", "latent"]
@@ -102,3 +103,21 @@ def test_every_package_is_an_attribute_of_jaxvae():
 def test_the_command_line_starts_without_jax():
     code = "import sys, jaxvae.cli; print(sorted({'jax', 'flax', 'optax'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_public_name_has_one_meaning():
+    """A name is defined in one module, except the factories of config strings and the functions of every verb."""
+    homes = {}
+    for name, path in FILES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                homes.setdefault(node.name, set()).add(name)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        homes.setdefault(target.id, set()).add(name)
+    several = {name: found for name, found in homes.items() if len(found) > 1 and not name.startswith("_")}
+    factories = {name for table in registry.TABLES.values() for name in table} | {"add_arguments", "run", "train"}
+    factories |= {"describe"}  # of the attribute verbs
+    assert {name: found for name, found in several.items() if name not in factories} == {}

@@ -18,7 +18,7 @@ from jaxvae._checks import (
 
 __all__ = [
     "CONDITIONS",
-    "ENGINES",
+    "ENGINE_NAMES",
     "MOST_MEMBERS",
     "SPLITS",
     "choice",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 __all__ += ["setting", "text"]
 
-ENGINES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
+ENGINE_NAMES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
 CONDITIONS = ("none", "label", "vector")
 SPLITS = ("train", "validation", "test", "left_out")
 MOST_MEMBERS = 1000

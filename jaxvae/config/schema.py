@@ -14,7 +14,7 @@ from typing import Any
 from jaxvae._checks import UsageError, is_instance, require_type, require_whole, short_repr, suggest
 from jaxvae.config.ranges import (
     CONDITIONS,
-    ENGINES,
+    ENGINE_NAMES,
     MOST_MEMBERS,
     SPLITS,
     choice,
@@ -88,7 +88,7 @@ class Train:
     accumulate: int = count(1, most=256, may_change=True)
     seed: int = count(0, least=0, most=2**32 - 1)
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
-    engine: str = choice("auto", ("auto", *ENGINES), may_change=True)
+    engine: str = choice("auto", ("auto", *ENGINE_NAMES), may_change=True)
     # cut parameters, their average and the optimizer's state over the devices
     fsdp: bool = setting(False, may_change=True)
     # compute networks' activations again in the backward pass: an accelerator's memory for work

@@ -14,13 +14,13 @@ from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.training.diagnosis_rules import apply_rules
 from jaxvae.training.setup import Experiment
 
-__all__ = ["MOST", "diagnose", "measure_run"]
+__all__ = ["MAX_DIAGNOSED", "diagnose", "measure_run"]
 
-MOST = 2000  # examples looked at once more
+MAX_DIAGNOSED = 2000  # examples looked at once more
 _SEED = 2  # of which they are
 _PROTOCOL = (
-    f"of at most {MOST:,} images N, one z ~ q(z|x) each, and as many draws of the prior: told apart by their nearest "
-    "neighbours; rate = I(i; z) + KL(q(z) || p(z)), q(z) the mean of the N posteriors, exact for these N. For the "
+    f"of at most {MAX_DIAGNOSED:,} images N, one z ~ q(z|x) each, and as many draws of the prior: told apart by "
+    "their nearest neighbours; rate = I(i; z) + KL(q(z) || p(z)), q(z) the mean of the N posteriors, exact for these N. For the "
     "images that they stand for, this KL is too large in expectation, and I <= log N too small. It is at least "
     "2 (2 a - 1)^2, a the share told apart, and what q(z) without each z's own posterior gives, up to noise"
 )
@@ -72,7 +72,7 @@ def measure_run(experiment: Experiment, variables: Any, split: str, values: dict
 
 def _subset(split: Split, count: int) -> Split:
     """At most MOST and `count` examples of the split, the same ones every time."""
-    return draw_rows(split, min(len(split), count, MOST), _SEED)[0]
+    return draw_rows(split, min(len(split), count, MAX_DIAGNOSED), _SEED)[0]
 
 
 def _generalization_gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:

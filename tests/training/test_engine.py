@@ -295,4 +295,4 @@ def test_a_gaussian_over_grey_values_takes_the_same_steps_over_devices():
 
 
 def test_the_config_names_the_engines():
-    assert set(ranges.ENGINES) == set(ENGINES)
+    assert set(ranges.ENGINE_NAMES) == set(ENGINES)

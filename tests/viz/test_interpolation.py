@@ -159,8 +159,8 @@ def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     path = interpolation.compute_interpolation(subject, [(0, 3)], steps=2)
     interpolation.plot_interpolation(tmp_path / "a.png", path)
     assert path.images.shape[:2] == (1, 2)
-    got = interpolation.compute_plane(subject, steps=2)
-    interpolation.plot_plane(tmp_path / "b.png", got)
+    got = interpolation.compute_traversal_plane(subject, steps=2)
+    interpolation.plot_traversal_plane(tmp_path / "b.png", got)
     assert got.images.shape[:2] == (2, 2)
     np.testing.assert_allclose(np.sort(got.z[0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
     manifold = interpolation.compute_manifold(subject, side=2)
@@ -181,7 +181,7 @@ def test_a_sequence_is_its_curve():
 
 def test_what_cannot_be_walked_is_refused_in_words(subject):
     with pytest.raises(ValueError, match="a plane has two dimensions; 1 of this model's 4 were given"):
-        interpolation.compute_plane(subject, [1])
+        interpolation.compute_traversal_plane(subject, [1])
     with pytest.raises(ValueError, match="walks, directions and maps are for a flat z"):
         make_subject(posterior="relaxed(3)", prior="categorical").means  # noqa: B018
 

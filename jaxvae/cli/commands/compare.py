@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     prepare_jax()
     from jax import random
 
-    from jaxvae.viz.figures.comparison import MOST, compute_panel, plot_comparison, rate_and_distortion
+    from jaxvae.viz.figures.comparison import MAX_COMPARED, compute_panel, plot_comparison, read_rate_distortion
     from jaxvae.viz.figures.subject import Subject
     from jaxvae.viz.report import comparison
 
@@ -47,12 +47,12 @@ def run(arguments: argparse.Namespace) -> None:
         write_atomically(folder / name, text.encode())
         print(folder / name)
     panels, figure = {}, folder / "figure.png"
-    for one in found[:MOST]:
+    for one in found[:MAX_COMPARED]:
         data = set_up_run(one.run.config, arguments.data_dir).data
         panels[one.name] = compute_panel(Subject(one.run, data, "test", random.key(0)))
     # Points of runs that are not comparable are not charted.
-    points = {one.name: None if table.differs else rate_and_distortion(one.test) for one in found[:MOST]}
+    points = {one.name: None if table.differs else read_rate_distortion(one.test) for one in found[:MAX_COMPARED]}
     plot_comparison(figure, panels, points)
     save_arrays(figure, panels)
-    if len(found) > MOST:
-        print(f"the figure shows the first {MOST} of {len(found)} runs.")
+    if len(found) > MAX_COMPARED:
+        print(f"the figure shows the first {MAX_COMPARED} of {len(found)} runs.")

@@ -19,15 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject, image = open_subject(arguments), arguments.image
-    from jaxvae.viz.figures.interpolation import compute_plane, compute_traversal, plot_plane, plot_traversal
+    from jaxvae.viz.figures.interpolation import (
+        compute_traversal,
+        compute_traversal_plane,
+        plot_traversal,
+        plot_traversal_plane,
+    )
 
     dimensions = require_dimensions(subject, arguments.dimensions)
     if image is not None:
         require_images(subject, [image])
     path, options = picture_path(arguments), {"image": image, "steps": arguments.steps, "reach": arguments.reach}
     if arguments.together:
-        plane = compute_plane(subject, dimensions, **options)
-        plot_plane(path, plane)
+        plane = compute_traversal_plane(subject, dimensions, **options)
+        plot_traversal_plane(path, plane)
         save_arrays(path, plane)
     else:
         traversal = compute_traversal(subject, dimensions, **options)

@@ -16,10 +16,19 @@ from jaxvae.viz.figures.images import conditions, pictures
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.report import captions
 
-__all__ = ["FIGURES", "Subject", "check_figures", "conditions", "draw_figures", "pictures", "read_codes", "read_frames"]
+__all__ = [
+    "FIGURES_FOLDER",
+    "Subject",
+    "check_figures",
+    "conditions",
+    "draw_figures",
+    "pictures",
+    "read_codes",
+    "read_frames",
+]
 __all__ += ["remove_snapshots_after", "save_codes", "save_frame"]
 
-FIGURES = "figures"  # the folder of a run directory
+FIGURES_FOLDER = "figures"  # the folder of a run directory
 _log = logging.getLogger("jaxvae")
 
 
@@ -42,7 +51,7 @@ def draw_figures(
     # not at the top: matplotlib takes a third of a second to import, for which the first step would wait
     from jaxvae.viz.figures import table
 
-    folder = workdir / FIGURES
+    folder = workdir / FIGURES_FOLDER
     folder.mkdir(exist_ok=True)
     chosen = table.select_figures(which)
     for name in {*captions.CAPTIONS, *chosen}:  # other files of the folder are the user's

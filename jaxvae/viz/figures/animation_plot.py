@@ -21,7 +21,7 @@ from jaxvae._checks import UsageError
 from jaxvae.viz.plots.image_grid import GAP, as_rgb, bounded, checked_images, enlarged, mosaic
 from jaxvae.viz.plots.scatter import class_colours, class_indices, list_classes, name_classes, prior_circles, reach_of
 from jaxvae.viz.plots.style import GREY, INK, VERMILION, write_title
-from jaxvae.viz.plots.video import DPI, RATE, stage, write_film
+from jaxvae.viz.plots.video import FILM_DPI, RATE, stage, write_film
 
 if TYPE_CHECKING:
     from jaxvae.viz.figures.animation import PathData, TrainingData, UnfoldingData
@@ -48,7 +48,7 @@ def plot_training_film(path: Path, data: TrainingData, *, seconds: float = 6.0, 
     order = [len(pictures) - 1, *range(len(pictures))]
     height, width = pictures[0].shape[:2]
     size = 2 * _MARGIN + max(width, _LEAST_WIDTH), _TOP + height + _BOTTOM
-    with stage(size[0] / DPI, size[1] / DPI) as (figure, shoot):
+    with stage(size[0] / FILM_DPI, size[1] / FILM_DPI) as (figure, shoot):
         screen = _add_screen(figure, _MARGIN, _BOTTOM, pictures[0])
         write_title(screen.axes, "Samples as training goes on", "each tile is one fixed z, decoded")
         caption = _add_caption(screen.axes)
@@ -108,7 +108,7 @@ def plot_path_film(path: Path, data: PathData, *, seconds: float = 6.0, still: P
     height, width = pictures[0].shape[:2]
     tall, bottom = max(height, _SIDE), _BOTTOM + 20
     size = 4 * _MARGIN + _LEFT + _SIDE + max(width, _LEAST_WIDTH - _LEFT), _TOP + tall + bottom
-    with stage(size[0] / DPI, size[1] / DPI) as (figure, shoot):
+    with stage(size[0] / FILM_DPI, size[1] / FILM_DPI) as (figure, shoot):
         place = (_LEFT + _MARGIN) / size[0], bottom / size[1], _SIDE / size[0], _SIDE / size[1]
         chart = figure.add_axes(place)
         _draw_map(chart, data)
@@ -151,7 +151,7 @@ def _to_rgb(image: np.ndarray) -> np.ndarray:
 
 def _add_screen(figure: Figure, left: float, bottom: float, picture: np.ndarray) -> AxesImage:
     """Returns the artist that shows such pictures [H,W,3] pixel for pixel, at this place of the figure in pixels."""
-    width, height = figure.get_size_inches() * DPI
+    width, height = figure.get_size_inches() * FILM_DPI
     axes = figure.add_axes((left / width, bottom / height, picture.shape[1] / width, picture.shape[0] / height))
     axes.set_axis_off()
     return axes.imshow(picture, interpolation="nearest", aspect="auto", animated=True)

@@ -16,9 +16,9 @@ from jaxvae.viz.plots.image_grid import GAP, enlarged, mosaic, show_picture
 from jaxvae.viz.plots.scatter import CLASSES
 from jaxvae.viz.plots.style import BLUE, GREY, PALE, VERMILION, new_figure, write_haloed
 
-__all__ = ["MOST", "Panel", "codes_and_draws", "compute_panel", "plot_comparison", "rate_and_distortion"]
+__all__ = ["MAX_COMPARED", "Panel", "codes_and_draws", "compute_panel", "plot_comparison", "read_rate_distortion"]
 
-MOST = 6  # runs side by side; more would be too small to see
+MAX_COMPARED = 6  # runs side by side; more would be too small to see
 _CODES, _SAMPLES, _RECONSTRUCTED = 1000, 36, 6  # how many of each a panel shows
 SAMPLE = 7  # purpose folded into the subject's key
 _COLUMN = 3.0  # inches
@@ -67,7 +67,7 @@ def codes_and_draws(subject: Subject, positions: np.ndarray) -> tuple[np.ndarray
     return codes, drawn, None if subject.classes is None else subject.classes[positions]
 
 
-def rate_and_distortion(numbers: dict[str, Any]) -> tuple[float, float] | None:
+def read_rate_distortion(numbers: dict[str, Any]) -> tuple[float, float] | None:
     """Returns (rate, distortion) in nats of a split's numbers; None without a bound."""
     if "elbo" not in numbers:
         return None
@@ -76,8 +76,8 @@ def rate_and_distortion(numbers: dict[str, Any]) -> tuple[float, float] | None:
 
 def plot_comparison(path: Path, panels: dict[str, Panel], points: dict[str, tuple[float, float] | None]) -> None:
     """Draws a column for each run and, of two `points` (rate, distortion) and more, all on one chart."""
-    if not 1 <= len(panels) <= MOST:
-        raise UsageError(f"{len(panels)} runs to draw side by side; expected 1 to {MOST}: draw them in parts.")
+    if not 1 <= len(panels) <= MAX_COMPARED:
+        raise UsageError(f"{len(panels)} runs to draw side by side; expected 1 to {MAX_COMPARED}: draw them in parts.")
     charted = {name: point for name, point in points.items() if point is not None}
     heights = [_COLUMN, _COLUMN, _COLUMN / 3] + [3.4] * (len(charted) > 1)
     with new_figure(path, max(6.5, _COLUMN * len(panels) + 0.9), sum(heights) + 1.6) as figure:

@@ -26,8 +26,8 @@ from jaxvae.viz.plots.image_grid import (
 )
 from jaxvae.viz.plots.image_panels import manifold
 
-__all__ = ["InterpolationData", "PlaneData", "TraversalData", "choose_pairs", "compute_interpolation"]
-__all__ += ["compute_manifold", "compute_plane", "compute_traversal", "plot_interpolation", "plot_plane"]
+__all__ = ["InterpolationData", "TraversalPlane", "TraversalData", "choose_pairs", "compute_interpolation"]
+__all__ += ["compute_manifold", "compute_traversal_plane", "compute_traversal", "plot_interpolation", "plot_traversal_plane"]
 __all__ += ["plot_traversal"]
 
 _PATHS = {"line": latent.line, "great_circle": latent.great_circle}
@@ -157,7 +157,7 @@ def _signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0"
 
 
-class PlaneData(NamedTuple):
+class TraversalPlane(NamedTuple):
     """Two `dimensions` [2], the codes z [T, T, Z] of their plane and the decoded `images` [T, T, H, W, C].
 
     The `offsets` [T] are in deviations of `reference`, or None for its quantiles; `start` and `given` complete the
@@ -173,7 +173,7 @@ class PlaneData(NamedTuple):
     given: str
 
 
-def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20) -> PlaneData:
+def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, *, side: int = 20) -> TraversalPlane:
     """Decodes the plane of two dimensions at the quantiles (i + 1/2) / side of a normal of their middle and spread.
 
     For a standard normal prior these are the prior's own. Other dimensions stay in their middle.
@@ -184,17 +184,17 @@ def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, 
     grid = z + subject.scale * unit_plane
     images = subject.decode(grid, _condition_for(condition, grid))
     reference = "the prior" if subject.has_standard_prior else "a normal about the codes"
-    return PlaneData(np.array(chosen), grid, images, None, "", reference, _describe_condition(subject))
+    return TraversalPlane(np.array(chosen), grid, images, None, "", reference, _describe_condition(subject))
 
 
-def compute_plane(
+def compute_traversal_plane(
     subject: Subject,
     dimensions: Sequence[int] | None = None,
     *,
     image: int | None = None,
     steps: int = 11,
     reach: float = 2.5,
-) -> PlaneData:
+) -> TraversalPlane:
     """Decodes the plane of two dimensions about an image's mean, or the middle, from -`reach` to `reach`."""
     chosen = _two_dimensions(subject, dimensions)
     z, condition = _start_of(subject, image)
@@ -204,10 +204,10 @@ def compute_plane(
     grid = kept + subject.scale * unit_plane
     images, reference = subject.decode(grid, _condition_for(condition, grid)), _reference_of(subject)
     start = f"image {image}'s code" if image is not None else f"the middle of {reference}"
-    return PlaneData(np.array(chosen), grid, images, offsets, start, reference, _describe_condition(subject))
+    return TraversalPlane(np.array(chosen), grid, images, offsets, start, reference, _describe_condition(subject))
 
 
-def plot_plane(path: Path, data: PlaneData) -> None:
+def plot_traversal_plane(path: Path, data: TraversalPlane) -> None:
     """Draws the decoded plane: the second dimension grows upwards, the first to the right."""
     first, second = (f"z{d + 1}" for d in data.dimensions)
     if data.offsets is None:

@@ -21,10 +21,10 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import INK, VERMILION, replacing, use_style
 
-__all__ = ["DPI", "MP4_RATE", "RATE", "require_mp4", "stage", "write_film"]
+__all__ = ["FILM_DPI", "MP4_RATE", "RATE", "require_mp4", "stage", "write_film"]
 
 _FORMATS = (".gif", ".mp4")
-DPI = 100  # of films, which are looked at on a screen
+FILM_DPI = 100  # of films, which are looked at on a screen
 RATE = 12  # frames a second of what moves
 _COLOURS, _GREYS = 160, 48  # of a GIF's one palette, where pictures are in colour and where they are grey
 _UNSEEN = (1, 254, 1)  # the palette's entry of what stays as it was
@@ -40,7 +40,7 @@ def stage(width: float, height: float) -> Iterator[tuple[Figure, Callable[[Seque
     animated=True. Everything else is drawn at the first shot.
     """
     with use_style():
-        figure = Figure(figsize=(width, height), dpi=DPI)
+        figure = Figure(figsize=(width, height), dpi=FILM_DPI)
         canvas = FigureCanvasAgg(figure)
         drawn: list[Any] = []
 

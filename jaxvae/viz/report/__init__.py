@@ -78,7 +78,7 @@ def _make_body(
     body = [
         "<a class='skip' href='#main'>Skip to the report</a>",
         f"<header><h1><small>{data}</small>{name}</h1>",
-        f"<p class='lead'>{results_tables.write_summary(config, results, records)}</p></header>",
+        f"<p class='lead'>{results_tables.summary_sentence(config, results, records)}</p></header>",
         f"<main id='main' tabindex='-1'>{numbers}{no_figures}"
         f"<nav aria-label='Contents'><strong>Contents</strong><ol>{links}</ol></nav>",
         *(f"<section id='{anchor}'><h2>{title}</h2>{content}</section>" for title, anchor, content in sections),

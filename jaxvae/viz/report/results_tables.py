@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from jaxvae.viz.report import captions, html
 
-__all__ = ["PageSection", "numbers_section", "protocol_sections", "write_summary"]
+__all__ = ["PageSection", "numbers_section", "protocol_sections", "summary_sentence"]
 
 PageSection = tuple[str, str, str]  # title, id, HTML
 _Results = Mapping[str, Any] | None  # the content of results.json; None before the final evaluation
@@ -25,7 +25,7 @@ _COSTS = (
 )
 
 
-def write_summary(config: Mapping[str, Any], results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
+def summary_sentence(config: Mapping[str, Any], results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
     """Returns one sentence: what was trained on what, and its score."""
     size = html.format_value(html.nested(config, "config", "model").get("latent_dim", "?"))
     data = html.format_value(html.nested(config, "config", "data").get("name", "?"))
