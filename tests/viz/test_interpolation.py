@@ -164,7 +164,7 @@ def test_walks_of_every_kind_of_data_are_drawn(made, tmp_path):
     assert got.images.shape[:2] == (2, 2)
     np.testing.assert_allclose(np.sort(got.z[0, 0])[[0, -1]], [-2.5, 2.5], atol=1e-6)
     manifold = interpolation.compute_manifold(subject, side=2)
-    interpolation.plot_plane(tmp_path / "c.png", manifold)
+    interpolation.plot_traversal_plane(tmp_path / "c.png", manifold)
     assert manifold.z.shape == (2, 2, 4)
 
 

@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject = open_subject(arguments)
-    from jaxvae.viz.figures.interpolation import compute_manifold, plot_plane
+    from jaxvae.viz.figures.interpolation import compute_manifold, plot_traversal_plane
 
     dimensions, path = require_dimensions(subject, arguments.dimensions), picture_path(arguments)
     data = compute_manifold(subject, dimensions, side=arguments.side)
-    plot_plane(path, data)
+    plot_traversal_plane(path, data)
     save_arrays(path, data)

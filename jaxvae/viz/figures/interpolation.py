@@ -26,9 +26,15 @@ from jaxvae.viz.plots.image_grid import (
 )
 from jaxvae.viz.plots.image_panels import manifold
 
-__all__ = ["InterpolationData", "TraversalPlane", "TraversalData", "choose_pairs", "compute_interpolation"]
-__all__ += ["compute_manifold", "compute_traversal_plane", "compute_traversal", "plot_interpolation", "plot_traversal_plane"]
-__all__ += ["plot_traversal"]
+__all__ = ["InterpolationData", "TraversalData", "TraversalPlane", "choose_pairs", "compute_interpolation"]
+__all__ += [
+    "compute_manifold",
+    "compute_traversal",
+    "compute_traversal_plane",
+    "plot_interpolation",
+    "plot_traversal_plane",
+]
+__all__ += ["plot_traversal", "plot_traversal_plane"]
 
 _PATHS = {"line": latent.line, "great_circle": latent.great_circle}
 _ROWS = 10  # dimensions that a traversal shows by default

@@ -127,7 +127,7 @@ FIGURES: Mapping[str, Figure] = {
         interpolation.compute_interpolation, interpolation.plot_interpolation, (_MEANS, _VECTOR, "two images")
     ),
     "manifold": Figure(
-        interpolation.compute_manifold, interpolation.plot_plane, (_MEANS, "exactly two latent dimensions")
+        interpolation.compute_manifold, interpolation.plot_traversal_plane, (_MEANS, "exactly two latent dimensions")
     ),
     "traversal": Figure(
         interpolation.compute_traversal,
