@@ -21,8 +21,8 @@ _SEED = 2  # of which they are
 _PROTOCOL = (
     f"of at most {MAX_DIAGNOSED:,} images N, one z ~ q(z|x) each, and as many draws of the prior: told apart by "
     "their nearest neighbours; rate = I(i; z) + KL(q(z) || p(z)), q(z) the mean of the N posteriors, exact for these "
-    "N. For the images that they stand for, this KL is too large in expectation, and I <= log N too small. It is at least "
-    "2 (2 a - 1)^2, a the share told apart, and what q(z) without each z's own posterior gives, up to noise"
+    "N. For the images that they stand for, this KL is too large in expectation, and I <= log N too small. It is at "
+    "least 2 (2 a - 1)^2, a the share told apart, and what q(z) without each z's own posterior gives, up to noise"
 )
 
 
