@@ -18,7 +18,7 @@ from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import binarize
 from jaxvae.model import decoder, encoder, posterior, prior
 from jaxvae.model.codebook import vq
-from jaxvae.objective import Loss, Objective, elbo, reconstruction
+from jaxvae.objective import Loss, Needs, Objective, elbo, reconstruction
 from jaxvae.rundir.checkpoint import Saver, restore
 from jaxvae.runtime.sharding import MIN_SHARDED_SIZE, all_devices, one_device
 from jaxvae.step import init_state, make_train_step, mean_over_devices
@@ -40,7 +40,7 @@ def uncorrelated(weight: float = 1.0) -> Objective:
         penalty = jnp.square(centred.T @ centred / len(z) - jnp.eye(z.shape[1])).sum()
         return Loss(loss.value + weight * penalty, loss.memory, {**loss.metrics, "penalty": penalty})
 
-    return Objective(bound.init, apply, frozenset({"samples", "batch"}))
+    return Objective(bound.init, apply, Needs(posterior={"samples"}, engine={"batch"}))
 
 
 def steps_of(name, chosen, count=3, layout=None):
