@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxvae._checks import UsageError
     from jaxvae.config.registry import register
     from jaxvae.config.schema import Config
     from jaxvae.rundir.run import load
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from jaxvae.training.train import train
 
 __version__ = "0.1.0"
-__all__ = ["Config", "load", "register", "train", "train_members"]
+__all__ = ["Config", "UsageError", "load", "register", "train", "train_members"]
 _HOMES = {
     "Config": "jaxvae.config.schema",
+    "UsageError": "jaxvae._checks",
     "load": "jaxvae.rundir.run",
     "register": "jaxvae.config.registry",
     "train": "jaxvae.training.train",
