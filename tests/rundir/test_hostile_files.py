@@ -111,7 +111,7 @@ def test_the_walk_sees_what_it_looks_for(line):
 
 def test_a_users_file_is_run_from_two_places_alone():
     """The command line's --config, and a part of one's own, behind `trust`."""
-    found = {path.name for path in PACKAGE.rglob("*.py") if "executed(" in path.read_text()}
+    found = {path.name for path in PACKAGE.rglob("*.py") if "run_file(" in path.read_text()}
     assert found == {"user_file.py", "command_line.py", "parsing.py"}
     assert not any("spec_from_file_location" in path.read_text() for path in PACKAGE.rglob("*.py"))
 
