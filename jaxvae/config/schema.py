@@ -101,7 +101,7 @@ class Train:
     patience: int | None = count(None, may_change=True)
     # so many times a run whose numbers are not finite any more goes back to its last good checkpoint, with updates half
     # as large; then it stops
-    rollbacks: int = setting(3, may_change=True)
+    rollbacks: int = count(3, least=0, may_change=True)
     init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
     # so many members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
     seeds: int = count(1, most=MOST_MEMBERS)

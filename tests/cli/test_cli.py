@@ -52,6 +52,7 @@ def test_sample_and_reconstruct_write_pictures(workdir, tmp_path):
     assert (tmp_path / "s.png").read_bytes()[:4] == (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_report_is_written_again_with_all_figures(workdir, monkeypatch):
     (workdir / "report.html").unlink()
     few = {name: each for name, each in table.FIGURES.items() if each.few or name == "manifold"}
@@ -77,6 +78,7 @@ def test_check_trains_nothing(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
     out = tmp_path / "numbers.json"
     assert main(["benchmark", "--config", DIGITS, "--seconds", "0.5", "--out", str(out), *SMALL]) == 0

@@ -161,6 +161,7 @@ def test_without_locks_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_want_a_set_one_builds_and_both_agree(cache_folder):
     code = (
         "import hashlib, time, jaxvae.data.tfds.decode as c\n"

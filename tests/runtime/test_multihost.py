@@ -108,6 +108,7 @@ def expected(tmp_path_factory):
     return alone(tmp_path_factory.mktemp("alone") / "run", **{"train.steps": 50, "train.engine": "dispatch"}).workdir
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_one_that_dies_ends_the_other(expected, tmp_path):
     """2 processes x 2 devices: the same metrics; one is killed, the other ends soon; one process goes on."""
     run = tmp_path / "run"

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import jax
+import pytest
 from stopped_runs import LAST, Variant, break_run, differences, finish, spans, start
 
 # every schedule that a state could forget
@@ -30,6 +31,7 @@ SCHEDULED = Variant(
 )
 
 
+@pytest.mark.slow
 def test_killed_in_three_phases_it_ends_as_if_never_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")  # one device, and the compiler that users have
     seed = int.from_bytes(os.urandom(2), "big")
