@@ -21,12 +21,11 @@ from jax import random
 from jaxvae import latent
 from jaxvae.cli.commands import explore, make_parser
 from jaxvae.distributions import kl
-from jaxvae.viz.explorer import latent_ranges
 from jaxvae.viz.explorer.api import PATH_STEPS, SAMPLES, THUMBNAILS, compile_all, describe_model, respond
 from jaxvae.viz.explorer.requests import Fields
 from jaxvae.viz.explorer.routes import make_app
 from jaxvae.viz.explorer.server import listen, serve, wait_for_interrupt
-from jaxvae.viz.explorer.session import MAX_IMAGES, limit_images
+from jaxvae.viz.explorer.session import MAX_IMAGES, limit_images, slider_ranges
 from jaxvae.viz.figures.images import pictures
 
 Z = [0.5, -1.25, 0.25, 2.0]
@@ -253,7 +252,7 @@ def test_what_says_most_comes_first_and_sliders_hold_the_codes(session):
     codes = describe_model(session)["codes"]
     np.testing.assert_array_equal(np.diff(session.subject.dimension_kl[codes["order"]]) <= 0, True)
     np.testing.assert_allclose(codes["information"], session.subject.dimension_kl, rtol=1e-5)
-    low, high = latent_ranges.slider_ranges(np.float32([[-9.0, 0.0], [1.0, 0.5]] * 50), np.zeros(2), np.ones(2))
+    low, high = slider_ranges(np.float32([[-9.0, 0.0], [1.0, 0.5]] * 50), np.zeros(2), np.ones(2))
     assert (low.tolist(), high.tolist()) == ([-9.0, -3.0], [3.0, 3.0])
 
 

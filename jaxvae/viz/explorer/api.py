@@ -3,9 +3,8 @@
 A code z in a response is without the attributes that were added to it. Nothing is kept between two requests.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +27,7 @@ _MAX_TEMPERATURE = 3.0
 _PLANE_PIXELS = 640  # of the decoded plane along each side, at most
 
 
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A function of (session, fields), and the names of the fields that a request must have."""
 
     function: Callable[[Session, Fields], Payload]
@@ -83,7 +81,8 @@ def _decode_plane(session: Session, fields: Fields) -> Payload:
     """Returns one picture of the decoded plane of two dimensions, the others as in z."""
     pair, low, high = _plane_range(session, fields)
     z = fields.vector("z", len(session.require_codes().information))
-    side = _tiles_per_side(pictures(np.zeros((1, *session.subject.run.shape))).shape[1:3])
+    longest = max(pictures(np.zeros((1, *session.subject.run.shape))).shape[1:3])
+    side = 14 if longest < 16 else int(np.clip(_PLANE_PIXELS // longest, 5, 20))  # few of large and of tiny pictures
     values = low + (np.arange(side, dtype=np.float32) + 0.5) / side * (high - low)
     grid = np.asarray(latent.plane(jnp.asarray(z), pair, jnp.asarray(values))).reshape(side**2, -1)
     tiles = _decode_codes(session, fields, grid)
@@ -95,8 +94,7 @@ def _decode_plane(session: Session, fields: Fields) -> Payload:
 def _list_codes(session: Session, fields: Fields) -> Payload:
     """Returns two coordinates of the codes of at most _POINTS images, and their classes."""
     pair, low, high = _plane_range(session, fields)
-    chosen = session.shuffled[:_POINTS]
-    classes = session.subject.classes
+    chosen, classes = session.shuffled[:_POINTS], session.subject.classes
     labels = np.zeros(len(chosen), int) if classes is None else classes[chosen]
     return {
         "xy": pack_bytes(session.require_codes().means[chosen][:, pair].astype("<f4")),
@@ -236,11 +234,6 @@ def _plane_range(session: Session, fields: Fields) -> tuple[tuple[int, int], flo
     codes = session.require_codes()
     pair = fields.pair("dimensions", len(codes.information))
     return pair, float(codes.low[list(pair)].min()), float(codes.high[list(pair)].max())
-
-
-def _tiles_per_side(size: tuple[int, ...]) -> int:
-    """Returns how many pictures (height, width) the plane has along each side: few of large and of tiny ones."""
-    return 14 if max(size) < 16 else int(np.clip(_PLANE_PIXELS // max(size), 5, 20))
 
 
 def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:

@@ -1,14 +1,13 @@
 """Arrays as the JSON of a response: numbers, pictures and images of the split."""
 
+import base64
 from typing import Any
 
 import numpy as np
 from jax import Array
 
 from jaxvae.data.spec import to_pixels, to_unit
-from jaxvae.viz.encoding import encode_base64, round_significant
-from jaxvae.viz.explorer.latent_ranges import nearest_codes
-from jaxvae.viz.explorer.session import Session
+from jaxvae.viz.explorer.session import Session, nearest_codes
 from jaxvae.viz.figures.images import pictures
 
 __all__ = ["Payload", "pack_bytes", "pack_image", "pack_images", "pack_numbers", "pack_pictures"]
@@ -19,12 +18,12 @@ _NEIGHBOURS = 6
 
 def pack_bytes(array: np.ndarray) -> str:
     """Returns the array's bytes in base64."""
-    return encode_base64(np.ascontiguousarray(array).tobytes())
+    return base64.b64encode(array.tobytes()).decode("ascii")
 
 
 def pack_numbers(values: np.ndarray) -> list[float]:
     """Returns the numbers to six digits; those that JSON cannot hold as 0."""
-    return [round_significant(value) for value in np.nan_to_num(values, posinf=0.0, neginf=0.0)]
+    return [float(f"{value:.6g}") for value in np.nan_to_num(values, posinf=0.0, neginf=0.0)]
 
 
 def pack_pictures(means: np.ndarray) -> Payload:

@@ -1,4 +1,8 @@
-"""The app of the page: GET returns the files of the page, POST the responses of its requests."""
+"""The app of the page: GET returns the files of the page, POST the responses of its requests.
+
+Any page in the same browser can send requests to loopback, and can have its own name point there (DNS rebinding). So
+the Host must name this machine, and an Origin, if there is one, must be this very server.
+"""
 
 import logging
 import math
@@ -8,21 +12,68 @@ from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jaxvae._checks import UsageError
 from jaxvae.viz.explorer.api import ENDPOINTS, describe_model, respond
 from jaxvae.viz.explorer.requests import parse_body
-from jaxvae.viz.explorer.security import GUARD
 from jaxvae.viz.explorer.session import Session
 
 __all__ = ["make_app"]
 
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cache-control": "no-store",
+}
 _log = logging.getLogger("jaxvae")
+
+
+class _RequestGuard:
+    """Refuses requests of other origins and of other content types; adds _HEADERS to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        refusal = _refuse(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self.app)(scope, receive, send_with_headers)
+
+
+def _refuse(request: Request) -> JSONResponse | None:
+    headers = request.headers
+    if any(origin != f"http://{headers.get('host')}" for origin in headers.getlist("origin")):
+        return JSONResponse({"error": "the request comes from another page."}, status_code=403)
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and content_type != "application/json":
+        return JSONResponse({"error": "expected a request in application/json."}, status_code=415)
+    return None
+
+
+_GUARD = [
+    Middleware(_RequestGuard),
+    Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]"], www_redirect=False),
+]
 
 
 def make_app(session: Session, name: str) -> Starlette:
@@ -40,7 +91,7 @@ def make_app(session: Session, name: str) -> Starlette:
         Route("/api/model", model, methods=["GET"]),
         *(Route(f"/api/{each}", partial(_respond, session, each, limit), methods=["POST"]) for each in ENDPOINTS),
     ]
-    app = Starlette(routes=routes, middleware=GUARD)
+    app = Starlette(routes=routes, middleware=_GUARD)
     app.router.redirect_slashes = False  # no address is made from a request's text
     return app
 

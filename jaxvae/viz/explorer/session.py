@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -18,12 +18,12 @@ from jaxvae.distributions import has_kl_each
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
-from jaxvae.viz.explorer.latent_ranges import slider_ranges
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import label_codes
-from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.figures.subject import Subject, infer_and_prior
 
-__all__ = ["MAX_IMAGES", "PATHS", "Codes", "Session", "limit_images", "open_session"]
+__all__ = ["MAX_IMAGES", "PATHS", "Codes", "Session", "limit_images", "nearest_codes", "open_session"]
+__all__ += ["slider_ranges"]
 
 MAX_IMAGES = 10_000  # of the split that are encoded, shown and searched
 PATHS = {  # (start [Z], end [Z], steps) -> [steps, Z]
@@ -33,6 +33,8 @@ PATHS = {  # (start [Z], end [Z], steps) -> [steps, Z]
 _SUBSET_SEED = 3
 _SCORE_DRAWS = 16  # z ~ q(z|x) over which the rate and distortion of one image are averaged
 _SCORE = 10  # a purpose folded into the subject's key
+_DEVIATIONS = 3.0  # about the middle that a slider covers at least
+_OUTSIDE = 0.002  # the share of the codes that may be beyond each end of a slider
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,13 +162,10 @@ def limit_images(subject: Subject) -> Subject:
 
 def _measure_codes(subject: Subject) -> Codes:
     means, run = subject.means, subject.run
-
-    def densities(variables: Any, x: Array, condition: Array | None) -> tuple[Any, Any]:
-        q = run.model.apply(variables, x, condition, method="infer")
-        return q, run.model.apply(variables, condition, method="prior")
-
     condition = None if run.parts.condition_size is None else jnp.zeros((1, run.parts.condition_size))
-    is_kl = has_kl_each(*jax.eval_shape(densities, run.variables, jnp.zeros((1, *run.shape)), condition))
+    is_kl = has_kl_each(
+        *jax.eval_shape(partial(infer_and_prior, run.model), run.variables, jnp.zeros((1, *run.shape)), condition)
+    )
     low, high = slider_ranges(means, subject.center, subject.scale)
     return Codes(means, subject.dimension_kl, is_kl, active_units(means), low, high, _attribute_directions(subject))
 
@@ -182,8 +181,26 @@ def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:
         if subject.run.conditional and name.startswith("label="):
             continue
         with contextlib.suppress(UsageError):
-            groups = found.groups(name)
-            clear = groups.has | groups.lacks
-            codes, has = jnp.asarray(found.codes[clear]), jnp.asarray(groups.has[clear])
-            directions[name] = np.asarray(latent.mean_difference(codes, has))
+            directions[name] = np.asarray(latent.mean_difference(*found.clear_codes(name)))
     return directions
+
+
+def slider_ranges(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (lowest [Z], highest [Z]) of the sliders, rounded outwards to a tenth.
+
+    They cover three deviations `spread` [Z] about the `middle` [Z], and nearly all codes [N, Z].
+    """
+    low, high = np.quantile(codes.astype(np.float64), [_OUTSIDE, 1 - _OUTSIDE], axis=0)
+    low, high = np.minimum(low, middle - _DEVIATIONS * spread), np.maximum(high, middle + _DEVIATIONS * spread)
+    return np.floor(np.round(10 * low, 3)) / 10, np.ceil(np.round(10 * high, 3)) / 10
+
+
+def nearest_codes(
+    codes: np.ndarray, z: np.ndarray, count: int, *, without: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (positions, Euclidean distances) of the `count` codes [N, Z] nearest to z [Z], except `without`."""
+    distances = np.sqrt(((codes - z) ** 2).sum(axis=1))
+    if without is not None:
+        distances[without] = np.inf
+    order = np.argsort(distances, kind="stable")[: min(count, len(codes) - (without is not None))]
+    return order, distances[order]

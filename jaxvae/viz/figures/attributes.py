@@ -135,7 +135,7 @@ def _check_strengths(strengths: Sequence[float]) -> np.ndarray:
 
 def find_direction(learned: LabelledCodes, name: str, method: str, keep: Sequence[str] = ()) -> Any:
     """Returns the attribute's direction [Z], without the components along probes of the attributes `keep`."""
-    codes, has = _labelled(learned, name)
+    codes, has = learned.clear_codes(name)
     probed = method == "probe"
     direction = latent.probe(codes, has, _PENALTY * len(codes)) if probed else latent.mean_difference(codes, has)
     if not keep:
@@ -144,20 +144,13 @@ def find_direction(learned: LabelledCodes, name: str, method: str, keep: Sequenc
         raise UsageError(f"--keep names {len(keep)} attributes, but z has {codes.shape[1]} dimensions: keep fewer.")
 
     def probe_weights(other: str) -> Any:
-        codes, has = _labelled(learned, other)
+        codes, has = learned.clear_codes(other)
         return latent.logistic_regression(codes, has, _PENALTY * len(codes))[0]
 
     kept = latent.orthogonalize(direction, jnp.stack(list(map(probe_weights, keep))))
     if float(jnp.linalg.norm(kept)) < 1e-3 * float(jnp.linalg.norm(direction)):
         raise UsageError(f"nothing of {name!r} is left when {', '.join(keep)} shall not change; keep fewer.")
     return kept
-
-
-def _labelled(learned: LabelledCodes, name: str) -> tuple[Any, Any]:
-    """Returns (codes, has) of the images that clearly have or lack the attribute."""
-    groups = learned.groups(name)
-    clear = groups.has | groups.lacks
-    return jnp.asarray(learned.codes[clear]), jnp.asarray(groups.has[clear])
 
 
 def probe_accuracy(learned: LabelledCodes, held: LabelledCodes, name: str) -> np.ndarray:

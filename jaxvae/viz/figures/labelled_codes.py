@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import Array, random
 
 from jaxvae._checks import UsageError
 from jaxvae.data import attribute_columns, image_attributes
@@ -52,6 +53,12 @@ class LabelledCodes(NamedTuple):
                 f"and {found.lacks.sum()} have not; expected at least {FEWEST} of each. See --examples."
             )
         return found
+
+    def clear_codes(self, name: str) -> tuple[Array, Array]:
+        """Returns (codes [M, Z], who has the attribute [M]) of the images that clearly have or lack it."""
+        groups = self.groups(name)
+        clear = groups.has | groups.lacks
+        return jnp.asarray(self.codes[clear]), jnp.asarray(groups.has[clear])
 
     def thresholds(self) -> dict[str, float]:
         """Returns for each attribute that varies the value above which an image has it."""

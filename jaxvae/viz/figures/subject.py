@@ -19,7 +19,8 @@ from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures.images import pictures
 
-__all__ = ["BATCH", "DRAW", "PREPARE", "PreparedExamples", "Subject", "evenly_spaced", "jit_once"]
+__all__ = ["BATCH", "DRAW", "PREPARE", "PreparedExamples", "Subject", "evenly_spaced", "infer_and_prior"]
+__all__ += ["jit_once"]
 
 PREPARE, DRAW = 0, 1  # purposes folded into the subject's key
 BATCH = 500  # images encoded or decoded at once
@@ -101,13 +102,9 @@ class Subject:
         """The KL of each latent dimension, [Z], nats, mean over at most 1,000 images; the variance of the means, if the
         KL is no sum over dimensions.
         """
-        shown, model = self.examples(np.arange(min(_KL_IMAGES, len(self.split)))), self.run.model
-
-        def densities(variables: Any, x: Array, condition: Array | None) -> tuple[Any, Any]:
-            q = model.apply(variables, x, condition, method="infer")
-            return q, model.apply(variables, condition, method="prior")
-
-        q, p = jax.jit(densities)(self.run.variables, shown.x, self.run.condition(shown.condition, len(shown.x)))
+        shown = self.examples(np.arange(min(_KL_IMAGES, len(self.split))))
+        densities = jax.jit(partial(infer_and_prior, self.run.model))
+        q, p = densities(self.run.variables, shown.x, self.run.condition(shown.condition, len(shown.x)))
         return np.asarray(kl_each(q, p)[0].mean(0)) if has_kl_each(q, p) else self.means.var(0)
 
     @cached_property
@@ -141,6 +138,12 @@ class Subject:
 def _prepare(prepare: Prepare, key: Array, image: Array, index: Array) -> Array:
     """Returns x [B, *X] of stored images, each by the key of its index."""
     return prepare.image(example_keys(key, index)[0], image, index)
+
+
+def infer_and_prior(model: Any, variables: Any, x: Array, condition: Array | None) -> tuple[Any, Any]:
+    """Returns (q(z|x), p(z))."""
+    q = model.apply(variables, x, condition, method="infer")
+    return q, model.apply(variables, condition, method="prior")
 
 
 def jit_once(run: Run, f: Callable, **options: Any) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from jaxvae.viz.encoding import encode_base64
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +28,7 @@ class Picture(NamedTuple):
 
     @property
     def source(self) -> str:
-        return f"data:{self.kind};base64,{encode_base64(self.content)}"
+        return f"data:{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
 
     @property
     def characters(self) -> int:

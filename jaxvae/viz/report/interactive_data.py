@@ -15,7 +15,6 @@ from jaxvae._checks import UsageError
 from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.data.spec import DTYPE
-from jaxvae.viz.encoding import round_significant
 from jaxvae.viz.report import captions, html
 from jaxvae.viz.report.image_embedding import Picture
 
@@ -67,7 +66,7 @@ def _round_finite(value: Any) -> int | float | None:
     """Returns a finite number to six digits; None for any other value."""
     if isinstance(value, bool) or not html.is_finite_number(value):
         return None
-    return value if isinstance(value, int) and abs(value) < 2**53 else round_significant(value)
+    return value if isinstance(value, int) and abs(value) < 2**53 else float(f"{value:.6g}")
 
 
 def _make_quantity(name: str, splits: Mapping[str, _Series], most: int) -> dict[str, Any]:
@@ -187,7 +186,7 @@ def _describe_dots(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[s
     """Returns the dots of these rows as the script reads them, without their images."""
     label, names = arrays.get("label"), arrays.get("names")
     present = [] if label is None else sorted({int(each) for each in label[rows]})
-    x, y = ([round_significant(value, 5) for value in arrays["xy"][rows, axis]] for axis in (0, 1))
+    x, y = ([float(f"{value:.5g}") for value in arrays["xy"][rows, axis]] for axis in (0, 1))
     return {
         "x": x,
         "y": y,
