@@ -39,11 +39,7 @@ class AttributeClassifier(NamedTuple):
 
 
 def train_classifier(
-    images: np.ndarray,
-    has: dict[str, np.ndarray],
-    held: np.ndarray,
-    held_has: dict[str, np.ndarray],
-    seed: int = 0,
+    images: np.ndarray, has: dict[str, np.ndarray], held: np.ndarray, held_has: dict[str, np.ndarray], seed: int = 0
 ) -> AttributeClassifier:
     """Trains a classifier of attributes `has` {name: bool [N]} of real images [N, *X] in [0, 1]; scores it on `held`.
 

@@ -14,16 +14,7 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.image_grid import (
-    GAP,
-    fitted,
-    gallery,
-    label_rows,
-    mosaic,
-    side_by_side,
-    stack_images,
-    stacked,
-)
+from jaxvae.viz.plots.image_grid import GAP, fitted, gallery, label_rows, mosaic, side_by_side, stack_images, stacked
 from jaxvae.viz.plots.image_panels import manifold
 
 __all__ = ["InterpolationData", "TraversalData", "TraversalPlane", "choose_pairs", "compute_interpolation"]

@@ -135,9 +135,7 @@ FIGURES: Mapping[str, Figure] = {
         (_MEANS, _VECTOR, "one or more than two latent dimensions"),
     ),
     "training_film": Figure(
-        lambda s: animation.compute_training(s.workdir, least=2),
-        animation_plot.plot_training_film,
-        file="training.gif",
+        lambda s: animation.compute_training(s.workdir, least=2), animation_plot.plot_training_film, file="training.gif"
     ),
     "plane": Figure(
         lambda s: animation.compute_unfolding(s.workdir, circles="elbo" in s.scored),

@@ -85,9 +85,7 @@ QUANTITIES = {
         "carry nothing.",
     ),
     "kl_per_dimension": Quantity(
-        "KL per dimension",
-        "nats",
-        "The rate, told apart by latent dimension, in the order of the model.",
+        "KL per dimension", "nats", "The rate, told apart by latent dimension, in the order of the model."
     ),
     "code_perplexity": Quantity(
         "Codes in use",
@@ -313,12 +311,7 @@ QUESTIONS = [
             *("attribute", "attributes", "arithmetic", "directions"),
         ),
     ),
-    _Question(
-        "How did training go?",
-        "training",
-        "From the first step to the last.",
-        ("curves", "training", "plane"),
-    ),
+    _Question("How did training go?", "training", "From the first step to the last.", ("curves", "training", "plane")),
     # the last one takes the figures that no other question names
     _Question("What else was drawn?", "others", "Figures of another origin than the ones above.", ()),
 ]
