@@ -224,7 +224,7 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path):
     beside = [np.zeros((1, 4, 4, 1))] * 4
     sum_ = SimpleNamespace(images=np.zeros((3, 4, 4, 1)), names="abcd", values="abcd", beside=beside, notes="abcd")
     with pytest.raises(ValueError, match="3 images, 4 names, 4 rows; expected 4 each"):
-        attributes_plot.plot_arithmetic(tmp_path / "a.png", sum_)
+        arithmetic.plot_arithmetic(tmp_path / "a.png", sum_)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from jaxvae.rundir import snapshots
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
 from jaxvae.viz import plots
-from jaxvae.viz.figures import animation, animation_plot, reconstructions
+from jaxvae.viz.figures import animation, reconstructions
 from jaxvae.viz.figures.animation import TrainingData, UnfoldingData
 from jaxvae.viz.figures.images import CURVE, residuals
 from jaxvae.viz.figures.subject import Subject
@@ -74,7 +74,7 @@ def test_what_stays_takes_no_room(tmp_path):
 
 def test_a_film_of_training_begins_with_its_end_and_shows_each_moment(tmp_path):
     moments = np.array([0.0, 0.25, 0.75])[:, None, None, None, None] * np.ones((3, 4, 8, 8, 1))
-    animation_plot.plot_training_film(tmp_path / "a.gif", TrainingData([0, 10, 20], moments), seconds=4)
+    animation.plot_training_film(tmp_path / "a.gif", TrainingData([0, 10, 20], moments), seconds=4)
     found, seconds = read(tmp_path / "a.gif")
     shown = found[:, 120, 60, 0] / 255  # within the first tile
     np.testing.assert_allclose(shown, [0.75, 0.0, 0.25, 0.75], atol=0.04)
@@ -84,7 +84,7 @@ def test_a_film_of_training_begins_with_its_end_and_shows_each_moment(tmp_path):
 
 def test_dots_go_straight_from_moment_to_moment_slowly_at_both_ends():
     points = np.array([[[0.0, 0.0]], [[1.0, 2.0]], [[1.0, -2.0]]])
-    track, steps = animation_plot._interpolate(points, np.array([0, 5, 9]), 20)
+    track, steps = animation._interpolate(points, np.array([0, 5, 9]), 20)
     assert track.shape == (21, 1, 2)
     np.testing.assert_array_equal(track[[0, 10, 20]], points)
     assert [steps[0], steps[9], steps[10], steps[19], steps[20]] == [0, 0, 5, 5, 9]
@@ -101,7 +101,7 @@ def unfolding(steps, points):
 def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):
     points = np.random.default_rng(0).normal(size=(2, 30, 2))
     points[0, 0] = np.nan
-    animation_plot.plot_unfolding_film(tmp_path / "a.gif", unfolding([0, 1], points), seconds=1)
+    animation.plot_unfolding_film(tmp_path / "a.gif", unfolding([0, 1], points), seconds=1)
     assert len(read(tmp_path / "a.gif")[0]) > 5
 
 
@@ -109,15 +109,15 @@ def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):
     ("draw", "message"),
     [
         (
-            lambda path: animation_plot.plot_training_film(path, TrainingData([1], np.zeros((2, 1, 8, 8, 1)))),
+            lambda path: animation.plot_training_film(path, TrainingData([1], np.zeros((2, 1, 8, 8, 1)))),
             "1 steps for 2 means",
         ),
         (
-            lambda path: animation_plot.plot_unfolding_film(path, unfolding([1], np.zeros((2, 3, 2)))),
+            lambda path: animation.plot_unfolding_film(path, unfolding([1], np.zeros((2, 3, 2)))),
             "1 steps for 2 points",
         ),
         (
-            lambda path: animation_plot.plot_unfolding_film(path, unfolding([1, 2], np.zeros((2, 3, 3)))),
+            lambda path: animation.plot_unfolding_film(path, unfolding([1, 2], np.zeros((2, 3, 3)))),
             r"expected \[T,N,2\]",
         ),
         (lambda path: plots.temperatures(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 temperatures for 2 rows"),

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not 1 <= seconds <= 60:
         raise UsageError(f"--seconds={seconds:g}: expected 1 to 60 for the length of a film.")
     from jaxvae.viz import plots
-    from jaxvae.viz.figures import animation, animation_plot
+    from jaxvae.viz.figures import animation
 
     if arguments.format == "mp4":
         plots.require_mp4()
@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     compute_plane = partial(animation.compute_unfolding, workdir, circles=animation.has_bound(subject))
     films: dict[str, tuple[Callable[[], Any], Callable[..., None]]] = {
-        "training": (partial(animation.compute_training, workdir, least=2), animation_plot.plot_training_film),
-        "plane": (compute_plane, animation_plot.plot_unfolding_film),
-        "walk": (partial(animation.compute_path, subject, seconds=seconds), animation_plot.plot_path_film),
+        "training": (partial(animation.compute_training, workdir, least=2), animation.plot_training_film),
+        "plane": (compute_plane, animation.plot_unfolding_film),
+        "walk": (partial(animation.compute_path, subject, seconds=seconds), animation.plot_path_film),
     }
     for name, (compute, plot) in films.items():
         path = folder / f"{name}.{arguments.format}"

@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject, path = open_subject(arguments), picture_path(arguments)
-    from jaxvae.viz.figures.arithmetic import compute_arithmetic
-    from jaxvae.viz.figures.attributes_plot import plot_arithmetic
+    from jaxvae.viz.figures.arithmetic import compute_arithmetic, plot_arithmetic
 
     terms = arguments.a, arguments.b, arguments.c
     result = compute_arithmetic(subject, *terms, own=arguments.columns, examples=arguments.examples)

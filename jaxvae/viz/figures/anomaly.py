@@ -74,7 +74,10 @@ def compute_anomaly(subject: Subject, *, samples: int = 50, most: int = 2000) ->
         if np.ptp(np.concatenate([known[name], novel[name]])) > 0  # not the rate of a point, which is 0
     }
     best = next(iter(curves))
-    extremes = [x for each, scores in zip(subjects, (known, novel), strict=True) for x in _extremes(each, scores[best])]
+    extremes = []
+    for each, scores in zip(subjects, (known[best], novel[best]), strict=True):
+        order = evenly_spaced(len(each.split), len(scores))[np.argsort(scores, kind="stable")]
+        extremes += [np.asarray(each.examples(chosen).x) for chosen in (order[:_SHOWN], order[::-1][:_SHOWN])]
     split = subjects[1].split
     return AnomalyData(known, novel, curves, extremes, np.unique(split.labels(np.arange(len(split)))).tolist())
 
@@ -88,13 +91,6 @@ def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarra
         shown, index = subject.examples(positions), subject.split.index[positions]
         found.append(subject.run.anomaly(key, shown.x, samples=samples, condition=shown.condition, index=index))
     return {name: np.concatenate([np.asarray(each[name]) for each in found]) for name in found[0]}
-
-
-def _extremes(subject: Subject, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images with the smallest scores, ascending, and with the largest, descending."""
-    order = evenly_spaced(len(subject.split), len(scores))[np.argsort(scores, kind="stable")]
-    least, largest = (np.asarray(subject.examples(chosen).x) for chosen in (order[:_SHOWN], order[::-1][:_SHOWN]))
-    return least, largest
 
 
 def plot_anomaly(path: Path, data: AnomalyData) -> None:
@@ -135,13 +131,9 @@ def _plot_histograms(axes: Axes, data: AnomalyData) -> None:
     looks = ((known, "known classes", BLUE, None), (novel, "left out", VERMILION, "////"))
     for scores, label, colour, hatch in looks:
         weights = np.full(len(scores), 1 / len(scores))
-        style: dict[str, Any] = {
-            "histtype": "stepfilled",
-            "facecolor": colour + "40",
-            "edgecolor": colour,
-            "hatch": hatch,
-        }
-        axes.hist(scores, bins.tolist(), weights=weights, lw=1.5, label=f"{label} ({len(scores):,})", **style)
+        style: dict[str, Any] = {"facecolor": colour + "40", "edgecolor": colour, "hatch": hatch, "lw": 1.5}
+        text = f"{label} ({len(scores):,})"
+        axes.hist(scores, bins.tolist(), weights=weights, histtype="stepfilled", label=text, **style)
     axes.set(xlabel=f"{_NAMES.get(name, name)}, nats", ylabel="share of the images")
     axes.legend(loc="upper right")
     write_title(axes, "The first score", "of test images that training never saw")

@@ -1,5 +1,6 @@
 """Arithmetic with codes, a - b + c: of images, or of the mean codes of images that have attributes."""
 
+import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,15 @@ from jaxvae.viz.figures.attributes import HELD, images_at, train_on
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import FEWEST, LabelledCodes, column_names, default_attribute, split_codes
 from jaxvae.viz.figures.subject import Subject
+from jaxvae.viz.plots.image_grid import GAP, checked_images, enlarged, gallery, mosaic
+from jaxvae.viz.plots.style import GREY
 
-__all__ = ["ArithmeticData", "compute_arithmetic", "default_terms", "read_term"]
+__all__ = ["ArithmeticData", "compute_arithmetic", "default_terms", "plot_arithmetic", "read_term"]
 
-_NEAREST = 6  # images shown below each term, and below the result
+_NEAREST = 6  # images shown below each term, and below the result, in two rows
 _NOT = "not:"
+_TERM, _SIGN, _WORDS = 240, 76, 28  # pixels: a term of a sum, a sign beside it, a line of words below it
+_NOTE = 30  # characters of a line below the small images
 
 
 class _Term(NamedTuple):
@@ -76,9 +81,13 @@ def compute_arithmetic(
     terms = [read_term(learned, subject, text) for text in given or default_terms(learned, held)]
     code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))
     near = _nearest(learned.codes, code)
-    note = f"nearest real images{_describe_classes(learned, near)}"
-    terms.append(_Term(code, terms[2].condition, learned.images[near], "the result", note))
-    images = np.concatenate([_decode_term(learned, each) for each in terms])
+    labels = [key for key in learned.columns if key.startswith("label=")]
+    found = np.argmax([learned.columns[key][near] for key in labels], axis=0) if labels else []
+    note = "nearest real images: " + ", ".join(labels[i].removeprefix("label=") for i in found)
+    terms.append(_Term(code, terms[2].condition, learned.images[near], "the result", note.removesuffix(": ")))
+    one, given_to = learned.take(np.arange(1)), [each.condition for each in terms]
+    alone = [one._replace(condition=None if each is None else np.asarray(each)[None]) for each in given_to]
+    images = np.concatenate([codes.decode(each.code[None]) for codes, each in zip(alone, terms, strict=True)])
     classifier, own_measures = train_on(learned, held), measures(subject.data.shape)
     return ArithmeticData(
         names=np.array([each.name for each in terms]),
@@ -161,16 +170,38 @@ def _nearest(codes: np.ndarray, code: np.ndarray) -> np.ndarray:
     return np.argsort(((codes - code) ** 2).sum(1), kind="stable")[:_NEAREST]
 
 
-def _describe_classes(learned: LabelledCodes, near: np.ndarray) -> str:
-    """Returns the classes of these images as text; '' without labels."""
-    labels = [key for key in learned.columns if key.startswith("label=")]
-    if not labels:
-        return ""
-    found = np.argmax([learned.columns[key][near] for key in labels], axis=0)
-    return ": " + ", ".join(labels[i].removeprefix("label=") for i in found)
+def plot_arithmetic(path: Path, data: ArithmeticData) -> None:
+    """Draws a - b + c = result, with the measured values; below each term at most 6 of its real images."""
+    images, names = checked_images("images", data.images, "NHWC"), data.names
+    if not len(images) == len(names) == len(data.values) == len(data.beside) == len(data.notes) == 4:
+        raise UsageError(f"{len(images)} images, {len(names)} names, {len(data.beside)} rows; expected 4 each.")
+    factor = max(1, _TERM // max(images.shape[1:3]))
+    large = enlarged(images, factor)
+    below = [_small_images(each, max(1, factor // 3), images.shape[1:]) for each in data.beside]
+    size, six = large.shape[1], below[0].shape[0]
+    wide = max(large.shape[2], below[0].shape[1], _TERM)
+    lines = [name.count("\n") + 1 + len(value.splitlines()) for name, value in zip(names, data.values, strict=True)]
+    top = size + _WORDS * max(lines) + _WORDS // 2  # where the small ones start
+    canvas = np.ones((top + six, 4 * wide + 3 * _SIGN, images.shape[-1]))
+    lefts = [k * (wide + _SIGN) for k in range(4)]
+    for left, image, small in zip(lefts, large, below, strict=True):
+        canvas[:size, left : left + image.shape[1]] = image
+        canvas[top:, left : left + small.shape[1]] = small
+    subtitle = "large: the mean of p(x|z) at a code; small: real images"
+    notes = ["\n".join(textwrap.wrap(note, _NOTE)) for note in data.notes]
+    bottom = 0.2 + 0.14 * (1 + max(note.count("\n") for note in notes))
+    with gallery(path, canvas, "Arithmetic with codes", subtitle, bottom=bottom) as axes:
+        for left, name, value, note in zip(lefts, names, data.values, notes, strict=True):
+            axes.text(left, size + 12, name, va="top", fontsize=9, weight="bold", linespacing=1.3)
+            axes.text(left, size + 12 + _WORDS * (1 + name.count("\n")), value, va="top", fontsize=9, linespacing=1.3)
+            axes.text(left, top + six + 8, note, va="top", fontsize=8, color=GREY, linespacing=1.2)
+        for left, sign in zip(lefts, "−+=", strict=False):
+            axes.text(left + wide + _SIGN / 2, size / 2, sign, fontsize=26, ha="center", va="center")
 
 
-def _decode_term(learned: LabelledCodes, each: _Term) -> np.ndarray:
-    """Returns the picture [1, H, W, C] of a term's code."""
-    given = None if each.condition is None else np.asarray(each.condition)[None]
-    return learned.take(np.arange(1))._replace(condition=given).decode(each.code[None])
+def _small_images(images: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Lays at most 6 images out in two rows of three, enlarged; empty places are white."""
+    cells = np.ones((_NEAREST, *shape))
+    images = np.asarray(images, float)[:_NEAREST]
+    cells[: len(images)] = images
+    return mosaic(enlarged(cells, factor), 3, GAP)

@@ -101,7 +101,13 @@ def compute_attribute(
     The direction is found on at most `examples` training images; the images shown and classified are others. `keep`
     names attributes that shall not change. Strength 0 is the image's own code.
     """
-    steps = _check_strengths(_STRENGTHS if strengths is None else strengths)
+    given = np.array(_STRENGTHS if strengths is None else strengths, float)
+    if not 0 < len(given) <= _MOST or not (np.abs(given) <= _FARTHEST).all():
+        raise UsageError(
+            f"--strengths {' '.join(map(str, strengths or ()))}: expected at most {_MOST} numbers between -{_FARTHEST} and "
+            f"{_FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
+        )
+    steps = np.unique(np.append(given, 0.0)).astype(np.float32)
     learned, held = split_codes(subject, own, examples, HELD)
     name, *kept = column_names(subject, [attribute or default_attribute(learned), *keep])
     direction = np.asarray(find_direction(learned, name, method, kept))
@@ -120,17 +126,6 @@ def compute_attribute(
         readable=probe_accuracy(learned, held, name),
         change=compute_change(train_on(learned, held), learned, few, name, direction, steps),
     )
-
-
-def _check_strengths(strengths: Sequence[float]) -> np.ndarray:
-    """Returns the strengths [T], ascending, with 0 among them; ValueError for too many or too large ones."""
-    given = np.array(strengths, float)
-    if not 0 < len(given) <= _MOST or not (np.abs(given) <= _FARTHEST).all():
-        raise UsageError(
-            f"--strengths {' '.join(map(str, strengths))}: expected at most {_MOST} numbers between -{_FARTHEST} and "
-            f"{_FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
-        )
-    return np.unique(np.append(given, 0.0)).astype(np.float32)
 
 
 def find_direction(learned: LabelledCodes, name: str, method: str, keep: Sequence[str] = ()) -> Any:

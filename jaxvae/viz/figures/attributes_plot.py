@@ -1,14 +1,11 @@
-"""The figures of an added attribute and of arithmetic with codes: images above, measured changes below.
+"""The figure of an added attribute: images above, measured changes below.
 
 Axis letters: N images, T strengths, L attributes of the classifier, M measured ones, H height, W width, C channels.
 """
 
-from __future__ import annotations
-
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,23 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from jaxvae._checks import UsageError
-from jaxvae.viz.plots.image_grid import GAP, checked_images, enlarged, gallery, mosaic, side_by_side, stacked
+from jaxvae.viz.figures.attributes import AttributeData
+from jaxvae.viz.plots.image_grid import GAP, checked_images, gallery, side_by_side, stacked
 from jaxvae.viz.plots.style import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION
 
-if TYPE_CHECKING:
-    from jaxvae.viz.figures.arithmetic import ArithmeticData
-    from jaxvae.viz.figures.attributes import AttributeChange, AttributeData
-
-__all__ = ["plot_arithmetic", "plot_attribute"]
+__all__ = ["plot_attribute"]
 
 _ONE_SIDED = 1.96  # standard errors on each side that hold 95%
 _MOST_BARS = 14  # attributes whose change is drawn, the largest ones
 _BARS = 0.21  # inches a bar
 _METHODS = {"means": "the difference of means", "probe": "a linear probe's"}
 _PANELS = 1.3  # inches that the panels are high, beside their bars
-_TERM, _SIGN, _WORDS = 240, 76, 28  # pixels: a term of a sum, a sign beside it, a line of words below it
-_NOTE = 30  # characters of a line below the small images
-_SIX = 6  # small images below a term, in two rows
 
 
 def plot_attribute(path: Path, data: AttributeData) -> None:
@@ -91,7 +82,7 @@ def _plot_panels(figure: Figure, data: AttributeData, high: float) -> None:
 
 def _plot_appearance(axes: Axes, data: AttributeData) -> None:
     """Draws how often the attribute appears against the strength, with its 95% band."""
-    change: AttributeChange = data.change
+    change = data.change
     low, high = 100 * np.asarray(change.appears_band)
     axes.axhline(100 * float(change.had), color=GREY, lw=1, ls="--", label="the images themselves")
     axes.fill_between(data.strengths, low, high, color=LIGHT_BLUE, alpha=0.5, lw=0)
@@ -120,40 +111,3 @@ def _plot_bars(axes: Axes, names: Sequence[str] | np.ndarray, shift: np.ndarray,
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-
-
-def plot_arithmetic(path: Path, data: ArithmeticData) -> None:
-    """Draws a - b + c = result, with the measured values; below each term at most 6 of its real images."""
-    images, names = checked_images("images", data.images, "NHWC"), data.names
-    if not len(images) == len(names) == len(data.values) == len(data.beside) == len(data.notes) == 4:
-        raise UsageError(f"{len(images)} images, {len(names)} names, {len(data.beside)} rows; expected 4 each.")
-    factor = max(1, _TERM // max(images.shape[1:3]))
-    large = enlarged(images, factor)
-    below = [_small_images(each, max(1, factor // 3), images.shape[1:]) for each in data.beside]
-    size, six = large.shape[1], below[0].shape[0]
-    wide = max(large.shape[2], below[0].shape[1], _TERM)
-    lines = [name.count("\n") + 1 + len(value.splitlines()) for name, value in zip(names, data.values, strict=True)]
-    top = size + _WORDS * max(lines) + _WORDS // 2  # where the small ones start
-    canvas = np.ones((top + six, 4 * wide + 3 * _SIGN, images.shape[-1]))
-    lefts = [k * (wide + _SIGN) for k in range(4)]
-    for left, image, small in zip(lefts, large, below, strict=True):
-        canvas[:size, left : left + image.shape[1]] = image
-        canvas[top:, left : left + small.shape[1]] = small
-    subtitle = "large: the mean of p(x|z) at a code; small: real images"
-    notes = ["\n".join(textwrap.wrap(note, _NOTE)) for note in data.notes]
-    bottom = 0.2 + 0.14 * (1 + max(note.count("\n") for note in notes))
-    with gallery(path, canvas, "Arithmetic with codes", subtitle, bottom=bottom) as axes:
-        for left, name, value, note in zip(lefts, names, data.values, notes, strict=True):
-            axes.text(left, size + 12, name, va="top", fontsize=9, weight="bold", linespacing=1.3)
-            axes.text(left, size + 12 + _WORDS * (1 + name.count("\n")), value, va="top", fontsize=9, linespacing=1.3)
-            axes.text(left, top + six + 8, note, va="top", fontsize=8, color=GREY, linespacing=1.2)
-        for left, sign in zip(lefts, "−+=", strict=False):
-            axes.text(left + wide + _SIGN / 2, size / 2, sign, fontsize=26, ha="center", va="center")
-
-
-def _small_images(images: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Lays at most 6 images out in two rows of three, enlarged; empty places are white."""
-    cells = np.ones((_SIX, *shape))
-    images = np.asarray(images, float)[:_SIX]
-    cells[: len(images)] = images
-    return mosaic(enlarged(cells, factor), 3, GAP)

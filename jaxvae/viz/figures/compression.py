@@ -71,9 +71,8 @@ def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000, trai
     x, chosen = np.asarray(shown.x), evenly_spaced(len(positions), n)
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     through = jit_once(run, partial(compression.ideal_compression, run.model))
-    vae = jax.device_get(
-        through(run.variables, subject.key_for(_COMPRESS), shown.x, subject.split.index[positions], condition)
-    )
+    key, index = subject.key_for(_COMPRESS), subject.split.index[positions]
+    vae = jax.device_get(through(run.variables, key, shown.x, index, condition))
     bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
     fit_on = dataclasses.replace(subject, name="train")
     fit_x = np.asarray(fit_on.examples(evenly_spaced(len(fit_on.split), training)).x)
@@ -99,12 +98,10 @@ def _pca_curve(training: np.ndarray, x: np.ndarray, chosen: np.ndarray, bits: fl
     below = best[found.ravel()[best] <= bits][-1]
     spread = np.geomspace(1, max(2, found.ravel()[best].max()), _POINTS)
     drawn = best[np.unique([0, *np.searchsorted(found.ravel()[best], spread).clip(0, len(best) - 1)])]
-    across = found.shape[1]
 
     def decoded(some: np.ndarray, point: int) -> np.ndarray:
-        return compression.transform_coding_reconstruction(
-            principal, some, int(point % across), float(steps[point // across])
-        )
+        step, components = divmod(int(point), found.shape[1])
+        return compression.transform_coding_reconstruction(principal, some, components, float(steps[step]))
 
     exact = np.array([np.square(decoded(x, point) - x).mean() for point in drawn])
     kept = compression.pareto_frontier(found.ravel()[drawn], exact)
@@ -144,11 +141,8 @@ def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
     down = -(-count // across)
     tiles = np.pad(x, ((0, 0), (0, tall - height), (0, wide - width), (0, 0)), mode="edge")
     tiles = np.concatenate([tiles, np.zeros((across * down - count, tall, wide, channels), tiles.dtype)])
-    sheet = (
-        tiles.reshape(down, across, tall, wide, channels).swapaxes(1, 2).reshape(down * tall, across * wide, channels)
-    )
-    stored = io.BytesIO()
-    bytes_ = to_pixels(sheet)
+    grid = tiles.reshape(down, across, tall, wide, channels).swapaxes(1, 2)
+    stored, bytes_ = io.BytesIO(), to_pixels(grid.reshape(down * tall, across * wide, channels))
     Image.fromarray(bytes_[..., 0] if channels == 1 else bytes_).save(stored, "JPEG", quality=quality, optimize=True)
     cost = 8 * len(stored.getvalue()) / count
     with Image.open(stored) as image:

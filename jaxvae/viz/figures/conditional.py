@@ -33,9 +33,7 @@ def compute_conditional(subject: Subject, *, n: int = 8, most: int = 12) -> Cond
     """
     run = subject.run
     if run.config.model.condition != "label":
-        raise UsageError(
-            f"model.condition={run.config.model.condition!r}: a grid of classes is for a model that is told the label."
-        )
+        raise UsageError(f"model.condition={run.config.model.condition!r}: expected 'label' for a grid of classes.")
     classes = np.arange(min(most, run.parts.condition_size or 0))
     keys = jnp.repeat(random.split(subject.key_for(_DRAW), n), len(classes))
     z, px = run.generate(keys, condition=np.tile(classes, n))
@@ -48,10 +46,9 @@ def plot_conditional(path: Path, data: ConditionalData) -> None:
     """Draws a row for each code and a column for each class."""
     columns = len(data.names)
     tiles = fitted(pictures(data.pictures.reshape(-1, *data.pictures.shape[2:])), columns)
+    picture, title = mosaic(tiles, columns, GAP), "The class, and everything else"
     subtitle = "each row is one z from the prior; each column tells the decoder another class"
-    with gallery(
-        path, mosaic(tiles, columns, GAP), "The class, and everything else", subtitle, left=0.3, bottom=0.7
-    ) as axes:
+    with gallery(path, picture, title, subtitle, left=0.3, bottom=0.7) as axes:
         width = tiles.shape[2] + GAP
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, data.names)) > 4 else {}
         axes.set_xticks(np.arange(columns) * width + (width - GAP) / 2, data.names, **turned)

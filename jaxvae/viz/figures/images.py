@@ -43,17 +43,13 @@ def residuals(x: Array | np.ndarray, means: Array | np.ndarray) -> np.ndarray:
     """
     difference = np.asarray(x, np.float32) - np.asarray(means, np.float32)
     if difference.ndim == 3:
-        return _bars_of(difference[..., 0])
+        values = np.clip(np.nan_to_num(difference[..., 0]), -1.0, 1.0)  # +-1 are the edges
+        bounded = values.repeat(max(1, -(-CURVE // values.shape[1])), axis=1)
+        height = (CURVE - 1) / 2 - np.arange(CURVE)  # of each row above the middle, in pixels
+        reached = np.round(np.abs(bounded) * CURVE / 2)[:, None]
+        side = np.sign(bounded)[:, None] * height[None, :, None]
+        return np.where((side > 0) & (side < reached), bounded[:, None], 0.0)[..., None]
     return _in_colour(difference).mean(-1, keepdims=True)
-
-
-def _bars_of(values: np.ndarray) -> np.ndarray:
-    """Returns pictures [N, H, W, 1] of signed values [N, L] as bars from the middle, where +-1 are the edges."""
-    bounded = np.clip(np.nan_to_num(values), -1.0, 1.0).repeat(max(1, -(-CURVE // values.shape[1])), axis=1)
-    height = (CURVE - 1) / 2 - np.arange(CURVE)  # of each row above the middle, in pixels
-    reached = np.round(np.abs(bounded) * CURVE / 2)[:, None]
-    side = np.sign(bounded)[:, None] * height[None, :, None]
-    return np.where((side > 0) & (side < reached), bounded[:, None], 0.0)[..., None]
 
 
 def curves_of(sequences: np.ndarray) -> np.ndarray:
@@ -64,11 +60,10 @@ def curves_of(sequences: np.ndarray) -> np.ndarray:
     """
     clipped = np.clip(np.nan_to_num(sequences[..., :3]), 0.0, 1.0)
     wide = max(1, -(-CURVE // clipped.shape[1]))  # pixels for one step of the sequence
-    height = CURVE
-    level = np.round((1 - clipped) * (height - 1)).repeat(wide, axis=1)  # the row of each column's value
+    level = np.round((1 - clipped) * (CURVE - 1)).repeat(wide, axis=1)  # the row of each column's value
     before = np.concatenate([level[:, :1], level[:, :-1]], 1)
     low, high = np.minimum(level, before), np.maximum(level, before)
-    rows = np.arange(height)[None, :, None, None]
+    rows = np.arange(CURVE)[None, :, None, None]
     lit = ((rows >= low[:, None]) & (rows <= high[:, None])).astype(float)  # [N, H, W, C]
     if lit.shape[-1] == 1:
         return lit

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax import Array, random
+from jax import random
 
 from jaxvae import latent
 from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import PreparedExamples, Subject, evenly_spaced, jit_once
+from jaxvae.viz.figures.subject import Subject, evenly_spaced, jit_once
 from jaxvae.viz.plots.image_grid import GAP, as_rgb, gallery, label_rows, stack_images
 from jaxvae.viz.plots.style import LIGHT_BLUE
 
@@ -48,25 +48,17 @@ def compute_inpainting(subject: Subject, *, n: int = 10, completions: int = 3, s
     quarters of the pixels. A completion is the mean of p(x|z) at the last z of a chain, without noise of the pixels.
     """
     shown = subject.examples(evenly_spaced(len(subject.split), n))
-    x, known = np.asarray(shown.x), ~_hidden_pixels(shown.x.shape)
-    done = _complete(subject, shown, known, completions, steps)
-    given = None if shown.condition is None else np.tile(shown.condition, (completions, *(1,) * (shown.label.ndim - 1)))
-    drawn = np.asarray(subject.run.decode(done.z.reshape(-1, *done.z.shape[2:]), given).mean())
-    drawn = np.where(known, x, drawn.reshape(completions, *x.shape))
-    tested = "density" in traits_of(subject.run.model.posterior).offers
-    return InpaintingData(x, known, drawn, np.asarray(done.mean.mean(0)), np.mean(done.accepted, 0), tested)
-
-
-def _complete(
-    subject: Subject, shown: PreparedExamples, known: np.ndarray, completions: int, steps: int
-) -> latent.InpaintResult:
-    """Runs `completions` chains for each example; leaves [D, B, ...]."""
-    run, count = subject.run, len(known)
-    again = np.tile(np.arange(count), completions)
-    condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition[again])
+    run, x, known = subject.run, np.asarray(shown.x), ~_hidden_pixels(shown.x.shape)
+    again = np.tile(np.arange(len(x)), completions)
+    given = None if shown.condition is None else shown.condition[again]
+    condition = None if given is None else run.parts.prepare.conditions(given)
     chains = jit_once(run, partial(latent.inpaint, run.model), static_argnums=4)
-    done = chains(run.variables, subject.key_for(_COMPLETE), np.asarray(shown.x)[again], known[again], steps, condition)
-    return jax.tree.map(lambda a: a.reshape(completions, count, *a.shape[1:]), done)
+    done = chains(run.variables, subject.key_for(_COMPLETE), x[again], known[again], steps, condition)
+    drawn = np.asarray(run.decode(done.z, given).mean()).reshape(completions, *x.shape)
+    done = jax.tree.map(lambda a: a.reshape(completions, len(x), *a.shape[1:]), done)
+    tested = "density" in traits_of(run.model.posterior).offers
+    means, accepted = np.asarray(done.mean.mean(0)), np.mean(done.accepted, 0)
+    return InpaintingData(x, known, np.where(known, x, drawn), means, accepted, tested)
 
 
 def _hidden_pixels(shape: tuple[int, ...]) -> np.ndarray:
@@ -84,7 +76,10 @@ def plot_inpainting(path: Path, data: InpaintingData) -> None:
     The subtitle gives the share of accepted proposals if they are tested.
     """
     originals = as_rgb(pictures(data.images))
-    hidden = _hidden_of_pictures(~data.known, originals)
+    hidden = ~data.known[..., :1]
+    if hidden.ndim == 3:  # of a sequence, whole columns
+        columns = hidden[:, None].repeat(originals.shape[2] // hidden.shape[1], axis=2)
+        hidden = np.broadcast_to(columns, (*originals.shape[:3], 1))
     completions = [as_rgb(pictures(each)) for each in data.completions]
     rows = [originals, np.where(hidden, _HIDDEN, originals), *completions, as_rgb(pictures(data.means))]
     labels = ["original", "given", *["a completion"] * len(completions), "their mean"]
@@ -94,15 +89,6 @@ def plot_inpainting(path: Path, data: InpaintingData) -> None:
         subtitle += f"; {accepted:.1%} of the chain's proposals were taken"
         subtitle += ", too few to trust it" if accepted < _FEW else ""
     _plot_rows(path, "Missing pixels, filled in", subtitle, rows, labels)
-
-
-def _hidden_of_pictures(hidden: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Returns bool [B, H, W, 1] for pictures [B, H, W, C] of `hidden` [B, *X]; of a sequence, whole columns."""
-    if hidden.ndim == 4:
-        return hidden[..., :1]
-    wide = drawn.shape[2] // hidden.shape[1]
-    columns = hidden[:, None, :, :1].repeat(wide, axis=2)
-    return np.broadcast_to(columns, (*drawn.shape[:3], 1))
 
 
 class DenoisingData(NamedTuple):
@@ -120,21 +106,16 @@ def compute_denoising(subject: Subject, *, n: int = 10, draws: int = 64) -> Deno
     The noise is that of training (data.corrupt), else a tenth of binary pixels flipped, or Gaussian.
     """
     run, shown = subject.run, subject.examples(evenly_spaced(len(subject.split), n))
-    noisy, words = _add_noise(subject, shown.x)
+    key, binary = subject.key_for(_DISTURB), run.parts.prepare.support == "binary"
+    if run.parts.corrupted:
+        noisy, words = run.corrupt(key, shown.x), "corrupted as in training"
+    else:
+        kind: Corruption = salt_and_pepper(0.2) if binary else noise(0.2)
+        noisy, words = kind(random.split(key, len(shown.x)), shown.x), kind.protocol
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     average = jit_once(run, partial(latent.denoise, run.model), static_argnums=3)
     means = average(run.variables, subject.key_for(_DENOISE), noisy, draws, condition)
     return DenoisingData(np.asarray(shown.x), np.asarray(noisy), np.asarray(means), words)
-
-
-def _add_noise(subject: Subject, x: Array) -> tuple[Array, str]:
-    """Returns x [B, *X] with noise, and a description of the noise."""
-    run, key = subject.run, subject.key_for(_DISTURB)
-    if run.parts.corrupted:
-        return run.corrupt(key, x), "corrupted as in training"
-    binary = run.parts.prepare.support == "binary"
-    kind: Corruption = salt_and_pepper(0.2) if binary else noise(0.2)
-    return kind(random.split(key, len(x)), x), kind.protocol
 
 
 def plot_denoising(path: Path, data: DenoisingData) -> None:

@@ -19,7 +19,6 @@ from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.viz.figures import (
     animation,
-    animation_plot,
     anomaly,
     compression,
     conditional,
@@ -135,11 +134,11 @@ FIGURES: Mapping[str, Figure] = {
         (_MEANS, _VECTOR, "one or more than two latent dimensions"),
     ),
     "training_film": Figure(
-        lambda s: animation.compute_training(s.workdir, least=2), animation_plot.plot_training_film, file="training.gif"
+        lambda s: animation.compute_training(s.workdir, least=2), animation.plot_training_film, file="training.gif"
     ),
     "plane": Figure(
         lambda s: animation.compute_unfolding(s.workdir, circles="elbo" in s.scored),
-        animation_plot.plot_unfolding_film,
+        animation.plot_unfolding_film,
         file="plane.gif",
     ),
     "inpainting": Figure(_second(inpainting.compute_inpainting, steps=200), inpainting.plot_inpainting),
