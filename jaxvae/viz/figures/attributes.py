@@ -101,10 +101,11 @@ def compute_attribute(
     The direction is found on at most `examples` training images; the images shown and classified are others. `keep`
     names attributes that shall not change. Strength 0 is the image's own code.
     """
-    given = np.array(_STRENGTHS if strengths is None else strengths, float)
+    asked = _STRENGTHS if strengths is None else strengths
+    given = np.array(asked, float)
     if not 0 < len(given) <= _MOST or not (np.abs(given) <= _FARTHEST).all():
         raise UsageError(
-            f"--strengths {' '.join(map(str, strengths or ()))}: expected at most {_MOST} numbers between -{_FARTHEST} and "
+            f"--strengths {' '.join(map(str, asked))}: expected at most {_MOST} numbers between -{_FARTHEST} and "
             f"{_FARTHEST}, of which 1 leads from the mean of those without the attribute to that of those with."
         )
     steps = np.unique(np.append(given, 0.0)).astype(np.float32)

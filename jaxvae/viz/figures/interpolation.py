@@ -18,14 +18,8 @@ from jaxvae.viz.plots.image_grid import GAP, fitted, gallery, label_rows, mosaic
 from jaxvae.viz.plots.image_panels import manifold
 
 __all__ = ["InterpolationData", "TraversalData", "TraversalPlane", "choose_pairs", "compute_interpolation"]
-__all__ += [
-    "compute_manifold",
-    "compute_traversal",
-    "compute_traversal_plane",
-    "plot_interpolation",
-    "plot_traversal_plane",
-]
-__all__ += ["plot_traversal", "plot_traversal_plane"]
+__all__ += ["compute_manifold", "compute_traversal", "compute_traversal_plane", "largest_dimensions"]
+__all__ += ["plot_interpolation", "plot_traversal", "plot_traversal_plane"]
 
 _PATHS = {"line": latent.line, "great_circle": latent.great_circle}
 _ROWS = 10  # dimensions that a traversal shows by default
@@ -119,7 +113,7 @@ def compute_traversal(
     The start is the mean of an `image`, or the middle. By default the 10 dimensions of the largest KL.
     """
     chosen = largest_dimensions(subject, _ROWS) if dimensions is None else list(dimensions)
-    z, condition = _start_of(subject, image)
+    z = subject.center if image is None else subject.means[image]
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
     places = [subject.center[d] + subject.scale[d] * offsets for d in chosen]
     walks = np.stack([latent.traversal(jnp.asarray(z), d, jnp.asarray(p)) for d, p in zip(chosen, places, strict=True)])
@@ -127,12 +121,12 @@ def compute_traversal(
     return TraversalData(
         dimensions=np.array(chosen),
         z=walks,
-        images=subject.decode(walks, _condition_for(condition, walks)),
+        images=_decode(subject, walks, image),
         kl=subject.dimension_kl[chosen],
         offsets=np.linspace(-reach, reach, steps),
         start=f"from image {image}" if image is not None else f"from the middle of {reference}",
         reference=reference,
-        given=_describe_condition(subject),
+        given=_given(subject),
     )
 
 
@@ -176,12 +170,9 @@ def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, 
     For a standard normal prior these are the prior's own. Other dimensions stay in their middle.
     """
     chosen = _two_dimensions(subject, dimensions)
-    z, condition = _start_of(subject, None)
-    unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(latent.normal_quantiles(side))))
-    grid = z + subject.scale * unit_plane
-    images = subject.decode(grid, _condition_for(condition, grid))
-    reference = "the prior" if subject.has_standard_prior else "a normal about the codes"
-    return TraversalPlane(np.array(chosen), grid, images, None, "", reference, _describe_condition(subject))
+    grid = subject.center + subject.scale * _unit_plane(subject, chosen, latent.normal_quantiles(side))
+    reference, given = _reference_of(subject).replace("the codes", "a normal about the codes"), _given(subject)
+    return TraversalPlane(np.array(chosen), grid, _decode(subject, grid, None), None, "", reference, given)
 
 
 def compute_traversal_plane(
@@ -194,14 +185,13 @@ def compute_traversal_plane(
 ) -> TraversalPlane:
     """Decodes the plane of two dimensions about an image's mean, or the middle, from -`reach` to `reach`."""
     chosen = _two_dimensions(subject, dimensions)
-    z, condition = _start_of(subject, image)
+    z, reference = subject.center if image is None else subject.means[image], _reference_of(subject)
     offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    unit_plane = np.asarray(latent.plane(jnp.zeros_like(z), chosen, jnp.asarray(offsets)))
     kept = np.where(np.isin(np.arange(len(z)), chosen), subject.center, z)
-    grid = kept + subject.scale * unit_plane
-    images, reference = subject.decode(grid, _condition_for(condition, grid)), _reference_of(subject)
+    grid = kept + subject.scale * _unit_plane(subject, chosen, offsets)
+    images, given = _decode(subject, grid, image), _given(subject)
     start = f"image {image}'s code" if image is not None else f"the middle of {reference}"
-    return TraversalPlane(np.array(chosen), grid, images, offsets, start, reference, _describe_condition(subject))
+    return TraversalPlane(np.array(chosen), grid, images, offsets, start, reference, given)
 
 
 def plot_traversal_plane(path: Path, data: TraversalPlane) -> None:
@@ -226,11 +216,7 @@ def plot_traversal_plane(path: Path, data: TraversalPlane) -> None:
 def largest_dimensions(subject: Subject, count: int) -> list[int]:
     """Returns the dimensions of the largest KL, largest first; of two and fewer, all in their order."""
     z = subject.means.shape[1]
-    return (
-        list(range(z))
-        if z <= count <= 2
-        else [int(d) for d in np.argsort(-subject.dimension_kl, kind="stable")[:count]]
-    )
+    return list(range(z)) if z <= count <= 2 else np.argsort(-subject.dimension_kl, kind="stable")[:count].tolist()
 
 
 def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
@@ -244,16 +230,16 @@ def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple
     return chosen[0], chosen[1]
 
 
-def _start_of(subject: Subject, image: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns (z [Z], condition) of an image, or of the middle, with the condition of the first image."""
+def _unit_plane(subject: Subject, dimensions: tuple[int, int], offsets: np.ndarray) -> np.ndarray:
+    """Returns the offsets [T] of two dimensions as codes about 0, [T, T, Z]."""
+    return np.asarray(latent.plane(jnp.zeros_like(subject.center), dimensions, jnp.asarray(offsets)))
+
+
+def _decode(subject: Subject, z: np.ndarray, image: int | None) -> np.ndarray:
+    """Returns pictures of z [..., Z], all given the condition of this image, or of the first one."""
     condition = subject.examples([image or 0]).condition
-    z = subject.center if image is None else subject.means[image]
-    return z, None if condition is None else np.asarray(condition[0])
-
-
-def _condition_for(condition: np.ndarray | None, z: np.ndarray) -> np.ndarray | None:
-    """Repeats one condition for all z [..., Z]; returns [...] or [..., C]."""
-    return None if condition is None else np.broadcast_to(condition, (*z.shape[:-1], *condition.shape))
+    given = None if condition is None else np.broadcast_to(condition[0], (*z.shape[:-1], *condition.shape[1:]))
+    return subject.decode(z, given)
 
 
 def _reference_of(subject: Subject) -> str:
@@ -261,7 +247,7 @@ def _reference_of(subject: Subject) -> str:
     return "the prior" if subject.has_standard_prior else "the codes"
 
 
-def _describe_condition(subject: Subject) -> str:
+def _given(subject: Subject) -> str:
     """Returns the end of a sentence that says which condition is given; '' for an unconditional model."""
     if not subject.run.conditional:
         return ""

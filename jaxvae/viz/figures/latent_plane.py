@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,17 +13,8 @@ from jaxvae.viz.figures.subject import BATCH, Subject
 from jaxvae.viz.plots.scatter import Ellipses, latent_map, latent_plane
 from jaxvae.viz.plots.style import replacing
 
-__all__ = [
-    "MapData",
-    "PlaneData",
-    "compute_dots",
-    "compute_map",
-    "compute_plane",
-    "count_ellipses",
-    "embed",
-    "plane_axes",
-]
-__all__ += ["plot_map", "plot_plane"]
+__all__ = ["MapData", "PlaneData", "compute_dots", "compute_map", "compute_plane", "count_ellipses", "embed"]
+__all__ += ["plane_axes", "plot_map", "plot_plane"]
 
 MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
 _COVERED = 0.8  # and how much of it they may cover together, each alone
@@ -116,8 +106,14 @@ def compute_dots(subject: Subject, means: np.ndarray, *, circles: bool) -> dict[
     count = max(1, min(len(split), _DOTS, _PIXELS // first.size))
     position = np.linspace(0, len(split) - 1, count).round().astype(np.int32)
     middle, basis, axes = plane_axes(means)
-    parts = [position[start : start + BATCH] for start in range(0, count, BATCH)]
-    images, again = zip(*(_pair(subject, part, means[part]) for part in parts), strict=True)
+    images, again = [], []
+    for start in range(0, count, BATCH):
+        part = position[start : start + BATCH]
+        image, label, _ = split.take(part)
+        z = np.asarray(means[part], np.float32).reshape(len(part), *subject.run.latent_shape)
+        px = subject.run.decode(z, label if subject.run.conditional else None)
+        images.append(_small(pictures(to_unit(jnp.asarray(image)))))
+        again.append(_small(pictures(px.mean())))
     arrays = {
         "xy": ((means[position] - middle) @ basis).astype(np.float32),
         "axes": np.array(axes),
@@ -133,23 +129,13 @@ def compute_dots(subject: Subject, means: np.ndarray, *, circles: bool) -> dict[
     return arrays
 
 
-def _pair(subject: Subject, position: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the stored images at these positions and p(x|z) at their posterior means, as small pictures."""
-    image, label, _ = subject.split.take(position)
-    run = subject.run
-    z = np.asarray(means, np.float32).reshape(len(position), *run.latent_shape)
-    px = run.decode(z, label if run.conditional else None)
-    return _small(pictures(to_unit(jnp.asarray(image)))), _small(pictures(jax.device_get(px.mean())))
-
-
 def _small(images: np.ndarray) -> np.ndarray:
     """Returns images [N, H, W, C] in [0, 1] as pixels, each side at most 64: means of squares of pixels."""
     part = -(-max(images.shape[1:3]) // _SIDE)
     rows, columns = (max(1, side // part) for side in images.shape[1:3])
     tall, wide = min(part, images.shape[1]), min(part, images.shape[2])
     cut = np.nan_to_num(images[:, : rows * tall, : columns * wide])
-    means = cut.reshape(len(cut), rows, tall, columns, wide, -1).mean((2, 4))
-    return to_pixels(means)
+    return to_pixels(cut.reshape(len(cut), rows, tall, columns, wide, -1).mean((2, 4)))
 
 
 class MapData(NamedTuple):

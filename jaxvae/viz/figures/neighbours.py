@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from jaxvae.latent.neighbours import majority_label, nearest
@@ -21,6 +20,7 @@ _VOTERS = 5  # neighbours that name a class together
 _SPACES = {"pixels": "nearest by pixels", "codes": "nearest by codes"}
 _SEAM = 8  # pixels between neighbouring images, which hold their frames
 _BETWEEN = 40  # pixels between an image and its neighbours
+_OTHER = {"edgecolor": VERMILION, "ls": (0, (2, 1.2))}  # the frame of a neighbour of another class
 
 
 class Neighbours(NamedTuple):
@@ -107,17 +107,13 @@ def plot_neighbours(path: Path, data: NeighboursData) -> None:
     with gallery(path, np.concatenate(parts[:-1], 1), "Who is near", told, left=0.3, bottom=0.75) as axes:
         for name, space in spaces.items():
             for (row, column), same in np.ndenumerate(np.empty((0, 0)) if space.same is None else space.same):
-                _frame(axes, starts[name] + column * wide, row * tall, wide - _SEAM, tall - _SEAM, bool(same))
+                place = starts[name] + column * wide - GAP - 0.5, row * tall - GAP - 0.5  # in the seam
+                size = wide - _SEAM + 2 * GAP, tall - _SEAM + 2 * GAP
+                look: dict[str, Any] = {"edgecolor": BLUE, "ls": "-"} if same else _OTHER
+                axes.add_patch(Rectangle(place, *size, fill=False, lw=1.6, clip_on=False, **look))
             middle = starts[name] + (space.positions.shape[1] * wide - _SEAM) / 2
             share = "" if space.accuracy is None else f"\n5 nearest name the class: {space.accuracy:.1%} right"
-            place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
+            style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
             below = len(queries) * tall - _SEAM
             text = _SPACES[name] + share
-            axes.annotate(text, (middle, below), (0, -8), **place, color=GREY, annotation_clip=False)
-
-
-def _frame(axes: Axes, left: float, top: float, width: float, height: float, same: bool) -> None:
-    """Draws a frame around an image, in the seam."""
-    look: dict[str, Any] = {"edgecolor": BLUE, "ls": "-"} if same else {"edgecolor": VERMILION, "ls": (0, (2, 1.2))}
-    place = (left - GAP - 0.5, top - GAP - 0.5)
-    axes.add_patch(Rectangle(place, width + 2 * GAP, height + 2 * GAP, fill=False, lw=1.6, clip_on=False, **look))
+            axes.annotate(text, (middle, below), (0, -8), **style, color=GREY, annotation_clip=False)

@@ -114,21 +114,19 @@ def add_noise(keys: Array, x: Array, scales: np.ndarray) -> Array:
 def plot_sensitivity(path: Path, data: SensitivityData) -> None:
     """Draws two rows of pictures for each code, above the distances that codes move."""
     count = len(data.pictures)
+    tiles = pictures(data.pictures.reshape(-1, *data.pictures.shape[3:]))
+    names = [f"{kind}: {each[i]:.2g}" for each in data.lengths for kind, i in (("steepest", 0), ("flattest", -1))]
+    labels = [f"{size:+.2g}" if size else "0" for size in data.steps]
     with new_figure(path, 9, 4.6 + 1.3 * count) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[1.3 * count, 3])
-        _plot_moved_codes(figure.add_subplot(grid[0]), data)
+        axes = figure.add_subplot(grid[0])
+        _, wide = show_rows(axes, tiles, len(labels), names[: 2 * count], 64)
+        axes.set_xticks((np.arange(len(labels)) + 0.5) * wide, labels, fontsize=8)
+        axes.set_xlabel("length of the step from the code in the middle", fontsize=9)
+        how_far = "with how far the picture moves for a step of length 1, at the code"
+        write_title(axes, "Small changes of the code", how_far)
         _plot_distances(figure.add_subplot(grid[1]), data)
-
-
-def _plot_moved_codes(axes: Axes, data: SensitivityData) -> None:
-    tiles = pictures(data.pictures.reshape(-1, *data.pictures.shape[3:]))
-    names = [f"{kind}: {each[i]:.2g}" for each in data.lengths for kind, i in (("steepest", 0), ("flattest", -1))]
-    _, wide = show_rows(axes, tiles, len(data.steps), names[: 2 * len(data.pictures)], 64)
-    labels = [f"{size:+.2g}" if size else "0" for size in data.steps]
-    axes.set_xticks((np.arange(len(labels)) + 0.5) * wide, labels, fontsize=8)
-    axes.set_xlabel("length of the step from the code in the middle", fontsize=9)
-    write_title(axes, "Small changes of the code", "with how far the picture moves for a step of length 1, at the code")
 
 
 def _plot_distances(axes: Axes, data: SensitivityData) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
-import numpy as np
 from jax import Array, random
 
 from jaxvae._checks import UsageError
@@ -80,15 +79,6 @@ def _second(compute: Callable[..., Any], **options: Any) -> Callable[[Subject], 
     return lambda s: compute(dataclasses.replace(s, key=s.key_for(_SECOND)), **options)
 
 
-def _compute_kl(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the KL of each latent dimension, [Z], nats, and which are active."""
-    return subject.scored["kl_per_dimension"].mean(0), active_units(subject.scored["means"])
-
-
-def _compute_plane(subject: Subject) -> latent_plane.PlaneData:
-    return latent_plane.compute_plane(subject, subject.scored["means"], circles="elbo" in subject.scored)
-
-
 _MEANS, _VECTOR = "posterior means", "a vector for a latent"
 FIGURES: Mapping[str, Figure] = {
     "reconstructions": Figure(
@@ -108,12 +98,17 @@ FIGURES: Mapping[str, Figure] = {
     ),
     "curves": Figure(lambda s: read_metrics(s.workdir) or None, curves.training_curves, few=True),
     "kl_per_dimension": Figure(
-        _compute_kl,
+        lambda s: (s.scored["kl_per_dimension"].mean(0), active_units(s.scored["means"])),
         lambda path, data: curves.kl_per_dimension(path, *data),
         (_MEANS, "a KL for each dimension"),
         few=True,
     ),
-    "latent_plane": Figure(_compute_plane, latent_plane.plot_plane, (_MEANS,), few=True),
+    "latent_plane": Figure(
+        lambda s: latent_plane.compute_plane(s, s.scored["means"], circles="elbo" in s.scored),
+        latent_plane.plot_plane,
+        (_MEANS,),
+        few=True,
+    ),
     "training": Figure(
         lambda s: animation.compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
     ),

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from jaxvae._checks import UsageError
 from jaxvae.viz.plots.style import BLUE, GREY, LIGHT_BLUE, VERMILION, new_figure, write_haloed, write_title
+from jaxvae.viz.report.captions import CURVES
 
 __all__ = ["kl_per_dimension", "training_curves"]
 
@@ -39,7 +40,7 @@ def _limits(values: np.ndarray, robust: bool = True) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _curve(axes: Axes, records: _Records, name: str, title: str, unit: str, robust: bool = True) -> None:
+def _curve(axes: Axes, records: _Records, name: str, unit: str, robust: bool = True) -> None:
     """Draws one quantity against the step, training thin and light, validation bold, and notes the values outside."""
     lines = [("train", LIGHT_BLUE, 1.2, "training, mini-batches"), ("validation", VERMILION, 2.2, "validation")]
     drawn, limits = [], []
@@ -50,24 +51,20 @@ def _curve(axes: Axes, records: _Records, name: str, title: str, unit: str, robu
             axes.plot(steps, values, color=color, lw=width, marker="o" if len(steps) < 30 else "", ms=3, label=label)
             drawn.append(values)
             limits.append(_limits(values, robust))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(CURVES[name][0], fontsize=10)
     last = max(record["step"] for record in records)
     axes.set(xlabel="step", ylabel=unit, xlim=(-0.02 * last, 1.02 * last or 1))
     axes.ticklabel_format(axis="y", scilimits=(-2, 5))
     if drawn:
         low, high = min(low for low, _ in limits), max(high for _, high in limits)
         axes.set_ylim(low, high)
-        _note_outside(axes, np.concatenate(drawn), low, high)
-
-
-def _note_outside(axes: Axes, values: np.ndarray, low: float, high: float) -> None:
-    """Writes in the corner how many values the limits leave out, and how many are not numbers."""
-    below, above, unknown = (values < low).sum(), (values > high).sum(), np.isnan(values).sum()
-    counts = [(below, "below"), (above, "above"), (unknown, "not a number")]
-    text = ", ".join(f"{count} {where}" for count, where in counts if count)
-    height, side = (0.03, "bottom") if below >= above else (0.97, "top")
-    style: dict[str, Any] = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
-    write_haloed(axes, 0.99, height, f"not shown: {text}" if text else "", **style)
+        every = np.concatenate(drawn)
+        below, above, unknown = (every < low).sum(), (every > high).sum(), np.isnan(every).sum()
+        counts = [(below, "below"), (above, "above"), (unknown, "not a number")]
+        text = ", ".join(f"{count} {where}" for count, where in counts if count)
+        height, side = (0.03, "bottom") if below >= above else (0.97, "top")
+        style: dict[str, Any] = {"fontsize": 8, "color": GREY, "ha": "right", "va": side, "transform": axes.transAxes}
+        write_haloed(axes, 0.99, height, f"not shown: {text}" if text else "", **style)
 
 
 def training_curves(path: Path, records: _Records) -> None:
@@ -77,31 +74,22 @@ def training_curves(path: Path, records: _Records) -> None:
     """
     if not records:
         raise UsageError("records is empty; expected the lines of metrics.jsonl: train for a step before drawing.")
-    small = {
-        "perplexity": "Codes in use (perplexity)",
-        "learning_rate": "Learning rate",
-        "beta": "β, the weight of the rate",
-        "grad_norm": "Gradient norm",
-    }
-    small = {name: title for name, title in small.items() if any(name in record for record in records)}
-    rate, distortion = ("rate", "Rate, KL(q(z|x) ‖ p(z))"), ("distortion", "Distortion, −E[log p(x|z)]")
-    large = [("elbo", "ELBO, larger is better"), rate, distortion]
-    if not any("elbo" in record for record in records):
-        large = [distortion, rate, ("loss", "Loss, what is minimised")]
+    recorded = {name for record in records for name in record}
+    small = [name for name in ("perplexity", "learning_rate", "beta", "grad_norm") if name in recorded]
+    large = ["elbo", "rate", "distortion"] if "elbo" in recorded else ["distortion", "rate", "loss"]
     rows = -(-len(small) // 3)
     wide = 6 * rows // max(3, len(small))
     with new_figure(path, 9, 5.8 + 2.2 * rows) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2 + rows, 6, height_ratios=[1.5, 1.15, *[0.85] * rows])
         bound = figure.add_subplot(grid[0, :])
-        for panel, (name, title) in zip(
-            (bound, *map(figure.add_subplot, (grid[1, :3], grid[1, 3:]))), large, strict=True
-        ):
-            _curve(panel, records, name, title, "nats")
-        for index, (name, title) in enumerate(small.items()):
+        panels = bound, figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
+        for panel, name in zip(panels, large, strict=True):
+            _curve(panel, records, name, "nats")
+        for index, name in enumerate(small):
             row, column = divmod(wide * index, 6)
             panel = figure.add_subplot(grid[2 + row, column : column + wide])
-            _curve(panel, records, name, title, "", robust=name == "grad_norm")
+            _curve(panel, records, name, "", robust=name == "grad_norm")
         if bound.lines:
             bound.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 

@@ -93,14 +93,8 @@ def _write_gif(path: Path, frames: Sequence[np.ndarray], seconds: Sequence[float
     for image in images:
         image.putpalette(np.append(palette, _UNSEEN).astype(np.uint8).tobytes())
     durations = [max(20, 10 * round(100 * each)) for each in seconds]  # in hundredths; browsers slow down what is less
-    rest: dict[str, Any] = {
-        "append_images": images[1:],
-        "duration": durations,
-        "loop": 0,
-        "optimize": False,
-        "disposal": 1,
-    }
-    images[0].save(path, format="gif", save_all=True, transparency=len(palette), **rest)
+    rest: dict[str, Any] = {"append_images": images[1:], "duration": durations, "transparency": len(palette)}
+    images[0].save(path, format="gif", save_all=True, loop=0, optimize=False, disposal=1, **rest)
 
 
 def _palette(frames: Sequence[np.ndarray], colours: int) -> np.ndarray:

@@ -99,20 +99,16 @@ def _figure_sections(
         parts = []
         for stem in (stem for stem in stems if captions.place_figure(stem)[0] == number):
             caption = captions.describe_figure(stem, corrupted)
-            parts += [_interactive_figure(stem, caption)] if stem in interactive else []
+            if stem in interactive:  # the place that the script fills with it, instead of the still one
+                parts.append(
+                    f"<figure class='interactive' id='interactive-{stem}' hidden><h3>{escape(caption.title)}</h3>"
+                    f"<div class='area'></div><figcaption>{escape(caption.text)}</figcaption></figure>"
+                )
             still, animation = folder / f"{stem}.png", folder / f"{stem}.gif"
             parts += [_figure(caption, still, animation, pictures)] if {still, animation} & set(pictures) else []
         if parts:
             sections.append((question.title, question.anchor, f"<p>{question.introduction}</p>{''.join(parts)}"))
     return sections
-
-
-def _interactive_figure(stem: str, caption: Caption) -> str:
-    """Returns the place that the script fills with an interactive figure, instead of the still one."""
-    return (
-        f"<figure class='interactive' id='interactive-{stem}' hidden><h3>{escape(caption.title)}</h3>"
-        f"<div class='area'></div><figcaption>{escape(caption.text)}</figcaption></figure>"
-    )
 
 
 def _figure(caption: Caption, still: Path, animation: Path, pictures: Pictures) -> str:

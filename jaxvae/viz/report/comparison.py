@@ -92,7 +92,9 @@ class Comparison:
             line = [escape(text) for text in (row.name, *(format_number(value) for value in row.config.values()))]
             for column in columns:
                 score = column.score(row)
-                text = escape("–" if score is None else _written(score))
+                of = None if score is None else score.get("of")
+                text = "–" if score is None else format_score(score)
+                text = escape(f"{format_number(score['value'])} of {of}" if score and isinstance(of, int) else text)
                 line.append(mark(text) if score is not None and score["value"] == self.best(column) else text)
             lines.append([*line, escape(format_number(row.parameters)), f"{row.seconds:.0f}"])
         return lines
@@ -162,12 +164,12 @@ def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     varied = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
     rows = [
         Row(
-            name=run.name,
-            config={name: each.get(name) for name in varied},
-            test=_scores_of(run),
-            parameters=run.parameters,
-            seconds=round(run.seconds, 1),
-            skipped_steps=run.skipped,
+            run.name,
+            {n: each.get(n) for n in varied},
+            _scores_of(run),
+            run.parameters,
+            round(run.seconds, 1),
+            run.skipped,
         )
         for run, each in zip(found, fields, strict=True)
     ]
@@ -183,12 +185,6 @@ def _scores_of(run: FinishedRun) -> dict[str, dict[str, Any]]:
         if "told_apart" in numbers:
             scores["told_apart"] = {"value": numbers["told_apart"], "stderr": numbers.get("told_apart_stderr")}
     return scores
-
-
-def _written(score: dict[str, Any]) -> str:
-    return (
-        f"{format_number(score['value'])} of {score['of']}" if isinstance(score.get("of"), int) else format_score(score)
-    )
 
 
 def as_text(comparison: Comparison) -> str:

@@ -13,19 +13,8 @@ from html import escape
 from importlib import resources
 from typing import Any, TypeGuard
 
-__all__ = [
-    "embed_json",
-    "field_table",
-    "format_number",
-    "format_score",
-    "format_value",
-    "is_finite_number",
-    "make_page",
-    "make_table",
-    "missing_note",
-    "nested",
-    "read_static",
-]
+__all__ = ["embed_json", "field_table", "format_number", "format_score", "format_value", "is_finite_number"]
+__all__ += ["make_page", "make_table", "missing_note", "nested", "read_static"]
 
 # The page loads nothing: its one script and its one style are named by their digests, so that no text of a run can
 # become either, and its pictures are data.
