@@ -32,7 +32,7 @@ from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.files import write_atomically
 from jaxvae.viz import figures, plots
-from jaxvae.viz.report.markdown import escape_markdown, format_code, format_table
+from jaxvae.viz.report.comparison import escape_markdown, format_table
 from tools.pythae_models import pythae_section
 
 __all__ = ["HEAD", "comparison_key", "draw_samples", "main", "page_text", "require_config", "write_page"]
@@ -302,6 +302,11 @@ def _config_summary(name: str) -> str:
     path = _CONFIGS / f"{name}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.exists() else None
     return escape_markdown((text or "-").splitlines()[0])
+
+
+def format_code(text: str) -> str:
+    """Returns a config string as code in a table cell."""
+    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from jaxvae.rundir import CHECKPOINTS, disk_space, event_log, manifest
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.metrics_log import MetricsLog, NoMetricsLog
 from jaxvae.rundir.run_directory import RunDirectory
+from jaxvae.rundir.snapshots import remove_snapshots_after
 from jaxvae.runtime import multihost
 from jaxvae.runtime.console import ProgressBar, format_bound
 from jaxvae.runtime.signals import Interrupted, Shutdown
@@ -25,7 +26,6 @@ from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import Experiment
 from jaxvae.training.snapshots import EARLY_STEPS, save_snapshot
 from jaxvae.training.validation import EarlyStopping, score_of, validate
-from jaxvae.viz import figures
 
 __all__ = ["Outcome", "TrainingRun", "next_stop", "take_steps"]
 
@@ -66,7 +66,7 @@ class TrainingRun:
         self.early_stopping = EarlyStopping(self.config.train.patience, self.workdir, step)
         if writes:
             event_log.truncate_events(self.workdir, step)
-            figures.remove_snapshots_after(self.workdir, step)
+            remove_snapshots_after(self.workdir, step)
         lines = manifest.metrics_fingerprint(self.checkpoints, step)
         self.logbook = MetricsLog(self.workdir, step, lines) if writes else NoMetricsLog()
         opened.enter_context(self.logbook)

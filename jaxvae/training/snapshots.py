@@ -8,6 +8,7 @@ from jax import random
 
 from jaxvae.data.dataset import draw_rows
 from jaxvae.data.pipeline import in_order
+from jaxvae.rundir.snapshots import save_codes, save_frame
 from jaxvae.rundir.state import variables_of
 from jaxvae.runtime import multihost
 from jaxvae.step import State
@@ -35,7 +36,7 @@ def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int
     labels = figures.conditions(experiment.parts, experiment.data, _SAMPLES)
     keys = random.split(random.clone(experiment.figure_key), _SAMPLES)
     _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
-    figures.save_frame(workdir, step, figures.pictures(px.mean()))
+    save_frame(workdir, step, figures.pictures(px.mean()))
 
 
 def _save_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
@@ -51,4 +52,4 @@ def _save_codes(experiment: Experiment, variables: Any, workdir: Path, step: int
     values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
     if "means" in values and multihost.is_first_process():
         classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
-        figures.save_codes(workdir, step, values["means"], classes)
+        save_codes(workdir, step, values["means"], classes)

@@ -144,7 +144,7 @@ def test_the_grid_decodes_one_code_a_row_as_every_class_a_column(tmp_path):
     assert len(np.unique(z[:, 0, 0])) == 4
     px = subject.run.decode(z[:, 2], np.full(4, 2))
     np.testing.assert_allclose(grid[:, 2], px.mean(), atol=1e-6)
-    with pytest.raises(ValueError, match=r"model\.condition='none': a grid of classes is for a model"):
+    with pytest.raises(ValueError, match=r"model\.condition='none': expected 'label'"):
         compute_conditional(make_subject())
 
 

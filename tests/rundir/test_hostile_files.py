@@ -23,7 +23,7 @@ import jaxvae
 from jaxvae.config import Config
 from jaxvae.config.schema import flatten
 from jaxvae.data.tfds import metadata
-from jaxvae.viz import figures
+from jaxvae.rundir import snapshots
 
 PACKAGE = Path(jaxvae.__file__).parent
 IMAGES, LABELS = noise(6, (5, 4, 3))
@@ -174,22 +174,22 @@ def test_it_would_have_been_imported(run, mark, tmp_path):
 
 def test_pickled_frames_of_a_run_are_refused_by_name(tmp_path, mark):
     (tmp_path / "samples").mkdir()
-    figures.save_frame(tmp_path, 0, np.zeros((2, 4, 4, 1)))
-    assert list(figures.read_frames(tmp_path)) == [0]
+    snapshots.save_frame(tmp_path, 0, np.zeros((2, 4, 4, 1)))
+    assert list(snapshots.read_frames(tmp_path)) == [0]
     path = tmp_path / "samples" / "000000010.npy"
     evil = np.array([Bomb(mark)], dtype=object)
     for content in (evil, np.zeros((2, 4, 4, 1)), np.zeros((2, 4, 5, 1), np.uint8), np.zeros(3, np.uint8)):
         np.save(path, content, allow_pickle=True)
         with pytest.raises(ValueError, match=r"000000010\.npy .*remove it"):
-            figures.read_frames(tmp_path)
+            snapshots.read_frames(tmp_path)
     for content in (b"", b"text", pickle.dumps(Bomb(mark)), path.read_bytes()[:-1], head((10**18, 4, 4, 1))):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"000000010\.npy .*remove it"):
-            figures.read_frames(tmp_path)
+            snapshots.read_frames(tmp_path)
     stolen(pickle.dumps(Bomb(mark)), mark)
     path.unlink()
     (tmp_path / "samples" / "1x.npy").write_bytes(b"?")
-    assert list(figures.read_frames(tmp_path)) == [0]
+    assert list(snapshots.read_frames(tmp_path)) == [0]
 
 
 def head(shape):

@@ -18,11 +18,10 @@ from opened_data import from_arrays, open_named
 import jaxvae
 from jaxvae.cli import main
 from jaxvae.config import Config, Data, Evaluate, Model, Optimizer, Train
-from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest, results
+from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest, results, snapshots
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.state import abstract_state
 from jaxvae.training.train import train_and_evaluate
-from jaxvae.viz import figures
 
 STEPS = 60
 
@@ -113,8 +112,8 @@ def test_frames_of_training_are_kept_early_and_at_every_validation(whole):
 
 
 def test_with_each_frame_the_means_of_the_same_validation_images_are_kept(whole):
-    codes, labels = figures.read_codes(whole.workdir)
-    assert list(codes) == list(figures.read_frames(whole.workdir))
+    codes, labels = snapshots.read_codes(whole.workdir)
+    assert list(codes) == list(snapshots.read_frames(whole.workdir))
     data = open_named("digits", None, whole.config.data.validation)
     image, label, _ = data.splits["validation"].take(np.arange(len(labels)))
     np.testing.assert_array_equal(labels, label)

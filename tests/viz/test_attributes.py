@@ -10,7 +10,7 @@ from looked_at import make_subject
 
 from jaxvae.cli import commands, main
 from jaxvae.data.dataset import Split
-from jaxvae.viz.figures import arithmetic, attributes, attributes_plot, labelled_codes
+from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
 from jaxvae.viz.figures.labelled_codes import LabelledCodes
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import style
@@ -118,7 +118,7 @@ def compute(subject, name="brightness", **options):
 
 def test_strength_nought_is_the_image_s_own_code_and_others_lie_along_the_direction(subject, tmp_path):
     shown = compute(subject, images=[4, 9])
-    attributes_plot.plot_attribute(tmp_path / "a.png", shown)
+    attributes.plot_attribute(tmp_path / "a.png", shown)
     assert shown.images.shape == (2, 2, 4, 4, 1)
     assert shown.strengths.tolist() == [0, 2]
     codes = subject.means_of(np.array([4, 9]))
@@ -202,7 +202,7 @@ def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_firs
     change |= {"judged_at": 3.0, "measured_names": [], "measured_shift": np.empty((2, 0)), "measured_appears": None}
     shown = {"images": images, "originals": images[:, 0] / 2, "strengths": strengths, "attribute": "b", "keep": ["a"]}
     shown |= {"method": "probe", "change": SimpleNamespace(**change)}
-    attributes_plot.plot_attribute(tmp_path / "a.png", SimpleNamespace(**shown))
+    attributes.plot_attribute(tmp_path / "a.png", SimpleNamespace(**shown))
     gallery, curve, bars = figures[0].axes
     (frame,) = gallery.patches
     ticks = dict(zip([tick.get_text() for tick in gallery.get_xticklabels()], gallery.get_xticks(), strict=True))
@@ -220,7 +220,7 @@ def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_firs
 def test_pictures_that_do_not_fit_are_refused(tmp_path):
     shown = SimpleNamespace(images=np.zeros((2, 3, 4, 4, 1)), originals=np.zeros((2, 4, 4, 1)), strengths=np.zeros(2))
     with pytest.raises(ValueError, match="for 2 strengths"):
-        attributes_plot.plot_attribute(tmp_path / "a.png", shown)
+        attributes.plot_attribute(tmp_path / "a.png", shown)
     beside = [np.zeros((1, 4, 4, 1))] * 4
     sum_ = SimpleNamespace(images=np.zeros((3, 4, 4, 1)), names="abcd", values="abcd", beside=beside, notes="abcd")
     with pytest.raises(ValueError, match="3 images, 4 names, 4 rows; expected 4 each"):

@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     subject, path = open_subject(arguments), picture_path(arguments)
-    from jaxvae.viz.figures.attributes import compute_attribute
-    from jaxvae.viz.figures.attributes_plot import plot_attribute
+    from jaxvae.viz.figures.attributes import compute_attribute, plot_attribute
 
     names = ("method", "strengths", "keep", "images", "n", "examples")
     options = {name: getattr(arguments, name) for name in names}

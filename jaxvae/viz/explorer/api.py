@@ -3,6 +3,7 @@
 A code z in a response is without the attributes that were added to it. Nothing is kept between two requests.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,17 +12,19 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae import latent
-from jaxvae.viz.explorer.payloads import Payload, pack_bytes, pack_image, pack_images, pack_numbers, pack_pictures
+from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.viz.explorer.requests import Fields
-from jaxvae.viz.explorer.session import PATHS, Session
+from jaxvae.viz.explorer.session import PATHS, Session, nearest_codes
 from jaxvae.viz.figures.images import pictures
 
 __all__ = ["ENDPOINTS", "PATH_STEPS", "SAMPLES", "THUMBNAILS", "Endpoint", "compile_all", "describe_model", "respond"]
 
+_Payload = dict[str, Any]
 THUMBNAILS = 24  # images of the split shown at once
 SAMPLES = 16
 PATH_STEPS = 101  # of the slider between two images
 _STRIP_STEPS = 11
+_NEIGHBOURS = 6
 _POINTS = 3000  # codes drawn on the plane
 _MAX_TEMPERATURE = 3.0
 _PLANE_PIXELS = 640  # of the decoded plane along each side, at most
@@ -30,15 +33,15 @@ _PLANE_PIXELS = 640  # of the decoded plane along each side, at most
 class Endpoint(NamedTuple):
     """A function of (session, fields), and the names of the fields that a request must have."""
 
-    function: Callable[[Session, Fields], Payload]
+    function: Callable[[Session, Fields], _Payload]
     names: tuple[str, ...]
 
 
-def describe_model(session: Session) -> Payload:
+def describe_model(session: Session) -> _Payload:
     """Returns what the page is built from."""
     subject, codes = session.subject, session.codes
     run = subject.run
-    payload: Payload = {
+    payload: _Payload = {
         "data": subject.data.name,
         "split": subject.name,
         "images": len(subject.split),
@@ -55,29 +58,29 @@ def describe_model(session: Session) -> Payload:
         payload["codes"] = {
             "size": len(codes.information),
             "order": np.argsort(-codes.information, kind="stable").tolist(),
-            "information": pack_numbers(codes.information),
+            "information": _pack_numbers(codes.information),
             "is_kl": codes.is_kl,
             "active": codes.active.tolist(),
-            "low": pack_numbers(codes.low),
-            "high": pack_numbers(codes.high),
+            "low": _pack_numbers(codes.low),
+            "high": _pack_numbers(codes.high),
             "circles": subject.has_standard_prior,
             "attributes": list(codes.directions),
         }
     return payload
 
 
-def _decode(session: Session, fields: Fields) -> Payload:
+def _decode(session: Session, fields: Fields) -> _Payload:
     """Returns the picture of a code."""
     return _pack_code(session, fields, fields.vector("z", len(session.require_codes().information)))
 
 
-def _decode_middle(session: Session, fields: Fields) -> Payload:
+def _decode_middle(session: Session, fields: Fields) -> _Payload:
     """Returns the middle of the prior or of the codes, and its picture."""
     session.require_codes()
     return _pack_code(session, fields, session.subject.center)
 
 
-def _decode_plane(session: Session, fields: Fields) -> Payload:
+def _decode_plane(session: Session, fields: Fields) -> _Payload:
     """Returns one picture of the decoded plane of two dimensions, the others as in z."""
     pair, low, high = _plane_range(session, fields)
     z = fields.vector("z", len(session.require_codes().information))
@@ -88,16 +91,16 @@ def _decode_plane(session: Session, fields: Fields) -> Payload:
     tiles = _decode_codes(session, fields, grid)
     _, h, w, c = tiles.shape
     whole = tiles.reshape(side, side, h, w, c).transpose(0, 2, 1, 3, 4).reshape(1, side * h, side * w, c)
-    return {"picture": pack_pictures(whole), "side": side, "low": low, "high": high}
+    return {"picture": _pack_pictures(whole), "side": side, "low": low, "high": high}
 
 
-def _list_codes(session: Session, fields: Fields) -> Payload:
+def _list_codes(session: Session, fields: Fields) -> _Payload:
     """Returns two coordinates of the codes of at most _POINTS images, and their classes."""
     pair, low, high = _plane_range(session, fields)
     chosen, classes = session.shuffled[:_POINTS], session.subject.classes
     labels = np.zeros(len(chosen), int) if classes is None else classes[chosen]
     return {
-        "xy": pack_bytes(session.require_codes().means[chosen][:, pair].astype("<f4")),
+        "xy": _pack_bytes(session.require_codes().means[chosen][:, pair].astype("<f4")),
         "positions": chosen.tolist(),
         "classes": labels.tolist(),
         "low": low,
@@ -105,7 +108,7 @@ def _list_codes(session: Session, fields: Fields) -> Payload:
     }
 
 
-def _list_images(session: Session, fields: Fields) -> Payload:
+def _list_images(session: Session, fields: Fields) -> _Payload:
     """Returns THUMBNAILS images, of all classes if label is -1; after the last page comes the first."""
     classes, positions = session.subject.classes, session.shuffled
     label = fields.whole("label", -1, len(session.class_names or ()) - 1)
@@ -113,45 +116,45 @@ def _list_images(session: Session, fields: Fields) -> Payload:
         positions = positions[classes[positions] == label]
     start = THUMBNAILS * fields.whole("page", 0, 10**6)
     chosen = positions[(start + np.arange(min(THUMBNAILS, len(positions)))) % max(len(positions), 1)]
-    return pack_images(session, chosen)
+    return _pack_images(session, chosen)
 
 
-def _reconstruct_image(session: Session, fields: Fields) -> Payload:
+def _reconstruct_image(session: Session, fields: Fields) -> _Payload:
     """Returns the reconstruction of an image of the split, given its own condition."""
     position = _position(session, fields, "image")
     example = session.subject.examples([position])
     condition = session.subject.run.condition(example.condition, 1)
-    image = pack_images(session, np.array([position]))
-    return pack_image(session, example.x, condition, without=position) | {"image": image}
+    image = _pack_images(session, np.array([position]))
+    return _pack_image(session, example.x, condition, without=position) | {"image": image}
 
 
-def _reconstruct_drawing(session: Session, fields: Fields) -> Payload:
+def _reconstruct_drawing(session: Session, fields: Fields) -> _Payload:
     """Returns the reconstruction of a drawing, prepared as in training."""
     run = session.subject.run
     drawing = fields.image("pixels", run.spec)
     x = run.prepare(session.subject.key_for(0), drawing[None])
-    return pack_image(session, x, _condition(session, fields, 1))
+    return _pack_image(session, x, _condition(session, fields, 1))
 
 
-def _interpolate(session: Session, fields: Fields) -> Payload:
+def _interpolate(session: Session, fields: Fields) -> _Payload:
     """Returns the picture at one of PATH_STEPS steps between the codes of two images."""
     path = _path(session, fields, PATH_STEPS)
     return _pack_code(session, fields, path[fields.whole("index", 0, PATH_STEPS - 1)])
 
 
-def _interpolation_strip(session: Session, fields: Fields) -> Payload:
+def _interpolation_strip(session: Session, fields: Fields) -> _Payload:
     """Returns _STRIP_STEPS pictures between the codes of two images, with both ends."""
-    return {"picture": pack_pictures(_decode_codes(session, fields, _path(session, fields, _STRIP_STEPS)))}
+    return {"picture": _pack_pictures(_decode_codes(session, fields, _path(session, fields, _STRIP_STEPS)))}
 
 
-def _sample(session: Session, fields: Fields) -> Payload:
+def _sample(session: Session, fields: Fields) -> _Payload:
     """Returns SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
     keys = random.split(random.key(fields.whole("seed", 0, 2**31 - 1)), SAMPLES)
     temperature = fields.number("temperature", 0.0, _MAX_TEMPERATURE)
     z, images = session.generate(keys, temperature, _condition(session, fields, SAMPLES))
     return {
-        "picture": pack_pictures(images),
-        "z": None if session.codes is None else [pack_numbers(each) for each in z],
+        "picture": _pack_pictures(images),
+        "z": None if session.codes is None else [_pack_numbers(each) for each in z],
     }
 
 
@@ -171,7 +174,7 @@ ENDPOINTS = {
 }
 
 
-def respond(session: Session, name: str, fields: Fields) -> Payload:
+def respond(session: Session, name: str, fields: Fields) -> _Payload:
     """Returns the response of an endpoint; raises UsageError for a request with other fields."""
     fields.require_names(ENDPOINTS[name].names)
     return ENDPOINTS[name].function(session, fields)
@@ -180,12 +183,12 @@ def respond(session: Session, name: str, fields: Fields) -> Payload:
 def compile_all(session: Session) -> None:
     """Makes every request once, so that nobody waits for a program to be compiled."""
 
-    def request(name: str, **values: Any) -> Payload:
+    def request(name: str, **values: Any) -> _Payload:
         return respond(session, name, Fields(values))
 
     spec = session.subject.run.spec
     request("samples", seed=0, temperature=1.0, condition=0)
-    request("drawing", pixels=pack_bytes(np.zeros(spec.shape, spec.dtype)), condition=0)
+    request("drawing", pixels=_pack_bytes(np.zeros(spec.shape, spec.dtype)), condition=0)
     request("image", image=0)
     request("images", label=-1, page=0)
     if session.codes is None:
@@ -200,9 +203,9 @@ def compile_all(session: Session) -> None:
         request("plane", dimensions=[0, 1], z=z, **place)
 
 
-def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> Payload:
+def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> _Payload:
     """Returns one code [Z] with its picture."""
-    return {"z": pack_numbers(z), "picture": pack_pictures(_decode_codes(session, fields, z[None]))}
+    return {"z": _pack_numbers(z), "picture": _pack_pictures(_decode_codes(session, fields, z[None]))}
 
 
 def _decode_codes(session: Session, fields: Fields, z: np.ndarray) -> np.ndarray:
@@ -241,3 +244,52 @@ def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:
     means = session.require_codes().means
     path = PATHS[fields.choice("path", PATHS)]
     return np.asarray(path(means[_position(session, fields, "a")], means[_position(session, fields, "b")], steps))
+
+
+def _pack_bytes(array: np.ndarray) -> str:
+    """Returns the array's bytes in base64."""
+    return base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def _pack_numbers(values: np.ndarray) -> list[float]:
+    """Returns the numbers to six digits; those that JSON cannot hold as 0."""
+    return [float(f"{value:.6g}") for value in np.nan_to_num(values, posinf=0.0, neginf=0.0)]
+
+
+def _pack_pictures(means: np.ndarray) -> _Payload:
+    """Returns pictures [N, H, W, C] of values in [0, 1] as their shape and bytes."""
+    return {"shape": list(means.shape), "data": _pack_bytes(to_pixels(means))}
+
+
+def _pack_images(session: Session, positions: np.ndarray) -> _Payload:
+    """Returns images of the split as they are stored, and their classes."""
+    stored, _, _ = session.subject.split.take(positions)
+    classes = session.subject.classes
+    return {
+        "positions": positions.tolist(),
+        "labels": None if classes is None else classes[positions].tolist(),
+        "pictures": _pack_pictures(pictures(to_unit(stored))),
+        "stored": _pack_bytes(stored),
+    }
+
+
+def _pack_image(session: Session, x: Array, condition: Array | None, without: int | None = None) -> _Payload:
+    """Returns the reconstruction, code, scores and nearest images of one prepared image x [1, *X].
+
+    `without` is its own position, if it is of the split.
+    """
+    found = session.reconstruct(x, condition)
+    payload: _Payload = {
+        "x": _pack_pictures(pictures(x)),
+        "reconstruction": _pack_pictures(pictures(found["means"])),
+        "rate": round(float(found["rate"][0]), 3),
+        "distortion": round(float(found["distortion"][0]), 3),
+        "z": None,
+        "neighbours": None,
+    }
+    if session.codes is not None:
+        z = np.asarray(found["z"][0])
+        positions, distances = nearest_codes(session.codes.means, z, _NEIGHBOURS, without=without)
+        neighbours = _pack_images(session, positions) | {"distances": _pack_numbers(distances)}
+        payload |= {"z": _pack_numbers(z), "neighbours": neighbours}
+    return payload

@@ -11,22 +11,11 @@ from jaxvae.config.user_file import describe_error
 from jaxvae.config.user_functions import split_list
 from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
-from jaxvae.rundir.snapshots import read_codes, read_frames, remove_snapshots_after, save_codes, save_frame
 from jaxvae.viz.figures.images import conditions, pictures
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.report import captions
 
-__all__ = [
-    "FIGURES_FOLDER",
-    "Subject",
-    "check_figures",
-    "conditions",
-    "draw_figures",
-    "pictures",
-    "read_codes",
-    "read_frames",
-]
-__all__ += ["remove_snapshots_after", "save_codes", "save_frame"]
+__all__ = ["FIGURES_FOLDER", "check_figures", "conditions", "draw_figures", "pictures"]
 
 FIGURES_FOLDER = "figures"  # the folder of a run directory
 _log = logging.getLogger("jaxvae")

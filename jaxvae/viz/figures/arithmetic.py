@@ -10,9 +10,16 @@ import numpy as np
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.data.image_attributes import measures, scale_to_unit
-from jaxvae.viz.figures.attributes import HELD, images_at, train_on
+from jaxvae.viz.figures.attributes import HELD, train_on
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.labelled_codes import FEWEST, LabelledCodes, column_names, default_attribute, split_codes
+from jaxvae.viz.figures.labelled_codes import (
+    FEWEST,
+    LabelledCodes,
+    column_names,
+    default_attribute,
+    images_at,
+    split_codes,
+)
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots.image_grid import GAP, checked_images, enlarged, gallery, mosaic
 from jaxvae.viz.plots.style import GREY

@@ -18,7 +18,8 @@ from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
 
-__all__ = ["FEWEST", "LabelledCodes", "column_names", "default_attribute", "label_codes", "split_codes"]
+__all__ = ["FEWEST", "LabelledCodes", "column_names", "default_attribute", "images_at", "label_codes"]
+__all__ += ["split_codes"]
 
 _CHOOSE = 20  # purpose of the key by which images are chosen
 FEWEST = 10  # images with an attribute, and without, that a direction needs
@@ -132,3 +133,16 @@ def default_attribute(found: LabelledCodes) -> str:
 def column_names(subject: Subject, names: Sequence[str]) -> list[str]:
     """Returns the attributes as columns are named: label=airplane for label=0."""
     return [attribute_columns.named_class_column(name, subject.data.class_names) for name in names]
+
+
+def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
+    """Returns the images at these positions, without columns."""
+    where = np.asarray(positions)
+    if where.min() < 0 or where.max() >= len(subject.split):
+        raise UsageError(
+            f"image {' '.join(map(str, positions))}: the {subject.name} images are numbered from 0 to "
+            f"{len(subject.split) - 1}."
+        )
+    shown = subject.examples(where)
+    images = pictures(image_attributes.scale_to_unit(shown.image))
+    return LabelledCodes(subject, where, images, subject.means_of(where), {}, shown.condition)

@@ -27,6 +27,12 @@ def signed_colours(values: np.ndarray, limit: float) -> np.ndarray:
     return 1.0 - np.abs(share) * (1.0 - np.where(share > 0, to_rgb(VERMILION), to_rgb(BLUE)))
 
 
+def _limit_of(residuals: np.ndarray) -> float:
+    """Returns a round number that nearly all residuals lie within, at least 0.05."""
+    large = np.quantile(np.abs(np.nan_to_num(residuals)), 0.99)
+    return min(limit for limit in (0.05, 0.1, 0.2, 0.5, 1.0, np.inf) if limit >= min(large, 1.0))
+
+
 def reconstructions(
     path: Path,
     originals: ArrayLike,
@@ -51,8 +57,7 @@ def reconstructions(
     labels = ["original", "reconstruction"] if corrupted is None else ["original", "corrupted", "restored"]
     if residuals is not None:
         residuals = checked_images("residuals", residuals, "NHWC")
-        large = min(np.quantile(np.abs(np.nan_to_num(residuals)), 0.99), 1.0)
-        limit = min(limit for limit in (0.05, 0.1, 0.2, 0.5, 1.0) if limit >= large)  # nearly all are within
+        limit = _limit_of(residuals)
         shown["residuals"] = signed_colours(residuals[..., 0], limit)
         shown = {name: np.broadcast_to(images, (*images.shape[:3], 3)) for name, images in shown.items()}
         labels.append("residual")

@@ -1,16 +1,8 @@
-"""The texts of the report: what each number and figure means, for a reader who has just learned what a VAE is."""
+"""The texts of the report: what each figure means, for a reader who has just learned what a VAE is."""
 
 from typing import NamedTuple
 
-__all__ = ["CAPTIONS", "CURVES", "QUANTITIES", "QUESTIONS", "Caption", "Quantity", "describe_figure", "place_figure"]
-
-
-class Quantity(NamedTuple):
-    """A number of results.json."""
-
-    title: str
-    unit: str
-    meaning: str
+__all__ = ["CAPTIONS", "CURVES", "QUESTIONS", "Caption", "describe_figure", "place_figure"]
 
 
 class Caption(NamedTuple):
@@ -29,71 +21,6 @@ class _Question(NamedTuple):
     introduction: str
     figures: tuple[str, ...]
 
-
-QUANTITIES = {
-    "elbo": Quantity(
-        "ELBO",
-        "nats",
-        "The evidence lower bound on log p(x), the score that the model is built around: minus the sum of the rate and "
-        "the distortion below.",
-    ),
-    "log_likelihood": Quantity(
-        "log p(x)",
-        "nats",
-        "A tighter estimate of how probable the model finds an unseen image, from many weighted draws of z. It lies "
-        "above the ELBO; the gap is what the approximate posterior costs. Larger is better.",
-    ),
-    "rate": Quantity(
-        "Rate",
-        "nats",
-        "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored; 0 also "
-        "stands where z is a point without a density, as a plain autoencoder's.",
-    ),
-    "distortion": Quantity(
-        "Distortion",
-        "nats",
-        "−E[log p(x|z)]: what is still unexplained of the image once its code is known. Smaller means more faithful "
-        "reconstructions.",
-    ),
-    "distortion_from_corrupted": Quantity(
-        "Distortion, from corrupted inputs",
-        "nats",
-        "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
-        "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
-    ),
-    "rate_from_corrupted": Quantity(
-        "Rate, from corrupted inputs",
-        "nats",
-        "KL(q(z|corrupted x) ‖ p(z)): how much the code tells where the encoder was shown a corrupted image.",
-    ),
-    "elbo_from_corrupted": Quantity(
-        "ELBO, from corrupted inputs",
-        "nats",
-        "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
-        "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
-    ),
-    "bits_per_dim": Quantity(
-        "Bits per dimension",
-        "bits",
-        "The negative bound in bits, divided by the number of pixel values, so that image sizes can be compared. "
-        "Smaller is better.",
-    ),
-    "active_units": Quantity(
-        "Active units",
-        "",
-        "Latent dimensions whose posterior mean moves when the image changes. The others are left at the prior and "
-        "carry nothing.",
-    ),
-    "kl_per_dimension": Quantity(
-        "KL per dimension", "nats", "The rate, told apart by latent dimension, in the order of the model."
-    ),
-    "code_perplexity": Quantity(
-        "Codes in use",
-        "",
-        "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
-        "guess. Far below the codebook's size, most codes are dead.",
-    ),
-}
 
 # by the stem of the figure's file
 CAPTIONS = {

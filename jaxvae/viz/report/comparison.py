@@ -1,6 +1,7 @@
 """Several finished runs in one table: their test scores side by side, and where their protocols differ."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from jaxvae.config.schema import flatten
 from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report.html import format_number, format_score
-from jaxvae.viz.report.markdown import escape_markdown, format_table
 
-__all__ = ["Column", "Comparison", "Row", "as_markdown", "as_text", "compare_runs", "read_runs", "require_one_protocol"]
+__all__ = ["Column", "Comparison", "Row", "as_markdown", "as_text", "compare_runs", "escape_markdown", "format_table"]
+__all__ += ["read_runs", "require_one_protocol"]
 
 _VERSION = 1
 _SHARED = ("data", "split", "binarization", "units")  # of a protocol: scores are comparable where these are equal
@@ -199,3 +200,14 @@ def as_markdown(comparison: Comparison) -> str:
     """Returns the table as markdown, a column's best in bold."""
     head, *body = comparison.cells(escape_markdown, "**{}**".format)
     return "\n".join([format_table(head, body), "", *(f"- {escape_markdown(note)}" for note in comparison.notes()), ""])
+
+
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table of escaped cells."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape_markdown(value: Any) -> str:
+    """Returns text of unknown origin in one line that markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]|<>&~!#])", r"\\\1", " ".join(str(value).split()))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, TypeGuard
 
-from jaxvae.viz.report import captions, html
+from jaxvae.viz.report import html
 
 __all__ = ["PageSection", "numbers_section", "protocol_sections", "summary_sentence"]
 
@@ -23,6 +23,75 @@ _COSTS = (
     "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
     "code is known (distortion). Together they are minus the ELBO, where β is 1."
 )
+
+
+# name in results.json: (title, unit, meaning)
+_QUANTITIES = {
+    "elbo": (
+        "ELBO",
+        "nats",
+        "The evidence lower bound on log p(x), the score that the model is built around: minus the sum of the rate and "
+        "the distortion below.",
+    ),
+    "log_likelihood": (
+        "log p(x)",
+        "nats",
+        "A tighter estimate of how probable the model finds an unseen image, from many weighted draws of z. It lies "
+        "above the ELBO; the gap is what the approximate posterior costs. Larger is better.",
+    ),
+    "rate": (
+        "Rate",
+        "nats",
+        "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored; 0 also "
+        "stands where z is a point without a density, as a plain autoencoder's.",
+    ),
+    "distortion": (
+        "Distortion",
+        "nats",
+        "−E[log p(x|z)]: what is still unexplained of the image once its code is known. Smaller means more faithful "
+        "reconstructions.",
+    ),
+    "distortion_from_corrupted": (
+        "Distortion, from corrupted inputs",
+        "nats",
+        "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
+        "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
+    ),
+    "rate_from_corrupted": (
+        "Rate, from corrupted inputs",
+        "nats",
+        "KL(q(z|corrupted x) ‖ p(z)): how much the code tells where the encoder was shown a corrupted image.",
+    ),
+    "elbo_from_corrupted": (
+        "ELBO, from corrupted inputs",
+        "nats",
+        "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
+        "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
+    ),
+    "bits_per_dim": (
+        "Bits per dimension",
+        "bits",
+        "The negative bound in bits, divided by the number of pixel values, so that image sizes can be compared. "
+        "Smaller is better.",
+    ),
+    "active_units": (
+        "Active units",
+        "",
+        "Latent dimensions whose posterior mean moves when the image changes. The others are left at the prior and "
+        "carry nothing.",
+    ),
+    "kl_per_dimension": (
+        "KL per dimension",
+        "nats",
+        "The rate, told apart by latent dimension, in the order of the model.",
+    ),
+    "code_perplexity": (
+        "Codes in use",
+        "",
+        "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
+        "guess. Far below the codebook's size, most codes are dead.",
+    ),
+}
 
 
 def summary_sentence(config: Mapping[str, Any], results: _Results, records: Sequence[Mapping[str, Any]]) -> str:
@@ -83,7 +152,7 @@ def _evaluated_splits(results: _Results) -> dict[str, dict[str, Any]]:
 
 def _describe_quantity(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str]:
     """Returns the escaped title with the number of samples, the unit, and the escaped meaning."""
-    title, unit, meaning = captions.QUANTITIES.get(name, (name, "", ""))
+    title, unit, meaning = _QUANTITIES.get(name, (name, "", ""))
     samples = entry.get("samples")
     return escape(title if samples is None else f"{title}, K = {html.format_number(samples)}"), unit, escape(meaning)
 
@@ -146,7 +215,7 @@ def _draw_scores(splits: Mapping[str, Mapping[str, Any]]) -> str:
         for name in _BOUNDS:
             entry = html.nested(entries, name)
             if _is_drawable(entry.get("value")) and _is_drawable(entry.get("stderr")) and entry["stderr"] > 0:
-                rows.append((f"{captions.QUANTITIES[name].title}, {split}", entry["value"], entry["stderr"]))
+                rows.append((f"{_QUANTITIES[name][0]}, {split}", entry["value"], entry["stderr"]))
     figures = [_draw_intervals(rows)] if len(rows) > 1 else []
     figures += [_draw_rate_and_distortion(split, entries) for split, entries in list(splits.items())[:1]]
     return f"<div class='pair'>{''.join(figures)}</div>" if any(figures) else ""
