@@ -15,8 +15,8 @@ from jaxvae import latent
 from jaxvae.latent import neighbours, sensitivity
 from jaxvae.terms import example_keys
 from jaxvae.viz.figures import neighbours as figure
-from jaxvae.viz.figures.conditional import compute_conditional, plot_conditional
 from jaxvae.viz.figures.neighbours import Neighbours, NeighboursData, compute_neighbours, plot_neighbours
+from jaxvae.viz.figures.reconstructions import compute_conditional, plot_conditional
 from jaxvae.viz.figures.sensitivity import compute_sensitivity, flip_pixels, plot_sensitivity
 from jaxvae.viz.figures.subject import evenly_spaced
 from jaxvae.viz.plots import style

@@ -108,20 +108,14 @@ def compute_path(subject: Subject, *, seconds: float = 6.0) -> PathData:
     """Decodes a circle on the plane of a standard normal prior of two dimensions, else a path from image to image."""
     count = max(2 * _STOPS, round(seconds * _RATE))
     if subject.run.latent_shape == (2,) and subject.run.config.model.prior == "standard" and has_bound(subject):
-        return _circle(subject, count)
+        z, grid = np.asarray(latent.circle(RADIUS, count)), latent.quantile_grid(_SIDE)
+        condition = conditions(subject.run.parts, subject.data, 1)
+        seen = _decode(subject, np.concatenate([z, grid.reshape(-1, 2)]), condition)
+        told = [f"z = ({a:.1f}, {b:.1f})".replace("-", "−") for a, b in z.round(1) + 0.0]  # no minus before 0
+        manifold = seen[count:].reshape(_SIDE, _SIDE, *seen.shape[1:])
+        names = np.array(["z1, quantile of the prior", "z2, quantile of the prior"])
+        return PathData(z, np.asarray(norm.cdf(z)), seen[:count], np.array(told), names, manifold=manifold)
     return _image_to_image(subject, count)
-
-
-def _circle(subject: Subject, count: int) -> PathData:
-    """Decodes a circle about the middle of the plane, and the plane; a conditional model is given one condition."""
-    z = np.asarray(latent.circle(RADIUS, count))
-    condition = conditions(subject.run.parts, subject.data, 1)
-    grid = latent.quantile_grid(_SIDE)
-    seen = _decode(subject, np.concatenate([z, grid.reshape(-1, 2)]), condition)
-    told = [f"z = ({a:.1f}, {b:.1f})".replace("-", "−") for a, b in z.round(1) + 0.0]  # no minus before 0
-    manifold = seen[count:].reshape(_SIDE, _SIDE, *seen.shape[1:])
-    axes = np.array(["z1, quantile of the prior", "z2, quantile of the prior"])
-    return PathData(z, np.asarray(norm.cdf(z)), seen[:count], np.array(told), axes, manifold=manifold)
 
 
 def _image_to_image(subject: Subject, count: int) -> PathData:
@@ -324,7 +318,8 @@ def _draw_map(axes: Axes, data: PathData) -> None:
         axes.grid(False)
     elif data.points is not None:
         classes, indices = class_indices(data.labels, len(data.points))
-        axes.scatter(*data.points.T, s=7, c=class_colours(len(classes))[indices], alpha=0.45, lw=0)
+        x, y = data.points.T
+        axes.scatter(x, y, s=7, c=class_colours(len(classes))[indices], alpha=0.45, lw=0)
         name_classes(axes, data.points, data.labels, classes, weight="bold", color=GREY)
         reach = reach_of(data.points, False)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))

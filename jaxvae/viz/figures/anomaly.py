@@ -98,7 +98,15 @@ def plot_anomaly(path: Path, data: AnomalyData) -> None:
     with new_figure(path, 10, 9.4) as figure:
         figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=[1.05, 1])
-        _plot_curves(figure.add_subplot(grid[0, 0], aspect="equal"), data.curves)
+        axes = figure.add_subplot(grid[0, 0], aspect="equal")
+        for (name, curve), (colour, dashes) in zip(data.curves.items(), _LINES, strict=False):
+            label = f"{_NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
+            axes.plot(curve.false_positives, curve.true_positives, color=colour, ls=dashes, lw=2, label=label)
+        axes.plot([0, 1], [0, 1], color=PALE, lw=1)
+        axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="share of the known above the threshold")
+        axes.set_ylabel("share of the left out above it")
+        axes.legend(loc="lower right", title="area under the curve", fontsize=9)
+        write_title(axes, "Is it new?", "the diagonal, an area of 0.5, is guessing")
         _plot_histograms(figure.add_subplot(grid[0, 1]), data)
         axes = figure.add_subplot(grid[1, :])
         rows = list(map(pictures, data.extremes))
@@ -108,17 +116,6 @@ def plot_anomaly(path: Path, data: AnomalyData) -> None:
         shown = "class " if len(data.classes) == 1 else "classes "
         text = f"The extremes; left out of training: {shown}{', '.join(map(str, data.classes))}"
         axes.set_title(text, fontsize=10)
-
-
-def _plot_curves(axes: Axes, curves: dict[str, Roc]) -> None:
-    for (name, curve), (colour, dashes) in zip(curves.items(), _LINES, strict=False):
-        label = f"{_NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
-        axes.plot(curve.false_positives, curve.true_positives, color=colour, ls=dashes, lw=2, label=label)
-    axes.plot([0, 1], [0, 1], color=PALE, lw=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="share of the known above the threshold")
-    axes.set_ylabel("share of the left out above it")
-    axes.legend(loc="lower right", title="area under the curve", fontsize=9)
-    write_title(axes, "Is it new?", "the diagonal, an area of 0.5, is guessing")
 
 
 def _plot_histograms(axes: Axes, data: AnomalyData) -> None:

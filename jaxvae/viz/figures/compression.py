@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -159,7 +158,12 @@ def plot_compression(path: Path, data: CompressionData) -> None:
         axes = figure.add_subplot(grid[0])
         for name, curve in data.curves.items():
             axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=_TITLES[name], **_LOOKS[name])
-        _plot_model(axes, data.bits, data.error)
+        # with standard errors over the images; that of the ratio by the delta method
+        mean, spread = data.error.mean(), data.error.std() / np.sqrt(len(data.error))
+        x_error, y_error = data.bits.std() / np.sqrt(len(data.bits)), 10 / np.log(10) * spread / max(mean, 1e-12)
+        label = f"this model, were its rate met (ideal): {data.bits.mean():,.1f} bits"
+        style: dict[str, Any] = {"fmt": "*", "ms": 15, "color": VERMILION, "mec": INK, "zorder": 3}
+        axes.errorbar(data.bits.mean(), _decibels(mean), xerr=x_error, yerr=y_error, label=label, **style)
         axes.set_xscale("symlog", linthresh=8, linscale=0.5)
         most = max(curve.bits.max() for curve in data.curves.values())
         axes.set(xlim=(0, 1.1 * max(most, 2 * data.bits.mean())), xlabel="bits for an image")
@@ -177,12 +181,3 @@ def plot_compression(path: Path, data: CompressionData) -> None:
 
 def _decibels(error: np.ndarray) -> np.ndarray:
     return -10 * np.log10(np.maximum(error, 1e-12))
-
-
-def _plot_model(axes: Axes, bits: np.ndarray, error: np.ndarray) -> None:
-    """Draws the model's point, with standard errors over the images; that of the ratio by the delta method."""
-    mean, spread = error.mean(), error.std() / np.sqrt(len(error))
-    x_error, y_error = bits.std() / np.sqrt(len(bits)), 10 / np.log(10) * spread / max(mean, 1e-12)
-    label = f"this model, were its rate met (ideal): {bits.mean():,.1f} bits"
-    style: dict[str, Any] = {"fmt": "*", "ms": 15, "color": VERMILION, "mec": INK, "zorder": 3}
-    axes.errorbar(bits.mean(), _decibels(mean), xerr=x_error, yerr=y_error, label=label, **style)

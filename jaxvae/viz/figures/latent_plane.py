@@ -10,11 +10,11 @@ from jaxvae import latent
 from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject
-from jaxvae.viz.plots.scatter import Ellipses, latent_map, latent_plane
+from jaxvae.viz.plots.scatter import Ellipses, latent_plane
 from jaxvae.viz.plots.style import replacing
 
 __all__ = ["MapData", "PlaneData", "compute_dots", "compute_map", "compute_plane", "count_ellipses", "embed"]
-__all__ += ["plane_axes", "plot_map", "plot_plane"]
+__all__ += ["plane_axes", "plot_plane"]
 
 MOST_ELLIPSES, LEAST_ELLIPSES = 60, 15  # posteriors that a plane shows,
 _COVERED = 0.8  # and how much of it they may cover together, each alone
@@ -153,11 +153,6 @@ def compute_map(subject: Subject, means: np.ndarray) -> MapData | None:
     if len(positions) < _LEAST_MAPPED:
         return None
     return MapData(embed(means[positions]), positions, None if subject.classes is None else subject.classes[positions])
-
-
-def plot_map(path: Path, data: MapData) -> None:
-    """Draws the map, coloured by label."""
-    latent_map(path, data.points, data.labels)
 
 
 def embed(means: np.ndarray) -> np.ndarray:

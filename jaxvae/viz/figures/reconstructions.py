@@ -1,20 +1,26 @@
-"""Images above their reconstructions and residuals; samples at several temperatures."""
+"""Images above their reconstructions and residuals; samples at several temperatures, and of every class."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
+from jaxvae._checks import UsageError
 from jaxvae.data.corrupt import CORRUPT
 from jaxvae.data.dataset import DataSet, Split
 from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import conditions, pictures, residuals
+from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import image_panels
+from jaxvae.viz.plots.image_grid import GAP, fitted, gallery, mosaic
 
-__all__ = ["ReconstructionData", "TemperatureData", "compute_reconstructions", "compute_temperatures"]
-__all__ += ["plot_reconstructions", "plot_temperatures"]
+__all__ = ["ConditionalData", "ReconstructionData", "TemperatureData", "compute_conditional"]
+__all__ += ["compute_reconstructions", "compute_temperatures", "plot_conditional", "plot_reconstructions"]
+__all__ += ["plot_temperatures"]
 
+_DRAW = 50  # purpose folded into the subject's key
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25)
 
 
@@ -69,3 +75,42 @@ def plot_temperatures(path: Path, data: TemperatureData) -> None:
         n = data.means.shape[1]
         shown = np.linspace(0, n - 1, min(n, 12)).astype(int)  # over all classes, where there are conditions
         image_panels.temperatures(path, data.temperatures, data.means[:, shown])
+
+
+class ConditionalData(NamedTuple):
+    """Means of p(x|z) `pictures` [N, K, *X] of N codes and K classes, the codes z [N, K, Z], the classes' names [K]."""
+
+    pictures: np.ndarray
+    z: np.ndarray
+    names: tuple[str, ...]
+
+
+def compute_conditional(subject: Subject, *, n: int = 8, most: int = 12) -> ConditionalData:
+    """Decodes n draws of z as each of the first `most` classes.
+
+    A prior that depends on the class is given the same randomness for all classes. ValueError unless the model is
+    conditioned on labels.
+    """
+    run = subject.run
+    if run.config.model.condition != "label":
+        raise UsageError(f"model.condition={run.config.model.condition!r}: expected 'label' for a grid of classes.")
+    classes = np.arange(min(most, run.parts.condition_size or 0))
+    keys = jnp.repeat(random.split(subject.key_for(_DRAW), n), len(classes))
+    z, px = run.generate(keys, condition=np.tile(classes, n))
+    names = (subject.data.class_names or tuple(map(str, classes)))[: len(classes)]
+    means, codes = (np.asarray(a).reshape(n, len(classes), *a.shape[1:]) for a in (px.mean(), z))
+    return ConditionalData(means, codes, names)
+
+
+def plot_conditional(path: Path, data: ConditionalData) -> None:
+    """Draws a row for each code and a column for each class."""
+    columns = len(data.names)
+    tiles = fitted(pictures(data.pictures.reshape(-1, *data.pictures.shape[2:])), columns)
+    picture, title = mosaic(tiles, columns, GAP), "The class, and everything else"
+    subtitle = "each row is one z from the prior; each column tells the decoder another class"
+    with gallery(path, picture, title, subtitle, left=0.3, bottom=0.7) as axes:
+        width = tiles.shape[2] + GAP
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, data.names)) > 4 else {}
+        axes.set_xticks(np.arange(columns) * width + (width - GAP) / 2, data.names, **turned)
+        axes.set_xlabel("class")
+        axes.tick_params(length=0)

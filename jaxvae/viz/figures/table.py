@@ -20,7 +20,6 @@ from jaxvae.viz.figures import (
     animation,
     anomaly,
     compression,
-    conditional,
     inpainting,
     interpolation,
     latent_plane,
@@ -29,7 +28,7 @@ from jaxvae.viz.figures import (
     sensitivity,
 )
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots import curves, image_panels
+from jaxvae.viz.plots import curves, image_panels, scatter
 from jaxvae.viz.plots.style import save_figure, use_style
 
 __all__ = ["FIGURES", "REQUIREMENTS", "Figure", "select_figures"]
@@ -114,7 +113,7 @@ FIGURES: Mapping[str, Figure] = {
     ),
     "latent_map": Figure(
         lambda s: latent_plane.compute_map(s, s.scored["means"]),
-        latent_plane.plot_map,
+        lambda path, data: scatter.latent_map(path, data.points, data.labels),
         (_MEANS, "more than two latent dimensions"),
     ),
     "interpolation": Figure(
@@ -152,7 +151,7 @@ FIGURES: Mapping[str, Figure] = {
         (_MEANS, "a real vector for a latent"),
     ),
     "conditional": Figure(
-        _second(conditional.compute_conditional), conditional.plot_conditional, ("model.condition='label'",)
+        _second(reconstructions.compute_conditional), reconstructions.plot_conditional, ("model.condition='label'",)
     ),
     "anomaly": Figure(_second(anomaly.compute_anomaly, most=500), anomaly.plot_anomaly, ("data.leave_out",)),
 }

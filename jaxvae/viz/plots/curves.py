@@ -20,13 +20,6 @@ _ACTIVE: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE, "linewidth": 0.
 _INACTIVE: dict[str, Any] = {"facecolor": "#eef1f3", "edgecolor": GREY, "linewidth": 0.6, "hatch": "////"}
 
 
-def _series(records: _Records, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the steps and the values (NaN for null) of one quantity of one split, in order, each step once."""
-    values = {r["step"]: r[name] for r in records if r.get("split") == split and name in r}
-    steps = sorted(values)
-    return np.array(steps, float), np.array([values[step] for step in steps], float)
-
-
 def _limits(values: np.ndarray, robust: bool = True) -> tuple[float, float]:
     """Returns limits (low, high) without the few values far from the others, such as those of the first steps."""
     values = values[np.isfinite(values)]
@@ -45,7 +38,9 @@ def _curve(axes: Axes, records: _Records, name: str, unit: str, robust: bool = T
     lines = [("train", LIGHT_BLUE, 1.2, "training, mini-batches"), ("validation", VERMILION, 2.2, "validation")]
     drawn, limits = [], []
     for split, color, width, label in lines:
-        steps, values = _series(records, split, name)
+        found = {r["step"]: r[name] for r in records if r.get("split") == split and name in r}  # each step once
+        steps = sorted(found)
+        values = np.array([found[step] for step in steps], float)  # NaN for null
         if len(steps):
             # A value between two that are not finite makes no line: up to a few dozen points are marked as well.
             axes.plot(steps, values, color=color, lw=width, marker="o" if len(steps) < 30 else "", ms=3, label=label)

@@ -136,12 +136,9 @@ def _image(path: Path, picture: Picture | None, alternative: str, kind: str) -> 
 
 def _origin_sections(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[PageSection]:
     """Returns the sections by which the run can be repeated: its config, its command, its environment."""
-    command = environment.get("command")
-    code = (
-        f"<pre tabindex='0'><code>{escape(str(command))}</code></pre>"
-        if command
-        else html.missing_note("The command was not recorded.")
-    )
+    code = html.missing_note("The command was not recorded.")
+    if command := environment.get("command"):
+        code = f"<pre tabindex='0'><code>{escape(str(command))}</code></pre>"
     versions = {name: value for name, value in environment.items() if name not in ("version", "command")}
     return [
         ("The config", "config", html.field_table(html.nested(config, "config"), "Every choice of this run")),

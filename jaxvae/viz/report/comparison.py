@@ -164,15 +164,8 @@ def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     ]
     varied = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
     rows = [
-        Row(
-            run.name,
-            {n: each.get(n) for n in varied},
-            _scores_of(run),
-            run.parameters,
-            round(run.seconds, 1),
-            run.skipped,
-        )
-        for run, each in zip(found, fields, strict=True)
+        Row(run.name, own, _scores_of(run), run.parameters, round(run.seconds, 1), run.skipped)
+        for run, own in zip(found, ({name: each.get(name) for name in varied} for each in fields), strict=True)
     ]
     first = found[0].protocol
     shared = {name: text for name, text in first.items() if all(run.protocol.get(name) == text for run in found)}

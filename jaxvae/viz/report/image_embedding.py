@@ -62,10 +62,8 @@ def fit_pictures(pictures: Mapping[Path, Picture], preferred: int, most: int) ->
     The largest are repacked first. If nothing else helps, the largest are left out.
     """
     fitted: dict[Path, Picture | None] = dict(pictures)
-    for room, forms, remark in (
-        (preferred, _same_looking, ""),
-        (most, _less_detailed, "in less detail than figures/{}"),
-    ):
+    passes = ((preferred, _same_looking, ""), (most, _less_detailed, "in less detail than figures/{}"))
+    for room, forms, remark in passes:
         sizes = [picture.characters for picture in fitted.values() if picture]
         if sum(sizes) <= room:
             return fitted
