@@ -384,7 +384,7 @@ def test_large_bodies_are_not_read(app):
 
 
 def test_a_fault_of_ours_is_reported_and_logged(app, caplog):
-    with mock.patch("jaxvae.viz.explorer.api.pack_images", side_effect=TypeError("oh")):
+    with mock.patch("jaxvae.viz.explorer.api._pack_images", side_effect=TypeError("oh")):
         status, _, content = call(app, "/api/images", good("images"))
     assert status == 500
     assert json.loads(content)["error"] == "TypeError; the terminal says more."
