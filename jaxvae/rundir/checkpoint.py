@@ -1,36 +1,26 @@
 """Checkpoints: Orbax writes the state, and a manifest written last completes it."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.rundir.manifest import (
-    MANIFEST,
-    best_step,
-    find_damage,
-    has_checkpoints,
-    read_manifest,
-    rollback_steps,
-    saved_steps,
-    unfinished_steps,
-    write_manifest,
-)
-from jaxvae.rundir.migrations import MIGRATIONS, VERSION
+from jaxvae.rundir import manifest
+from jaxvae.rundir.manifest import MANIFEST
 from jaxvae.runtime import multihost
 from jaxvae.runtime.files import sync_folder
-from jaxvae.step import State
+from jaxvae.step import Guard, State
 
 __all__ = ["Saver", "all_finite", "read_state", "remove_after", "remove_checkpoint", "restore"]
+_VERSION = 2  # of the manifests written now
+_GUARD_1 = ("skipped", "streak", "scale")  # version 1's guard had no statistics of the losses
 _KEEP = 2  # the latest ones, and of those to go back to, apart from the best
 _SETTLE = 2.0  # seconds in which a failed save may still write
 _log = logging.getLogger("jaxvae")
@@ -68,15 +58,13 @@ class Saver:
 
         self.wait()
         target = self.folder / str(step)
-        intact = False
-        if multihost.is_first_process() and target.exists():
-            intact = find_damage(target) is None
-            if not intact:
-                shutil.rmtree(target)
+        intact = multihost.is_first_process() and target.exists() and manifest.find_damage(target) is None
+        if multihost.is_first_process() and target.exists() and not intact:
+            shutil.rmtree(target)
         if multihost.broadcast_from_first(int(intact)):
             return
         response = ocp.save_async(target / "state", state)
-        content: dict[str, Any] = {"version": VERSION, "step": step, "score": score, "regular": regular}
+        content: dict[str, Any] = {"version": _VERSION, "step": step, "score": score, "regular": regular}
         content |= {"lines": lines, "config": self.config}
         self._pending = self._worker.submit(self._complete, target, content, state, response)
 
@@ -85,7 +73,7 @@ class Saver:
         try:
             _await_orbax(target, state, response)
             if multihost.is_first_process():
-                write_manifest(target, content | _describe_state(state))
+                manifest.write_manifest(target, content | _describe_state(state))
         except Exception:
             if multihost.is_first_process():
                 shutil.rmtree(target, ignore_errors=True)  # on a full disk it would keep the last bytes
@@ -98,8 +86,9 @@ class Saver:
 
         While steps are skipped, the latest are not those to go back to.
         """
-        found, good = saved_steps(self.folder), rollback_steps(self.folder)
-        keep = {*found[-_KEEP:], *good[-_KEEP:], best_step(self.folder, found), best_step(self.folder, good)}
+        found, good = manifest.saved_steps(self.folder), manifest.rollback_steps(self.folder)
+        best = {manifest.best_step(self.folder, steps) for steps in (found, good)}
+        keep = {*found[-_KEEP:], *good[-_KEEP:], *best}
         for path in self.folder.iterdir():
             if path.name.isdigit() and int(path.name) not in keep and int(path.name) <= newest:
                 remove_checkpoint(path)
@@ -110,7 +99,7 @@ class Saver:
             pending, self._pending = self._pending, None
             pending.result()
 
-    def __enter__(self) -> Saver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -135,7 +124,7 @@ def _await_orbax(target: Path, state: Any, response: Any) -> None:
 
 
 def _describe_state(state: Any) -> dict[str, Any]:
-    """Returns the manifest's entries on the numbers of a state: its streak of skipped steps, whether it is finite."""
+    """Returns the manifest's entries of a state: its streak of skipped steps, and whether it is finite."""
     if not isinstance(state, State):
         return {}
     streak, finite = int(state.guard.streak), all_finite(state)
@@ -179,18 +168,18 @@ def restore(folder: Path, abstract: Any, *, prefer: int | None = None) -> Any:
         abstract: shapes, dtypes and, unless it is this process's first device, the shardings of the leaves.
         prefer: a step to try first.
     """
-    found, unfinished = saved_steps(folder), unfinished_steps(folder)
+    found, unfinished = manifest.saved_steps(folder), manifest.unfinished_steps(folder)
     order = sorted(found, key=lambda step: (step == prefer, step), reverse=True)
     for step in (step for step in unfinished if step > max(found, default=-1)):
         _log.warning("checkpoint %s was not finished: it has no %s.", folder / str(step), MANIFEST)
-    for step in (step for step in found if prefer is not None and not read_manifest(folder / str(step))):
+    for step in (step for step in found if prefer is not None and not manifest.read_manifest(folder / str(step))):
         _log.warning("checkpoint %s may have been the best: its %s is damaged.", folder / str(step), MANIFEST)
     for step in order:
-        reason = find_damage(folder / str(step))
+        reason = manifest.find_damage(folder / str(step))
         if reason is None:
             return read_state(folder / str(step) / "state", abstract)
         _log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
-    if has_checkpoints(folder):
+    if manifest.has_checkpoints(folder):
         raise UsageError(
             f"All {len(found) or len(unfinished)} checkpoints in {folder} are damaged; nothing was overwritten. "
             "Restore one of them from a copy, or start again in another --workdir."
@@ -205,10 +194,10 @@ def read_state(path: Path, abstract: Any) -> Any:
     """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
-    migration = MIGRATIONS.get(read_manifest(path.parent).get("version", VERSION))
-    if migration is None:
+    if manifest.read_manifest(path.parent).get("version") != 1:
         return _load_arrays(path, placed)
-    state = migration.renewed(_load_arrays(path, migration.saved(placed)))
+    state = _load_arrays(path, placed.replace(guard={name: getattr(placed.guard, name) for name in _GUARD_1}))
+    state = state.replace(guard=Guard(**state.guard))
     return jax.device_put(state, jax.tree.map(lambda a: a.sharding, placed))
 
 

@@ -22,7 +22,8 @@ class FinishedRun:
     Args:
         test: the numbers of the test split, {name: {"value", "stderr", "samples" or "of"}}, in nats.
         diagnosis: the findings of results.json, each with its "numbers".
-        seconds: what the steps took; skipped: how many steps had no finite loss or gradient.
+        seconds: of the steps, without validations, checkpoints, the final evaluation and steps lost by a kill.
+        skipped: how many steps had no finite loss or gradient.
 
     `protocol`, `environment` and `diagnosis` hold text of unknown origin.
     """
@@ -40,7 +41,7 @@ class FinishedRun:
 
 def read_finished_run(workdir: Path) -> FinishedRun:
     """Reads the finished run of this directory; UsageError says why it cannot be shown. No code of it runs."""
-    name = workdir.resolve().name
+    name, path = workdir.resolve().name, workdir / RESULTS
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise UsageError(
             f"{workdir}: a page's files have its runs' names; rename it with letters, digits and - _ . only."
@@ -54,15 +55,17 @@ def read_finished_run(workdir: Path) -> FinishedRun:
     parameters, protocol = results.get("parameters", 0), results.get("protocol", {})
     texts = protocol.values() if isinstance(protocol, dict) else [None]
     if not is_instance(parameters, int) or not all(is_instance(text, str) for text in texts):
-        raise UsageError(f"{workdir / RESULTS} is damaged: expected its parameters and its protocol. {RESTORE}")
+        raise _damaged(path, "expected its parameters and its protocol")
+    found = results.get("diagnosis")
+    findings = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return FinishedRun(
         name=name,
         run=run,
-        test=_test_numbers(results, workdir / RESULTS),
+        test=_test_numbers(results, path),
         parameters=parameters,
         protocol=protocol,
         environment=directory.environment,
-        diagnosis=_findings(results),
+        diagnosis=tuple(each for each in findings if isinstance(each.get("numbers"), dict)),
         seconds=_seconds_of(directory, run.step),
         skipped=_skipped_of(directory),
     )
@@ -91,36 +94,27 @@ def _test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, An
         fields = number if isinstance(number, dict) else {}
         kinds = {"value": float, "stderr": float | None, "samples": int | None, "of": int | str | None}
         if not all(is_instance(fields.get(field), kind) for field, kind in kinds.items()):
-            raise UsageError(
-                f"{path} is damaged: test.{name}={short_repr(number)}: expected a value and its error. {RESTORE}"
-            )
+            raise _damaged(path, f"test.{name}={short_repr(number)}: expected a value and its error")
     return found
 
 
-def _findings(results: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    found = results.get("diagnosis")
-    listed = found if isinstance(found, list) else []
-    return tuple(each for each in listed if isinstance(each, dict) and isinstance(each.get("numbers"), dict))
-
-
 def _seconds_of(directory: RunDirectory, step: int) -> float:
-    """Returns the seconds of the steps, the compiling of the first included; 0 without steps.
-
-    Validations, checkpoints, the final evaluation and steps lost by a kill are not counted.
-    """
+    """Returns the seconds of the steps, the compiling of the first included; 0 without steps."""
     if step == 0:
         return 0.0
     last: Any = directory.timing[-1].get("step") if directory.timing else None
     seconds: list[Any] = [line.get("seconds") for line in directory.timing]
     if not is_instance(last, int) or last < step or not all(is_instance(each, float) for each in seconds):
-        path = directory.workdir / TIMING
-        raise UsageError(f"{path} is damaged: expected the seconds of all {step:,} steps. {RESTORE}")
+        raise _damaged(directory.workdir / TIMING, f"expected the seconds of all {step:,} steps")
     return float(sum(seconds))
 
 
 def _skipped_of(directory: RunDirectory) -> int:
     counts = [line.get("skipped", 0) for line in directory.metrics if line.get("split") == "train"]
     if not all(is_instance(count, float) for count in counts):
-        path = directory.workdir / METRICS
-        raise UsageError(f"{path} is damaged: expected numbers of skipped steps. {RESTORE}")
+        raise _damaged(directory.workdir / METRICS, "expected numbers of skipped steps")
     return int(max(counts, default=0))
+
+
+def _damaged(path: Path, reason: str) -> UsageError:
+    return UsageError(f"{path} is damaged: {reason}. {RESTORE}")

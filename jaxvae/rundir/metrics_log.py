@@ -1,7 +1,5 @@
 """metrics.jsonl, the same in every repetition of a run; timing.jsonl and TensorBoard, with clock values."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -11,7 +9,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
 from jaxvae.runtime.files import write_atomically
@@ -28,7 +26,8 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
-        _check_fingerprint(workdir / METRICS, lines)
+        if lines:
+            _check_fingerprint(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             truncate_after(workdir / name, step)
         self._metrics = (workdir / METRICS).open("a")
@@ -61,7 +60,7 @@ class MetricsLog:
         self._tensorboard.flush()
         return {"size": self._size, "sha256": self._digest.hexdigest()}
 
-    def __enter__(self) -> MetricsLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -80,7 +79,7 @@ class NoMetricsLog:
     def sync(self) -> dict[str, Any]:
         return {}
 
-    def __enter__(self) -> NoMetricsLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None: ...
@@ -101,10 +100,8 @@ def _open_tensorboard(folder: Path, step: int) -> Any:
     return writer
 
 
-def _check_fingerprint(path: Path, lines: dict[str, Any] | None) -> None:
+def _check_fingerprint(path: Path, lines: dict[str, Any]) -> None:
     """Warns and keeps a copy of the file if it does not begin with the lines that were saved."""
-    if not lines:
-        return
     content = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]:
         return

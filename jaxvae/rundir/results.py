@@ -47,9 +47,8 @@ def _has_samples(numbers: dict[str, Any], samples: int) -> bool:
 def format_results(results: dict[str, Any]) -> list[str]:
     """Returns the numbers as lines for the terminal."""
     lines = []
-    for split, numbers in results.items():
-        if not isinstance(numbers, dict) or "examples" not in numbers:
-            continue
+    splits = {name: each for name, each in results.items() if isinstance(each, dict) and "examples" in each}
+    for split, numbers in splits.items():
         lines.append(f"{split}, {numbers['examples']:,} images, step {results['step']:,}, in nats:")
         width = max(16, *(2 + len(name) for name in numbers))
         for name, number in numbers.items():

@@ -47,7 +47,8 @@ class Run:
         blank = None if size is None else jnp.zeros((1, size))
         self.latent_shape = latent.latent_shape(model, variables, blank)
         self._prepare = jax.jit(partial(_prepare_images, parts.prepare))
-        self._corrupt = jax.jit(partial(_corrupt_images, parts.corrupted)) if parts.corrupted else None
+        corruption = parts.corrupted.corruption if parts.corrupted else None
+        self._corrupt = jax.jit(lambda key, x: corruption(random.split(key, len(x)), x)) if corruption else None
         self._encode = jax.jit(partial(latent.encode, model))
         self._decode = jax.jit(partial(latent.decode, model))
         self._sample = jax.jit(partial(latent.sample, model), static_argnums=2)
@@ -198,9 +199,8 @@ class Run:
                 raise UsageError("this model has no condition (model.condition='none'); leave condition out.")
             return None
         shape = (count, size) if kind == "vector" else (count,)
-        expected = f"vectors shaped {list(shape)}"
-        if kind != "vector":
-            expected = f"the classes, whole numbers in [0, {size}) shaped {list(shape)}"
+        what = "vectors" if kind == "vector" else f"the classes, whole numbers in [0, {size})"
+        expected = f"{what} shaped {list(shape)}"
         if condition is None:
             raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
         given = require_array("condition", condition, expected)
@@ -262,11 +262,6 @@ class Run:
 def _prepare_images(prepare, key: Array, images: Array, index: Array) -> Array:
     """Returns x of stored images [B, *X], one key split over them."""
     return prepare(random.split(key, len(images)), Examples(images, jnp.full(len(images), -1), index)).x
-
-
-def _corrupt_images(corrupted, key: Array, x: Array) -> Array:
-    """Returns x [B, *X] corrupted, one key split over the examples."""
-    return corrupted.corruption(random.split(key, len(x)), x)
 
 
 def load(workdir: str | Path, *, trust: bool = False) -> Run:

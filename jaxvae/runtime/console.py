@@ -1,10 +1,8 @@
 """Text on a terminal: names from files cannot move the cursor; and a progress bar."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 __all__ = ["ProgressBar", "escape_unprintable", "format_bound", "print_safely"]
 _PRINT_EVERY = 2.0  # seconds, where there is no bar
@@ -35,7 +33,7 @@ class ProgressBar:
         self._last = (time.perf_counter(), step)
         self._printed = 0.0
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         if self.show and sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

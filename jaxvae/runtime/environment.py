@@ -43,21 +43,17 @@ def describe_environment(*, engine: str, pipeline: str, seed: int, command: str)
 
 def record_environment(workdir: Path, **now: Any) -> list[str]:
     """Writes environment.json; returns a warning for every entry that may change results and differs from before."""
-    path = workdir / ENVIRONMENT
-    described = describe_environment(**now)
+    path, described = workdir / ENVIRONMENT, describe_environment(**now)
     try:
         before = read_json(path)
     except (OSError, ValueError):
         before = {}
     write_json(path, described)
-    changed = [
-        f"{name} {before[name]} -> {described[name]}"
+    return [
+        f"This run goes on with another {name} {before[name]} -> {described[name]}: same keys and data order, but the "
+        "last bits of results may differ."
         for name in _COMPARED
         if name in before and before[name] != described[name]
-    ]
-    return [
-        f"This run goes on with another {text}: same keys and data order, but the last bits of results may differ."
-        for text in changed
     ]
 
 

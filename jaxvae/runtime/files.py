@@ -11,18 +11,9 @@ from typing import Any
 from jaxvae._checks import UsageError
 
 __all__ = [
-    *(
-        "DIGEST",
-        "DamagedFile",
-        "disk_full_errno",
-        "read_json",
-        "sync_folder",
-        "try_lock",
-        "write_atomically",
-        "write_json",
-    ),
+    *("DamagedFile", "disk_full_errno", "read_json", "sync_folder", "try_lock", "write_atomically", "write_json"),
 ]
-DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
+_DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -91,7 +82,7 @@ class DamagedFile(UsageError):
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON with the digest of its content, atomically; numbers that are not finite become null."""
     content = _without_nonfinite(content)
-    write_atomically(path, json.dumps(content | {DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
+    write_atomically(path, json.dumps(content | {_DIGEST: _json_digest(content)}, indent=1, allow_nan=False).encode())
 
 
 def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
@@ -105,7 +96,7 @@ def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
         raise DamagedFile(f"it is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DamagedFile(f"it holds a {type(content).__name__}, not the fields that were written")
-    expected = content.pop(DIGEST, None)
+    expected = content.pop(_DIGEST, None)
     if (expected is not None or not bare) and expected != _json_digest(content):
         raise DamagedFile("its content is not what was written: a damaged disk, or an edit by hand")
     return content

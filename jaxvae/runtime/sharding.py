@@ -59,9 +59,8 @@ class DeviceLayout:
         if not axes or leaf.size < MIN_SHARDED_SIZE or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return self.replicated
         longest = max(axes, key=lambda axis: leaf.shape[axis])
-        return NamedSharding(
-            self.mesh, PartitionSpec(*(AXIS if axis == longest else None for axis in range(leaf.ndim)))
-        )
+        spec = PartitionSpec(*(AXIS if axis == longest else None for axis in range(leaf.ndim)))
+        return NamedSharding(self.mesh, spec)
 
     def rows(self, batch_size: int) -> slice:
         """Returns the rows of a batch that this process's devices hold."""

@@ -206,7 +206,7 @@ from pathlib import Path
 from unittest import mock
 from jax import random
 import jaxvae
-from jaxvae.rundir import checkpoint
+from jaxvae.rundir import checkpoint, manifest
 from jaxvae.config.serialization import save_config
 from jaxvae.config.build import build
 from jaxvae.config import Config, Model
@@ -239,8 +239,8 @@ for path in [path for path in state.rglob("*") if path.is_file()]:
         contents.append(json.dumps(renamed(json.loads(before))).encode())
     for content in contents:
         path.write_bytes(content)
-        assert checkpoint.find_damage(top / "checkpoints" / "3"), path  # the manifest names it
-        with mock.patch("jaxvae.rundir.checkpoint.find_damage", return_value=None):  # as if it fitted
+        assert manifest.find_damage(top / "checkpoints" / "3"), path  # the manifest names it
+        with mock.patch("jaxvae.rundir.manifest.find_damage", return_value=None):  # as if it fitted
             try:
                 jaxvae.load(top)
             except Exception as error:
