@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
@@ -27,8 +28,7 @@ CAPABILITIES = {  # what a posterior may offer, and a prior or an objective may 
 }
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Level:
     """One latent variable of the bound: its draw, and its densities under q and p."""
 
@@ -41,8 +41,7 @@ class Level:
     gate: Array | None = None  # [S, B, 2], zeros through which `reweight_gradient` acts
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Terms:
     """The terms of one forward pass, for objectives and evaluations: log p(x|z), and z, q, p and more for each level.
 
@@ -55,7 +54,7 @@ class Terms:
     log_px: Array  # [S, B], nats
     levels: tuple[Level, ...]
     extra: dict[str, Array] = dataclasses.field(default_factory=dict)  # name -> [S, B]
-    bound: bool = dataclasses.field(default=True, metadata={"static": True})
+    bound: bool = struct.field(pytree_node=False, default=True)
     generated: Any = None  # p(x|z) at z ~ p(z), over [1, B, *X]; only where an objective needs it
 
     @property

@@ -11,10 +11,9 @@ from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
 from jaxvae.distributions.discretized import LEVELS, CategoricalLevels, DiscretizedLogistic, LogisticMixture
 from jaxvae.distributions.divergence import has_kl, has_kl_each, kl, kl_each
 from jaxvae.distributions.flow import Flow
-from jaxvae.distributions.heavy_tailed import Laplace, StudentT
+from jaxvae.distributions.location_scale import Laplace, Normal, StudentT
 from jaxvae.distributions.mixture import Mixture
 from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal
-from jaxvae.distributions.normal import Normal
 from jaxvae.distributions.quantized import FiniteScalarQuantized, Point, UniformCodes, VectorQuantized
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 

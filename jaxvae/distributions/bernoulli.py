@@ -1,9 +1,8 @@
 """Coins: densities of a pixel that is 0, 1 or, for the continuous one, between them."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob, log_decay, mean_decay, softplus
@@ -11,13 +10,12 @@ from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob,
 __all__ = ["Bernoulli", "ContinuousBernoulli"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Bernoulli:
     """Independent coins with log-odds `logits [*batch, *event]`; outcomes are 0. or 1."""
 
     logits: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         return jax.nn.sigmoid(self.logits)
@@ -47,8 +45,7 @@ _log_tilted.defjvps(  # x less its mean, exact at l = 0, too, where |l| has a co
 )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class ContinuousBernoulli:
     """Independent values in [0, 1] with densities like e^(l x), l = `logits [*batch, *event]`.
 
@@ -58,7 +55,7 @@ class ContinuousBernoulli:
     """
 
     logits: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         """Returns 1 / (1 - e^-l) - 1 / l, which is nearer to 1/2 than lambda = sigmoid(l) is."""

@@ -1,10 +1,10 @@
 """Densities of values inside (0, 1)."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 from jax.scipy.special import gammaln
 
@@ -24,8 +24,7 @@ def _stirling_error(a: Array) -> Array:
     return jnp.where(a < 8, direct, series)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Beta:
     """Independent Beta densities x^(a - 1) (1 - x)^(b - 1) / B(a, b) on the open interval (0, 1).
 
@@ -34,7 +33,7 @@ class Beta:
 
     log_alpha: Array
     log_beta: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         """Returns a / (a + b)."""

@@ -1,9 +1,10 @@
 """Categorical variables as one-hot vectors, and draws near them that gradients pass through."""
 
-import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_and_score, draw_each, sum_event
@@ -11,34 +12,36 @@ from jaxvae.distributions._base import draw_and_score, draw_each, sum_event
 __all__ = ["OneHot", "RelaxedOneHot"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+def _mean(density: Any) -> Array:
+    """Returns the probabilities of the classes, [*batch, D, K]."""
+    return jax.nn.softmax(density.logits)
+
+
+def _sample(density: Any, keys: Array, temperature: float | Array = 1.0) -> Array:
+    """Draws with probabilities proportional to exp(logits / temperature), 0 giving the likeliest class.
+
+    See `draw_each` for the keys; no gradient flows through the draws.
+    """
+    return _one_hot_argmax(density.logits + temperature * _gumbel_noise(keys, density.logits, density.event))
+
+
+def _log_prob(density: Any, x: Array) -> Array:
+    """Returns the sum of x log p over variables and classes; linear in x, so defined between one-hot vectors."""
+    return sum_event(x * jax.nn.log_softmax(density.logits), density.event)
+
+
+@struct.dataclass
 class OneHot:
     """D independent categorical variables of K classes with `logits [*batch, D, K]`; outcomes are one-hot over K."""
 
     logits: Array
-    event: int = dataclasses.field(default=2, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=2)
 
-    def mean(self) -> Array:
-        """Returns the probabilities of the classes, [*batch, D, K]."""
-        return jax.nn.softmax(self.logits)
-
-    def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
-        """Draws with probabilities proportional to exp(logits / temperature), 0 giving the likeliest class.
-
-        See `draw_each` for the keys; no gradient flows through the draws.
-        """
-        return _one_hot_argmax(self.logits + temperature * _gumbel_noise(keys, self.logits, self.event))
-
-    def log_prob(self, x: Array) -> Array:
-        """Returns the sum of x log p over variables and classes; linear in x, so defined between one-hot vectors."""
-        return sum_event(x * jax.nn.log_softmax(self.logits), self.event)
-
+    mean, sample, log_prob = _mean, _sample, _log_prob
     sample_and_log_prob = draw_and_score
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class RelaxedOneHot:
     """The same variables with `relaxed_sample`, whose draws depend smoothly on the logits.
 
@@ -47,21 +50,12 @@ class RelaxedOneHot:
     """
 
     logits: Array
-    temperature: float = dataclasses.field(default=0.5, metadata={"static": True})
-    straight_through: bool = dataclasses.field(default=False, metadata={"static": True})
-    event: int = dataclasses.field(default=2, metadata={"static": True})
+    temperature: float = struct.field(pytree_node=False, default=0.5)
+    straight_through: bool = struct.field(pytree_node=False, default=False)
+    event: int = struct.field(pytree_node=False, default=2)
 
-    def mean(self) -> Array:
-        return self.hard_density().mean()
-
-    def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:
-        return self.hard_density().sample(keys, temperature)
-
-    def log_prob(self, x: Array) -> Array:
-        return self.hard_density().log_prob(x)
-
-    def sample_and_log_prob(self, keys: Array) -> tuple[Array, Array]:
-        return self.hard_density().sample_and_log_prob(keys)
+    mean, sample, log_prob = _mean, _sample, _log_prob
+    sample_and_log_prob = draw_and_score
 
     def relaxed_sample(self, keys: Array) -> Array:
         """Draws softmax((logits + Gumbel noise) / temperature), near `sample(keys)` at a low temperature.
@@ -73,9 +67,6 @@ class RelaxedOneHot:
         if not self.straight_through:
             return soft
         return _one_hot_argmax(noisy) + (soft - lax.stop_gradient(soft))  # in this order: 0 and 1 stay exact
-
-    def hard_density(self) -> OneHot:
-        return OneHot(self.logits, self.event)
 
 
 def _gumbel_noise(keys: Array, logits: Array, event: int) -> Array:

@@ -4,11 +4,11 @@ A logistic's share of each level's cell, from half a level below to half a level
 tails (Salimans et al. 2017, arXiv 1701.05517, eq. 2).
 """
 
-import dataclasses
 import math
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_and_score, draw_each, flat_log_prob, log_decay, softplus
@@ -50,14 +50,13 @@ def _nearest_level(x: Array) -> Array:
     return lax.stop_gradient(jnp.clip(jnp.round(_TOP * x), 0, _TOP) / _TOP)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class DiscretizedLogistic:
     """Independent logistics of location loc and scale exp(log_scale), `[*batch, *event]`, cut to 256 levels k / 255."""
 
     loc: Array
     log_scale: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         """Returns the mean over the 256 levels, exactly; near the ends it is not loc."""
@@ -77,8 +76,7 @@ class DiscretizedLogistic:
     sample_and_log_prob = draw_and_score
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class LogisticMixture:
     """Pixels of C channels, each pixel a mixture of K discretized logistics (arXiv 1701.05517, sec. 2).
 
@@ -93,7 +91,7 @@ class LogisticMixture:
     loc: Array
     log_scale: Array
     coefficients: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         """Returns the mean of x, each channel's given the earlier channels' means within its component.
@@ -156,8 +154,7 @@ def _flatten_pixels(a: Array, pixels: int, own: int) -> Array:
     return a.reshape(*a.shape[:batch], math.prod(a.shape[batch:last]), *a.shape[last:])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class CategoricalLevels:
     """Independent pixels, each with a probability of its own for all of the 256 levels: `logits [*batch, *event, 256]`.
 
@@ -165,7 +162,7 @@ class CategoricalLevels:
     """
 
     logits: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         return (jax.nn.softmax(self.logits) * self._levels()).sum(axis=-1)

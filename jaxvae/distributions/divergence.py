@@ -11,8 +11,8 @@ from jaxvae.distributions._base import softplus, sum_event
 from jaxvae.distributions._bessel import kl_to_uniform
 from jaxvae.distributions.bernoulli import Bernoulli
 from jaxvae.distributions.categorical import OneHot, RelaxedOneHot
+from jaxvae.distributions.location_scale import Normal
 from jaxvae.distributions.multivariate_normal import LowRankNormal, MultivariateNormal, inverse_tril, matvec
-from jaxvae.distributions.normal import Normal
 from jaxvae.distributions.quantized import Point
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 

@@ -1,19 +1,18 @@
 """Normalizing flows: a Gaussian carried through an invertible network."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array
 
-from jaxvae.distributions.normal import Normal
+from jaxvae.distributions.location_scale import Normal
 
 __all__ = ["Flow"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Flow:
     """The density of x = f(z, context), z ~ base: log p(x) = log base(z) - log |det df/dz|.
 
@@ -26,7 +25,7 @@ class Flow:
     base: Normal
     weights: Any
     context: Array | None
-    network: Any = dataclasses.field(metadata={"static": True})
+    network: Any = struct.field(pytree_node=False)
 
     @property
     def event(self) -> int:

@@ -1,21 +1,20 @@
 """Mixtures of densities."""
 
-import dataclasses
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import LOG_2PI, draw_and_score, draw_each
-from jaxvae.distributions.normal import Normal
+from jaxvae.distributions.location_scale import Normal
 
 __all__ = ["Mixture", "normal_log_prob_pairs"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Mixture:
     """sum_k w_k p_k(x) with w = softmax(logits), `logits [*batch, K]`, over `components` whose batch is [*batch, K].
 

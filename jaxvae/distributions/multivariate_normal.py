@@ -1,10 +1,10 @@
 """Gaussians whose coordinates are correlated: a full covariance, and a diagonal one plus a few factors."""
 
-import dataclasses
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import LOG_2PI, draw_each
@@ -12,8 +12,7 @@ from jaxvae.distributions._base import LOG_2PI, draw_each
 __all__ = ["LowRankNormal", "MultivariateNormal", "inverse_tril", "matvec"]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class MultivariateNormal:
     """Gaussians with means `loc [*batch, D]` and covariances L L', `scale_tril` = L [*batch, D, D] lower triangular."""
 
@@ -50,8 +49,7 @@ class MultivariateNormal:
         return jnp.broadcast_shapes(self.loc.shape, self.scale_tril.shape[:-1])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class LowRankNormal:
     """Gaussians with means `loc [*batch, D]` and covariances diag(exp(log_diagonal)) + F F', `factor` = F [.., D, R].
 

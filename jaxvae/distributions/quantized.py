@@ -6,7 +6,6 @@ outcome: log_prob is 0 by convention, and what they make with a likelihood is no
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_and_score, draw_each
@@ -28,13 +28,12 @@ def _zero_log_prob(density: Any, z: Array) -> Array:
     return jnp.zeros(z.shape[: z.ndim - density.event])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Point:
     """All mass at `loc [*batch, *event]`."""
 
     loc: Array
-    event: int = dataclasses.field(default=1, metadata={"static": True})
+    event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
         return self.loc
@@ -47,8 +46,7 @@ class Point:
     sample_and_log_prob = draw_and_score
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class VectorQuantized:
     """The code nearest to each of `vectors [*batch, slots, dim]` in `codebook [*1, K, dim]`.
 
@@ -100,8 +98,7 @@ class VectorQuantized:
         return UniformCodes(self.codebook, self.vectors.shape[-2])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class FiniteScalarQuantized:
     """`vectors [*batch, slots, dim]` squashed and rounded: dimension i to one of `levels[i]` values in [-1, 1].
 
@@ -110,7 +107,7 @@ class FiniteScalarQuantized:
     """
 
     vectors: Array
-    levels: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    levels: tuple[int, ...] = struct.field(pytree_node=False)
     event: ClassVar[int] = 2
 
     def mean(self) -> Array:
@@ -147,13 +144,12 @@ class FiniteScalarQuantized:
         return jnp.asarray(values).reshape((1,) * (self.vectors.ndim - 1) + (-1,))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class UniformCodes:
     """Independent uniform choices among the K rows of `codebook [*1, K, dim]`, one for each of `slots`."""
 
     codebook: Array
-    slots: int = dataclasses.field(metadata={"static": True})
+    slots: int = struct.field(pytree_node=False)
     event: ClassVar[int] = 2
 
     def sample(self, keys: Array, temperature: float | Array = 1.0) -> Array:

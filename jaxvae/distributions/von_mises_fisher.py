@@ -1,12 +1,12 @@
 """Densities on the unit sphere of R^D, with respect to its area: the uniform one and the von Mises-Fisher."""
 
-import dataclasses
 import functools
 import math
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae.distributions._base import draw_and_score, draw_each
@@ -19,12 +19,11 @@ _NODES = 32
 _MIN_SQUARED_TEMPERATURE = 1e-14  # the least square of a temperature
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class UniformSphere:
     """The uniform density on the unit sphere of R^dim; it has no leaves, and any batch."""
 
-    dim: int = dataclasses.field(metadata={"static": True})
+    dim: int = struct.field(pytree_node=False)
     event: ClassVar[int] = 1
 
     def mean(self) -> Array:
@@ -41,8 +40,7 @@ class UniformSphere:
     sample_and_log_prob = draw_and_score
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class VonMisesFisher:
     """p(x) proportional to exp(kappa loc.x) on the unit sphere: `loc [*batch, D]` of length 1, `log_kappa [*batch, 1]`.
 

@@ -25,7 +25,6 @@ __all__ = [
     "active_units",
     "bits_per_dim",
     "compare_to_prior",
-    "coordinates",
     "elbo_parts",
     "latent_statistics",
     "log_weight_sum",

@@ -1,4 +1,4 @@
-"""The bound, its parts, the importance-weighted likelihood, active units; means with standard errors.
+"""The bound, its parts, the importance-weighted likelihood, active units and users' metrics, with standard errors.
 
 The pure functions take one batch. `make_evaluate` runs them over a data set and keeps every example's value, so that a
 padded last batch is cut to its real examples and means have standard errors. `summarize` names the numbers.
@@ -6,7 +6,7 @@ padded last batch is cut to its real examples and means have standard errors. `s
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "log_weight_sum",
     "make_evaluate",
     "make_log_likelihood",
+    "make_measure",
     "mean_and_stderr",
     "perplexity",
     "rate_and_distortion",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _ACTIVE_VARIANCE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
+_METRICS = 1  # purpose folded into the key of the evaluation
 _CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more spill a CPU's caches; changes no value
 
 
@@ -156,6 +158,40 @@ def make_evaluate(
         return {name: np.concatenate([fetch(values[name])[:real] for values, real in scored]) for name in names}
 
     return evaluate
+
+
+def make_measure(
+    model: Any, prepare: Callable, metrics: Mapping[str, Callable], *, key: Array, fetch: Callable = np.asarray
+) -> Callable[..., dict[str, np.ndarray]]:
+    """Returns measure(variables, batches, *, key=key) -> {name: values of every example, [N]}.
+
+    Each metric is a pure function `metric(model, variables, keys [B], batch) -> {name: [B]}`, which is jitted. `batch`
+    has x, target, condition and index, prepared as `make_evaluate` does with the same `key`. `batches` and `fetch` as
+    there.
+    """
+
+    @jax.jit
+    def score(variables: Any, batch: Any, prepare_key: Array, metric_key: Array) -> dict[str, Array]:
+        data = prepare(example_keys(prepare_key, batch.index)[0], batch)
+        keys = example_keys(metric_key, data.index)[0]
+        found: dict[str, Array] = {}
+        for name, metric in metrics.items():
+            values = metric(model, variables, keys, data)
+            if not isinstance(values, Mapping) or not all(np.shape(each) == keys.shape for each in values.values()):
+                shapes = jax.tree.map(np.shape, values)
+                raise UsageError(f"metric {name!r} returned {shapes}: expected {{name: array}}, each [{len(keys)}].")
+            if taken := found.keys() & values.keys():
+                raise UsageError(f"metric {name!r} returned {min(taken)!r}, as another metric does: rename it.")
+            found |= values
+        return found
+
+    def measure(variables: Any, batches: Iterable, *, key: Array = key) -> dict[str, np.ndarray]:
+        prepare_key = random.split(random.clone(key), 3)[0]
+        metric_key = random.fold_in(random.clone(key), _METRICS)
+        scored = [(score(variables, batch, prepare_key, metric_key), real) for batch, real in batches]
+        return {name: np.concatenate([fetch(each[name])[:real] for each, real in scored]) for name in scored[0][0]}
+
+    return measure
 
 
 def summarize(

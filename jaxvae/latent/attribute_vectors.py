@@ -32,7 +32,7 @@ def probe(codes: Array, has: Array, penalty: float = 1.0) -> Array:
     editing direction: Shen et al. 2020, arXiv:1907.10786.)
     """
     weights, _ = logistic_regression(codes, has, penalty)
-    return _scale_to_mean_difference(weights, codes, has)
+    return weights * (weights @ mean_difference(codes, has)) / jnp.maximum(weights @ weights, 1e-30)
 
 
 def orthogonalize(direction: Array, others: Array) -> Array:
@@ -43,12 +43,6 @@ def orthogonalize(direction: Array, others: Array) -> Array:
     """
     basis, _ = jnp.linalg.qr(others.T)
     return direction - basis @ (basis.T @ direction)
-
-
-def _scale_to_mean_difference(direction: Array, codes: Array, has: Array) -> Array:
-    """Returns `direction` [Z], scaled to the (signed) distance of the two groups' means along it."""
-    distance = direction @ mean_difference(codes, has)
-    return direction * distance / jnp.maximum(direction @ direction, 1e-30)
 
 
 def logistic_regression(codes: Array, has: Array, penalty: float = 1.0) -> tuple[Array, Array]:

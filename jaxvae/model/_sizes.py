@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxvae._checks import UsageError, require_whole
+from jaxvae._checks import UsageError, require_fraction, require_whole
+from jaxvae.model.layers import get_activation
 
 MAX_WIDTH = 2**20  # units of a layer
 _MAX_LAYERS = 500  # of a network: tracing takes about ten milliseconds a layer
@@ -28,6 +29,13 @@ def require_sizes(**sizes: int) -> None:
     """Raises UsageError unless each is a whole number from 1 to the largest width of a layer."""
     for name, size in sizes.items():
         require_whole(name, size, 1, MAX_WIDTH)
+
+
+def require_network(activation: str, dropout: float, **sizes: int) -> None:
+    """Raises UsageError unless the activation is known, the rate of dropout a fraction, and the others are sizes."""
+    get_activation(activation)
+    require_sizes(**sizes)
+    require_fraction("dropout", dropout)
 
 
 def require_attention(*, width: int, heads: int, blocks: int, **sizes: int) -> None:

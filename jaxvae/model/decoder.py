@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import require_fraction, require_positive
-from jaxvae.model._sizes import require_attention, require_sizes, require_widths
+from jaxvae._checks import require_positive
+from jaxvae.model._sizes import require_attention, require_network, require_widths
 from jaxvae.model.convolution import ConvTranspose, downsampled_sizes
 from jaxvae.model.layers import (
     DenseStack,
@@ -207,8 +207,7 @@ def mlp(
     training zeroes at each step; `spectral`, if any, the largest singular value that a layer's kernel may have (Miyato
     et al. 2018, arXiv 1802.05957). Goes with any data.
     """
-    get_activation(activation)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout)
     return _bound_spectrum(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
 
 
@@ -228,9 +227,7 @@ def conv(
     every kernel, `dense` the width of the first layer; `activation`, `dropout` and `spectral` as for mlp. Goes with
     images of any size; sequences take conv1d.
     """
-    get_activation(activation)
-    require_sizes(kernel=kernel, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, kernel=kernel, dense=dense)
     network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
     return _bound_spectrum(network, spectral)
 
@@ -253,9 +250,7 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    get_activation(activation)
-    require_sizes(kernel=kernel, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, kernel=kernel, dense=dense)
     flat = (math.prod(shape[:-1]), shape[-1])
     network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout, dtype)
     return SequenceDecoder(network, shape)
@@ -278,9 +273,7 @@ def resnet(
     (He et al. 2016, arXiv 1603.05027) with group norm (Wu & He 2018, arXiv 1803.08494); options as for the encoder.
     Goes with images of any size, not with sequences.
     """
-    get_activation(activation)
-    require_sizes(blocks=blocks, groups=groups, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, blocks=blocks, groups=groups, dense=dense)
     return ResNetDecoder(
         require_widths("resnet", channels, blocks), shape, blocks, groups, dense, activation, dropout, dtype, remat
     )
@@ -305,6 +298,5 @@ def attention(
     images of any size, cut from whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    get_activation(activation)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout)
     return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype, remat)

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxvae._checks import require_fraction
-from jaxvae.model._sizes import require_attention, require_sizes, require_widths
+from jaxvae.model._sizes import require_attention, require_network, require_widths
 from jaxvae.model.layers import (
     DenseStack,
     ResidualLevel,
@@ -148,8 +147,7 @@ def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTy
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
     training zeroes at each step. Goes with any data.
     """
-    get_activation(activation)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout)
     return MLPEncoder(require_widths("mlp", widths), activation, dropout, dtype)
 
 
@@ -166,9 +164,7 @@ def conv(
     `kernel` is the side of every kernel, `dense` the width of the last layer; `activation` and `dropout` as for mlp.
     Goes with images of any size; sequences take conv1d.
     """
-    get_activation(activation)
-    require_sizes(kernel=kernel, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, kernel=kernel, dense=dense)
     return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout, dtype)
 
 
@@ -184,9 +180,7 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    get_activation(activation)
-    require_sizes(kernel=kernel, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, kernel=kernel, dense=dense)
     return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout, dtype))
 
 
@@ -206,9 +200,7 @@ def resnet(
     most `groups` groups of four channels or more; never batch norm, which mixes examples. `dense`, `activation` and
     `dropout` (inside the blocks and after the dense layer) as for conv. Goes with images of any size, not sequences.
     """
-    get_activation(activation)
-    require_sizes(blocks=blocks, groups=groups, dense=dense)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout, blocks=blocks, groups=groups, dense=dense)
     return ResNetEncoder(
         require_widths("resnet", channels, blocks), blocks, groups, dense, activation, dropout, dtype, remat
     )
@@ -233,6 +225,5 @@ def attention(
     `activation` and `dropout` as for conv. Goes with images of any size, padded to whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    get_activation(activation)
-    require_fraction("dropout", dropout)
+    require_network(activation, dropout)
     return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)

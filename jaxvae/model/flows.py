@@ -49,17 +49,8 @@ class _Flow(nn.Module):
         return z, sum(log_dets[1:], log_dets[0])
 
 
-class CouplingFlow(_Flow):
-    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
-
-    The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
-    """
-
-    def setup(self) -> None:
-        self.turns = [
-            Coupling(self.dim, self.hidden, self.layers, _step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
-            for turn in range(self.steps)
-        ]
+class _StepwiseFlow(_Flow):
+    """A flow whose forward map is the forward map of each step in turn."""
 
     def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return self.forward(z, context)
@@ -71,7 +62,20 @@ class CouplingFlow(_Flow):
         return self._compose([turn.inverse for turn in self.turns], x, context, backwards=True)
 
 
-class InverseAutoregressiveFlow(_Flow):
+class CouplingFlow(_StepwiseFlow):
+    """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
+
+    The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
+    """
+
+    def setup(self) -> None:
+        self.turns = [
+            Coupling(self.dim, self.hidden, self.layers, _step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
+            for turn in range(self.steps)
+        ]
+
+
+class InverseAutoregressiveFlow(_StepwiseFlow):
     """Gated autoregressive steps of alternating order (Kingma et al. 2016, arXiv 1606.04934, eq. 10-14).
 
     Forward is one pass, for a posterior that scores its own draws; inverse takes `dim` passes a step.
@@ -82,15 +86,6 @@ class InverseAutoregressiveFlow(_Flow):
             Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), gated_affine, turn % 2 == 1)
             for turn in range(self.steps)
         ]
-
-    def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self.forward(z, context)
-
-    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.parallel for turn in self.turns], z, context)
-
-    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.sequential for turn in self.turns], x, context, backwards=True)
 
 
 class MaskedAutoregressiveFlow(_Flow):
@@ -109,10 +104,10 @@ class MaskedAutoregressiveFlow(_Flow):
         return self.inverse(x, context)
 
     def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.sequential for turn in self.turns], z, context, backwards=True)
+        return self._compose([turn.inverse for turn in self.turns], z, context, backwards=True)
 
     def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.parallel for turn in self.turns], x, context)
+        return self._compose([turn.forward for turn in self.turns], x, context)
 
 
 def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
@@ -206,7 +201,7 @@ class Conditioner(nn.Module):
 class Autoregressive(nn.Module):
     """y = x exp(s) + t, where s and t of a coordinate see those before it alone; after it, where `descending`.
 
-    `form` maps the outputs of a MADE to t and s. `parallel` maps x to y at once, `sequential` y to x by coordinates.
+    `form` maps the outputs of a MADE to t and s. `forward` maps x to y at once, `inverse` y to x by coordinates.
     """
 
     dim: int
@@ -219,12 +214,12 @@ class Autoregressive(nn.Module):
     def setup(self) -> None:
         self.made = MADE(self.dim, self.hidden, self.layers, self.descending)
 
-    def parallel(self, x: Array, context: Array | None) -> tuple[Array, Array]:
+    def forward(self, x: Array, context: Array | None) -> tuple[Array, Array]:
         """Returns (y, log |det dy/dx|)."""
         shift, log_scale = self.form(*_masked_network(self.made.masked(), x, context), self.bound)
         return x * jnp.exp(log_scale) + shift, log_scale.sum(-1)
 
-    def sequential(self, y: Array, context: Array | None) -> tuple[Array, Array]:
+    def inverse(self, y: Array, context: Array | None) -> tuple[Array, Array]:
         """Returns (x, log |det dx/dy|). Later coordinates stay 0 until their turn, so that nothing can overflow."""
         layers = self.made.masked()
 

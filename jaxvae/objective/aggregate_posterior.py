@@ -5,6 +5,7 @@ They compare the examples of the whole batch: each device has its own rows, and 
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,15 +28,7 @@ from jaxvae.terms import Level, Terms
 
 __all__ = ["dip_i", "dip_ii", "flatten_events", "local_rows", "mmd", "sample_prior", "tc"]
 
-_KERNEL_WIDTHS = (
-    0.1,
-    0.2,
-    0.5,
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-)  # multiples of a kernel's width (arXiv 1711.01558, its authors' code)
+_KERNEL_WIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # multiples of c (arXiv 1711.01558, its authors' code)
 
 
 def tc(
@@ -136,21 +129,18 @@ def mmd(kernel: str = "imq", scale: float = 1.0) -> Objective:
     require_choice("kernel", kernel, tuple(_KERNELS))
     scale = require_positive("scale", scale)
 
+    def averaged(width: float, squared: Array) -> Array:
+        return jnp.stack([_KERNELS[kernel](squared, width * multiple) for multiple in _KERNEL_WIDTHS]).mean(0)
+
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.zeros(())
         for number, level in enumerate(terms.levels):
             prior = sample_prior(random.fold_in(key, number), level, gather)
             z, p, rows = flatten_events(level.z), flatten_events(prior), local_rows(level.z, gather)
-            averaged = _mean_over_widths(_KERNELS[kernel], 2 * z.shape[-1] * scale)
-            value += _mmd_per_example(z, gather(z), p, rows, averaged)
+            value += _mmd_per_example(z, gather(z), p, rows, partial(averaged, 2 * z.shape[-1] * scale))
         return Loss(value, memory, {**bound_metrics(terms), "mmd": value})
 
     return Objective(init_stateless, apply, Needs(posterior={"continuous"}, engine={"batch"}))
-
-
-def _mean_over_widths(kernel: Callable[[Array, float], Array], width: float) -> Callable[[Array], Array]:
-    """Returns the mean of a kernel of the squared distance over seven widths."""
-    return lambda squared: jnp.stack([kernel(squared, width * multiple) for multiple in _KERNEL_WIDTHS]).mean(0)
 
 
 _KERNELS: dict[str, Callable[[Array, float], Array]] = {

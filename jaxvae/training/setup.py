@@ -22,8 +22,7 @@ from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.sources import open_data
 from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
-from jaxvae.evaluate.bounds import make_evaluate
-from jaxvae.evaluate.metrics import make_measure
+from jaxvae.evaluate.bounds import make_evaluate, make_measure
 from jaxvae.rundir.state import first_state
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
