@@ -14,8 +14,8 @@ from jaxvae.config import Config, Data, Model, Train
 from jaxvae.config.build import build
 from jaxvae.config.compatibility import USUAL
 from jaxvae.config.parsing import parameter_names
-from jaxvae.config.ranges import CONDITIONS
 from jaxvae.config.registry import TABLES, build_part
+from jaxvae.config.schema import CONDITIONS
 from jaxvae.model.traits import traits_of
 
 __all__ = ["EXAMPLES", "EXAMPLE_COUNT", "SHAPE", "catalogue", "config_of", "example_text", "refusal"]

@@ -6,18 +6,10 @@ import tempfile
 from pathlib import Path
 
 from jaxvae._checks import UsageError, require_positive, require_type, require_whole, short_repr
-from jaxvae.config.ranges import SPLITS
+from jaxvae.config.schema import SPLITS
 
-__all__ = [
-    "add_columns",
-    "add_config",
-    "add_out",
-    "add_picture",
-    "add_run",
-    "check_arguments",
-    "parse_path",
-    "require_writable",
-]
+__all__ = ["add_columns", "add_config", "add_out", "add_picture", "add_run", "add_subject", "check_arguments"]
+__all__ += ["parse_path", "require_writable"]
 
 _RANGES = {"n": (1, 100_000), "samples": (1, 10**6), "seed": (0, 2**32 - 1), "size": (1, 2**14), "channels": (1, 3)}
 _RANGES |= {"examples": (20, 10**7), "steps": (2, 100), "side": (2, 60), "port": (0, 65535)}
@@ -52,11 +44,16 @@ def add_out(parser: argparse.ArgumentParser, text: str, suffixes: tuple[str, ...
     parser.set_defaults(suffixes=suffixes)
 
 
-def add_picture(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Adds the arguments of a verb that draws one picture of a run's images."""
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """Adds what a verb needs to show a run with images of a split."""
     add_run(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", choices=SPLITS, help="whose images (default: test)")
+
+
+def add_picture(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Adds the arguments of a verb that draws one picture of a run's images."""
+    add_subject(parser)
     add_out(parser, f"the picture to write (default: RUN/explored/{verb}.png)", (".png",))
 
 
@@ -84,7 +81,11 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
             raise UsageError(f"{run} {kind} a run directory is what `jaxvae train` made, such as runs/digits.")
     for name in given.keys() & {"workdir", "out_folder"}:
-        _check_folder(_NAMES.get(name, f"--{name}"), given[name])
+        folder = given[name]
+        existing = next((each for each in (folder, *folder.parents) if each.exists()), None)
+        if existing is not None and not existing.is_dir():
+            option = f"{_NAMES.get(name, f'--{name}')}={folder}"
+            raise UsageError(f"{option}: expected a folder, but {existing} is a file. Try another place.")
     if "out" in given:
         require_writable(arguments.out, arguments.suffixes)
 
@@ -99,13 +100,6 @@ def _check_text(name: str, value: str | Path) -> None:
             value.exists()
         except OSError as error:  # a part of it is too long, or a folder of it may not be entered
             raise UsageError(f"{name}={short_repr(str(value))}: {error.strerror}. Try another place.") from error
-
-
-def _check_folder(name: str, folder: Path) -> None:
-    """Raises UsageError if the folder, or one that it is in, is a file."""
-    existing = next((each for each in (folder, *folder.parents) if each.exists()), None)
-    if existing is not None and not existing.is_dir():
-        raise UsageError(f"{name}={folder}: expected a folder, but {existing} is a file. Try another place.")
 
 
 def require_writable(out: Path, suffixes: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,8 @@ if TYPE_CHECKING:  # imported in the functions: they import jax
     from jaxvae.training.setup import Experiment
     from jaxvae.viz.figures.subject import Subject
 
-__all__ = [
-    "EXPLORED",
-    "open_run",
-    "open_subject",
-    "picture_path",
-    "prepare_jax",
-    "require_dimensions",
-    "require_images",
-    "save_arrays",
-    "set_up_run",
-]
+__all__ = ["EXPLORED", "open_run", "open_subject", "prepare_jax", "require_dimensions", "require_images"]
+__all__ += ["save_arrays", "set_up_run", "write_picture"]
 
 EXPLORED = "explored"  # the folder of a run directory for pictures without --out
 
@@ -115,13 +106,13 @@ def require_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> li
     return [dimension - 1 for dimension in dimensions]
 
 
-def picture_path(arguments: argparse.Namespace) -> Path:
-    """Returns the picture to write: --out, or explored/VERB.png in the run directory, whose folder is made."""
-    if arguments.out is not None:
-        return arguments.out
-    folder = arguments.run / EXPLORED
-    folder.mkdir(exist_ok=True)
-    return folder / f"{arguments.verb}.png"
+def write_picture(arguments: argparse.Namespace, plot: Callable[[Path, Any], None], data: Any) -> None:
+    """Plots the data into --out, or explored/VERB.png in the run directory, and saves its arrays beside it."""
+    path = arguments.out or arguments.run / EXPLORED / f"{arguments.verb}.png"
+    if arguments.out is None:
+        path.parent.mkdir(exist_ok=True)
+    plot(path, data)
+    save_arrays(path, data)
 
 
 def save_arrays(path: Path, data: Any) -> None:

@@ -37,10 +37,7 @@ _LIKELIHOODS = {  # support of a likelihood -> (what it is, the preparations of 
         "binarize the images (data.prepare='binarize', or 'static')",
     ),
     "coded": ("is a probability of the 256 coded values k / 255", "keep the coded values (data.prepare='grey')"),
-    "open": (
-        "is a density inside (0, 1), infinite or zero at 0 and 1",
-        "dequantize them (data.prepare='dequantize')",
-    ),
+    "open": ("is a density inside (0, 1), infinite or zero at 0 and 1", "dequantize them (data.prepare='dequantize')"),
     "unit": ("is a density of values from 0 to 1", "keep values in [0, 1] (data.prepare='grey')"),
 }
 _DATA = {  # support of the data -> (what they are, the likelihoods of such data)

@@ -1,4 +1,6 @@
-"""Optimizers of optax, schedules of the learning rate, and schedules of weights of an objective."""
+"""Optimizers of optax, schedules of the learning rate and of weights of an objective, and sweeps over a number."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +45,8 @@ def with_critic(optimizer: optax.GradientTransformation, learning_rate: float) -
 
 def linear(start: float, end: float, *, steps: int) -> optax.Schedule:
     """From start to end over so many steps, then end."""
-    return optax.linear_schedule(
-        require_number("start", start, 0), require_number("end", end, 0), require_whole("steps", steps)
-    )
+    start, end = require_number("start", start, 0), require_number("end", end, 0)
+    return optax.linear_schedule(start, end, require_whole("steps", steps))
 
 
 def cyclical(start: float, end: float, *, steps: int, cycles: int = 4, rising: float = 0.5) -> optax.Schedule:
@@ -53,11 +54,8 @@ def cyclical(start: float, end: float, *, steps: int, cycles: int = 4, rising: f
 
     Each cycle climbs linearly for its share `rising`, then stays (Fu et al. 2019, arXiv 1903.10145, section 3.2).
     """
-    start, end, rising = (
-        require_number("start", start, 0),
-        require_number("end", end, 0),
-        require_fraction("rising", rising),
-    )
+    start, end = require_number("start", start, 0), require_number("end", end, 0)
+    rising = require_fraction("rising", rising)
     length = require_whole("steps", steps) / require_whole("cycles", cycles)
 
     def schedule(step):
@@ -98,10 +96,30 @@ def cosine(warmup: int = 0, final: float = 0.0, *, learning_rate: float, steps: 
     """Linear warm-up, then half a cosine down to `final` times the learning rate at the last step (train.steps)."""
     if require_whole("warmup", warmup, 0) >= steps:
         raise UsageError(f"warmup={warmup} leaves no step of train.steps={steps} for the cosine; choose a smaller one.")
-    return optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else learning_rate,
-        learning_rate,
-        warmup,
-        steps,
-        require_number("final", final, 0) * learning_rate,
-    )
+    first, last = 0.0 if warmup else learning_rate, require_number("final", final, 0) * learning_rate
+    return optax.warmup_cosine_decay_schedule(first, learning_rate, warmup, steps, last)
+
+
+class Sweep(NamedTuple):
+    """The values that a number of the config takes, one for each member, or for each group of members by seed."""
+
+    name: str
+    values: tuple[float, ...]
+
+
+def beta(*values: float) -> Sweep:
+    """The weight of the rate in the objective."""
+    return _sweep("beta", tuple(require_number("beta", value) for value in values))
+
+
+def learning_rate(*values: float) -> Sweep:
+    """optimizer.learning_rate: the largest one of a schedule."""
+    return _sweep("learning_rate", tuple(require_positive("learning_rate", value) for value in values))
+
+
+def _sweep(name: str, values: tuple[float, ...]) -> Sweep:
+    if not values:
+        raise UsageError("expected at least one value to sweep over.")
+    if len(set(values)) < len(values):
+        raise UsageError(f"a value is given twice: {values}.")
+    return Sweep(name, values)

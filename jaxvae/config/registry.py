@@ -6,9 +6,10 @@ other fields determine (a decoder's output shape, the latent's size) reaches a f
 """
 
 import ast
+import functools
 import inspect
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -16,7 +17,7 @@ import optax
 
 from jaxvae import objective
 from jaxvae._checks import UsageError, require_choice, require_type, short_repr
-from jaxvae.config import optim, sweep
+from jaxvae.config import optim
 from jaxvae.config.parsing import (
     called_name,
     construct,
@@ -31,81 +32,33 @@ from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.traits import require_traits
 
-__all__ = ["TABLES", "build_objective", "build_part", "register", "set_argument", "split_file"]
+__all__ = ["TABLES", "build_objective", "build_part", "built_in_function", "read_functions", "register", "set_argument"]
+__all__ += ["split_file", "split_list"]
 
 
-def _by_name(*factories: Callable) -> dict[str, Callable]:
-    """Returns {name: factory}."""
-    return {factory.__name__: factory for factory in factories}
+def _from_module(module: ModuleType, names: str) -> dict[str, Callable]:
+    """Returns {name: the factory of that name in the module}."""
+    return {name: getattr(module, name) for name in names.split()}
 
 
 TABLES: dict[str, dict[str, Callable]] = {
-    "prepare": _by_name(prepare.binarize, prepare.static, prepare.grey, prepare.dequantize),
-    "corrupt": _by_name(corrupt.none, corrupt.noise, corrupt.mask, corrupt.salt_and_pepper, corrupt.blur),
-    "encoder": _by_name(encoder.mlp, encoder.linear, encoder.conv, encoder.resnet, encoder.attention, encoder.conv1d),
-    "posterior": _by_name(
-        posterior.diagonal,
-        posterior.full,
-        posterior.low_rank,
-        posterior.iaf,
-        posterior.coupling,
-        posterior.vmf,
-        posterior.relaxed,
-        posterior.point,
-        codebook.vq,
-        codebook.fsq,
+    "prepare": _from_module(prepare, "binarize static grey dequantize"),
+    "corrupt": _from_module(corrupt, "none noise mask salt_and_pepper blur"),
+    "encoder": _from_module(encoder, "mlp linear conv resnet attention conv1d"),
+    "posterior": _from_module(posterior, "diagonal full low_rank iaf coupling vmf relaxed point")
+    | _from_module(codebook, "vq fsq"),
+    "prior": _from_module(prior, "standard gaussian mixture vamp realnvp maf conditional sphere categorical codes"),
+    "decoder": _from_module(decoder, "mlp linear conv resnet attention conv1d"),
+    "likelihood": _from_module(likelihood, "bernoulli continuous_bernoulli gaussian laplace student_t beta categorical")
+    | _from_module(likelihood, "discretized_logistic logistic_mixture"),
+    "objective": _from_module(
+        objective, "elbo capacity geco iwae miwae ciwae piwae renyi tc reconstruction rae ms_ssim"
     ),
-    "prior": _by_name(
-        prior.standard,
-        prior.gaussian,
-        prior.mixture,
-        prior.vamp,
-        prior.realnvp,
-        prior.maf,
-        prior.conditional,
-        prior.sphere,
-        prior.categorical,
-        prior.codes,
-    ),
-    "decoder": _by_name(decoder.mlp, decoder.linear, decoder.conv, decoder.resnet, decoder.attention, decoder.conv1d),
-    "likelihood": _by_name(
-        likelihood.bernoulli,
-        likelihood.continuous_bernoulli,
-        likelihood.gaussian,
-        likelihood.laplace,
-        likelihood.student_t,
-        likelihood.beta,
-        likelihood.discretized_logistic,
-        likelihood.logistic_mixture,
-        likelihood.categorical,
-    ),
-    "objective": _by_name(
-        objective.elbo,
-        objective.capacity,
-        objective.geco,
-        objective.iwae,
-        objective.miwae,
-        objective.ciwae,
-        objective.piwae,
-        objective.renyi,
-        objective.tc,
-        objective.reconstruction,
-        objective.rae,
-        objective.ms_ssim,
-    ),
-    "term": _by_name(
-        objective.rate,
-        objective.mmd,
-        objective.dip_i,
-        objective.dip_ii,
-        objective.factor,
-        objective.aae,
-        objective.gan,
-    ),
-    "optimizer": _by_name(optim.adam, optim.adamw, optim.adamax, optim.sgd),
-    "schedule": _by_name(optim.constant, optim.warmup, optim.cosine),
-    "weight": _by_name(optim.linear, optim.cyclical, optim.sigmoid),
-    "sweep": _by_name(sweep.beta, sweep.learning_rate),
+    "term": _from_module(objective, "rate mmd dip_i dip_ii factor aae gan"),
+    "optimizer": _from_module(optim, "adam adamw adamax sgd"),
+    "schedule": _from_module(optim, "constant warmup cosine"),
+    "weight": _from_module(optim, "linear cyclical sigmoid"),
+    "sweep": _from_module(optim, "beta learning_rate"),
     "figure": {},  # of users: function(subject) -> matplotlib figure; those of the package are in jaxvae.viz.figures
     "metric": {},  # of users: function(model, variables, keys, batch) -> {name: [B]}
 }
@@ -132,7 +85,7 @@ _KINDS = {
     "term": _Kind("objective", "objective/aggregate_posterior", objective.Objective),
     "optimizer": _Kind("optimizer.name", "config/optim", optax.GradientTransformation),
     "schedule": _Kind("optimizer.schedule", "config/optim", Callable),
-    "sweep": _Kind("train.sweep", "config/sweep", sweep.Sweep),
+    "sweep": _Kind("train.sweep", "config/optim", optim.Sweep),
 }
 
 
@@ -236,3 +189,56 @@ def split_file(text: str) -> tuple[str, str]:
     """Returns ('my_file.py', 'mine(3)') of 'my_file.py:mine(3)', and '' for the file where none is named."""
     file, colon, call = text.partition(".py:")
     return (f"{file}.py", call) if colon else ("", text)
+
+
+def read_functions(kind: str, text: str, built_in: Iterable[str] = (), *, trust: bool = True) -> dict[str, Callable]:
+    """Returns {name: function} of a comma-separated list, in its order; a name of `built_in` gives `built_in_function`.
+
+    Args:
+        kind: 'figure' or 'metric', whose field is evaluate.figures or evaluate.metrics.
+        text: such as 'samples, my_file.py:mine(3)'. The literals of a call follow the function's other arguments.
+        built_in: names that are known besides the registered ones, which come first.
+        trust: whether code of a user's file may run.
+    """
+    field = f"evaluate.{kind}s"
+    require_type(field, text, str)
+    where, found = f"{field}={short_repr(text)}", dict[str, Callable]()
+    for item in split_list(text):
+        file, call = split_file(item)
+        tree = parse_expression(call, where)
+        known = import_factories(file, where, trust) if file else TABLES[kind]
+        factories: dict[str, Callable] = {} if file else {name: lambda: built_in_function for name in built_in}
+        factories |= {name: functools.partial(_bind, function) for name, function in known.items()}
+        function, name = construct(tree, kind, factories, {}, {}, where), called_name(tree)
+        if name in found:
+            raise UsageError(f"{where}: {name!r} is named twice; name it once.")
+        found[name] = function
+    return found
+
+
+def split_list(text: str) -> list[str]:
+    """Returns the items of a comma-separated list; commas inside parentheses separate nothing."""
+    items, item = [], ""
+    for piece in text.split(","):
+        item += piece
+        if item.count("(") <= item.count(")"):
+            items.append(item.strip())
+            item = ""
+        else:
+            item += ","
+    items += [item] if item else []
+    return items if text.strip() else []
+
+
+def built_in_function() -> None:
+    """Stands for a built-in name in what `read_functions` returns."""
+
+
+def _bind(function: Callable, *args: Any, **options: Any) -> Callable:
+    """Returns the function with these arguments after those that it will be called with."""
+
+    @functools.wraps(function)
+    def bound(*first: Any) -> Any:
+        return function(*first, *args, **options)
+
+    return bound

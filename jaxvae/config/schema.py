@@ -6,117 +6,173 @@
 # no `from __future__ import annotations` here: config_flags types overrides by the fields' annotations, as classes
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
-from jaxvae._checks import UsageError, is_instance, require_type, require_whole, short_repr, suggest
-from jaxvae.config.ranges import (
-    CONDITIONS,
-    ENGINE_NAMES,
-    MOST_MEMBERS,
-    SPLITS,
-    choice,
-    choices,
-    count,
-    number,
-    positive,
-    setting,
-    text,
+from jaxvae._checks import (
+    INT32_MAX,
+    UsageError,
+    is_instance,
+    require_choice,
+    require_choices,
+    require_positive,
+    require_type,
+    require_whole,
+    short_repr,
+    suggest,
 )
 
-__all__ = ["Config", "Data", "Evaluate", "Model", "Optimizer", "Train", "check_fields", "field_types", "flatten"]
-__all__ += ["is_ensemble", "require_fields", "require_types", "unknown_field"]
+__all__ = ["CONDITIONS", "ENGINE_NAMES", "MOST_MEMBERS", "SPLITS", "Config", "Data", "Evaluate", "Model", "Optimizer"]
+__all__ += ["Train", "check_fields", "field_types", "flatten", "is_ensemble", "require_fields", "require_types"]
+__all__ += ["unknown_field"]
+
+ENGINE_NAMES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
+CONDITIONS = ("none", "label", "vector")
+SPLITS = ("train", "validation", "test", "left_out")
+MOST_MEMBERS = 1000
+
+
+def _setting(default: Any, check: Callable[[str, Any], Any] | None = None, *, may_change: bool = False) -> Any:
+    """Returns a field of a config.
+
+    Args:
+        default: its value where a config does not set it.
+        check: check(name, value) raises UsageError for a value outside the field's range.
+        may_change: whether the value may differ when a run is resumed.
+    """
+    return field(default=default, metadata={"check": check, "may_change": may_change})
+
+
+def _count(default: int | None, least: int = 1, most: int = INT32_MAX, *, may_change: bool = False) -> Any:
+    """Returns a field for a whole number from `least` to `most`."""
+    return _setting(default, partial(require_whole, least=least, most=most), may_change=may_change)
+
+
+def _positive(default: float | None) -> Any:
+    """Returns a field for a positive number that float32 holds."""
+    return _setting(default, require_positive)
+
+
+def _number(default: float, below: float, expected: str, *, may_change: bool = False) -> Any:
+    """Returns a field for a number in [0, below); `expected` describes it in the error."""
+
+    def check(name: str, value: Any) -> None:
+        if not is_instance(value, float) or not 0 <= value < below:
+            raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
+
+    return _setting(default, check, may_change=may_change)
+
+
+def _choice(default: str, known: tuple[str, ...], *, may_change: bool = False) -> Any:
+    """Returns a field for one of the names."""
+    return _setting(default, partial(require_choice, known=known), may_change=may_change)
+
+
+def _choices(default: tuple[str, ...], known: tuple[str, ...], *, may_change: bool = False) -> Any:
+    """Returns a field for one or more of the names."""
+    return _setting(default, partial(require_choices, known=known), may_change=may_change)
+
+
+def _text(default: str, expected: str, *, may_change: bool = False) -> Any:
+    """Returns a field for text that is not empty; `expected` describes it in the error."""
+
+    def check(name: str, value: Any) -> None:
+        if not value:
+            raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
+
+    return _setting(default, check, may_change=may_change)
 
 
 @dataclass
 class Data:
     # 'digits', a TFDS name, 'folder:PATH' (class folders of images, or a zip), 'npz:', 'npy:PATH'
-    name: str = text("digits", "'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'")
+    name: str = _text("digits", "'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'")
     # where TFDS prepared it (None: its default); where a relative PATH starts
-    data_dir: str | None = setting(None, may_change=True)
+    data_dir: str | None = _setting(None, may_change=True)
     prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
-    batch_size: int = count(128, most=2**24)
+    batch_size: int = _count(128, most=2**24)
     # share of the training images held out (from 1 on: their number)
-    validation: float = number(0.1, inf, "a share in [0, 1), or a number of images")
+    validation: float = _number(0.1, inf, "a share in [0, 1), or a number of images")
     # classes that training never sees: their test images become the split 'left_out', the others are left away
     leave_out: tuple[int, ...] = ()
-    pipeline: str = choice("auto", ("auto", "resident", "streaming"))  # auto: by size against the device's memory
+    pipeline: str = _choice("auto", ("auto", "resident", "streaming"))  # auto: by size against the device's memory
     corrupt: str = "none"  # none | noise(scale) | mask(share) | salt_and_pepper(share) | blur(scale): of training alone
     # of a folder's images: the central square of each, resized; None: they have one size
-    size: int | None = count(None, most=2**14)
-    channels: int | None = count(None, most=3)  # of a folder's images: 1 or 3; None: 3 where any has colour
+    size: int | None = _count(None, most=2**14)
+    channels: int | None = _count(None, most=3)  # of a folder's images: 1 or 3; None: 3 where any has colour
     # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,
-    decoded_limit: float = number(16.0, inf, "GB, from 0 on, such as 1e6", may_change=True)
+    decoded_limit: float = _number(16.0, inf, "GB, from 0 on, such as 1e6", may_change=True)
     # by so many processes that decode them; 0: by this one; None: one less than the cores, at most 8
-    workers: int | None = count(None, least=0, most=1024, may_change=True)
+    workers: int | None = _count(None, least=0, most=1024, may_change=True)
     # files to prepare a stock set from, where it shall not be downloaded
-    manual_dir: str | None = setting(None, may_change=True)
+    manual_dir: str | None = _setting(None, may_change=True)
 
 
 @dataclass
 class Model:
-    latent_dim: int = count(2, most=2**16)
+    latent_dim: int = _count(2, most=2**16)
     encoder: str = "mlp(400)"
     posterior: str = "diagonal"
     prior: str = "standard"
     decoder: str = "mlp(400)"
     likelihood: str = "bernoulli"
-    condition: str = choice("none", CONDITIONS)
+    condition: str = _choice("none", CONDITIONS)
     # of the products inside encoder and decoder; all else stays float32
-    precision: str = choice("float32", ("float32", "bfloat16"))
+    precision: str = _choice("float32", ("float32", "bfloat16"))
 
 
 @dataclass
 class Optimizer:
     name: str = "adam"  # adam | adamw(weight_decay) | adamax | sgd(momentum)
-    learning_rate: float = positive(1e-3)
+    learning_rate: float = _positive(1e-3)
     schedule: str = "constant"  # constant | warmup(steps) | cosine(warmup, final)
-    clip: float | None = positive(None)  # the largest global norm of the gradient
+    clip: float | None = _positive(None)  # the largest global norm of the gradient
     # decay of the averaged weights, which are the ones evaluated; 0 turns it off
-    ema: float = number(0.999, 1, "a decay in [0, 1), such as 0.999; 0 turns it off")
-    critic_learning_rate: float = positive(1e-4)  # of an objective's own network: factor, aae, gan
+    ema: float = _number(0.999, 1, "a decay in [0, 1), such as 0.999; 0 turns it off")
+    critic_learning_rate: float = _positive(1e-4)  # of an objective's own network: factor, aae, gan
 
 
 @dataclass
 class Train:
-    steps: int = count(5000, least=0, may_change=True)  # 0: none, of weights that train.init_from gives
-    samples: int = count(1, most=10**6)  # draws of z per image and step
+    steps: int = _count(5000, least=0, may_change=True)  # 0: none, of weights that train.init_from gives
+    samples: int = _count(1, most=10**6)  # draws of z per image and step
     # equal parts of the batch, one after the other for an accelerator's memory, then one update; on a CPU each is
     # traced and compiled on its own
-    accumulate: int = count(1, most=256, may_change=True)
-    seed: int = count(0, least=0, most=2**32 - 1)
+    accumulate: int = _count(1, most=256, may_change=True)
+    seed: int = _count(0, least=0, most=2**32 - 1)
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
-    engine: str = choice("auto", ("auto", *ENGINE_NAMES), may_change=True)
+    engine: str = _choice("auto", ("auto", *ENGINE_NAMES), may_change=True)
     # cut parameters, their average and the optimizer's state over the devices
-    fsdp: bool = setting(False, may_change=True)
+    fsdp: bool = _setting(False, may_change=True)
     # compute networks' activations again in the backward pass: an accelerator's memory for work
-    remat: bool = setting(False, may_change=True)
-    log_every: int = count(100, may_change=True)  # steps between lines of metrics.jsonl
-    validate_every: int = count(500, may_change=True)
-    checkpoint_every: int = count(500, may_change=True)
+    remat: bool = _setting(False, may_change=True)
+    log_every: int = _count(100, may_change=True)  # steps between lines of metrics.jsonl
+    validate_every: int = _count(500, may_change=True)
+    checkpoint_every: int = _count(500, may_change=True)
     # stop after so many validations without a better elbo, and use the best weights; of a model that has no elbo,
     # without a smaller rate + distortion
-    patience: int | None = count(None, may_change=True)
+    patience: int | None = _count(None, may_change=True)
     # so many times a run whose numbers are not finite any more goes back to its last good checkpoint, with updates half
     # as large; then it stops
-    rollbacks: int = count(3, least=0, may_change=True)
+    rollbacks: int = _count(3, least=0, may_change=True)
     init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
     # so many members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
-    seeds: int = count(1, most=MOST_MEMBERS)
+    seeds: int = _count(1, most=MOST_MEMBERS)
     sweep: str = "none"  # none | beta(0.5, 1.0, 4.0) | learning_rate(1e-4, 1e-3): a member for each value (and seed)
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower
 
 
 @dataclass
 class Evaluate:
-    samples: int = count(100, most=10**6, may_change=True)  # K of the importance-weighted log-likelihood
-    splits: tuple[str, ...] = choices(("test",), SPLITS, may_change=True)
-    batch_size: int = count(250, most=2**20, may_change=True)  # a split is filled up to whole batches
+    samples: int = _count(100, most=10**6, may_change=True)  # K of the importance-weighted log-likelihood
+    splits: tuple[str, ...] = _choices(("test",), SPLITS, may_change=True)
+    batch_size: int = _count(250, most=2**20, may_change=True)  # a split is filled up to whole batches
     # all | few (reconstructions, samples, codes, training) | none, or a list, such as 'few, traversal, my_file.py:mine'
-    figures: str = text("all", "'all', 'few', 'none', or names of figures", may_change=True)
-    metrics: str = setting("", may_change=True)  # of your own, a list of names or 'my_file.py:mine'
+    figures: str = _text("all", "'all', 'few', 'none', or names of figures", may_change=True)
+    metrics: str = _setting("", may_change=True)  # of your own, a list of names or 'my_file.py:mine'
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.user_functions import split_list
+from jaxvae.config.registry import split_list
 from jaxvae.rundir import RESULTS
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime.files import write_json

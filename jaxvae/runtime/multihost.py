@@ -18,16 +18,8 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 
-__all__ = [
-    "HEARTBEAT_TIMEOUT",
-    "any_process",
-    "broadcast_from_first",
-    "detect_launcher",
-    "gather_from_all",
-    "is_first_process",
-    "is_loopback",
-    "join",
-]
+__all__ = ["HEARTBEAT_TIMEOUT", "any_process", "broadcast_from_first", "detect_launcher", "gather_from_all"]
+__all__ += ["is_first_process", "is_loopback", "join"]
 
 HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat after which JAX ends the other processes
 

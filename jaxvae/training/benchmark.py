@@ -125,13 +125,8 @@ def _breakdown(seconds: dict[str, float]) -> dict[str, float]:
     """Where a step's time goes, by what it takes without one part or another; below 0: within the noise."""
     prepare, update = (seconds["step"] - seconds[f"without {part}"] for part in ("prepare", "update"))
     rest = seconds["step"] - seconds["products"] - prepare - update
-    return {
-        "step": seconds["step"],
-        "products": seconds["products"],
-        "prepare": prepare,
-        "update": update,
-        "rest": rest,
-    }
+    parts = {"prepare": prepare, "update": update, "rest": rest}
+    return {"step": seconds["step"], "products": seconds["products"], **parts}
 
 
 def _summarize_speed(timing: roofline.Timing, times: float) -> dict[str, float]:
@@ -181,13 +176,8 @@ def compile_cost(experiment: Experiment) -> tuple[float, int]:
     compiled = jax.jit(experiment.parts.train_step, donate_argnums=0).lower(state, batch).compile()
     cost: Any = compiled.cost_analysis() or {}
     memory: Any = compiled.memory_analysis()
-    used = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
-    return float(cost.get("flops", float("nan"))), int(used)
+    used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return float(cost.get("flops", math.nan)), int(used - memory.alias_size_in_bytes)
 
 
 def _trace_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:

@@ -21,16 +21,14 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
     A directory without a checkpoint has nothing to lose: the new config takes it over.
     """
     identity = _identity_of(data, config)
-    trained = _has_checkpoints(workdir)
+    folders = workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")  # the run's, and its members'
+    trained = any(manifest.has_checkpoints(folder) for folder in folders)
     if trained and ((workdir / CONFIG).exists() or manifest.has_checkpoints(workdir / CHECKPOINTS)):
         directory = RunDirectory(workdir)
         old, old_data = directory.config, directory.data
         changed = differences(old, config)
-        changed += [
-            f"{name} of the data: {old_data.get(name)} -> {value}"
-            for name, value in identity.items()
-            if old_data.get(name) != value
-        ]
+        moved = {name: value for name, value in identity.items() if old_data.get(name) != value}
+        changed += [f"{name} of the data: {old_data.get(name)} -> {value}" for name, value in moved.items()]
         if changed:
             raise UsageError(
                 f"{workdir} holds a run of another config, which differs in\n  "
@@ -67,9 +65,3 @@ def _began_with(config: Config, workdir: Path) -> bool:
         return not differences(RunDirectory(workdir).config, config)
     except (OSError, ValueError):
         return False
-
-
-def _has_checkpoints(workdir: Path) -> bool:
-    """Returns whether the run, or a member of it, has a checkpoint."""
-    folders = [workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")]
-    return any(manifest.has_checkpoints(folder) for folder in folders)

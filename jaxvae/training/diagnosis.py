@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.dataset import Split, draw_rows
+from jaxvae.data.dataset import draw_rows
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.aggregate_posterior import compare_to_prior
 from jaxvae.evaluate.bounds import mean_and_stderr
@@ -56,7 +56,9 @@ def measure_run(experiment: Experiment, variables: Any, split: str, values: dict
     config, layout, splits = experiment.config, experiment.layout, experiment.data.splits
 
     def batches(name: str):
-        return in_order(_subset(splits[name], len(splits[split])), config.evaluate.batch_size, layout)
+        count = min(len(splits[name]), len(splits[split]), MAX_DIAGNOSED)
+        few = draw_rows(splits[name], count, _SEED)[0]  # the same ones every time
+        return in_order(few, config.evaluate.batch_size, layout)
 
     codes = experiment.codes(variables, batches(split))
     found: dict[str, Any] = {"split": split, "meeting": compare_to_prior(codes)}
@@ -70,21 +72,16 @@ def measure_run(experiment: Experiment, variables: Any, split: str, values: dict
     return found
 
 
-def _subset(split: Split, count: int) -> Split:
-    """At most MOST and `count` examples of the split, the same ones every time."""
-    return draw_rows(split, min(len(split), count, MAX_DIAGNOSED), _SEED)[0]
-
-
 def _generalization_gap(train: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, float]:
     """How much better training images score than others: the mean difference, its standard error, and both sizes."""
     name = "elbo" if "elbo" in values else "distortion"
     sign = 1 if name == "elbo" else -1
     one, other = (sign * each[name].astype(np.float64) for each in (train, values))
+    several = min(len(one), len(other)) > 1
+    stderr = math.hypot(mean_and_stderr(one)["stderr"], mean_and_stderr(other)["stderr"]) if several else math.inf
     return {
         "value": float(one.mean() - other.mean()),
-        "stderr": math.hypot(mean_and_stderr(one)["stderr"], mean_and_stderr(other)["stderr"])
-        if min(len(one), len(other)) > 1
-        else math.inf,
+        "stderr": stderr,
         "score": float(other.mean()),
         "train_examples": len(one),
         "examples": len(other),

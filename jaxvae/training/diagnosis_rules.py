@@ -87,7 +87,7 @@ def _against_collapse(config: Config, measured: dict[str, Any], betas: Sequence[
         return _option("model.likelihood", "gaussian('optimal')")
     if betas and betas[-1] > 1:
         return _option("objective", "elbo(beta=1.0)")
-    if _is_scheduled(betas):
+    if not all(_same_rounded(beta, betas[-1]) for beta in betas):  # beta had a schedule
         return _option("objective", "elbo(free_nats=0.5, per='dimension')")
     return _option("objective", f"elbo(beta=linear(0, 1, steps={max(1, config.train.steps // 4)}))")
 
@@ -127,14 +127,11 @@ def _find_wrong_sigma(numbers: Numbers, measured: dict[str, Any]) -> _Finding | 
     """A Gaussian's sigma against the one that the reconstructions imply (Rybkin et al. 2021, arXiv 2006.13202)."""
     if "sigma" not in measured or "elbo" not in numbers:
         return None
-    used, implied, factor = (
-        measured["sigma"]["used"],
-        measured["sigma"]["implied"],
-        _distortion_weight(measured["sigma"]),
-    )
+    factor = _distortion_weight(measured["sigma"])
     found = measured["sigma"] | {"factor": factor}
     off = max(factor, 1 / factor) if factor > 0 else math.inf
-    says = f"The likelihood's sigma is {used:.3g}; the reconstructions miss by {implied:.3g} (root mean square)"
+    says = f"The likelihood's sigma is {found['used']:.3g}; the reconstructions miss by {found['implied']:.3g} "
+    says += "(root mean square)"
     if off <= _SIGMA_NOTE:
         return _make_finding("sigma", "fine", f"{says}, as it should be.", found)
     weight = f"{factor:.3g} times too much" if factor > 1 else f"{1 / factor:.3g} times too little"
@@ -237,11 +234,6 @@ def _find_dead_codes(measured: dict[str, Any]) -> _Finding | None:
 def _same_rounded(one: float, other: float) -> bool:
     """Whether two values of beta are the same, to float32's rounding."""
     return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-9)
-
-
-def _is_scheduled(betas: Sequence[float]) -> bool:
-    """Whether beta had a schedule."""
-    return any(not _same_rounded(beta, betas[-1]) for beta in betas)
 
 
 def _option(field: str, value: str) -> str:

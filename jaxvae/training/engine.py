@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax, random
+from jax import Array, lax, random
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxvae._checks import UsageError
@@ -18,20 +18,8 @@ from jaxvae.data.pipeline import Resident, Streaming, take_batch
 from jaxvae.runtime.sharding import AXIS, DeviceLayout, copy_arrays
 from jaxvae.step import State
 
-__all__ = [
-    "ENGINES",
-    "ONE_DEVICE",
-    "SYNC_EVERY",
-    "Engine",
-    "choose_engine",
-    "dispatch",
-    "has_convolutions",
-    "pmap",
-    "scan",
-    "shard_map",
-    "sharded",
-    "sharded_scan",
-]
+__all__ = ["ENGINES", "ONE_DEVICE", "SYNC_EVERY", "Engine", "advance_by_epoch", "choose_engine", "dispatch"]
+__all__ += ["has_convolutions", "pmap", "repeat_step", "scan", "shard_map", "sharded", "sharded_scan"]
 
 SYNC_EVERY = 32  # steps: fake CPU devices that run further ahead can deadlock in their all-reduce (jax 0.10, 0.11)
 
@@ -58,7 +46,7 @@ def dispatch(train_step: Callable, pipeline: Resident | Streaming, layout: Devic
 def scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout) -> Engine:
     """One device, many steps per dispatch, in one compiled loop over batches gathered on the device."""
     run = jax.jit(_make_scan(train_step, pipeline), donate_argnums=0)
-    return Engine("scan", _advance_by_epoch(run, pipeline), place=copy_arrays, collect=copy_arrays)
+    return Engine("scan", _scan_epochs(run, pipeline), place=copy_arrays, collect=copy_arrays)
 
 
 def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
@@ -67,10 +55,7 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Device
     def over(state: State) -> Callable:
         where = layout.state_shardings(state)
         return jax.jit(
-            train_step,
-            donate_argnums=0,
-            in_shardings=(where, layout.batch),
-            out_shardings=(where, layout.replicated),
+            train_step, donate_argnums=0, in_shardings=(where, layout.batch), out_shardings=(where, layout.replicated)
         )
 
     compiled = _compile_on_first_state(over)
@@ -88,7 +73,7 @@ def sharded_scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout)
 
     return Engine(
         "sharded_scan",
-        _advance_by_epoch(_compile_on_first_state(over), pipeline),
+        _scan_epochs(_compile_on_first_state(over), pipeline),
         place=layout.put_state,
         collect=copy_arrays,
     )
@@ -148,29 +133,41 @@ def _make_scan(train_step: Callable, pipeline: Resident, cut: Callable = lambda 
     """Returns run(state, data, permutation, position, count) -> (state, metrics), a compiled loop of `count` steps."""
 
     def run(state: State, data, permutation, position, count):
-        def one(i, carry):
-            batch = cut(take_batch(data, permutation, position + i, batch_size=pipeline.batch_size))
-            return train_step(carry[0], batch)
+        def one(i, state: State):
+            return train_step(state, cut(take_batch(data, permutation, position + i, batch_size=pipeline.batch_size)))
 
-        batch = jax.eval_shape(partial(take_batch, batch_size=pipeline.batch_size), data, permutation, position)
-        _, metrics = jax.eval_shape(train_step, state, batch)
-        blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-        return lax.fori_loop(0, count, one, (state, blank))
+        return repeat_step(one, state, count)
 
     return run
 
 
-def _advance_by_epoch(run: Callable, pipeline: Resident) -> Callable:
+def repeat_step(one: Callable, state: State, count: Array | int) -> tuple:
+    """Returns (state, metrics) after the steps one(i, state), i below `count`, in one compiled loop."""
+    _, metrics = jax.eval_shape(one, 0, state)
+    blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+    return lax.fori_loop(0, count, lambda i, now: one(i, now[0]), (state, blank))
+
+
+def _scan_epochs(run: Callable, pipeline: Resident) -> Callable:
     """Returns an `advance` that calls the compiled loop once for every epoch that it enters."""
 
-    def advance(state: State, step: int, count: int):
+    def stretch(state: State, epoch: int, position: int, count: int):
+        numbers = pipeline.number(position), pipeline.number(count)
+        return run(state, pipeline.data, pipeline.permutation(epoch), *numbers)
+
+    return advance_by_epoch(stretch, pipeline.steps_per_epoch)
+
+
+def advance_by_epoch(stretch: Callable, steps_per_epoch: int) -> Callable:
+    """Returns an `advance` that calls stretch(state, epoch, position, count) once for every epoch that it enters."""
+
+    def advance(state: Any, step: int, count: int):
         metrics: dict[str, Any] = {}
         while count > 0:
-            epoch, position = divmod(step, pipeline.steps_per_epoch)
-            stretch = min(count, pipeline.steps_per_epoch - position)
-            numbers = pipeline.number(position), pipeline.number(stretch)
-            state, metrics = run(state, pipeline.data, pipeline.permutation(epoch), *numbers)
-            step, count = step + stretch, count - stretch
+            epoch, position = divmod(step, steps_per_epoch)
+            taken = min(count, steps_per_epoch - position)
+            state, metrics = stretch(state, epoch, position, taken)
+            step, count = step + taken, count - taken
         return state, metrics
 
     return advance

@@ -21,14 +21,8 @@ from jaxvae.step import State
 from jaxvae.terms import example_keys
 from jaxvae.training.setup import Experiment, require_memory
 
-__all__ = [
-    "CLOSED_FORM",
-    "PREPARE",
-    "copy_weights_from",
-    "load_or_create_state",
-    "require_same_step",
-    "set_update_scale",
-]
+__all__ = ["CLOSED_FORM", "PREPARE", "copy_weights_from", "load_or_create_state", "require_same_step"]
+__all__ += ["set_update_scale"]
 
 CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linear model
 PREPARE = 1  # purpose folded into the key of initialisation

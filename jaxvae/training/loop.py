@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxvae.config import Config
@@ -20,7 +21,6 @@ from jaxvae.runtime.console import ProgressBar, format_bound
 from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
 from jaxvae.training import rollback
-from jaxvae.training.deferred_metrics import DeferredMetrics
 from jaxvae.training.engine import Engine
 from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import Experiment
@@ -145,6 +145,44 @@ def next_stop(step: int, total: int, actions: Sequence[_Action], speed: float | 
     return min([step + stretch, total, *due])
 
 
+class _DeferredMetrics:
+    """Metrics fetched one line late, when the device is busy with the next steps: it never waits for the host.
+
+    Calls `write(step, values, reached)` for every step that was added with `log`, when a later one is added.
+
+    `values` are the step's metrics on the host, sorted by name; `reached` is a step that the device has surely done.
+    """
+
+    def __init__(self, write: Callable[[int, dict[str, Any], int], None]):
+        self._write = write
+        self._waiting: tuple[int, dict[str, jax.Array]] | None = None
+        self._newest: tuple[int, dict[str, jax.Array]] = (0, {})
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Remembers the newest metrics, by which the device's progress is seen."""
+        self._newest = (step, metrics)
+
+    def log(self) -> None:
+        """Keeps the newest metrics to be written, and writes those that waited."""
+        newest = self._newest
+        self._write_waiting()
+        self._waiting = newest
+
+    def flush(self) -> None:
+        """Waits for the device and writes what is waiting."""
+        jax.block_until_ready(self._newest[1])
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        if self._waiting is None:
+            return
+        (step, metrics), self._waiting = self._waiting, None
+        values = dict(sorted(jax.device_get(metrics).items()))
+        done, latest = self._newest
+        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
+        self._write(step, values, reached)
+
+
 class _Session:
     """The state of the loop: the step, the runs' states on the devices, and what is done at which steps."""
 
@@ -160,7 +198,7 @@ class _Session:
         self.runs, self.engine, self.bar, self.on_streak = runs, engine, bar, on_streak
         self.step, self.total, self.saved, self.stuck = int(states[0].step), train.steps, -1, False
         self.scores: list[float | None] = [None] * len(runs)
-        self.deferred = DeferredMetrics(self._write_lines)
+        self.deferred = _DeferredMetrics(self._write_lines)
         self.actions = [
             _Action(self.deferred.log, (train.log_every,)),
             _Action(self.deferred.flush, (train.validate_every, train.checkpoint_every)),

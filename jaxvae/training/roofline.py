@@ -21,18 +21,8 @@ from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
 from jaxvae.training.setup import Experiment
 
-__all__ = [
-    "TimedFunction",
-    "Timing",
-    "make_square_product",
-    "make_step_products",
-    "make_train_steps",
-    "make_varied_steps",
-    "repeat",
-    "time_interleaved",
-    "without_prepare",
-    "without_update",
-]
+__all__ = ["TimedFunction", "Timing", "make_square_product", "make_step_products", "make_train_steps"]
+__all__ += ["make_varied_steps", "repeat", "time_interleaved", "without_prepare", "without_update"]
 
 _PRODUCTS = ("dot_general", "conv_general_dilated")
 _AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
@@ -104,12 +94,8 @@ def make_varied_steps(experiment: Experiment, pipeline: Resident | Streaming, en
     """Steps of an experiment whose parts were replaced, with an engine of that name."""
     config, parts = experiment.config, experiment.parts
     chosen = parts.model, parts.objective, parts.optimizer, parts.prepare_training
-    known: dict[str, Any] = {
-        "samples": config.train.samples,
-        "ema": config.optimizer.ema,
-        "accumulate": config.train.accumulate,
-    }
-    step = make_train_step(*chosen, **known)
+    samples, accumulate = config.train.samples, config.train.accumulate
+    step = make_train_step(*chosen, samples=samples, ema=config.optimizer.ema, accumulate=accumulate)
     state = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
     return make_train_steps(ENGINES[engine](step, pipeline, experiment.layout), state)
 
@@ -120,13 +106,11 @@ def make_step_products(experiment: Experiment) -> tuple[TimedFunction, float]:
     state, batch = abstract_state(config, parts), abstract_batch(config, parts, config.data.batch_size)
     found = list(_products_in(jax.make_jaxpr(parts.train_step)(state, batch).jaxpr))
     keys = random.split(random.key(0), max(1, len(found)))
-    operands = [
-        [
-            random.normal(key, given.aval.shape, given.aval.dtype)
-            for key, given in zip(random.split(key), each.invars, strict=True)
-        ]
-        for key, each in zip(keys, found, strict=False)
-    ]
+
+    def draw(key: jax.Array, given: Any) -> jax.Array:
+        return random.normal(key, given.aval.shape, given.aval.dtype)
+
+    operands = [list(map(draw, random.split(key), each.invars)) for key, each in zip(keys, found, strict=False)]
 
     @jax.jit
     def program(operands):

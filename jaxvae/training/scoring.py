@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.config.user_functions import split_list
+from jaxvae.config.registry import split_list
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
 from jaxvae.training.setup import Experiment

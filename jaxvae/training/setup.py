@@ -15,8 +15,8 @@ from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.compatibility import check_config
+from jaxvae.config.registry import read_functions
 from jaxvae.config.schema import is_ensemble
-from jaxvae.config.user_functions import read_functions
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.sources import open_data
@@ -29,15 +29,8 @@ from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
 from jaxvae.training.engine import ENGINES, ONE_DEVICE, Engine, choose_engine, has_convolutions
 from jaxvae.viz.figures import check_figures
 
-__all__ = [
-    "Experiment",
-    "check_config_with_data",
-    "free_device_memory",
-    "make_engine",
-    "require_memory",
-    "set_up",
-    "set_up_member",
-]
+__all__ = ["Experiment", "check_config_with_data", "free_device_memory", "make_engine", "require_memory", "set_up"]
+__all__ += ["set_up_member"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from jax import random
 from small import make_conv_vae, make_split, make_vae
 
-from jaxvae.config import ranges
+from jaxvae.config import schema
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.data.prepare import Examples, binarize, grey
 from jaxvae.model import likelihood
@@ -295,4 +295,4 @@ def test_a_gaussian_over_grey_values_takes_the_same_steps_over_devices():
 
 
 def test_the_config_names_the_engines():
-    assert set(ranges.ENGINE_NAMES) == set(ENGINES)
+    assert set(schema.ENGINE_NAMES) == set(ENGINES)

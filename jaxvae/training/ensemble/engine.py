@@ -12,14 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax, random
+from jax import Array, random
 
 from jaxvae.config.build import build
 from jaxvae.data.pipeline import Resident, epoch_order, take_batch
 from jaxvae.rundir.state import abstract_batch, abstract_state
 from jaxvae.runtime.sharding import copy_arrays
 from jaxvae.step import State
-from jaxvae.training.engine import Engine, has_convolutions
+from jaxvae.training.engine import Engine, advance_by_epoch, has_convolutions, repeat_step
 from jaxvae.training.ensemble.members import EnsembleMember
 from jaxvae.training.setup import Experiment
 
@@ -117,11 +117,7 @@ def _scan(one: Callable) -> Callable:
 
     @partial(jax.jit, donate_argnums=0)
     def run(state: State, permutation, member, data, position, count):
-        _, metrics = jax.eval_shape(one, state, permutation, member, data, position)
-        blank = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-        return lax.fori_loop(
-            0, count, lambda i, now: one(now[0], permutation, member, data, position + i), (state, blank)
-        )
+        return repeat_step(lambda i, now: one(now, permutation, member, data, position + i), state, count)
 
     return run
 
@@ -168,16 +164,10 @@ def _by_epoch(stretch: Callable, pipeline: Resident, keys: Sequence[Array]) -> C
     """Returns an `advance` that takes the steps epoch by epoch, each with the members' permutations, [members, N]."""
     permutations = lru_cache(maxsize=2)(lambda epoch: jnp.stack([epoch_order(key, epoch, pipeline.n) for key in keys]))
 
-    def advance(states, step: int, count: int):
-        metrics: dict[str, Any] = {}
-        while count > 0:
-            epoch, position = divmod(step, pipeline.steps_per_epoch)
-            taken = min(count, pipeline.steps_per_epoch - position)
-            states, metrics = stretch(states, permutations(epoch), position, taken)
-            step, count = step + taken, count - taken
-        return states, metrics
+    def on_epoch(states, epoch: int, position: int, count: int):
+        return stretch(states, permutations(epoch), position, count)
 
-    return advance
+    return advance_by_epoch(on_epoch, pipeline.steps_per_epoch)
 
 
 def _stack_trees(trees: list[Any]) -> Any:

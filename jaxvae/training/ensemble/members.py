@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.compatibility import check_config
-from jaxvae.config.ranges import MOST_MEMBERS
 from jaxvae.config.registry import build_part, set_argument
-from jaxvae.config.sweep import Sweep
+from jaxvae.config.schema import MOST_MEMBERS
 from jaxvae.training.initial_state import CLOSED_FORM
 
 __all__ = ["EnsembleMember", "members_of"]
@@ -31,7 +30,10 @@ def members_of(config: Config) -> list[EnsembleMember]:
     if config.train.seed + seeds > 2**32:
         raise UsageError(f"train.seed={config.train.seed} + train.seeds={seeds}: expected seeds below 2**32.")
     _refuse_unfit(config)
-    values = [{}] if config.train.sweep == "none" else _values_of(build_part("sweep", config.train.sweep))
+    values: list[dict[str, float]] = [{}]
+    if config.train.sweep != "none":
+        sweep = build_part("sweep", config.train.sweep)
+        values = [{sweep.name: value} for value in sweep.values]
     if len(values) * seeds > MOST_MEMBERS:
         raise UsageError(
             f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
@@ -42,11 +44,6 @@ def members_of(config: Config) -> list[EnsembleMember]:
         for value in values
         for seed in range(config.train.seed, config.train.seed + seeds)
     ]
-
-
-def _values_of(sweep: Sweep) -> list[dict[str, float]]:
-    """Returns [{'beta': 0.5}, {'beta': 1.0}]."""
-    return [{sweep.name: value} for value in sweep.values]
 
 
 def _name_of(value: dict[str, float], seed: int) -> str:

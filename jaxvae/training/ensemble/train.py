@@ -38,14 +38,8 @@ from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import free_device_memory, require_memory, set_up, set_up_member
 from jaxvae.training.train import conclude, of_arrays, print_nothing
 
-__all__ = [
-    "common_step",
-    "initial_states",
-    "set_up_runs",
-    "take_all_steps",
-    "train_and_evaluate_members",
-    "train_members",
-]
+__all__ = ["common_step", "initial_states", "set_up_runs", "take_all_steps", "train_and_evaluate_members"]
+__all__ += ["train_members"]
 
 log = logging.getLogger("jaxvae")
 
@@ -169,9 +163,7 @@ def initial_states(runs: Sequence[TrainingRun], say: Callable[[str], None]) -> l
         if lines and lines[-1].get("streak", 0) >= rollback.MAX_SKIPPED:  # it stood still before
             run.streak = Streak(step, int(lines[-1]["streak"]), lines[-1]["scale"])
     states = [checkpoint.read_state(run.checkpoints / str(step) / "state", abstract) for run in runs]
-    scales = [
-        event_log.rollback_scale(run.workdir, step) for run in runs
-    ]  # of a member that was trained alone for a while
+    scales = [event_log.rollback_scale(run.workdir, step) for run in runs]  # set if a member was trained alone
     return [set_update_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
+from jaxvae.config.registry import split_list
 from jaxvae.config.user_file import describe_error
-from jaxvae.config.user_functions import split_list
 from jaxvae.data.dataset import DataSet
 from jaxvae.rundir.run import Run
 from jaxvae.viz.figures.images import conditions, pictures

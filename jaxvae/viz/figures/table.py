@@ -12,8 +12,7 @@ import matplotlib.figure
 from jax import Array, random
 
 from jaxvae._checks import UsageError
-from jaxvae.config.registry import TABLES
-from jaxvae.config.user_functions import built_in_function, read_functions
+from jaxvae.config.registry import TABLES, built_in_function, read_functions
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.viz.figures import (
