@@ -32,7 +32,7 @@ def prepare_jax(config: Config | None = None, *, cache: bool = True) -> None:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     import jax
 
-    from jaxvae.data.cache.folders import cache_folder, writable
+    from jaxvae.data.cache import cache_folder, writable
 
     if not cache:
         jax.config.update("jax_enable_compilation_cache", False)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.spec import ExampleSpec, example_spec
-from jaxvae.data.stored import ImageArray, StoredSplit
+from jaxvae.data.spec import ExampleSpec, ImageArray, StoredSplit, example_spec
 
 __all__ = ["DataSet", "Split", "draw_rows", "leave_out_classes", "make_splits"]
 

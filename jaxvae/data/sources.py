@@ -8,7 +8,7 @@ from jaxvae.data.dataset import DataSet, leave_out_classes, make_splits
 from jaxvae.data.files.arrays import load_arrays
 from jaxvae.data.files.image_folder import load_folder
 from jaxvae.data.files.numpy_files import load_npy, load_npz
-from jaxvae.data.stored import Say, Section, StoredSet
+from jaxvae.data.spec import Say, Section, StoredSet
 from jaxvae.data.tfds.decode import load_tfds
 
 __all__ = ["SOURCES", "Source", "open_data"]

@@ -1,20 +1,27 @@
-"""What one example of a data set is: the one place that knows how stored values are coded.
+"""What one example is, how stored values are coded, and data sets as their sources return them.
 
 A stored value k, a whole number from 0 to 255, stands for k / 255 in [0, 1].
+A source returns every split in stored order, before anything is held out.
 """
 
-import dataclasses
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["DTYPE", "TOP", "ExampleSpec", "example_spec", "to_pixels", "to_unit"]
+from jaxvae._checks import UsageError
+
+__all__ = ["DTYPE", "TOP", "ExampleSpec", "ImageArray", "Say", "Section", "StoredSet", "StoredSplit", "example_spec"]
+__all__ += ["existing_path", "to_pixels", "to_unit"]
 
 DTYPE = np.dtype(np.uint8)  # of stored values, and of the pixels of a picture
 TOP = 255  # the largest stored value, which stands for 1
+Say = Callable[[str], None]  # is given a line of text for the user now and then
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ExampleSpec:
     """The kind of an example ('image' [H, W, C] or 'sequence' [L, C]), its shape, and the dtype of its stored values.
 
@@ -39,3 +46,58 @@ def to_unit(stored: Any) -> Any:
 def to_pixels(values: np.ndarray) -> np.ndarray:
     """Returns values in [0, 1] as stored values, each the nearest; NaN becomes 0, others are clipped."""
     return np.round(TOP * np.clip(np.nan_to_num(values), 0, 1)).astype(DTYPE)
+
+
+class Section(Protocol):
+    """The fields of a config's section `data` that say which data to open; config/schema.py describes them."""
+
+    name: str
+    data_dir: str | None
+    manual_dir: str | None
+    validation: float
+    leave_out: tuple[int, ...]
+    size: int | None
+    channels: int | None
+    decoded_limit: float
+    workers: int | None
+
+
+class ImageArray(Protocol):
+    """Stored images [N, *X]: an array, or an object that decodes the rows it is indexed with."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """One split in stored order: its images and its labels, int32 [N], float32 vectors [N, C] or None."""
+
+    image: ImageArray
+    label: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A whole data set: its splits by name, its class names by label, and the fingerprint of its content."""
+
+    name: str
+    version: str
+    fingerprint: str
+    splits: dict[str, StoredSplit]
+    class_names: tuple[str, ...] = ()
+
+
+def existing_path(section: Section, kind: str, exists: Callable[[Path], bool]) -> Path:
+    """Returns PATH of a name 'kind:PATH'; a relative one starts at data.data_dir. UsageError if it does not exist."""
+    path = Path(section.data_dir or ".").expanduser() / Path(section.name.partition(":")[2]).expanduser()
+    if not exists(path):
+        raise UsageError(
+            f"data.name={section.name!r}: there is no {kind} {path.absolute()}. A relative path starts at "
+            "data.data_dir, or where the program was started."
+        )
+    return path

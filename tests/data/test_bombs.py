@@ -15,7 +15,7 @@ from made_sets import noise, png
 from opened_data import open_named
 from photo_folders import one, opened, pack, saved, write
 
-from jaxvae.data.cache import folders
+from jaxvae.data import cache
 from jaxvae.data.files import numpy_files
 
 IMAGES, LABELS = noise(6, (5, 4, 3))
@@ -132,7 +132,7 @@ def test_a_member_whose_declared_size_lies_is_read_no_further(tmp_path):
 
 
 def test_a_set_that_unpacks_to_more_than_the_disk_has_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders.shutil, "disk_usage", lambda folder: SimpleNamespace(free=60 * 2**20))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: SimpleNamespace(free=60 * 2**20))
     refused(npz(tmp_path / "a.npz", images=(head((64, 1024, 1024)), 64)), "GB decoded, but .* GB free")
 
 

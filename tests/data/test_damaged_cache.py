@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own
 from opened_data import load_stored, open_named
 
-from jaxvae.data.cache import folders
+from jaxvae.data import cache
 from jaxvae.data.tfds.prepared import prepared_folder
 from jaxvae.runtime.files import read_json, write_json
 
@@ -84,15 +84,15 @@ def test_every_file_damaged_in_every_way_is_said_in_one_line_and_built_again(nam
 
 def test_a_flipped_bit_in_any_byte_of_the_description_is_noticed(tmp_path):
     (tmp_path / "data").write_bytes(b"abc")
-    folders.write_description(tmp_path / "meta.json", {"name": "x"})
+    cache.write_description(tmp_path / "meta.json", {"name": "x"})
     content = (tmp_path / "meta.json").read_bytes()
-    assert folders.read_description(tmp_path / "meta.json")["name"] == "x"
+    assert cache.read_description(tmp_path / "meta.json")["name"] == "x"
     for i in range(len(content)):
         flipped = bytearray(content)
         flipped[i] ^= 1 << i % 8
         (tmp_path / "meta.json").write_bytes(flipped)
         with pytest.raises(ValueError, match=r"^meta\.json: "):
-            folders.read_description(tmp_path / "meta.json")
+            cache.read_description(tmp_path / "meta.json")
 
 
 @pytest.mark.parametrize("old", [b'{"format": 1, "splits": {}, "files": {}}', b"[]", b"{}", b"[" * 10**5, b"\xff"])
@@ -217,7 +217,7 @@ def test_processes_that_find_damage_at_once_see_the_same_bits(sources, cache_fol
     assert len({words[-1] for words in said}) == 1
     assert [process.returncode for process in several] == [0, 0, 0]
     assert len(list((cache_folder / "decoded").iterdir())) == 1
-    folders.read_description(path.parent / "meta.json")
+    cache.read_description(path.parent / "meta.json")
 
 
 # disks that are full, or not ours
@@ -227,11 +227,11 @@ import os, subprocess, sys
 from pathlib import Path
 import numpy as np
 from jaxvae.config import Data
-from jaxvae.data.cache import folders
+from jaxvae.data import cache
 from jaxvae.data.sources import open_data
-cache, sources = Path(sys.argv[1]), sys.argv[2]
-os.environ["JAXVAE_CACHE"] = str(cache)
-mount = lambda *options: subprocess.run(["mount", *options, str(cache)], check=True)
+place, sources = Path(sys.argv[1]), sys.argv[2]
+os.environ["JAXVAE_CACHE"] = str(place)
+mount = lambda *options: subprocess.run(["mount", *options, str(place)], check=True)
 images = np.load(sources + "/a.npz")["images"]
 for options in (("-t", "tmpfs", "-o", "size=4k", "none"), ("-o", "remount,ro")):
     mount(*options)
@@ -239,10 +239,10 @@ for options in (("-t", "tmpfs", "-o", "size=4k", "none"), ("-o", "remount,ro")):
     data = open_data(Data(name="npz:a.npz", data_dir=sources, validation=0), say=said.append)
     assert sum(int(split.image[split.rows].sum()) for split in data.splits.values()) == int(images.sum())
     assert sum("Until then it is kept in a temporary folder" in line for line in said) == 1, said
-    folders._borrowed.clear()
+    cache._borrowed.clear()
     print(said)
-    print([str(path) for path in cache.rglob("*") if path.is_file()])
-folders._MOST_BORROWED = 0
+    print([str(path) for path in place.rglob("*") if path.is_file()])
+cache._MOST_BORROWED = 0
 try:
     open_data(Data(name="npz:a.npz", data_dir=sources, validation=0))
 except ValueError as error:
@@ -271,8 +271,8 @@ def test_a_full_and_a_read_only_disk_are_said_and_the_run_goes_on_without_a_cach
 @pytest.fixture
 def nothing_borrowed(monkeypatch, tmp_path):
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(folders, "_borrowed", {})
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(cache, "_borrowed", {})
 
 
 @pytest.mark.parametrize("most", [0, 2e9])
@@ -280,12 +280,12 @@ def test_a_disk_that_fills_while_a_set_is_written_leaves_nothing_half_written(
     most, sources, cache_folder, monkeypatch, nothing_borrowed
 ):
     """ENOSPC at the last moment: where the temporary folder may not be taken, one message; else the run goes on."""
-    monkeypatch.setattr(folders, "_MOST_BORROWED", most)
+    monkeypatch.setattr(cache, "_MOST_BORROWED", most)
 
     def full(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(folders, "_sync", full)
+    monkeypatch.setattr(cache, "_sync", full)
     if most:
         said = []
         assert len(opened("npz:a.npz", sources, said.append).splits["train"]) == 36
@@ -306,8 +306,8 @@ def test_a_file_in_the_way_of_the_cache_is_named(tmp_path, monkeypatch, sources,
     assert contents(opened("npz:a.npz", sources, said.append))
     assert f"cannot write into {tmp_path / 'file' / 'decoded'} (Not a directory)" in said[-1]
     assert (tmp_path / "file").read_text() == ""
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path / "file"))
-    folders._borrowed.clear()
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path / "file"))
+    cache._borrowed.clear()
     with pytest.raises(ValueError, match=r"cannot write into .*file.*JAXVAE_CACHE"):
         opened("npz:a.npz", sources)
 

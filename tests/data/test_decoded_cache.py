@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from made_sets import noise, png, prepare_own, prepare_stock
 from opened_data import load_stored
 
-from jaxvae.data.cache import folders
+from jaxvae.data import cache
 from jaxvae.data.tfds import decode
 from jaxvae.data.tfds.prepared import open_builder, read_split
 
@@ -144,19 +144,19 @@ def test_what_a_killed_build_left_is_swept(data_dir, cache_folder):
 
 
 def test_without_locks_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders.files, "try_lock", lambda descriptor: None)
+    monkeypatch.setattr(cache.files, "try_lock", lambda descriptor: None)
 
     def build(text, rival=None):
         def inner(scratch):
             if rival:
-                folders.build_once(tmp_path / "target", build(rival))
+                cache.build_once(tmp_path / "target", build(rival))
             (scratch / "whole").mkdir()
             (scratch / "whole" / "file").write_text(text)
             return scratch / "whole"
 
         return inner
 
-    folders.build_once(tmp_path / "target", build("loser", rival="winner"))
+    cache.build_once(tmp_path / "target", build("loser", rival="winner"))
     assert (tmp_path / "target" / "file").read_text() == "winner"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
@@ -221,10 +221,10 @@ def test_damaged_records_are_named_and_leave_no_cache(tmp_path, cache_folder):
 
 
 def test_where_the_cache_lies(monkeypatch, tmp_path):
-    assert folders.cache_folder() == tmp_path / "cache"
+    assert cache.cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("JAXVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert folders.cache_folder() == tmp_path / "xdg" / "jaxvae"
+    assert cache.cache_folder() == tmp_path / "xdg" / "jaxvae"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert folders.cache_folder() == tmp_path / "home" / ".cache" / "jaxvae"
+    assert cache.cache_folder() == tmp_path / "home" / ".cache" / "jaxvae"

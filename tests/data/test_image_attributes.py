@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small import make_split
 
-from jaxvae.data import attribute_columns, image_attributes
+from jaxvae.data import attributes
 from jaxvae.viz.figures import attribute_classifier
 
 SIZE = 28
@@ -29,15 +29,13 @@ def ring(x, y, radius, width):
 @pytest.mark.parametrize("shear", [-0.5, 0.0, 0.3, 1.0])
 def test_slant_is_the_angle_by_which_the_ink_leans(shear):
     picture = stroke((13.3 - 8 * shear, 21.5), (13.3 + 8 * shear, 5.5), 0.8)
-    assert image_attributes.slant(picture[None])[0] == pytest.approx(np.degrees(np.arctan(shear)), abs=0.7)
+    assert attributes.slant(picture[None])[0] == pytest.approx(np.degrees(np.arctan(shear)), abs=0.7)
 
 
 def test_slant_of_a_symmetric_digit_is_none_and_turns_its_sign_in_a_mirror():
-    assert image_attributes.slant(ring(13, 12, 7, 2)[None])[0] == pytest.approx(0, abs=1e-6)
+    assert attributes.slant(ring(13, 12, 7, 2)[None])[0] == pytest.approx(0, abs=1e-6)
     pictures = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 1)).astype(np.uint8) // 3
-    np.testing.assert_allclose(
-        image_attributes.slant(pictures[:, :, ::-1]), -image_attributes.slant(pictures), atol=1e-9
-    )
+    np.testing.assert_allclose(attributes.slant(pictures[:, :, ::-1]), -attributes.slant(pictures), atol=1e-9)
 
 
 @pytest.mark.parametrize("width", [2.0, 2.5, 3.0, 4.0, 5.0])
@@ -45,12 +43,10 @@ def test_thickness_is_the_stroke_s_width_at_every_angle(width):
     angles = np.radians([0, 17, 45, 70, 90, 133])
     arms = 8 * np.stack([np.cos(angles), np.sin(angles)], -1)
     pictures = np.stack([stroke(13.3 - arm, 13.3 + arm, width, fine=4) for arm in arms])
-    found = image_attributes.thickness(pictures)
+    found = attributes.thickness(pictures)
     np.testing.assert_allclose(found, width, rtol=0.1)  # worst at 45 degrees
     assert np.median(found) == pytest.approx(width, rel=0.03)
-    np.testing.assert_allclose(
-        image_attributes.thickness(0.3 * pictures), image_attributes.thickness(pictures), rtol=1e-6
-    )
+    np.testing.assert_allclose(attributes.thickness(0.3 * pictures), attributes.thickness(pictures), rtol=1e-6)
 
 
 def test_loops_are_holes():
@@ -64,37 +60,37 @@ def test_loops_are_holes():
     bar = np.zeros((SIZE, SIZE, 1))
     bar[:, 12:15] = 1  # from border to border: both sides of it are outside
     shapes = [nought, eight, broken, corner, edge, bar, np.zeros((SIZE, SIZE, 1)), stroke((5, 5), (20, 20), 3)]
-    assert image_attributes.loops(np.stack(shapes)).tolist() == [1, 2, 0, 1, 0, 0, 0, 0]
+    assert attributes.loops(np.stack(shapes)).tolist() == [1, 2, 0, 1, 0, 0, 0, 0]
 
 
 def test_ink_may_be_dark_on_bright():
     bright = np.stack([stroke((8, 20), (18, 6), 3), ring(13, 13, 8, 3)])
     stored = np.uint8(np.round(255 * bright))
-    for measure in image_attributes.GREY_MEASURES.values():
+    for measure in attributes.GREY_MEASURES.values():
         np.testing.assert_allclose(measure.of(255 - stored), measure.of(stored), rtol=1e-9)
         np.testing.assert_allclose(measure.of(bright), measure.of(stored), rtol=0.01)
 
 
 def test_colours_have_their_warmth_and_grey_has_no_colour():
     red, blue, grey = (np.broadcast_to(np.array(rgb, float), (1, 6, 6, 3)) for rgb in ([1, 0, 0], [0, 0, 1], [0.4] * 3))
-    assert [image_attributes.warmth(each)[0] for each in (red, blue, grey)] == [1, -1, 0]
-    assert image_attributes.colourfulness(grey)[0] == 0
-    assert image_attributes.colourfulness(red)[0] == pytest.approx(0.3 * np.hypot(1, 0.5))
+    assert [attributes.warmth(each)[0] for each in (red, blue, grey)] == [1, -1, 0]
+    assert attributes.colourfulness(grey)[0] == 0
+    assert attributes.colourfulness(red)[0] == pytest.approx(0.3 * np.hypot(1, 0.5))
     both = np.concatenate([red, blue], axis=1)  # rg is 1 or 0, yb 1/2 or -1: deviations 1/2 and 3/4
     expected = np.hypot(0.5, 0.75) + 0.3 * np.hypot(0.5, -0.25)
-    assert image_attributes.colourfulness(both)[0] == pytest.approx(expected)
-    assert image_attributes.brightness(both)[0] == pytest.approx(1 / 3)
-    assert next(iter(image_attributes.measures((6, 6, 3)))) == "warmth"
-    assert next(iter(image_attributes.measures((8, 8, 1)))) == "slant"
-    assert image_attributes.measures((20, 1)) == {}
+    assert attributes.colourfulness(both)[0] == pytest.approx(expected)
+    assert attributes.brightness(both)[0] == pytest.approx(1 / 3)
+    assert next(iter(attributes.measures((6, 6, 3)))) == "warmth"
+    assert next(iter(attributes.measures((8, 8, 1)))) == "slant"
+    assert attributes.measures((20, 1)) == {}
 
 
 def test_numbers_part_at_their_quarters_and_two_values_as_they_are():
-    few = attribute_columns.split_by_attribute(np.array([-1.0, 1, 1, -1, 1]))
+    few = attributes.split_by_attribute(np.array([-1.0, 1, 1, -1, 1]))
     assert few.has.tolist() == [False, True, True, False, True]
     assert few.lacks.tolist() == [True, False, False, True, False]
     assert few.threshold == 0
-    many = attribute_columns.split_by_attribute(np.arange(100.0))
+    many = attributes.split_by_attribute(np.arange(100.0))
     assert np.flatnonzero(many.has).tolist() == list(range(74, 100))
     assert np.flatnonzero(many.lacks).tolist() == list(range(25))
     assert many.threshold == 49
@@ -109,7 +105,7 @@ def test_numbers_part_at_their_quarters_and_two_values_as_they_are():
     ],
 )
 def test_ties_stay_together(values, lacks, has):
-    found = attribute_columns.split_by_attribute(np.array(values, float))
+    found = attributes.split_by_attribute(np.array(values, float))
     assert (found.lacks.sum(), found.has.sum()) == (lacks, has)
     assert not (found.has & found.lacks).any()
     assert np.array_equal(np.array(values) > found.threshold, found.has)
@@ -117,26 +113,22 @@ def test_ties_stay_together(values, lacks, has):
 
 def test_an_attribute_that_all_have_alike_is_refused():
     with pytest.raises(ValueError, match="all images have the value 3"):
-        attribute_columns.split_by_attribute(np.full(5, 3.0))
+        attributes.split_by_attribute(np.full(5, 3.0))
 
 
 def test_labels_are_columns_by_name():
     label = np.array([0, 2, 1, 2])
-    found = attribute_columns.class_columns(label, ("cat", "dog", "ship"))
+    found = attributes.class_columns(label, ("cat", "dog", "ship"))
     assert found["label=ship"].tolist() == [0, 1, 0, 1]
-    assert list(attribute_columns.class_columns(label, ())) == ["label=0", "label=1", "label=2"]
-    assert (
-        attribute_columns.class_columns(np.full(3, -1), ())
-        == attribute_columns.class_columns(np.zeros((3, 2)), ())
-        == {}
-    )
+    assert list(attributes.class_columns(label, ())) == ["label=0", "label=1", "label=2"]
+    assert attributes.class_columns(np.full(3, -1), ()) == attributes.class_columns(np.zeros((3, 2)), ()) == {}
     names = ("cat", "dog", "ship")
-    assert [attribute_columns.named_class_column(f"label={k}", names) for k in ("2", "cat", "7")] == [
+    assert [attributes.named_class_column(f"label={k}", names) for k in ("2", "cat", "7")] == [
         "label=ship",
         "label=cat",
         "label=7",
     ]
-    assert attribute_columns.named_class_column("label=1", ("1", "0")) == "label=1"
+    assert attributes.named_class_column("label=1", ("1", "0")) == "label=1"
 
 
 @pytest.fixture
@@ -151,7 +143,7 @@ def splits():
 def test_a_csv_belongs_to_the_stored_images(tmp_path, splits):
     path = tmp_path / "mine.csv"
     path.write_text("file, glasses,age\n" + "".join(f"{k}.png,{k % 2},{k / 2}\n" for k in range(17)))
-    found = attribute_columns.read_columns(path, splits, "test")
+    found = attributes.read_columns(path, splits, "test")
     assert list(found.columns) == ["glasses", "age"]  # names of files are no numbers
     assert found.of(splits["test"].index)["age"].tolist() == [6, 6.5, 7, 7.5, 8]
     assert found.of(splits["validation"].index)["age"].tolist() == [0.5, 2.5, 3.5]
@@ -160,11 +152,11 @@ def test_a_csv_belongs_to_the_stored_images(tmp_path, splits):
 
 def test_an_npz_may_be_of_one_split_s_images(tmp_path, splits):
     np.savez(tmp_path / "mine.npz", smile=np.arange(5) % 2 == 1)
-    found = attribute_columns.read_columns(tmp_path / "mine.npz", splits, "test")
+    found = attributes.read_columns(tmp_path / "mine.npz", splits, "test")
     assert found.of(splits["test"].index)["smile"].tolist() == [0, 1, 0, 1, 0]
     assert not found.covers(splits["train"])
     with pytest.raises(ValueError, match=r"has 5 rows; expected .* 17 stored images, .* each of the 12 of which"):
-        attribute_columns.read_columns(tmp_path / "mine.npz", splits, "validation")
+        attributes.read_columns(tmp_path / "mine.npz", splits, "validation")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +174,7 @@ def test_an_npz_may_be_of_one_split_s_images(tmp_path, splits):
 def test_columns_that_cannot_be_are_refused_in_words(tmp_path, splits, text, message):
     (tmp_path / "mine.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
-        attribute_columns.read_columns(tmp_path / "mine.csv", splits, "test")
+        attributes.read_columns(tmp_path / "mine.csv", splits, "test")
 
 
 def test_other_files_are_refused_in_words(tmp_path, splits):
@@ -197,9 +189,9 @@ def test_other_files_are_refused_in_words(tmp_path, splits):
         "c.npz": "cannot be read",
     }.items():
         with pytest.raises(ValueError, match=message):
-            attribute_columns.read_columns(tmp_path / name, splits, "test")
+            attributes.read_columns(tmp_path / name, splits, "test")
     with pytest.raises(ValueError, match=r"expected a \.csv file"):
-        attribute_columns.read_columns(tmp_path / "d.txt", splits, "test")
+        attributes.read_columns(tmp_path / "d.txt", splits, "test")
 
 
 def test_a_judge_tells_what_it_was_taught_and_says_how_well():

@@ -20,8 +20,8 @@ from opened_data import open_named
 from photo_folders import COLOUR, GREY, found, one, opened, pack, saved, stored, write
 
 from jaxvae.cli import main
-from jaxvae.data.cache import folders
-from jaxvae.data.files import image_decoding
+from jaxvae.data import cache
+from jaxvae.data.files import folder_layout
 from jaxvae.data.files import image_folder as image_folders
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -212,7 +212,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(top, side, 
 
 
 def test_a_set_too_large_for_the_disk_is_refused_before_it_is_written(top, monkeypatch):
-    monkeypatch.setattr(folders.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 36 - 1))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 36 - 1))
     with pytest.raises(ValueError, match=r"decoded, but .*cache has 0.0 GB free.*JAXVAE_CACHE"):
         opened(write(top, {"1.png": GREY[0]}))
 
@@ -351,5 +351,5 @@ def test_the_command_line_reads_a_folder(top, capsys):
 
 def test_every_suffix_is_of_a_format_that_is_opened():
     PIL.Image.init()
-    known = {suffix for suffix, form in PIL.Image.registered_extensions().items() if form in image_decoding.FORMATS}
-    assert known >= image_decoding.SUFFIXES
+    known = {suffix for suffix, form in PIL.Image.registered_extensions().items() if form in image_folders.FORMATS}
+    assert known >= folder_layout.SUFFIXES

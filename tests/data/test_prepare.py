@@ -14,7 +14,7 @@ from small import SHAPE, grey_images, make_examples, make_split
 from jaxvae.data.dataset import make_splits
 from jaxvae.data.pipeline import AHEAD, choose_pipeline, epoch_order, in_order, read_ahead
 from jaxvae.data.prepare import Examples, binarize, dequantize, draw_binary, grey, static
-from jaxvae.data.stored import StoredSplit
+from jaxvae.data.spec import StoredSplit
 from jaxvae.terms import example_keys
 
 

@@ -7,8 +7,7 @@ from opened_data import from_arrays, open_named
 
 from jaxvae.data import sources
 from jaxvae.data.sources import Source
-from jaxvae.data.spec import DTYPE, TOP, example_spec, to_pixels, to_unit
-from jaxvae.data.stored import StoredSet, StoredSplit
+from jaxvae.data.spec import DTYPE, TOP, StoredSet, StoredSplit, example_spec, to_pixels, to_unit
 
 IMAGES, LABELS = noise(40, (4, 4, 1))
 

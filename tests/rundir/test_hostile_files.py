@@ -22,7 +22,7 @@ from photo_folders import write
 import jaxvae
 from jaxvae.config import Config
 from jaxvae.config.schema import flatten
-from jaxvae.data.tfds import metadata
+from jaxvae.data.tfds import prepared
 from jaxvae.rundir import snapshots
 
 PACKAGE = Path(jaxvae.__file__).parent
@@ -334,10 +334,10 @@ def test_tfds_own_features_pass():
     }
     content = tfds.features.FeaturesDict(own).to_json()
     named = [
-        value for key, value in metadata._key_value_pairs(content) if key in metadata._CLASSES and type(value) is str
+        value for key, value in prepared._key_value_pairs(content) if key in prepared._CLASSES and type(value) is str
     ]
     assert len(named) >= 6
-    assert all(metadata._CLASS.fullmatch(name) for name in named)
+    assert all(prepared._CLASS.fullmatch(name) for name in named)
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 5\n%%EndComments\nshowpage\n%%EOF\n"

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.spec import DTYPE, TOP
-from jaxvae.data.stored import StoredSet, StoredSplit
+from jaxvae.data.spec import DTYPE, TOP, StoredSet, StoredSplit
 
 __all__ = ["add_channels", "check_agreement", "check_images", "check_labels", "fingerprint", "load_arrays"]
 
 _CHUNK = 4096
-_HINTS = {
+_HINTS = {  # by the kind of a dtype
     "f": f" Values in [0, 1] become bytes by ({TOP} * x).round().astype('{DTYPE}').",
     "b": f" Truth values become bytes by {TOP} * x.astype('{DTYPE}').",
-    "i": f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}').",
-    "u": f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}').",
+    **dict.fromkeys("iu", f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}')."),
 }
 
 
@@ -83,40 +81,31 @@ def check_labels(labels: object, count: int, name: str) -> np.ndarray:
             f"{name}: {count} images but labels shaped {list(labels.shape)}; expected one label per image."
         )
     if labels.dtype.kind in "iub" and labels.shape in ((count,), (count, 1)):
-        return _classes(labels.reshape(count), name)
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or most >= 2**31:
+            raise UsageError(f"{name}: labels run from {least} to {most}; expected classes counted from 0.")
+        return labels.reshape(count).astype(np.int32)
     if labels.dtype.kind == "f" and labels.ndim == 2:
-        return _vectors(labels, name)
+        with np.errstate(over="ignore"):  # infinite then, and named below
+            vectors = labels.astype(np.float32)
+        rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if 0 in vectors.shape or len(rows):
+            found = f"NaN or infinity in {len(rows)} of them, first in row {rows[0]}" if len(rows) else "no entries"
+            raise UsageError(f"{name}: label vectors {list(vectors.shape)} with {found}; expected finite numbers.")
+        return vectors
     raise UsageError(
         f"{name}: labels are {labels.dtype} {list(labels.shape)}; expected whole numbers [N], which name classes "
         "(labels.astype('int32')), or float vectors [N, C] (labels.astype('float32'); of numbers [N], labels[:, None])."
     )
 
 
-def _classes(labels: np.ndarray, name: str) -> np.ndarray:
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most >= 2**31:
-        raise UsageError(f"{name}: labels run from {least} to {most}; expected classes counted from 0.")
-    return labels.astype(np.int32)
-
-
-def _vectors(labels: np.ndarray, name: str) -> np.ndarray:
-    with np.errstate(over="ignore"):  # infinite then, and named below
-        vectors = labels.astype(np.float32)
-    rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if 0 in vectors.shape or len(rows):
-        found = f"NaN or infinity in {len(rows)} of them, first in row {rows[0]}" if len(rows) else "no entries"
-        raise UsageError(f"{name}: label vectors {list(vectors.shape)} with {found}; expected finite numbers.")
-    return vectors
-
-
 def check_agreement(stored: Mapping[str, StoredSplit], name: str) -> None:
     """Raises UsageError if the splits' examples differ in shape, or their labels in kind."""
-    shapes = {split: each.image.shape[1:] for split, each in stored.items()}
-    if len(set(shapes.values())) > 1:
-        raise UsageError(f"{name}: the splits' images differ in shape, {shapes}; bring them to one.")
+    images = {split: each.image.shape[1:] for split, each in stored.items()}
     labels = {split: each.label.shape[1:] for split, each in stored.items() if each.label is not None}
-    if len(set(labels.values())) > 1:
-        raise UsageError(f"{name}: the splits' labels differ in shape, {labels}; bring them to one.")
+    for kind, shapes in (("images", images), ("labels", labels)):
+        if len(set(shapes.values())) > 1:
+            raise UsageError(f"{name}: the splits' {kind} differ in shape, {shapes}; bring them to one.")
 
 
 def fingerprint(stored: Mapping[str, StoredSplit]) -> str:

@@ -12,25 +12,24 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxvae._checks import UsageError
-from jaxvae.data.files.image_decoding import SUFFIXES
-from jaxvae.data.stored import Say
+from jaxvae.data.spec import Say
 
-__all__ = ["MOST_NAMED", "Member", "arrange", "folder_members", "open_zip", "require_bounded", "stamp", "zip_members"]
+__all__ = ["MOST_NAMED", "SUFFIXES", "Member", "arrange", "folder_members", "open_zip", "require_bounded", "stamp"]
+__all__ += ["zip_members"]
 
 MOST_NAMED = 5  # files or classes named in one message
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 
 _JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 _SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """An image file: its name relative to the top, what changes when its content does, and how to open it."""
 
     name: str
@@ -39,8 +38,7 @@ class Member:
     open: Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class _Layout:
+class _Layout(NamedTuple):
     """The files of each split in order, their labels or None, and the names of the classes."""
 
     splits: dict[str, list[Member]]
@@ -127,7 +125,6 @@ def _is_junk(name: str) -> bool:
 
 
 def _report_left_out(other: Counter[str], path: Path, say: Say) -> None:
-    """Reports how many files are not of a kind that image_decoding.py reads."""
     if other:
         kinds = ", ".join(f"{suffix or 'no ending'} {count:,}" for suffix, count in other.most_common(MOST_NAMED))
         say(f"{path}: left out {other.total():,} files that are no images of a known kind ({kinds})")
@@ -137,7 +134,13 @@ def arrange(members: Sequence[Member], path: Path) -> _Layout:
     """Returns the split and class of each file by its folders; UsageError if that is not clear."""
     if not members:
         raise UsageError(f"{path} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}.")
-    splits = _by_split(_without_top(sorted((tuple(member.name.split("/")), member) for member in members)), path)
+    placed = sorted((tuple(member.name.split("/")), member) for member in members)
+    # without the folders that hold all of them, unless such a folder is a split's
+    while len({parts[0] for parts, _ in placed}) == 1 and all(
+        len(parts) > 1 and parts[0].lower() not in _SPLITS for parts, _ in placed
+    ):
+        placed = [(parts[1:], member) for parts, member in placed]
+    splits = _by_split(placed, path)
     folders = {split: _class_folders([parts for parts, _ in placed], path) for split, placed in splits.items()}
     class_names = tuple(sorted({name for names in folders.values() for name in names or ()}))
     unknown = sorted(set(class_names) - set(folders["train"] or class_names))
@@ -149,15 +152,6 @@ def arrange(members: Sequence[Member], path: Path) -> _Layout:
         {split: None if names is None else [number[name] for name in names] for split, names in folders.items()},
         class_names,
     )
-
-
-def _without_top(placed: list[_Placed]) -> list[_Placed]:
-    """Returns the files without the folders that hold all of them, unless such a folder is a split's."""
-    while len({parts[0] for parts, _ in placed}) == 1 and all(
-        len(parts) > 1 and parts[0].lower() not in _SPLITS for parts, _ in placed
-    ):
-        placed = [(parts[1:], member) for parts, member in placed]
-    return placed
 
 
 def _by_split(placed: list[_Placed], path: Path) -> dict[str, list[_Placed]]:

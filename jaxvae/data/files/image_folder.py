@@ -1,40 +1,43 @@
-"""A folder or a zip of images as a data set, decoded once; folder_layout.py finds its splits and classes."""
+"""A folder or a zip of images as a data set, decoded once; folder_layout.py finds its splits and classes.
+
+EXIF orientation is applied. Transparent pixels are laid over white. 16-bit grey keeps its high bits, 65535 being
+white. CMYK and other colour spaces go to RGB by Pillow's plain formulas, without colour profiles; colour goes to grey
+as 0.299 R + 0.587 G + 0.114 B. Of an animation the first frame counts.
+"""
 
 import hashlib
 import io
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.arrays import map_array, open_set, write_header
-from jaxvae.data.cache.folders import cache_folder, require_space
-from jaxvae.data.files.folder_layout import (
-    MOST_NAMED,
-    Member,
-    arrange,
-    folder_members,
-    open_zip,
-    stamp,
-    zip_members,
-)
-from jaxvae.data.files.image_decoding import bombs_refused, picture_size, read_picture
-from jaxvae.data.stored import Say, Section, StoredSet, existing_path
+from jaxvae.data.cache import cache_folder, map_array, open_set, require_space, write_header
+from jaxvae.data.files.folder_layout import MOST_NAMED, Member, arrange, folder_members, open_zip, stamp, zip_members
+from jaxvae.data.spec import Say, Section, StoredSet, existing_path
 
-__all__ = ["load_folder"]
+__all__ = ["FORMATS", "load_folder", "read_picture"]
 
-_CONVERSION = 1  # raise it when image_decoding.py makes other pixels of the same files: caches are then built again
+# Pillow would open more, but of what strangers pack into a zip the fewer parsers see it the better: EPS runs a program.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+_CONVERSION = 1  # raise it when read_picture makes other pixels of the same files: caches are then built again
 _CHUNK = 256
 _CHUNKS_PER_LINE = 40
 _MOST_BYTES = 2**28  # of one file: more than the most pixels have that are read
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 on width and height change places
+_FINER = 3  # times the result's size: to which a JPEG is decoded, and a large image box-averaged, before it is resized
 
 
 def load_folder(section: Section, say: Say) -> StoredSet:
@@ -73,7 +76,8 @@ def _decode(
     layout = arrange(members, path)
     digest = hashlib.sha256(ascii((size, channels, layout.class_names)).encode())
     coloured = channels == 3
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, bombs_refused():
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)  # more pixels than Pillow considers safe
         height, width = (size, size) if size is not None else _common_size(pool, members, path)
         depth = 1 if channels == 1 else 3
         require_space(folder, len(members) * height * width * (depth + (channels is None)), str(path))
@@ -82,7 +86,7 @@ def _decode(
                 write_header(file, (len(files), height, width, depth))
                 for images, digests in _chunks(pool, files, (height, width, depth), size, f"{path} {split}", say):
                     file.write(images.tobytes())
-                    coloured = coloured or _has_colour(images)
+                    coloured = coloured or bool(depth == 3 and (images != images[..., :1]).any())
                     digest.update(b"".join(digests))
     if channels is None and not coloured:
         for split in layout.splits:
@@ -99,7 +103,7 @@ def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path
     """Returns the (height, width) of all images; UsageError lists the sizes if they differ."""
     sizes: Counter[tuple[int, int]] = Counter()
     for start in range(0, len(members), _CHUNK):
-        sizes.update(_read_all(pool, _measure_size, members[start : start + _CHUNK], path))
+        sizes.update(_read_all(pool, _picture_size, members[start : start + _CHUNK], path))
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
         others = ", and others" if len(sizes) > MOST_NAMED else ""
@@ -127,12 +131,6 @@ def _chunks(
         pixels, digests = zip(*_read_all(pool, job, members[start : start + _CHUNK], title), strict=True)
         yield np.stack(pixels), digests
     say(f"decoding {title}: {len(members):,} of {len(members):,}")
-
-
-def _measure_size(member: Member) -> tuple[int, int]:
-    """Returns (height, width) of the image in a file."""
-    with member.open() as file:
-        return picture_size(file)
 
 
 def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
@@ -164,11 +162,6 @@ def _read_all(
     return [future.result() for future in futures]
 
 
-def _has_colour(images: np.ndarray) -> bool:
-    """Returns whether any pixel of images [n, H, W, 3] is not grey."""
-    return bool(images.shape[-1] == 3 and (images != images[..., :1]).any())
-
-
 def _keep_one_channel(path: Path) -> None:
     """Rewrites the .npy file of grey images [N, H, W, 3] as [N, H, W, 1]."""
     images = map_array(path)
@@ -177,3 +170,45 @@ def _keep_one_channel(path: Path) -> None:
         for start in range(0, len(images), _CHUNK):
             file.write(images[start : start + _CHUNK, ..., :1].tobytes())
     path.with_suffix(".one").replace(path)
+
+
+def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
+    """Returns the pixels of one image file, uint8 [H, W, 3] for mode 'RGB' and [H, W, 1] for 'L'.
+
+    With a `size` the central square, resized to size x size, antialiased (Lanczos). ValueError for pixels that have no
+    fixed range; Pillow's own errors, of many kinds, for a broken file.
+    """
+    with PIL.Image.open(file, formats=FORMATS) as image:
+        if size is not None:
+            image.draft(None, (_FINER * size, _FINER * size))  # a JPEG then skips its detail
+        pixels = _opaque(PIL.ImageOps.exif_transpose(image)).convert(mode)
+    if size is not None:
+        side = min(pixels.size)
+        left, top = (pixels.width - side) // 2, (pixels.height - side) // 2
+        square = (left, top, left + side, top + side)
+        pixels = pixels.resize((size, size), PIL.Image.Resampling.LANCZOS, square, _FINER)
+    return np.asarray(pixels).reshape(pixels.height, pixels.width, -1)
+
+
+def _picture_size(member: Member) -> tuple[int, int]:
+    """Returns (height, width) as read_picture will find it, from the file's head."""
+    with member.open() as file, PIL.Image.open(file, formats=FORMATS) as image:
+        # a PNG without EXIF in its head would be decoded whole in search of it
+        looked = image.format != "PNG" or "exif" in image.info
+        turned = looked and image.getexif().get(_ORIENTATION, 1) >= 5
+        return image.size if turned else image.size[::-1]
+
+
+def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Returns the image in 8 bits and over white."""
+    if image.mode == "F":
+        raise UsageError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        levels = np.asarray(image)
+        if levels.min() < 0 or levels.max() > 65535:
+            found = f"from {levels.min()} to {levels.max()}, not from 0 to 65535"
+            raise UsageError(f"its grey levels run {found}; save it with 8 or 16 bits")
+        return PIL.Image.fromarray(((levels.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
+    if image.has_transparency_data:
+        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image

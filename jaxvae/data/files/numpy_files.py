@@ -20,11 +20,10 @@ from typing import IO, Any
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.arrays import map_array, open_set, write_header
-from jaxvae.data.cache.folders import cache_folder, require_space
+from jaxvae.data.cache import cache_folder, map_array, open_set, require_space, write_header
 from jaxvae.data.files.arrays import add_channels, check_agreement, check_images, check_labels, fingerprint
 from jaxvae.data.files.folder_layout import require_bounded
-from jaxvae.data.stored import Say, Section, StoredSet, StoredSplit, existing_path
+from jaxvae.data.spec import Say, Section, StoredSet, StoredSplit, existing_path
 
 __all__ = ["check_size", "load_npy", "load_npz", "mapped", "read_head"]
 

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxvae.data.cache.arrays import META, open_set, write_header
-from jaxvae.data.cache.folders import cache_folder, read_description, require_space
-from jaxvae.data.spec import DTYPE
-from jaxvae.data.stored import Say, Section, StoredSet
+from jaxvae.data.cache import META, cache_folder, open_set, read_description, require_space, write_header
+from jaxvae.data.spec import DTYPE, Say, Section, StoredSet
 from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split
 from jaxvae.data.tfds.records import Records, copy_images, decoder, has_label, read_records
 from jaxvae.data.tfds.workers import Workers, default_count

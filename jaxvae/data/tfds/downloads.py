@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.folders import build_once
-from jaxvae.data.stored import Say
+from jaxvae.data.cache import build_once
+from jaxvae.data.spec import Say
 
 __all__ = ["EXAMPLES", "FILES", "VERSIONS", "encode_png", "prepare", "prepare_quietly"]
 

@@ -1,20 +1,24 @@
-"""A prepared TFDS data set: finding it on disk and opening it without TensorFlow."""
+"""A prepared TFDS data set: finding it on disk and opening it without TensorFlow.
+
+Its JSON files are checked first: TFDS imports any module that they name.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache.folders import cache_folder, open_or_build, read_description, write_description
-from jaxvae.data.spec import DTYPE
-from jaxvae.data.stored import Say
-from jaxvae.data.tfds import downloads, metadata
+from jaxvae.data.cache import cache_folder, open_or_build, read_description, write_description
+from jaxvae.data.spec import DTYPE, Say
+from jaxvae.data.tfds import downloads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +35,12 @@ _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
 _DESCRIPTION = ".seal.json"  # of digits; hidden, and so no part of the fingerprint
 _NAME = re.compile(r"(?P<dataset>[a-z]\w*(/\w[\w.+-]*)?)(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII)
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
+_MOST_EXAMPLES = 2**31 - 1  # their indices are int32
+_CLASSES = {"pythonClassName", "python_class_name", "type"}
+_CLASS = re.compile(r"tensorflow_datasets(\.core)?\.features\.(\w+\.)*[A-Za-z]\w*", re.ASCII)
+_TEMPLATES = {"filepathTemplate", "filepath_template"}
+_TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w.+-])+", re.ASCII)  # no folders, and no widths such as {SPLIT:>1000000000}
+_LENGTHS = {"shardLengths", "shard_lengths"}
 
 
 def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
@@ -48,7 +58,7 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
     """Opens a prepared folder as a TFDS builder."""
     import tensorflow_datasets as tfds
 
-    metadata.check_metadata(folder)
+    _check_metadata(folder)
     logging.getLogger("absl").addFilter(_not_about_opencv)
     # From the files alone: the builder's own code may be another version, or a package that is not installed here.
     try:
@@ -116,8 +126,12 @@ def prepared_folder(
     dataset, version = match["dataset"], match["version"]
     if dataset == "digits":
         return _digits_folder(version, say)
-    root = _data_folder(data_dir)
-    versions = _prepared_versions(root / dataset)
+    place = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if "://" in place:
+        raise UsageError(f"data_dir={place!r} is remote; expected a local folder. Copy or mount the data set first.")
+    root = Path(place).expanduser()
+    found = {path.parent.name for path in (root / dataset).glob("*/dataset_info.json")}
+    versions = sorted(filter(_VERSION.fullmatch, found), key=lambda version: tuple(map(int, version.split("."))))
     if not versions and dataset in downloads.FILES and version in (None, downloads.VERSIONS[dataset]):
         return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, say)
     if not versions or version not in (None, *versions):
@@ -152,20 +166,8 @@ def _prepare_digits(scratch: Path) -> Path:
     return folder
 
 
-def _data_folder(data_dir: str | os.PathLike | None) -> Path:
-    root = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if "://" in root:
-        raise UsageError(f"data_dir={root!r} is remote; expected a local folder. Copy or mount the data set first.")
-    return Path(root).expanduser()
-
-
-def _prepared_versions(folder: Path) -> list[str]:
-    found = [info.parent.name for info in folder.glob("*/dataset_info.json") if _VERSION.fullmatch(info.parent.name)]
-    return sorted(found, key=lambda version: tuple(map(int, version.split("."))))
-
-
 def _check_format(dataset: str, root: Path, folder: Path) -> None:
-    info = metadata.read_metadata(folder / "dataset_info.json")
+    info = _read_metadata(folder / "dataset_info.json")
     found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
     if "array_record" not in found:
         raise UsageError(
@@ -195,6 +197,55 @@ def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
         raise UsageError(
             f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
         )
+
+
+def _check_metadata(folder: Path) -> dict[str, Any]:
+    """Returns dataset_info.json; UsageError, before TFDS opens the folder, if it or features.json is hostile."""
+    for key, value in _key_value_pairs(_read_metadata(folder / "features.json")):
+        if key in _CLASSES and isinstance(value, str) and not _CLASS.fullmatch(value):
+            raise UsageError(
+                f"{folder / 'features.json'} names the class {value!r}, whose module would be imported; expected "
+                "tensorflow_datasets' own features alone. If you trust it, read it yourself and pass arrays."
+            )
+    info, examples = _read_metadata(folder / "dataset_info.json"), 0
+    for key, value in _key_value_pairs(info):
+        if key in _TEMPLATES and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
+            raise UsageError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
+        if key in _LENGTHS and isinstance(value, list):
+            examples += sum(abs(int(length)) for length in value if str(length).lstrip("-").isdigit())
+    if examples > _MOST_EXAMPLES:
+        raise UsageError(
+            f"{folder / 'dataset_info.json'} promises {examples:,} examples; expected at most {_MOST_EXAMPLES:,}."
+        )
+    return info
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file; UsageError if there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} cannot be read ({error}): the prepared folder is damaged. Delete it and prepare it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
+    return content
+
+
+def _key_value_pairs(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yields every key with its value, at any depth, also in JSON that is stored as text."""
+    if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(content, dict):
+        yield from content.items()
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from _key_value_pairs(item)
 
 
 def _unknown_name_error(name: str) -> UsageError:

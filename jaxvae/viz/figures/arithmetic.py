@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.image_attributes import measures, scale_to_unit
+from jaxvae.data.attributes import measures, scale_to_unit
 from jaxvae.viz.figures.attributes import HELD, train_on
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import (

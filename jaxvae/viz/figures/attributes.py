@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.image_attributes import measures
+from jaxvae.data.attributes import measures
 from jaxvae.viz.figures.attribute_classifier import (
     AttributeClassifier,
     paired_change,

@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array, random
 
 from jaxvae._checks import UsageError
-from jaxvae.data import attribute_columns, image_attributes
-from jaxvae.data.attribute_columns import AttributeGroups, Columns, UserColumns
+from jaxvae.data import attributes
+from jaxvae.data.attributes import AttributeGroups, Columns, UserColumns
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
@@ -45,7 +45,7 @@ class LabelledCodes(NamedTuple):
         if name not in self.columns:
             raise UsageError(f"there is no attribute {name!r}; known are {', '.join(self.columns)}.")
         try:
-            found = attribute_columns.split_by_attribute(self.columns[name])
+            found = attributes.split_by_attribute(self.columns[name])
         except ValueError as error:
             raise UsageError(f"attribute {name!r}: {error}") from error
         if min(found.has.sum(), found.lacks.sum()) < FEWEST:
@@ -64,7 +64,7 @@ class LabelledCodes(NamedTuple):
     def thresholds(self) -> dict[str, float]:
         """Returns for each attribute that varies the value above which an image has it."""
         varied = {name: values for name, values in self.columns.items() if np.ptp(values) > 0}
-        return {name: attribute_columns.split_by_attribute(values).threshold for name, values in varied.items()}
+        return {name: attributes.split_by_attribute(values).threshold for name, values in varied.items()}
 
     def take(self, index: np.ndarray) -> LabelledCodes:
         """Returns the images at these places among the N."""
@@ -89,11 +89,9 @@ class LabelledCodes(NamedTuple):
 def label_codes(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> LabelledCodes:
     """Returns the images at these positions with their codes and all their attributes."""
     image, label, index = subject.split.take(positions)
-    shown = pictures(image_attributes.scale_to_unit(image))
-    found = {name: measure.of(shown) for name, measure in image_attributes.measures(subject.data.shape).items()}
-    found |= attribute_columns.class_columns(
-        label if subject.split.label is not None else None, subject.data.class_names
-    )
+    shown = pictures(attributes.scale_to_unit(image))
+    found = {name: measure.of(shown) for name, measure in attributes.measures(subject.data.shape).items()}
+    found |= attributes.class_columns(label if subject.split.label is not None else None, subject.data.class_names)
     if own is not None:
         if taken := found.keys() & own.columns.keys():
             raise UsageError(f"--columns: {', '.join(sorted(taken))} is known already; give it another name.")
@@ -111,7 +109,7 @@ def split_codes(subject: Subject, own: Path | None, examples: int, held: int) ->
         raise UsageError(
             "these are sequences without labels, of which no attribute is computed; bring your own: --columns FILE.csv."
         )
-    read = None if own is None else attribute_columns.read_columns(own, subject.data.splits, subject.name)
+    read = None if own is None else attributes.read_columns(own, subject.data.splits, subject.name)
     training = dataclasses.replace(subject, name="train")
     apart = subject.name != "train" and (read is None or read.covers(training.split))
     source = training if apart else subject
@@ -132,7 +130,7 @@ def default_attribute(found: LabelledCodes) -> str:
 
 def column_names(subject: Subject, names: Sequence[str]) -> list[str]:
     """Returns the attributes as columns are named: label=airplane for label=0."""
-    return [attribute_columns.named_class_column(name, subject.data.class_names) for name in names]
+    return [attributes.named_class_column(name, subject.data.class_names) for name in names]
 
 
 def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
@@ -144,5 +142,5 @@ def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
             f"{len(subject.split) - 1}."
         )
     shown = subject.examples(where)
-    images = pictures(image_attributes.scale_to_unit(shown.image))
+    images = pictures(attributes.scale_to_unit(shown.image))
     return LabelledCodes(subject, where, images, subject.means_of(where), {}, shown.condition)

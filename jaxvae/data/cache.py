@@ -1,4 +1,4 @@
-"""Folders of data that can be built again: where they are kept, and how one appears there, whole or not at all.
+"""The cache of all that can be built again: its folders, and the decoded data sets in them, memory-mapped.
 
 A folder is built beside its place, under a lock, and renamed. Its description, written last, holds the sizes of its
 files, which are checked at every opening: a folder that is missing, cut short or of an unknown format is built again.
@@ -12,15 +12,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.stored import Say
+from jaxvae.data.spec import DTYPE, ImageArray, Say, StoredSet, StoredSplit
 from jaxvae.runtime import files
 
-__all__ = ["build_once", "cache_folder", "open_or_build", "read_description", "require_space", "writable"]
-__all__ += ["write_description"]
+__all__ = ["META", "build_once", "cache_folder", "map_array", "open_or_build", "open_set", "read_description"]
+__all__ += ["require_space", "writable", "write_description", "write_header"]
 
+META = "meta.json"
 _SCRATCH = ".building-"
 _MOST_BORROWED = 2e9  # bytes of a temporary folder, which may be in memory
 _FORMAT = 3  # of descriptions
@@ -37,8 +40,7 @@ class _Unwritable(UsageError):
 
 def cache_folder() -> Path:
     """Returns the folder of all that can be built again: $JAXVAE_CACHE, else the user's cache folder."""
-    explicit = os.environ.get("JAXVAE_CACHE")
-    if explicit:
+    if explicit := os.environ.get("JAXVAE_CACHE"):
         return Path(explicit).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxvae"
 
@@ -84,7 +86,7 @@ def open_or_build(target: Path, build: Callable[[Path], Path], read: Callable[[P
     with contextlib.suppress(OSError, ValueError):
         return read(target)
     try:
-        with _lock(target), _scratch(target) as scratch:
+        with _building(target) as scratch:
             try:
                 return read(target)  # another process has built it in the meantime
             except FileNotFoundError as error:
@@ -96,19 +98,21 @@ def open_or_build(target: Path, build: Callable[[Path], Path], read: Callable[[P
                 target.rename(scratch / "damaged")
             _publish(build, scratch, target)
         return read(target)
-    except _Unwritable as error:
-        _borrow(target, build, error)
-        say(f"{error}\nUntil then it is kept in a temporary folder, for this process alone.")
+    except _Unwritable as refused:
+        try:
+            temporary = Path(tempfile.mkdtemp(prefix="jaxvae-"))
+            atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+            _borrowed[target] = build(temporary)
+        except (OSError, _Unwritable):
+            raise refused from None
+        say(f"{refused}\nUntil then it is kept in a temporary folder, for this process alone.")
         return read(_borrowed[target])
 
 
 def build_once(target: Path, build: Callable[[Path], Path]) -> None:
-    """Makes the folder `target` if it is missing, whole or not at all, as by `open_or_build`.
-
-    UsageError if it cannot be written.
-    """
+    """Makes the folder `target` if it is missing, as by `open_or_build`; UsageError if it cannot be written."""
     if not target.exists():
-        with _lock(target), _scratch(target) as scratch:
+        with _building(target) as scratch:
             if not target.exists():
                 _publish(build, scratch, target)
 
@@ -126,7 +130,6 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 def _publish(build: Callable[[Path], Path], scratch: Path, target: Path) -> None:
-    """Builds the folder, brings it to the disk and renames it to `target`, unless another has appeared there."""
     folder = build(scratch)
     _sync(folder)
     try:
@@ -142,48 +145,27 @@ def _sync(folder: Path) -> None:
         files.sync_folder(path)
 
 
-def _borrow(target: Path, build: Callable[[Path], Path], refused: _Unwritable) -> None:
-    """Builds the folder in a temporary place, which is removed when this process ends."""
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix="jaxvae-"))
-        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-        _borrowed[target] = build(scratch)
-    except (OSError, _Unwritable):
-        raise refused from None
-
-
 @contextlib.contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Makes a folder beside the target, since a rename is atomic only within one file system."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(target, error.errno) from error
-    try:
-        yield folder
-    except Exception as error:
-        if (number := files.disk_full_errno(error)) is None:
-            raise
-        raise _unwritable(target, number) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Waits until no other process builds the target, and holds its lock."""
+def _building(target: Path) -> Iterator[Path]:
+    """Waits until no other process builds the target, and makes a folder beside it, in its file system."""
     path = target.parent / f"{_SCRATCH}{target.name}.lock"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        while (lock := _hold(path)) is None:
-            time.sleep(0.1)
-    except OSError as error:
-        raise _unwritable(target, error.errno) from error
-    try:
-        yield
-    finally:
-        _release(path, lock)
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
+            while (lock := _hold(path)) is None:
+                time.sleep(0.1)
+            stack.callback(_release, path, lock)
+            scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{target.name}-", dir=target.parent))
+        except OSError as error:
+            raise _unwritable(target, error.errno) from error
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        try:
+            yield scratch
+        except Exception as error:
+            if (number := files.disk_full_errno(error)) is None:
+                raise
+            raise _unwritable(target, number) from error
 
 
 def _sweep(parent: Path) -> None:
@@ -217,3 +199,52 @@ def _unwritable(target: Path, number: int | None) -> _Unwritable:
         "Make room, or name one that you can write to: data.data_dir for data sets, the environment variable "
         "JAXVAE_CACHE for the cache."
     )
+
+
+def open_set(
+    name: str,
+    target: Path,
+    build: Callable[[Path], dict[str, Any]],
+    say: Say,
+    images: Callable[[str, int], ImageArray] | None = None,
+) -> StoredSet:
+    """Maps the decoded folder `target`, building it first if it is missing or damaged.
+
+    `build(folder)` writes {split}.image.npy and {split}.label.npy into `folder` and returns version, fingerprint,
+    class_names and splits (their sizes by name). `images(split, size)` gives the images that are not decoded there.
+    """
+
+    def describe(scratch: Path) -> Path:
+        folder = scratch / "decoded"
+        folder.mkdir()
+        write_description(folder / META, build(folder))
+        return folder
+
+    def read(folder: Path) -> StoredSet:
+        meta = read_description(folder / META)
+        splits = {}
+        for split, size in meta["splits"].items():
+            image = images(split, size) if images else map_array(folder / f"{split}.image.npy")
+            label = folder / f"{split}.label.npy"
+            splits[split] = StoredSplit(image, map_array(label) if label.name in meta["files"] else None)
+        return StoredSet(name, meta["version"], meta["fingerprint"], splits, tuple(meta["class_names"]))
+
+    return open_or_build(target, describe, read, say)
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Begins a .npy file of stored images, whose bytes are then written as they come.
+
+    A plain file, not a memory map: a full disk is then an OSError and not a SIGBUS.
+    """
+    descr = np.lib.format.dtype_to_descr(DTYPE)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Returns the array of a .npy file, memory-mapped read-only; UsageError if it holds none, or pickled objects."""
+    try:
+        # A plain array over the map: np.memmap as a type would stick to every batch gathered from it.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise UsageError(f"{path.name} holds no array ({error})") from error

@@ -1,1 +1,0 @@
-"""The cache of decoded data: folders and the arrays in them."""
