@@ -1,8 +1,8 @@
 """Attributes of images: measures of their pixels, and columns of numbers from labels or a user's file.
 
 Measures are pure functions of stored images [N, H, W, C], or of decoded ones in [0, 1], to float [N]. The three of ink
-are those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a digit; ink is bright on a dark ground,
-and if the borders are bright the complement is meant.
+are those by which Morpho-MNIST (Castro et al. 2019, arXiv:1809.10780) describes a digit; ink is bright on a dark
+ground, and if the borders are bright the complement is meant.
 """
 
 import csv
