@@ -99,12 +99,8 @@ def build(
         optimizer = optax.chain(optax.clip_by_global_norm(config.optimizer.clip), optimizer)
     if "critic" in loss.needs.engine:
         optimizer = optim.with_critic(optimizer, config.optimizer.critic_learning_rate)
-    step = make_train_step(
-        *(vae, loss, optimizer, corrupted or prepared),
-        samples=train.samples,
-        ema=config.optimizer.ema,
-        accumulate=train.accumulate,
-    )
+    numbers = {"samples": train.samples, "ema": config.optimizer.ema, "accumulate": train.accumulate}
+    step = make_train_step(vae, loss, optimizer, corrupted or prepared, **numbers)
     bits, size = _bits_of(shape, prepared, px), None if model.condition == "none" else condition
     return Parts(vae, loss, optimizer, schedule, prepared, corrupted, step, bits, shape, size)
 

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,14 @@ def _from_file(path: str) -> Config:
     if not callable(get_config):
         raise UsageError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
     argument = [path.removeprefix(file + ":")] * (path != file)
-    _require_callable(get_config, argument, where, file)
+    signature = inspect.signature(get_config)
+    try:
+        signature.bind(*argument)
+    except TypeError as error:
+        raise UsageError(
+            f"{where}: get_config{signature}: {error}. It is called without arguments, "
+            f"or as --config {file}:TEXT with that text."
+        ) from None
     try:
         config = get_config(*argument)
     except (Exception, SystemExit) as error:
@@ -64,17 +71,6 @@ def _require_file(file: str, where: str) -> None:
         kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
         near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
         raise UsageError(f"{where}: {kind}. Configs here: {near}.")
-
-
-def _require_callable(get_config: Callable, argument: list[str], where: str, file: str) -> None:
-    """Raises UsageError unless get_config takes the argument, or none."""
-    try:
-        inspect.signature(get_config).bind(*argument)
-    except TypeError as error:
-        raise UsageError(
-            f"{where}: get_config{inspect.signature(get_config)}: {error}. It is called without arguments, "
-            f"or as --config {file}:TEXT with that text."
-        ) from None
 
 
 def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:

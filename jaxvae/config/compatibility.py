@@ -76,16 +76,10 @@ class _Choices(NamedTuple):
 
 def check_compatibility(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
     """Raises UsageError for the first two choices that cannot work together."""
+    parts = vae.encoder, vae.posterior, vae.latent_prior, vae.decoder, vae.likelihood
+    encoder, posterior, prior, decoder, likelihood = map(traits_of, parts)
     choices = _Choices(
-        config,
-        shape,
-        prepared.support,
-        encoder=traits_of(vae.encoder),
-        posterior=traits_of(vae.posterior),
-        prior=traits_of(vae.latent_prior),
-        decoder=traits_of(vae.decoder),
-        likelihood=traits_of(vae.likelihood),
-        needs=loss.needs,
+        config, shape, prepared.support, encoder, posterior, prior, decoder, likelihood, needs=loss.needs
     )
     for rule in (_likelihood, _posterior, _objective, _prior_condition, _networks, _accumulation):
         for error in rule(choices):

@@ -4,7 +4,7 @@
 """
 
 import ast
-import functools
+import contextlib
 import inspect
 import typing
 import warnings
@@ -89,12 +89,11 @@ def _call_factory(
     factory: Callable, name: str, args: list, kwargs: dict[str, Any], known: Mapping[str, Any], where: str
 ) -> Any:
     """Returns factory(*args, **kwargs), known parameters filled in; errors show its signature."""
-    signature, _ = _signature_of(factory)
+    signature = inspect.signature(factory)
     parameters = signature.parameters
     filled = {key: known[key] for key, p in parameters.items() if key in known and p.kind is p.KEYWORD_ONLY}
-    takes = name + str(
-        inspect.Signature([p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled])
-    )
+    shown = [p.replace(annotation=p.empty) for key, p in parameters.items() if key not in filled]
+    takes = f"{name}{inspect.Signature(shown)}"
     try:
         if taken := sorted(set(filled) & set(kwargs)):
             raise TypeError(f"{taken[0]!r} follows from other fields")
@@ -115,32 +114,17 @@ def _call_factory(
 
 def _require_argument_types(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
     """Raises UsageError for the first argument that does not fit its annotation."""
-    signature, kinds = _signature_of(factory)
+    parameters, kinds = inspect.signature(factory).parameters, dict[str, Any]()
+    with contextlib.suppress(Exception):  # a user's annotations may name what is not there
+        kinds = typing.get_type_hints(factory)
     for name, value in arguments.items():
         kind = kinds.get(name, Any)
-        several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        several = parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for each in value if several else (value,):
             if not is_instance(each, kind):
                 raise UsageError(
                     f"{where}{name}={short_repr(each)}, where {describe_type(kind)} is expected; write {takes}."
                 ) from None
-
-
-def _signature_of(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
-    """Returns (the factory's signature, its parameters' types)."""
-    try:
-        return _read_signature(factory)
-    except TypeError:  # of a user's own, an object that cannot be hashed
-        return _read_signature.__wrapped__(factory)
-
-
-@functools.lru_cache(maxsize=256)
-def _read_signature(factory: Callable) -> tuple[inspect.Signature, dict[str, Any]]:
-    signature = inspect.signature(factory)
-    try:
-        return signature, typing.get_type_hints(factory)
-    except Exception:  # a user's annotations may name what is not there
-        return signature, {}
 
 
 def import_factories(path: str, where: str, trust: bool) -> dict[str, Callable]:
@@ -204,11 +188,8 @@ def replace_argument(tree: ast.expr, table: dict[str, Callable], name: str, numb
     """Returns the tree with `number` as the argument `name` of the one factory that has it, arguments by keyword."""
     having = [node for node in find_calls(tree, {}) if name in parameter_names(table.get(called_name(node)))]
     if len(having) != 1:
-        why = (
-            "an argument of several of its terms; a number of one alone"
-            if having
-            else "no argument of it; only a number"
-        )
+        several = "an argument of several of its terms; a number of one alone"
+        why = several if having else "no argument of it; only a number"
         raise UsageError(f"{where}: {name} is {why} can be swept over, as in 'elbo(beta=1.0)'.")
     (found,) = having
     call = found if isinstance(found, ast.Call) else ast.Call(found, [], [])
@@ -220,7 +201,13 @@ def replace_argument(tree: ast.expr, table: dict[str, Callable], name: str, numb
         )
     given[name] = ast.Constant(number)
     changed = ast.Call(call.func, [], [ast.keyword(each, node) for each, node in given.items()])
-    return _Replace(found, changed).visit(tree)
+
+    def replace(node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.BinOp):
+            return ast.BinOp(replace(node.left), node.op, replace(node.right))
+        return changed if node is found else node
+
+    return replace(tree)
 
 
 def called_name(node: ast.expr) -> str:
@@ -231,13 +218,3 @@ def called_name(node: ast.expr) -> str:
 def parameter_names(factory: Callable | None) -> list[str]:
     """Returns the names of the factory's parameters."""
     return list(inspect.signature(factory).parameters) if factory else []
-
-
-class _Replace(ast.NodeTransformer):
-    """Replaces one node of a tree by another."""
-
-    def __init__(self, old: ast.expr, new: ast.expr):
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> Any:
-        return self.new if node is self.old else self.generic_visit(node)

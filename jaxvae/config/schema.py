@@ -51,11 +51,6 @@ def _count(default: int | None, least: int = 1, most: int = INT32_MAX, *, may_ch
     return _setting(default, partial(require_whole, least=least, most=most), may_change=may_change)
 
 
-def _positive(default: float | None) -> Any:
-    """Returns a field for a positive number that float32 holds."""
-    return _setting(default, require_positive)
-
-
 def _number(default: float, below: float, expected: str, *, may_change: bool = False) -> Any:
     """Returns a field for a number in [0, below); `expected` describes it in the error."""
 
@@ -69,11 +64,6 @@ def _number(default: float, below: float, expected: str, *, may_change: bool = F
 def _choice(default: str, known: tuple[str, ...], *, may_change: bool = False) -> Any:
     """Returns a field for one of the names."""
     return _setting(default, partial(require_choice, known=known), may_change=may_change)
-
-
-def _choices(default: tuple[str, ...], known: tuple[str, ...], *, may_change: bool = False) -> Any:
-    """Returns a field for one or more of the names."""
-    return _setting(default, partial(require_choices, known=known), may_change=may_change)
 
 
 def _text(default: str, expected: str, *, may_change: bool = False) -> Any:
@@ -127,12 +117,12 @@ class Model:
 @dataclass
 class Optimizer:
     name: str = "adam"  # adam | adamw(weight_decay) | adamax | sgd(momentum)
-    learning_rate: float = _positive(1e-3)
+    learning_rate: float = _setting(1e-3, require_positive)
     schedule: str = "constant"  # constant | warmup(steps) | cosine(warmup, final)
-    clip: float | None = _positive(None)  # the largest global norm of the gradient
+    clip: float | None = _setting(None, require_positive)  # the largest global norm of the gradient
     # decay of the averaged weights, which are the ones evaluated; 0 turns it off
     ema: float = _number(0.999, 1, "a decay in [0, 1), such as 0.999; 0 turns it off")
-    critic_learning_rate: float = _positive(1e-4)  # of an objective's own network: factor, aae, gan
+    critic_learning_rate: float = _setting(1e-4, require_positive)  # of an objective's own network: factor, aae, gan
 
 
 @dataclass
@@ -168,7 +158,7 @@ class Train:
 @dataclass
 class Evaluate:
     samples: int = _count(100, most=10**6, may_change=True)  # K of the importance-weighted log-likelihood
-    splits: tuple[str, ...] = _choices(("test",), SPLITS, may_change=True)
+    splits: tuple[str, ...] = _setting(("test",), partial(require_choices, known=SPLITS), may_change=True)
     batch_size: int = _count(250, most=2**20, may_change=True)  # a split is filled up to whole batches
     # all | few (reconstructions, samples, codes, training) | none, or a list, such as 'few, traversal, my_file.py:mine'
     figures: str = _text("all", "'all', 'few', 'none', or names of figures", may_change=True)

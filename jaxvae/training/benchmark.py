@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
-from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import Resident, Streaming
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
@@ -37,19 +36,17 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
     pipeline, engine = make_engine(experiment)
     flops, memory = compile_cost(experiment)
     first = first_state(config, experiment.parts, experiment.init_key, experiment.train_key)
-    measured = roofline.time_interleaved(
-        {"step": roofline.make_train_steps(engine, first)}, seconds=3.0, windows=_WINDOWS
-    )
-    speed = 1 / measured["step"].seconds
+    run = roofline.make_train_steps(engine, first)
+    speed = 1 / roofline.time_interleaved({"step": run}, seconds=3.0, windows=_WINDOWS)["step"].seconds
     shape = " x ".join(map(str, experiment.data.shape))
-    say(
-        f"data        {experiment.data.name} {experiment.data.version}: "
-        + ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items())
-    )
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in experiment.data.splits.items())
+    say(f"data        {experiment.data.name} {experiment.data.version}: {sizes}")
     say(f"images      {shape}, batches of {config.data.batch_size}, {pipeline.steps_per_epoch:,} steps an epoch")
     say(f"shapes      {' -> '.join(f'{name} {list(shape)}' for name, shape in _trace_shapes(experiment).items())}")
-    for name, part in _count_parameters(experiment).items():
-        say(f"parameters  {part:>11,}  {name}")
+    for name, part in {**first.params["model"], "objective": first.params["objective"]}.items():
+        count = sum(leaf.size for leaf in jax.tree.leaves(part))
+        if count or name != "objective":  # which has parameters where it trains a critic
+            say(f"parameters  {count:>11,}  {name}")
     say(f"engine      {engine.name} over {pipeline.name} data on {jax.default_backend()}")
     say(f"step        {flops / 1e6:,.1f} MFLOP, {memory / 2**20:,.1f} MiB of arguments, outputs and temporaries")
     say(
@@ -63,8 +60,6 @@ def benchmark(
     config: Config, *, seconds: float, out: Path | None, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Measures the config for about so many seconds; prints a table and writes the numbers as JSON."""
-    if not seconds > 0:
-        raise UsageError(f"--seconds {seconds}: expected a positive number.")
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
     began = time.perf_counter()
@@ -144,6 +139,7 @@ def _format_table(numbers: dict[str, Any]) -> list[str]:
         "prepare": "binarize, or what else data.prepare and data.corrupt do",
         "rest": "activations, likelihood, noise, norm of the gradient, gathering the batch, dispatch",
     }
+    shares = [f"  {parts[k] * 1e3:8.3f} ms     {parts[k] / parts['step']:4.0%}  {text}" for k, text in named.items()]
     return [
         f"device            {environment['platform']}, {len(environment['devices'])} device(s), "
         f"{environment['threads']} threads, jax {environment['versions']['jax']}, "
@@ -160,10 +156,7 @@ def _format_table(numbers: dict[str, Any]) -> list[str]:
         f"({numbers['share_of_products_cpu']:.0%} in CPU-seconds)",
         f"share of peak     {numbers['share_of_matmul_peak']:.0%} of the "
         f"{numbers['matmul_peak_flops_per_second'] / 1e9:,.0f} GFLOP/s of a square float32 product here",
-        *(
-            f"  {parts[name] * 1e3:8.3f} ms     {parts[name] / parts['step']:4.0%}  {text}"
-            for name, text in named.items()
-        ),
+        *shares,
         f"peak memory       {numbers['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
@@ -196,14 +189,6 @@ def _trace_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     condition = None if given is None else jax.ShapeDtypeStruct((size, given), jnp.float32)
     found = jax.eval_shape(through, variables_of(state), keys, x, condition)
     return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
-
-
-def _count_parameters(experiment: Experiment) -> dict[str, int]:
-    """How many parameters each part of the model has, and the objective, where it trains a critic."""
-    params = abstract_state(experiment.config, experiment.parts).params
-    parts = {**params["model"], "objective": params["objective"]}
-    counts = {name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(part)) for name, part in parts.items()}
-    return {name: count for name, count in counts.items() if count or name != "objective"}
 
 
 def peak_memory() -> int:

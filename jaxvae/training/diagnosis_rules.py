@@ -109,18 +109,13 @@ def _effective_beta(config: Config, numbers: Numbers, betas: Sequence[float]) ->
     )
     if moving:
         says = f"At the last step beta was {beta:.3g} and still on its way: {means}"
-        return _make_finding("beta", "illness", says, found, _beta_remedy(config))
+        tree, half = ast.parse(config.objective, mode="eval"), max(1, config.train.steps // 2)
+        steps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "steps"]
+        for keyword in steps:  # its schedules are done at half the steps
+            keyword.value = ast.Constant(half)
+        remedy = ast.unparse(tree) if steps else f"elbo(beta=linear(0, 1, steps={half}))"
+        return _make_finding("beta", "illness", says, found, _option("objective", remedy))
     return _make_finding("beta", "note", f"beta was {beta:.3g}: {means}", found)
-
-
-def _beta_remedy(config: Config) -> str:
-    """The objective, its schedules done at half the steps; a plain warm-up where it names no number of steps."""
-    tree = ast.parse(config.objective, mode="eval")
-    steps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "steps"]
-    half = max(1, config.train.steps // 2)
-    for keyword in steps:
-        keyword.value = ast.Constant(half)
-    return _option("objective", ast.unparse(tree) if steps else f"elbo(beta=linear(0, 1, steps={half}))")
 
 
 def _find_wrong_sigma(numbers: Numbers, measured: dict[str, Any]) -> _Finding | None:

@@ -71,12 +71,8 @@ def sharded_scan(train_step: Callable, pipeline: Resident, layout: DeviceLayout)
         run = _make_scan(train_step, pipeline, lambda batch: lax.with_sharding_constraint(batch, layout.batch))
         return jax.jit(run, donate_argnums=0, out_shardings=(where, layout.replicated))
 
-    return Engine(
-        "sharded_scan",
-        _scan_epochs(_compile_on_first_state(over), pipeline),
-        place=layout.put_state,
-        collect=copy_arrays,
-    )
+    advance = _scan_epochs(_compile_on_first_state(over), pipeline)
+    return Engine("sharded_scan", advance, place=layout.put_state, collect=copy_arrays)
 
 
 def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
@@ -119,14 +115,11 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLay
         state, metrics = steps(state, step, count)
         return state, first(metrics)
 
-    def place(state: State) -> State:
-        return on_every_device(layout.put_state(state))
-
     def collect(state: State) -> State:
         # the steps only fold the key, but jax's check of key reuse takes all that enters pmap as used
         return first(state.replace(key=random.clone(state.key)))
 
-    return Engine("pmap", advance, place, collect)
+    return Engine("pmap", advance, lambda state: on_every_device(layout.put_state(state)), collect)
 
 
 def _make_scan(train_step: Callable, pipeline: Resident, cut: Callable = lambda batch: batch) -> Callable:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import random
+from jax.tree_util import keystr, tree_leaves_with_path
 
 from jaxvae.data.pipeline import Streaming
 from jaxvae.step import State, make_forward
@@ -61,9 +62,8 @@ def find_first_nonfinite(experiment: Experiment, state: State) -> NonfiniteFindi
     try:
         return _replay(experiment, state)
     except Exception as error:
-        return NonfiniteFinding(
-            None, None, f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})"
-        )
+        words = f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})"
+        return NonfiniteFinding(None, None, words)
 
 
 def _replay(experiment: Experiment, state: State) -> NonfiniteFinding:
@@ -96,7 +96,7 @@ def inspect_step(forward: Callable, state: State, batch: Any) -> NonfiniteFindin
         return NonfiniteFinding("loss", None, "the loss, made by the objective of finite terms")
     if (found := _bad_gradient(forward, state, batch, watch)) is not None:
         return found
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+    for path, leaf in tree_leaves_with_path(variables):
         if not _all_finite(leaf):
             layer, name = _leaf_name(path)
             return NonfiniteFinding("variables", layer, f"the new {name} of {layer or _OWN}")
@@ -117,7 +117,9 @@ def _named_terms(terms: Any) -> Iterator[tuple[str, Any]]:
 def _after_layers(term: str, state: State, watch: _FiniteInterceptor) -> NonfiniteFinding:
     """The finding of a term: in the first bad layer, or after the last of those that it comes from."""
     if watch.bad is not None:
-        broken = [name for name, leaf in _layer_params(state.params["model"], watch.bad) if not _all_finite(leaf)]
+        leaves = [(_path_of(path), leaf) for path, leaf in tree_leaves_with_path(state.params["model"])]
+        inside = f"{watch.bad}/"
+        broken = [path.removeprefix(inside) for path, a in leaves if path.startswith(inside) and not _all_finite(a)]
         whose = f", whose {broken[0]} is not finite itself" if broken else ""
         return NonfiniteFinding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
     parts = _PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, _INFERENCE)
@@ -129,14 +131,13 @@ def _after_layers(term: str, state: State, watch: _FiniteInterceptor) -> Nonfini
 def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _FiniteInterceptor) -> NonfiniteFinding | None:
     """The gradient that is not finite and is computed first: of the layer that came last; or their norm."""
     gradient = jax.grad(lambda params: jnp.mean(forward(state, params, batch)[3].value))(state.params)
-    leaves = [(*_leaf_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)]
+    leaves = [(*_leaf_name(path), leaf) for path, leaf in tree_leaves_with_path(gradient)]
     order = {path: place for place, path in enumerate(watch.finished)}
     bad = [(layer, name) for layer, name, leaf in leaves if not _all_finite(leaf)]
     if bad:
         layer, name = max(bad, key=lambda each: order.get(each[0] or "", -1))
-        return NonfiniteFinding(
-            "gradient", layer, f"the gradient of {name} of {layer or _OWN}, though the loss is finite"
-        )
+        words = f"the gradient of {name} of {layer or _OWN}, though the loss is finite"
+        return NonfiniteFinding("gradient", layer, words)
     if not _all_finite(optax.tree.norm(gradient)):
         layer, name, _ = max(leaves, key=lambda each: float(jnp.abs(each[2]).max()))
         return NonfiniteFinding("gradient", layer, f"the gradient's norm, most of all {name} of {layer or _OWN}")
@@ -145,16 +146,12 @@ def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _FiniteInt
 
 def _leaf_name(path: Any) -> tuple[str | None, str]:
     """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
-    names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
+    names = _path_of(path).split("/")
     return "/".join(names[1:-1]) or None, names[-1]
 
 
-def _layer_params(params: Any, layer: str) -> list[tuple[str, Any]]:
-    """(name, array) of the parameters that belong to this layer, or to one inside it."""
-    for name in layer.split("/"):
-        params = params.get(name, {}) if isinstance(params, dict) else {}
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return [("/".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
+def _path_of(path: Any) -> str:
+    return keystr(path, simple=True, separator="/")
 
 
 def _all_finite(tree: Any) -> bool:

@@ -33,7 +33,15 @@ def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[st
 
     If a rollback led to that state, its updates have the rollback's scale.
     """
-    state = _restore_or_create(experiment, folder, say)
+    folder.mkdir(exist_ok=True)
+    abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
+    require_memory(experiment, abstract)
+    state = checkpoint.restore(folder, abstract)
+    require_same_step(-1 if state is None else int(state.step), folder)
+    if state is None:
+        state = _create_state(experiment, abstract, say)
+    else:
+        say(f"resuming at step {int(state.step):,}")
     return set_update_scale(state, event_log.rollback_scale(folder.parent, int(state.step)))
 
 
@@ -46,24 +54,15 @@ def set_update_scale(state: State, scale: float | None) -> State:
     return state.replace(guard=dataclasses.replace(state.guard, scale=new))
 
 
-def _restore_or_create(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """Returns the state of the latest intact checkpoint, or a first one."""
-    config, parts = experiment.config, experiment.parts
-    folder.mkdir(exist_ok=True)
-    abstract = experiment.layout.abstract(abstract_state(config, parts))
-    require_memory(experiment, abstract)
-    state = checkpoint.restore(folder, abstract)
-    require_same_step(-1 if state is None else int(state.step), folder)
-    if state is not None:
-        say(f"resuming at step {int(state.step):,}")
-        return state
+def _create_state(experiment: Experiment, abstract: Any, say: Callable[[str], None]) -> State:
+    """Returns a first state."""
     places = experiment.layout.state_shardings(abstract) if experiment.layout.is_distributed else None
     keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
-    state = first_state(config, parts, *keys, places)
-    if config.train.init_from == CLOSED_FORM:
+    state, source = first_state(experiment.config, experiment.parts, *keys, places), experiment.config.train.init_from
+    if source == CLOSED_FORM:
         say("solving the linear model in closed form")
         return _solve_closed_form(experiment, state)
-    return copy_weights_from(config.train.init_from, state) if config.train.init_from else state
+    return copy_weights_from(source, state) if source else state
 
 
 def require_same_step(step: int, folder: Path) -> None:

@@ -24,8 +24,7 @@ from jaxvae.training import rollback
 from jaxvae.training.engine import Engine
 from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import Experiment
-from jaxvae.training.snapshots import EARLY_STEPS, save_snapshot
-from jaxvae.training.validation import EarlyStopping, score_of, validate
+from jaxvae.training.validation import EARLY_STEPS, EarlyStopping, save_snapshot, score_of, validate
 
 __all__ = ["Outcome", "TrainingRun", "next_stop", "take_steps"]
 

@@ -51,7 +51,9 @@ def roll_back(experiment: Experiment, workdir: Path, streak: Streak, state: Stat
         why = _CANNOT_HELP if target is None else f"it went back {times} times before, and train.rollbacks={most}"
         if multihost.is_first_process():
             event_log.append_event(workdir, "stopped", streak.step, **found)
-        raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {_advice(found['term'])}")
+        of_data = found["term"] in ("x", "target", "condition")
+        advice = "Look at the images, at data.prepare and data.corrupt." if of_data else ADVICE
+        raise FloatingPointError(f"{found['text']}. The run is stopped: {why}. {advice}")
     scale = streak.scale / 2
     if multihost.is_first_process():
         checkpoint.remove_after(workdir / CHECKPOINTS, target)
@@ -89,7 +91,3 @@ def describe_streak(experiment: Experiment, streak: Streak, state: State) -> dic
         f"first bad at step {streak.first:,}: {finding.words}"
     )
     return {"first_bad_step": streak.first, "term": finding.term, "layer": finding.layer, "text": text}
-
-
-def _advice(term: str | None) -> str:
-    return "Look at the images, at data.prepare and data.corrupt." if term in ("x", "target", "condition") else ADVICE

@@ -77,7 +77,10 @@ def set_up(
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
     check_config_with_data(config, data)
-    layout = layout or _choose_layout(config)
+    if layout is None:  # all devices if the engine takes them and they divide the batch; else this process's first
+        shares = jax.device_count() * config.train.accumulate
+        wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
+        layout = all_devices(fsdp=config.train.fsdp) if wanted and jax.device_count() > 1 else one_device()
     keys, evaluate_key = _split_seed(config.train.seed)
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
@@ -118,14 +121,6 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     engine = _choose_engine_for(config, parts, name)
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
-
-
-def _choose_layout(config: Config) -> DeviceLayout:
-    """Returns all devices if the engine takes them and they divide the batch; else this process's first."""
-    devices = jax.device_count()
-    shares = devices * config.train.accumulate
-    wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
-    return all_devices(fsdp=config.train.fsdp) if wanted and devices > 1 else one_device()
 
 
 def check_config_with_data(config: Config, data: DataSet) -> None:
@@ -214,5 +209,4 @@ def _choose_engine_for(config: Config, parts: Parts, pipeline: str) -> str:
 def free_device_memory() -> int | None:
     """Returns the free bytes of the first device if the backend reports them."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    limit = stats.get("bytes_limit")
-    return None if limit is None else limit - stats.get("bytes_in_use", 0)
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None

@@ -98,13 +98,14 @@ def take_steps_with_rollback(run: TrainingRun, engine: Engine, shutdown: Shutdow
 
     When steps are skipped without end it rolls back, and continues as a run that was stopped and started again.
     """
-    of_list = engine._replace(
-        place=lambda states: engine.place(states[0]), collect=lambda state: [engine.collect(state)]
-    )
+    place, collect = lambda states: engine.place(states[0]), lambda state: [engine.collect(state)]
+    of_list = engine._replace(place=place, collect=collect)
+
+    def start() -> list[State]:
+        return [load_or_create_state(run.experiment, run.checkpoints, say)]
+
     while True:
-        (state,), stuck = take_steps(
-            [run], of_list, lambda: [load_or_create_state(run.experiment, run.checkpoints, say)], shutdown
-        )
+        (state,), stuck = take_steps([run], of_list, start, shutdown)
         if not stuck:
             break
         if multihost.any_process(shutdown.signum is not None):  # the same command comes to the same rollback
@@ -123,9 +124,8 @@ def conclude(run: TrainingRun, state: State, say: Callable[[str], None]) -> Run:
     """Evaluates, draws and reports, unless an earlier session has finished that; returns the run."""
     variables, page = variables_of(state), run.workdir / report.REPORT
     experiment, workdir = run.experiment, run.workdir
-    concluded = Run(
-        run.config, experiment.parts, experiment.layout.to_first_device(variables), int(state.step), workdir
-    )
+    on_first = experiment.layout.to_first_device(variables)
+    concluded = Run(run.config, experiment.parts, on_first, int(state.step), workdir)
     finished = results.is_complete(results.read_results(workdir), run.config, concluded.step) and page.exists()
     if multihost.broadcast_from_first(finished):
         say(f"already trained for {concluded.step:,} steps and evaluated; raise train.steps to train longer.")

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxvae.training.loop import _Action, next_stop
-from jaxvae.training.snapshots import EARLY_STEPS
+from jaxvae.training.validation import EARLY_STEPS
 
 
 def nothing():

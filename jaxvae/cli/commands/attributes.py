@@ -119,9 +119,8 @@ def describe_arithmetic(result: ArithmeticData) -> list[str]:
             said = f"  {result.judged_names[best].removeprefix('label=')} ({100 * result.judged[k, best]:.0f}%)"
         lines.append(f"{' -+='[k]} {words:>24}" + "".join(f"{value:>15.3g}" for value in measured[:, k]) + said)
     if labels:
-        a, b = (
-            {part for part in str(name).replace("\n", "").split(",") if "label=" in part} for name in result.names[:2]
-        )
+        sums = [str(name).replace("\n", "").split(",") for name in result.names[:2]]
+        a, b = ({part for part in parts if "label=" in part} for parts in sums)
         c, sum_ = result.judged[2:, labels].argmax(1)
         if a and a == b and sum_ != c:
             lines.append("The sum did NOT keep the class of c: in so few dimensions class and attribute are not apart.")

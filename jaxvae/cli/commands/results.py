@@ -28,11 +28,9 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 
-    chosen = run.config.evaluate
-    if arguments.samples is not None:
-        chosen = dataclasses.replace(chosen, samples=arguments.samples)
-    if arguments.splits is not None:
-        chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
+    given = {"samples": arguments.samples, "splits": arguments.splits and tuple(arguments.splits)}
+    changes = {name: value for name, value in given.items() if value is not None}
+    chosen = dataclasses.replace(run.config.evaluate, **changes)
     experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir, trust=arguments.trust)
     with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
         variables = experiment.layout.replicate(run.variables)

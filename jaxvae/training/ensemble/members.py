@@ -1,6 +1,12 @@
-"""The members of an ensemble, from train.seeds and train.sweep; each has the config of an ordinary run."""
+"""The members of an ensemble, from train.seeds and train.sweep, and summary.json, their numbers over members.
+
+Each has the config of an ordinary run.
+"""
 
 import dataclasses
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvae._checks import UsageError
@@ -8,15 +14,18 @@ from jaxvae.config import Config
 from jaxvae.config.compatibility import check_config
 from jaxvae.config.registry import build_part, set_argument
 from jaxvae.config.schema import MOST_MEMBERS
+from jaxvae.rundir import results
 from jaxvae.training.initial_state import CLOSED_FORM
 
-__all__ = ["EnsembleMember", "members_of"]
+__all__ = ["SUMMARY", "EnsembleMember", "format_summary", "members_of", "summarize_members"]
 
+_VERSION = 1
+SUMMARY = "summary.json"
 _ENGINES = ("auto", "dispatch", "scan")  # of train.engine: those that know one device
 
 
 class EnsembleMember(NamedTuple):
-    """A member: the name of its run directory, its config, and its value of the sweep: {} or {'beta': 0.5}."""
+    """A member: its run directory ('beta-0.5-seed-0'), its config, and its value of the sweep, {} or {'beta': 0.5}."""
 
     name: str
     config: Config
@@ -39,16 +48,12 @@ def members_of(config: Config) -> list[EnsembleMember]:
             f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
             f"expected at most {MOST_MEMBERS:,}."
         )
-    return [
-        EnsembleMember(_name_of(value, seed), _member_config(config, value, seed), value)
-        for value in values
-        for seed in range(config.train.seed, config.train.seed + seeds)
-    ]
-
-
-def _name_of(value: dict[str, float], seed: int) -> str:
-    """Returns 'seed-0', or 'beta-0.5-seed-0'."""
-    return "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
+    members = []
+    for value in values:
+        for seed in range(config.train.seed, config.train.seed + seeds):
+            name = "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
+            members.append(EnsembleMember(name, _member_config(config, value, seed), value))
+    return members
 
 
 def _member_config(config: Config, value: dict[str, float], seed: int) -> Config:
@@ -80,3 +85,73 @@ def _refuse_unfit(config: Config) -> None:
         refuse("train.init_from", train.init_from, "is one solution, the same for all: train one member, train.seeds=1")
     if train.steps == 0:
         refuse("train.steps", 0, "trains none of them: choose at least 1")
+
+
+def summarize_members(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence[str]) -> dict[str, Any]:
+    """Returns the content of summary.json, from the members' results.json.
+
+    A group for every swept value, or one; in it, by split and number, `mean`, `std` (n - 1 in the denominator, None of
+    one member) and `n` over the members that did not fail.
+    """
+    found = {each.name: results.read_results(workdir / each.name) for each in members if each.name not in failed}
+    values = [dict(value) for value in dict.fromkeys(tuple(each.value.items()) for each in members)]
+    groups = [[each.name for each in members if each.value == value and each.name in found] for value in values]
+    protocol = next(iter(found.values()), {}).get("protocol", {})
+    return {
+        "version": _VERSION,
+        "step": max((one["step"] for one in found.values()), default=None),
+        "members": [
+            {"name": each.name, "seed": each.config.train.seed, **each.value, "failed": each.name in failed}
+            for each in members
+        ],
+        "protocol": {name: text for name, text in protocol.items() if name != "seed"},
+        "groups": [
+            {"value": value, "members": names, **_over_members([found[name] for name in names])}
+            for value, names in zip(values, groups, strict=True)
+        ],
+    }
+
+
+def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns {split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
+    splits = [name for name, numbers in each[0].items() if _is_split(numbers)] if each else []
+    return {split: _over_runs([one[split] for one in each if split in one]) for split in splits}
+
+
+def _is_split(numbers: Any) -> bool:
+    return isinstance(numbers, dict) and "examples" in numbers
+
+
+def _over_runs(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns mean and standard deviation over members of every number of one split."""
+    summary: dict[str, Any] = {"examples": numbers[0]["examples"]}
+    for name, number in numbers[0].items():
+        if not isinstance(number, dict) or not isinstance(number["value"], int | float):
+            continue
+        values = [float(one[name]["value"]) for one in numbers if name in one]
+        summary[name] = {
+            "mean": statistics.fmean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else None,
+            "n": len(values),
+            **{key: number[key] for key in ("samples", "of") if key in number},
+        }
+    return summary
+
+
+def format_summary(summary: dict[str, Any]) -> list[str]:
+    """Returns the lines of a table for the screen: a block for every group and split."""
+    text = []
+    for group in summary["groups"]:
+        value = ", ".join(f"{name} {number:g}" for name, number in group["value"].items())
+        for split, numbers in group.items():
+            if not _is_split(numbers):
+                continue
+            head = f"{value}; {split}" if value else split
+            width = max(16, *(2 + len(name) for name in numbers))
+            text.append(f"{head}, mean and standard deviation over {len(group['members'])} members, in nats:")
+            for name, number in numbers.items():
+                if isinstance(number, dict):
+                    spread = "" if number["std"] is None else f" +- {number['std']:.3f}"
+                    detail = f"  (K={number['samples']})" if "samples" in number else ""
+                    text.append(f"  {name:<{width}}{number['mean']:.3f}{spread}{detail}")
+    return text

@@ -23,15 +23,15 @@ from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import abstract_state, make_first_state
 from jaxvae.runtime import environment
+from jaxvae.runtime.files import write_json
 from jaxvae.runtime.sharding import one_device
 from jaxvae.runtime.signals import Shutdown
 from jaxvae.step import State
 from jaxvae.training import rollback
 from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
-from jaxvae.training.ensemble import summary
 from jaxvae.training.ensemble.engine import make_members_engine
-from jaxvae.training.ensemble.members import EnsembleMember, members_of
+from jaxvae.training.ensemble.members import SUMMARY, EnsembleMember, format_summary, members_of, summarize_members
 from jaxvae.training.initial_state import copy_weights_from, set_update_scale
 from jaxvae.training.loop import TrainingRun, take_steps
 from jaxvae.training.rollback import Streak
@@ -138,9 +138,8 @@ def take_all_steps(
 def _reason(run: TrainingRun) -> str:
     """Returns why a member stands still, as its last event has it."""
     assert run.streak is not None
-    texts = [
-        event["text"] for event in event_log.read_events(run.workdir, run.streak.step) if event["event"] == "stopped"
-    ]
+    events = event_log.read_events(run.workdir, run.streak.step)
+    texts = [event["text"] for event in events if event["event"] == "stopped"]
     return texts[-1] if texts else "its steps are skipped"
 
 
@@ -207,9 +206,9 @@ def _conclude_members(
         else:
             concluded.append(conclude(run, state, print_nothing))
             say(f"{run.name}: scored, drawn and reported")
-    found = summary.summarize_members(workdir, members, failed)
-    summary.write_summary(workdir, found)
-    for line in summary.format_summary(found):
+    found = summarize_members(workdir, members, failed)
+    write_json(workdir / SUMMARY, found)
+    for line in format_summary(found):
         say(line)
-    say(f"summary: {workdir / summary.SUMMARY}; a report in each member's directory")
+    say(f"summary: {workdir / SUMMARY}; a report in each member's directory")
     return concluded
