@@ -49,8 +49,8 @@ TABLES: dict[str, dict[str, Callable]] = {
     | _from_module(codebook, "vq fsq"),
     "prior": _from_module(prior, "standard gaussian mixture vamp realnvp maf conditional sphere categorical codes"),
     "decoder": _from_module(decoder, "mlp linear conv resnet attention conv1d"),
-    "likelihood": _from_module(likelihood, "bernoulli continuous_bernoulli gaussian laplace student_t beta categorical")
-    | _from_module(likelihood, "discretized_logistic logistic_mixture"),
+    "likelihood": _from_module(likelihood, "bernoulli continuous_bernoulli gaussian laplace student_t beta")
+    | _from_module(likelihood, "discretized_logistic logistic_mixture categorical"),
     "objective": _from_module(
         objective, "elbo capacity geco iwae miwae ciwae piwae renyi tc reconstruction rae ms_ssim"
     ),
