@@ -46,7 +46,7 @@ class Resident:
         self.steps_per_epoch = self.n // batch_size
         self.number = lambda number: layout.replicate(np.int32(number))
         self.permutation = lru_cache(maxsize=2)(
-            lambda epoch: layout.replicate(epoch_order(self.key, _put_number(epoch), self.n))
+            lambda epoch: layout.replicate(epoch_order(self.key, jax.device_put(np.int32(epoch)), self.n))
         )
 
         def take(data, permutation, position):
@@ -63,11 +63,6 @@ class Resident:
                 batch, position = self.take(self.data, permutation, position)
                 yield batch
             step += self.steps_per_epoch - first
-
-
-def _put_number(number: int) -> Array:
-    """Returns the number as an int32 scalar on the device, put there explicitly."""
-    return jax.device_put(np.int32(number))
 
 
 def take_batch(data: Examples, permutation: Array, position: Array | int, *, batch_size: int) -> Examples:
@@ -89,7 +84,7 @@ class Streaming:
         self.layout = layout or one_device()
         self.rows = self.layout.rows(batch_size)
         self.steps_per_epoch = self.n // batch_size
-        self.permutation = lru_cache(maxsize=3)(lambda epoch: epoch_order(self.key, _put_number(epoch), self.n))
+        self.permutation = lru_cache(maxsize=3)(lambda epoch: epoch_order(key, jax.device_put(np.int32(epoch)), self.n))
 
     def batch(self, step: int) -> Examples:
         """Returns this process's rows of the batch of this step, in the host's memory."""

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 from jaxvae._checks import UsageError
 from jaxvae.data.dataset import DataSet, leave_out_classes, make_splits
-from jaxvae.data.files.arrays import load_arrays
 from jaxvae.data.files.image_folder import load_folder
-from jaxvae.data.files.numpy_files import load_npy, load_npz
+from jaxvae.data.files.numpy_files import load_arrays, load_npy, load_npz
 from jaxvae.data.spec import Say, Section, StoredSet
 from jaxvae.data.tfds.decode import load_tfds
 
@@ -41,7 +40,7 @@ def open_data(section: Section, arrays: object = None, say: Say = lambda line: N
 
     Args:
       section: the fields of `jaxvae.config.Data`; data.name chooses the source.
-      arrays: data of the program in place of data.name, see `jaxvae.data.files.arrays.load_arrays`.
+      arrays: data of the program in place of data.name, see `jaxvae.data.files.numpy_files.load_arrays`.
       say: is given lines about the progress, and about what was damaged.
 
     UsageError for all that cannot be read. Example: `open_data(Data(name="digits", validation=0))`.

@@ -122,7 +122,7 @@ def test_classes_of_any_whole_type_in_one_column_or_none(dtype):
 
 
 def test_the_same_arrays_have_one_fingerprint_however_they_come_and_others_another(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxvae.data.files.arrays._CHUNK", 7)
+    monkeypatch.setattr("jaxvae.data.files.numpy_files._CHUNK", 7)
     np.save(tmp_path / "a.npy", IMAGES)
     bare = {opened(tmp_path / "a.npy").fingerprint, opened(npz(tmp_path / "a.npz", x=IMAGES)).fingerprint}
     assert bare == {from_arrays(IMAGES, 0.3).fingerprint}

@@ -81,10 +81,11 @@ def _decode(
         height, width = (size, size) if size is not None else _common_size(pool, members, path)
         depth = 1 if channels == 1 else 3
         require_space(folder, len(members) * height * width * (depth + (channels is None)), str(path))
+        read = partial(_pixels_and_digest, shape=(height, width, depth), size=size)
         for split, files in layout.splits.items():
             with open(folder / f"{split}.image.npy", "wb") as file:
                 write_header(file, (len(files), height, width, depth))
-                for images, digests in _chunks(pool, files, (height, width, depth), size, f"{path} {split}", say):
+                for images, digests in _chunks(pool, read, files, f"{path} {split}", say):
                     file.write(images.tobytes())
                     coloured = coloured or bool(depth == 3 and (images != images[..., :1]).any())
                     digest.update(b"".join(digests))
@@ -116,19 +117,13 @@ def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path
 
 
 def _chunks(
-    pool: ThreadPoolExecutor,
-    members: Sequence[Member],
-    shape: tuple[int, int, int],
-    size: int | None,
-    title: str,
-    say: Say,
+    pool: ThreadPoolExecutor, read: Callable[[Member], Any], members: Sequence[Member], title: str, say: Say
 ) -> Iterator[tuple[np.ndarray, Sequence[bytes]]]:
     """Yields (images [n, H, W, C], the sha256 of each file), in order, decoded by threads."""
-    job = partial(_pixels_and_digest, shape=shape, size=size)
     for turn, start in enumerate(range(0, len(members), _CHUNK)):
         if turn % _CHUNKS_PER_LINE == 0:
             say(f"decoding {title}: {start:,} of {len(members):,}")
-        pixels, digests = zip(*_read_all(pool, job, members[start : start + _CHUNK], title), strict=True)
+        pixels, digests = zip(*_read_all(pool, read, members[start : start + _CHUNK], title), strict=True)
         yield np.stack(pixels), digests
     say(f"decoding {title}: {len(members):,} of {len(members):,}")
 

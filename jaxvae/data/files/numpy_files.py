@@ -1,4 +1,4 @@
-"""Data sets in numpy files: one .npy array, or a .npz with images and labels, split or not.
+"""Data sets of arrays: of a user's program, in one .npy file, or a .npz with images and labels, split or not.
 
 Keys of a .npz: 'images' or 'x', and 'labels' or 'y'; for splits 'x_train', 'y_train', 'x_test', 'y_test' or
 'train_images', 'train_labels', 'test_images', ... ('validation', 'valid' or 'val' likewise); a single array of
@@ -12,7 +12,7 @@ import math
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,11 +21,10 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 from jaxvae.data.cache import cache_folder, map_array, open_set, require_space, write_header
-from jaxvae.data.files.arrays import add_channels, check_agreement, check_images, check_labels, fingerprint
-from jaxvae.data.files.folder_layout import require_bounded
-from jaxvae.data.spec import Say, Section, StoredSet, StoredSplit, existing_path
+from jaxvae.data.files.folder_layout import require_bounded, stamp
+from jaxvae.data.spec import DTYPE, TOP, Say, Section, StoredSet, StoredSplit, existing_path
 
-__all__ = ["check_size", "load_npy", "load_npz", "mapped", "read_head"]
+__all__ = ["check_size", "fingerprint", "load_arrays", "load_npy", "load_npz", "mapped", "read_head"]
 
 _MOST_LABELS = 2**30  # bytes
 _IMAGES = ("images", "image", "imgs", "x", "data")
@@ -33,6 +32,12 @@ _LABELS = ("labels", "label", "y")
 _SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "valid", "val")}
 _PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"), ("images_{}", "labels_{}"))
 _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_test', 'y_test'; 'train_images', ..."
+_CHUNK = 4096
+_HINTS = {  # by the kind of a dtype
+    "f": f" Values in [0, 1] become bytes by ({TOP} * x).round().astype('{DTYPE}').",
+    "b": f" Truth values become bytes by {TOP} * x.astype('{DTYPE}').",
+    **dict.fromkeys("iu", f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}')."),
+}
 
 
 def load_npy(section: Section, say: Say) -> StoredSet:
@@ -40,8 +45,8 @@ def load_npy(section: Section, say: Say) -> StoredSet:
     path = existing_path(section, "file", Path.is_file)
     try:
         with open(path, "rb") as file:
-            _check_head(*read_head(file), str(path))
-        train = StoredSplit(add_channels(mapped(path)), None)
+            _check_head(*read_head(file, str(path)), str(path))
+        train = StoredSplit(_add_channels(mapped(path)), None)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") if str(path) not in str(error) else error from None
 
@@ -62,12 +67,14 @@ def load_npz(section: Section, say: Say) -> StoredSet:
                 splits = _copy_arrays(folder, archive, path, say)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise UsageError(f"{path} is no readable .npz ({error}). Save it again with np.savez.") from error
-        check_agreement(splits, str(path))
+        _check_agreement(splits, str(path))
         sizes = {split: len(each.image) for split, each in splits.items()}
         return {"version": "1", "fingerprint": fingerprint(splits), "class_names": (), "splits": sizes}
 
     stored = open_set(section.name, _target(path), build, say)
-    splits = {split: replace(each, image=add_channels(np.asarray(each.image))) for split, each in stored.splits.items()}
+    splits = {
+        split: replace(each, image=_add_channels(np.asarray(each.image))) for split, each in stored.splits.items()
+    }
     return replace(stored, splits=splits)
 
 
@@ -86,9 +93,9 @@ def _copy_arrays(folder: Path, archive: zipfile.ZipFile, path: Path, say: Say) -
         target, label = folder / f"{split}.image.npy", None
         count = _copy_images(target, archive, images, path)
         if labels is not None:
-            label = check_labels(_read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
+            label = _check_labels(_read_labels(archive, labels, count, path), count, f"{path} {labels!r}")
             np.save(folder / f"{split}.label.npy", label)
-        splits[split] = StoredSplit(add_channels(map_array(target)), label)
+        splits[split] = StoredSplit(_add_channels(map_array(target)), label)
     return splits
 
 
@@ -112,9 +119,9 @@ def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -
     """Streams an array of images from the archive into a .npy file; returns their number."""
     name = f"{path} {key!r}"
     with archive.open(f"{key}.npy") as source, open(target, "wb") as file:
-        shape, fortran, dtype = read_head(source)
+        shape, fortran, dtype = read_head(source, name)
         _check_head(shape, fortran, dtype, name)
-        check_size(archive, key, shape, dtype, path)
+        check_size(archive, key, source.tell(), shape, dtype, path)
         require_space(target.parent, math.prod(shape), name)
         write_header(file, shape)
         shutil.copyfileobj(source, file, 2**20)  # up to the size that check_size has checked
@@ -124,12 +131,9 @@ def _copy_images(target: Path, archive: zipfile.ZipFile, key: str, path: Path) -
 def _read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> np.ndarray:
     """Reads an array of `count` labels or vectors of the archive."""
     with archive.open(f"{key}.npy") as source:
-        shape, fortran, dtype = read_head(source)
-        if dtype.hasobject:
-            raise UsageError(_pickled(f"{path} {key!r}"))
-        check_size(archive, key, shape, dtype, path)
-        size = math.prod(shape) * dtype.itemsize
-        if shape[:1] != (count,) or size > _MOST_LABELS:
+        shape, fortran, dtype = read_head(source, f"{path} {key!r}")
+        check_size(archive, key, source.tell(), shape, dtype, path)
+        if shape[:1] != (count,) or math.prod(shape) * dtype.itemsize > _MOST_LABELS:
             raise UsageError(
                 f"{path} {key!r}: {count} images but labels shaped {list(shape)}; expected one label per image, "
                 f"of at most {_MOST_LABELS / 1e9:.1f} GB together."
@@ -138,11 +142,10 @@ def _read_labels(archive: zipfile.ZipFile, key: str, count: int, path: Path) -> 
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
-    """Raises UsageError unless the archive holds as many bytes as the header of the array, just read, promises."""
-    with archive.open(f"{key}.npy") as source:
-        read_head(source)
-        head = source.tell()
+def check_size(
+    archive: zipfile.ZipFile, key: str, head: int, shape: tuple[int, ...], dtype: np.dtype, path: Path
+) -> None:
+    """Raises UsageError unless the archive holds as many bytes as the header of the array, `head` bytes, promises."""
     # zipfile reads no more than this, however much was packed
     if archive.getinfo(f"{key}.npy").file_size != head + math.prod(shape) * dtype.itemsize:
         raise UsageError(f"{path} {key!r} is damaged: its head says {list(shape)}, its size differs. Save it again.")
@@ -151,45 +154,141 @@ def check_size(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype
 def mapped(path: Path) -> np.ndarray:
     """Maps the array of a .npy file read-only; UsageError if it is pickled, or shorter than its header says."""
     with open(path, "rb") as file:
-        shape, _, dtype = read_head(file)
-        if dtype.hasobject:
-            raise UsageError(_pickled(str(path)))
+        shape, _, dtype = read_head(file, str(path))
         if file.tell() + math.prod(shape) * dtype.itemsize > path.stat().st_size:
             raise UsageError(f"{path} is damaged: its head says {list(shape)}, its size differs. Save it again.")
     return map_array(path)
 
 
-def read_head(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Returns (shape, whether the first axis is the fastest, dtype) from the header of a .npy file."""
+def read_head(source: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Returns (shape, whether the first axis is the fastest, dtype) from the header of a .npy file, never pickled."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(source)
     if version not in readers:
         raise UsageError(
-            f"it has the .npy format {version}, which plain arrays do not need; save it again with np.save."
+            f"{name}: it has the .npy format {version}, which plain arrays do not need; save it again with np.save."
         )
     try:
         shape, fortran, dtype = readers[version](source)
     except Exception as error:  # what a head of nonsense makes Python's parser raise
-        raise UsageError(f"its head is none of a .npy file ({error}). Save it again with np.save.") from error
+        raise UsageError(f"{name}: its head is none of a .npy file ({error}). Save it again with np.save.") from error
     if min(shape, default=0) < 0:
-        raise UsageError(f"its head says {list(shape)}, which no array has. Save it again with np.save.")
+        raise UsageError(f"{name}: its head says {list(shape)}, which no array has. Save it again with np.save.")
+    if dtype.hasobject:
+        raise UsageError(
+            f"{name} holds pickled Python objects, which are never loaded: they could run any code. Save plain arrays."
+        )
     return shape, fortran, dtype
 
 
 def _check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
     """Raises UsageError unless the array can be read as images or sequences."""
-    if dtype.hasobject:
-        raise UsageError(_pickled(name))
-    check_images(dtype, shape, name)
+    _check_images(dtype, shape, name)
     if fortran:
         raise UsageError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
 
 
-def _pickled(name: str) -> str:
-    return f"{name} holds pickled Python objects, which are never loaded: they could run any code. Save plain arrays."
-
-
 def _target(path: Path) -> Path:
-    status = path.stat()
-    stamp = (str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return cache_folder() / "decoded" / f"arrays-{hashlib.sha256(ascii(stamp).encode()).hexdigest()[:16]}"
+    identity = ascii((str(path.resolve()), *stamp(path))).encode()
+    return cache_folder() / "decoded" / f"arrays-{hashlib.sha256(identity).hexdigest()[:16]}"
+
+
+def load_arrays(arrays: object) -> StoredSet:
+    """Returns the data set of arrays: images [N, H, W, C] or [N, H, W], or sequences [N, L], uint8.
+
+    `arrays` is one of them, a pair (images, labels), or {'train': ..., 'test': ..., 'validation': ...}; labels are
+    whole numbers [N] or float vectors [N, C].
+    """
+    if arrays is None:
+        raise UsageError("data.name='arrays': expected the arrays themselves. Try jaxvae.train(config, arrays=...).")
+    given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
+    if "train" not in given or not set(given) <= {"train", "validation", "test"}:
+        raise UsageError(
+            f"arrays has the entries {sorted(map(str, given))}; expected 'train', and 'validation' and 'test' if you "
+            "have them."
+        )
+    stored = {split: _stored_split(value, f"arrays[{split!r}]") for split, value in given.items()}
+    _check_agreement(stored, "arrays")
+    return StoredSet("arrays", "1", fingerprint(stored), stored)
+
+
+def _stored_split(value: object, name: str) -> StoredSplit:
+    """Returns the images [N, H, W, C] or [N, L, 1] and labels of what a user passed: images or a pair."""
+    if isinstance(value, tuple) and len(value) != 2:
+        raise UsageError(f"{name}: a tuple of {len(value)}; expected images alone, or the pair (images, labels).")
+    given, labels = value if isinstance(value, tuple) else (value, None)
+    images = _as_array(given, f"{name}: the images")
+    _check_images(images.dtype, images.shape, name)
+    return StoredSplit(_add_channels(images), None if labels is None else _check_labels(labels, len(images), name))
+
+
+def _as_array(value: object, name: str) -> np.ndarray:
+    """Returns np.asarray(value); UsageError if it is not an array, such as a list of images of several sizes."""
+    try:
+        return np.asarray(value)
+    except Exception as error:  # of rows of several lengths, or of what an object's own conversion raises
+        raise UsageError(
+            f"{name} are no array ({error}); expected an array, or what numpy.asarray makes one: "
+            "rows and images of one size."
+        ) from error
+
+
+def _check_images(dtype: np.dtype, shape: tuple[int, ...], name: str) -> None:
+    """Raises UsageError unless arrays of this dtype and shape are images or sequences."""
+    if dtype != DTYPE or len(shape) not in (2, 3, 4) or 0 in shape:
+        hint = _HINTS.get(dtype.kind, "") if dtype != DTYPE else ""
+        raise UsageError(
+            f"{name}: expected {DTYPE} images [N, H, W, C] or [N, H, W], or sequences [N, L], none of them empty, "
+            f"got {dtype} {list(shape)}.{hint}"
+        )
+
+
+def _add_channels(images: np.ndarray) -> np.ndarray:
+    """Returns [N, H, W] as [N, H, W, 1] and [N, L] as [N, L, 1], without a copy; [N, H, W, C] stays."""
+    return images if images.ndim == 4 else images[..., None]
+
+
+def _check_labels(labels: object, count: int, name: str) -> np.ndarray:
+    """Returns int32 [N] of whole numbers [N] or [N, 1], float32 [N, C] of floats [N, C]; else UsageError."""
+    labels = _as_array(labels, f"{name}: the labels")
+    if labels.shape[:1] != (count,):
+        raise UsageError(
+            f"{name}: {count} images but labels shaped {list(labels.shape)}; expected one label per image."
+        )
+    if labels.dtype.kind in "iub" and labels.shape in ((count,), (count, 1)):
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or most >= 2**31:
+            raise UsageError(f"{name}: labels run from {least} to {most}; expected classes counted from 0.")
+        return labels.reshape(count).astype(np.int32)
+    if labels.dtype.kind == "f" and labels.ndim == 2:
+        with np.errstate(over="ignore"):  # infinite then, and named below
+            vectors = labels.astype(np.float32)
+        rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if 0 in vectors.shape or len(rows):
+            found = f"NaN or infinity in {len(rows)} of them, first in row {rows[0]}" if len(rows) else "no entries"
+            raise UsageError(f"{name}: label vectors {list(vectors.shape)} with {found}; expected finite numbers.")
+        return vectors
+    raise UsageError(
+        f"{name}: labels are {labels.dtype} {list(labels.shape)}; expected whole numbers [N], which name classes "
+        "(labels.astype('int32')), or float vectors [N, C] (labels.astype('float32'); of numbers [N], labels[:, None])."
+    )
+
+
+def _check_agreement(stored: Mapping[str, StoredSplit], name: str) -> None:
+    """Raises UsageError if the splits' examples differ in shape, or their labels in kind."""
+    images = {split: each.image.shape[1:] for split, each in stored.items()}
+    labels = {split: each.label.shape[1:] for split, each in stored.items() if each.label is not None}
+    for kind, shapes in (("images", images), ("labels", labels)):
+        if len(set(shapes.values())) > 1:
+            raise UsageError(f"{name}: the splits' {kind} differ in shape, {shapes}; bring them to one.")
+
+
+def fingerprint(stored: Mapping[str, StoredSplit]) -> str:
+    """Returns the sha256 of the images' and labels' bytes, read in pieces."""
+    digest = hashlib.sha256()
+    for split, each in sorted(stored.items()):
+        digest.update(f"{split} {each.image.shape}".encode())
+        for array in (each.image, each.label):
+            for first in range(0, 0 if array is None else len(array), _CHUNK):
+                digest.update(np.ascontiguousarray(array[first : first + _CHUNK]))  # type: ignore[index]
+    return digest.hexdigest()

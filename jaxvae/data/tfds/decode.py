@@ -75,8 +75,7 @@ def folder_fingerprint(folder: Path) -> str:
     """Returns the sha256, in hex, of a prepared folder's descriptions and of its records' file names and sizes."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
-        described = path.suffix in (".json", ".txt")  # small, and they say what the records mean
-        content = path.read_bytes() if described else b""
+        content = path.read_bytes() if path.suffix in (".json", ".txt") else b""  # small: what the records mean
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode() + content)
     return digest.hexdigest()
 

@@ -46,7 +46,8 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        image, label = _digits_arrays()
+        bunch = load_digits()
+        image, label = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None], bunch.target
         order = np.random.RandomState(0).permutation(len(image))  # a stream that NumPy has frozen
         return {
             "train": self._generate_examples(image, label, order[:_TRAIN_EXAMPLES]),
@@ -56,9 +57,3 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     def _generate_examples(self, image: np.ndarray, label: np.ndarray, indices: np.ndarray) -> Iterator:
         for index in indices:
             yield int(index), {"image": encode_png(image[index]), "label": int(label[index])}
-
-
-def _digits_arrays() -> tuple[np.ndarray, np.ndarray]:
-    """Returns scikit-learn's digits in its own order: image uint8 [1797,8,8,1] in 0..255, label int64 [1797]."""
-    bunch = load_digits()
-    return np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None], bunch.target

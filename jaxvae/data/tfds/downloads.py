@@ -11,10 +11,9 @@ import hashlib
 import io
 import math
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,12 +31,7 @@ CIFAR = "cifar-10-binary.tar.gz"
 _CIFAR_FOLDER = "cifar-10-batches-bin"
 _CIFAR_NAMES = "batches.meta.txt"
 _CIFAR_BATCHES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
-VERSIONS = {
-    "mnist": "3.0.1",
-    "fashion_mnist": "3.0.1",
-    "kmnist": "3.0.1",
-    "cifar10": "3.0.2",
-}
+VERSIONS = {"mnist": "3.0.1", "fashion_mnist": "3.0.1", "kmnist": "3.0.1", "cifar10": "3.0.2"}
 FILES = {name: (*IDX["train"], *IDX["test"]) for name in ("mnist", "fashion_mnist", "kmnist")} | {"cifar10": (CIFAR,)}
 EXAMPLES = {name: {"train": 60_000, "test": 10_000} for name in FILES} | {"cifar10": {"train": 50_000, "test": 10_000}}
 SHAPES = {name: (28, 28, 1) for name in FILES} | {"cifar10": (32, 32, 3)}
@@ -48,8 +42,7 @@ _SECONDS = 10.0  # to wait for a server before the download is given up
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (uint8 [N, H, W, C], labels [N])
 
 
-@dataclass(frozen=True)
-class RegisteredFile:
+class RegisteredFile(NamedTuple):
     """An original file as TFDS has registered it: its address, its size in bytes and its sha256 in hex."""
 
     url: str
@@ -85,11 +78,11 @@ def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
 
 def registered_files(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
     """Returns the original files of the set, by name, as TFDS has registered them."""
-    by_file = {url.rsplit("/", 1)[1]: (url, info) for url, info in builder_class.url_infos.items()}
-    return {
-        file: RegisteredFile(by_file[file][0], int(by_file[file][1].size), by_file[file][1].checksum)
-        for file in FILES[name]
+    known = {
+        url.rsplit("/", 1)[1]: RegisteredFile(url, int(info.size), info.checksum)
+        for url, info in builder_class.url_infos.items()
     }
+    return {file: known[file] for file in FILES[name]}
 
 
 def download(name: str, originals: Mapping[str, RegisteredFile], root: Path, say: Say) -> dict[str, Path]:
@@ -133,13 +126,20 @@ def fetch(name: str, missing: Mapping[str, RegisteredFile], folder: Path) -> dic
 
 def find_file(file: str, original: RegisteredFile, name: str, manual_dir: Path, say: Say) -> Path:
     """Finds the original file in <manual_dir>/<name> or <manual_dir>, packed (its sha256 must match) or unpacked."""
-    names = _spellings(file)
+    plain = file.removesuffix(".gz")
+    names = [file, file.replace("-idx", ".idx"), plain, plain.replace("-idx", ".idx")]  # packed and unpacked
+    if file == CIFAR:
+        names = [CIFAR, _CIFAR_FOLDER]
     places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
     path = next((path for path in places if path.exists()), None)
     if path is None:
+        python = (
+            " The Python version (cifar-10-python.tar.gz) is pickled, which could run any code, and is never read; "
+            "take the binary one."
+        )
         raise UsageError(
             f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}."
-            f"{_PYTHON_CIFAR if file == CIFAR else ''} It is {original.url} ({original.size:,} bytes)."
+            f"{python if file == CIFAR else ''} It is {original.url} ({original.size:,} bytes)."
         )
     if path.suffix != ".gz":
         say(f"{path} is unpacked, so that no sha256 is known of it: only its form and numbers are checked")
@@ -156,20 +156,6 @@ def _check_sum(path: Path, file: str, original: RegisteredFile, name: str) -> No
             f"{path} is not the {file} of {name}: expected sha256 {original.sha256} ({original.size:,} bytes), "
             f"found {found} ({path.stat().st_size:,} bytes). Download it again from {original.url}."
         )
-
-
-_PYTHON_CIFAR = (
-    " The Python version (cifar-10-python.tar.gz) is pickled, which could run any code, and is never read; "
-    "take the binary one."
-)
-
-
-def _spellings(file: str) -> list[str]:
-    """Returns the names that an original file may have in a folder: packed and unpacked."""
-    if file == CIFAR:
-        return [CIFAR, _CIFAR_FOLDER]
-    plain = file.removesuffix(".gz")
-    return [file, file.replace("-idx", ".idx"), plain, plain.replace("-idx", ".idx")]
 
 
 def _file_sha256(path: Path) -> str:
@@ -202,36 +188,33 @@ def read_idx(path: Path) -> np.ndarray:
 
 def read_cifar(path: Path) -> tuple[Arrays, tuple[str, ...]]:
     """Returns (the splits, the names of the classes) of CIFAR-10's binary version, a tar or the folder in it."""
-    read = (lambda name: (path / name).read_bytes()) if path.is_dir() else _tar_reader(path)
+    content = _read_cifar_files(path)
     arrays = {}
     for split, batches in _CIFAR_BATCHES.items():
-        content = b"".join(read(batch) for batch in batches)
-        if len(content) % 3073:
+        records = b"".join(content[batch] for batch in batches)
+        if len(records) % 3073:
             raise UsageError(f"{path} is damaged: its {split} batches are no whole number of records of 3,073 bytes.")
-        rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+        rows = np.frombuffer(records, np.uint8).reshape(-1, 3073)
         arrays[split] = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0]
-    return arrays, tuple(read(_CIFAR_NAMES).decode("ascii").split())
+    return arrays, tuple(content[_CIFAR_NAMES].decode("ascii").split())
 
 
-def _tar_reader(path: Path) -> Callable[[str], bytes]:
-    """Returns a function that reads members of the tar by name: nothing is extracted to the disk."""
-    members = {f"{_CIFAR_FOLDER}/{name}" for name in (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)}
+def _read_cifar_files(path: Path) -> dict[str, bytes]:
+    """Returns the content of each file, of a folder or a tar, which is not extracted to the disk."""
+    names = (*_CIFAR_BATCHES["train"], *_CIFAR_BATCHES["test"], _CIFAR_NAMES)
+    if path.is_dir():
+        return {name: (path / name).read_bytes() for name in names}
+    wanted, content = {f"{_CIFAR_FOLDER}/{name}": name for name in names}, {}
     try:
         with tarfile.open(path) as tar:
-            content = {
-                member.name: file.read(_MOST_BYTES)
-                for member in tar
-                if member.name in members and member.isfile() and (file := tar.extractfile(member)) is not None
-            }
+            for member in tar:
+                if member.name in wanted and member.isfile() and (file := tar.extractfile(member)) is not None:
+                    content[wanted[member.name]] = file.read(_MOST_BYTES)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UsageError(f"{path} is damaged ({error}). Download it again.") from error
-
-    def read(name: str) -> bytes:
-        if f"{_CIFAR_FOLDER}/{name}" not in content:
-            raise UsageError(f"{path} holds no {_CIFAR_FOLDER}/{name}. Download it again.")
-        return content[f"{_CIFAR_FOLDER}/{name}"]
-
-    return read
+    if missing := [name for name in names if name not in content]:
+        raise UsageError(f"{path} holds no {_CIFAR_FOLDER}/{missing[0]}. Download it again.")
+    return content
 
 
 def check_arrays(name: str, arrays: Arrays) -> None:

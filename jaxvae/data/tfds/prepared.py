@@ -49,8 +49,27 @@ def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
     `name` and `data_dir` as for `prepared_folder`. UsageError also for a data set without a feature 'image', with
     images of another type or of varying size.
     """
+    import tensorflow_datasets as tfds
+
     builder = open_folder(prepared_folder(name, data_dir))
-    _check_image(name, builder.info.features)
+    features = builder.info.features
+    image = dict(features.items()).get("image")
+    if not isinstance(image, tfds.features.Image):
+        raise UsageError(
+            f"{name} has no image feature named 'image'; its features are {sorted(features)}. "
+            f"Choose a data set of images, such as {', '.join(_EXAMPLES_OF_NAMES)}, or pass arrays of your own."
+        )
+    if image.np_dtype != DTYPE:
+        raise UsageError(f"{name} has images of type {image.np_dtype}; expected {DTYPE}. Pass arrays instead.")
+    if None in image.shape:
+        raise UsageError(
+            f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
+            "Resize them first, and pass them as arrays or as a TFDS data set of your own."
+        )
+    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
+        raise UsageError(
+            f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
+        )
     return builder
 
 
@@ -137,7 +156,14 @@ def prepared_folder(
     if not versions or version not in (None, *versions):
         raise _not_prepared_error(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
-    _check_format(dataset, root, folder)
+    info = _read_metadata(folder / "dataset_info.json")
+    formats = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
+    if "array_record" not in formats:
+        raise UsageError(
+            f"{folder} is prepared as {', '.join(sorted(formats))}; expected array_record, which alone can be read "
+            "without TensorFlow. A folder holds one format: prepare it again in another one, and pass that as "
+            f"data_dir:\n{_recipe(dataset, root / 'array_record')}"
+        )
     return folder
 
 
@@ -166,49 +192,16 @@ def _prepare_digits(scratch: Path) -> Path:
     return folder
 
 
-def _check_format(dataset: str, root: Path, folder: Path) -> None:
-    info = _read_metadata(folder / "dataset_info.json")
-    found = {str(name) for name in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))}
-    if "array_record" not in found:
-        raise UsageError(
-            f"{folder} is prepared as {', '.join(sorted(found))}; expected array_record, which alone can be read "
-            "without TensorFlow. A folder holds one format: prepare it again in another one, and pass that as "
-            f"data_dir:\n{_recipe(dataset, root / 'array_record')}"
-        )
-
-
-def _check_image(name: str, features: tfds.features.FeaturesDict) -> None:
-    import tensorflow_datasets as tfds
-
-    image = dict(features.items()).get("image")
-    if not isinstance(image, tfds.features.Image):
-        raise UsageError(
-            f"{name} has no image feature named 'image'; its features are {sorted(features)}. "
-            f"Choose a data set of images, such as {', '.join(_EXAMPLES_OF_NAMES)}, or pass arrays of your own."
-        )
-    if image.np_dtype != DTYPE:
-        raise UsageError(f"{name} has images of type {image.np_dtype}; expected {DTYPE}. Pass arrays instead.")
-    if None in image.shape:
-        raise UsageError(
-            f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
-            "Resize them first, and pass them as arrays or as a TFDS data set of your own."
-        )
-    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
-        raise UsageError(
-            f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
-        )
-
-
-def _check_metadata(folder: Path) -> dict[str, Any]:
-    """Returns dataset_info.json; UsageError, before TFDS opens the folder, if it or features.json is hostile."""
+def _check_metadata(folder: Path) -> None:
+    """Raises UsageError, before TFDS opens the folder, if its dataset_info.json or features.json is hostile."""
     for key, value in _key_value_pairs(_read_metadata(folder / "features.json")):
         if key in _CLASSES and isinstance(value, str) and not _CLASS.fullmatch(value):
             raise UsageError(
                 f"{folder / 'features.json'} names the class {value!r}, whose module would be imported; expected "
                 "tensorflow_datasets' own features alone. If you trust it, read it yourself and pass arrays."
             )
-    info, examples = _read_metadata(folder / "dataset_info.json"), 0
-    for key, value in _key_value_pairs(info):
+    examples = 0
+    for key, value in _key_value_pairs(_read_metadata(folder / "dataset_info.json")):
         if key in _TEMPLATES and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
             raise UsageError(f"{folder / 'dataset_info.json'} has the {key} {value!r}, which names no plain file.")
         if key in _LENGTHS and isinstance(value, list):
@@ -217,7 +210,6 @@ def _check_metadata(folder: Path) -> dict[str, Any]:
         raise UsageError(
             f"{folder / 'dataset_info.json'} promises {examples:,} examples; expected at most {_MOST_EXAMPLES:,}."
         )
-    return info
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

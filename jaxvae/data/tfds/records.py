@@ -64,9 +64,11 @@ def read_records(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, 
         row = next((row for row in rows if not _readable(source, row)), None)
         if row is None:
             raise
+        files = source.dataset_info.splits[source.split].file_instructions
+        ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
+        name = files[int(np.searchsorted(ends, row, side="right"))].filename
         raise UsageError(
-            f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in "
-            f"{_file_of(source, row)}: {error}. "
+            f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in {name}: {error}. "
             f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
         ) from error
 
@@ -85,13 +87,6 @@ def _readable(source: BaseDataSource, row: int) -> bool:
     except Exception:  # as in read_records
         return False
     return True
-
-
-def _file_of(source: BaseDataSource, row: int) -> str:
-    """Returns the file that holds this row."""
-    files = source.dataset_info.splits[source.split].file_instructions
-    ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
-    return files[int(np.searchsorted(ends, row, side="right"))].filename
 
 
 def copy_images(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSource) -> None:

@@ -2,11 +2,8 @@
 
 They are started and not forked, import neither JAX nor the caller's script, and respond over pipes. Whatever ends the
 program, kill -9 too, closes the pipe that a worker reads its requests from, and so ends the worker.
-
-Why not Grain's worker processes: measured with benchmarks/streaming.py --grain (grain 0.2.18, 2 workers, 64 x 64 PNGs,
-2 busy cores of an AMD EPYC, load 6 to 11, paired windows), the median of the ratio of speeds, ours by theirs, is 0.84
-and 1.03 (9 and 15 windows): no difference. But theirs outlive a program that was killed by kill -9, import the caller's
-script (without `if __name__ == "__main__"` it fails), take 225 MB each against 80, and start in 6 s against 2.
+Grain's (0.2.18) were as fast, see benchmarks/streaming.py --grain, but outlive a program that was killed by kill -9,
+import the caller's script, take 225 MB each against 80, and start in 6 s against 2.
 """
 
 from __future__ import annotations

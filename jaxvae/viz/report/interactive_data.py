@@ -129,10 +129,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 raise UsageError(f"more than {MAX_UNPACKED // 2**20} MiB")
             key = info.filename.removesuffix(".npy")
             with archive.open(info) as source:
-                shape, fortran, dtype = read_head(source)
-                if dtype.hasobject or fortran:
+                shape, fortran, dtype = read_head(source, repr(key))
+                if fortran:
                     raise UsageError(f"{key!r} is no plain array")
-                check_size(archive, key, shape, dtype, path)
+                check_size(archive, key, source.tell(), shape, dtype, path)
                 arrays[key] = np.frombuffer(source.read(), dtype).reshape(shape)
     return arrays
 
