@@ -147,11 +147,7 @@ def test_help_and_parsing_import_no_jax():
 
 def test_every_module_of_a_verb_is_in_the_table():
     folder = Path(commands.__file__).parent
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    written = {name for module in modules for name in getattr(commands, module).__all__ if name.startswith("run_")}
-    assert written == {command.run.__name__ for command in commands.COMMANDS.values()}
-    assert written == {f"run_{verb}" for verb in commands.COMMANDS}
-    assert modules == {command.run.__module__.rpartition(".")[2] for command in commands.COMMANDS.values()}
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == {*commands.COMMANDS}
 
 
 def test_a_config_file_must_return_a_config(tmp_path, capsys):

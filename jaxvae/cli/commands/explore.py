@@ -1,4 +1,4 @@
-"""The verb that opens a page on this machine: explore."""
+"""A page on this machine to play with the model."""
 
 import argparse
 import importlib
@@ -9,17 +9,17 @@ from jaxvae.cli.arguments import add_run
 from jaxvae.cli.open_run import open_subject
 from jaxvae.runtime.console import print_safely
 
-__all__ = ["add_explore_arguments", "run_explore"]
+__all__ = ["add_arguments", "run"]
 
 
-def add_explore_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     parser.add_argument("--no_browser", action="store_true", help="print the address, and open nothing")
     parser.set_defaults(seed=0, split=None)
 
 
-def run_explore(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Serves the page on loopback until Ctrl-C, and opens it in a browser unless --no_browser is given."""
     for name in ("starlette", "uvicorn"):
         try:

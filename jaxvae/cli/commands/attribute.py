@@ -1,4 +1,4 @@
-"""The verbs of attributes: directions of the latent space, and the arithmetic of codes."""
+"""Add an attribute to images: a direction of the latent space, and how well it works."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import numpy as np
 from jaxvae.cli.arguments import add_columns, add_picture
 from jaxvae.cli.open_run import open_subject, write_picture
 
-if TYPE_CHECKING:  # imported in the functions: they import jax
-    from jaxvae.viz.figures.arithmetic import ArithmeticData
+if TYPE_CHECKING:  # imported in the function: it imports jax
     from jaxvae.viz.figures.attributes import AttributeData
 
-__all__ = ["add_arithmetic_arguments", "add_attribute_arguments"]
-__all__ += ["describe_arithmetic", "describe_attribute", "run_arithmetic", "run_attribute"]
-
+__all__ = ["add_arguments", "describe", "run"]
 
 _ATTRIBUTES = (
     "slant, thickness, loops, brightness, contrast; of colour images warmth, colourfulness, brightness, contrast; "
@@ -24,7 +21,7 @@ _ATTRIBUTES = (
 )
 
 
-def add_attribute_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_picture(parser, "attribute")
     parser.add_argument("--attribute", help=_ATTRIBUTES)
     add_columns(parser)
@@ -37,7 +34,7 @@ def add_attribute_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", type=int, default=10_000, help=text)
 
 
-def run_attribute(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     subject = open_subject(arguments)
     from jaxvae.viz.figures.attributes import compute_attribute, plot_attribute
 
@@ -46,11 +43,11 @@ def run_attribute(arguments: argparse.Namespace) -> None:
     result = compute_attribute(subject, arguments.attribute, own=arguments.columns, **options)
     if subject.run.config.model.condition == "label" and result.attribute.startswith("label="):
         print("This model is given the label besides z: z need not tell it. Other labels: `jaxvae sample`.")
-    print("\n".join(describe_attribute(result)))
+    print("\n".join(describe(result)))
     write_picture(arguments, plot_attribute, result)
 
 
-def describe_attribute(result: AttributeData) -> list[str]:
+def describe(result: AttributeData) -> list[str]:
     """Returns lines that say how often the attribute then appears, and what else changes."""
     name, change = result.attribute, result.change
     index, probe = list(change.judged_names).index(name), 100 * result.readable
@@ -84,44 +81,3 @@ def _describe_shifts(kind: str, names: np.ndarray, shifts: np.ndarray) -> list[s
     order = sorted(range(len(names)), key=lambda i: -abs(shifts[0, i]))[:8]
     texts = [f"{names[i]} {shifts[0, i]:+.2g} ± {shifts[1, i]:.1g}" for i in order]
     return [f"    {kind}: {', '.join(texts)}"] if texts else []
-
-
-def add_arithmetic_arguments(parser: argparse.ArgumentParser) -> None:
-    add_picture(parser, "arithmetic")
-    text = "an image's number, or attributes: label=3,not:slant (default: of the data)"
-    for name in ("--a", "--b", "--c"):
-        parser.add_argument(name, help=text)
-    add_columns(parser)
-    text = "mean codes are of so many training images at most (default 10000)"
-    parser.add_argument("--examples", type=int, default=10_000, help=text)
-
-
-def run_arithmetic(arguments: argparse.Namespace) -> None:
-    subject = open_subject(arguments)
-    from jaxvae.viz.figures.arithmetic import compute_arithmetic, plot_arithmetic
-
-    terms = arguments.a, arguments.b, arguments.c
-    result = compute_arithmetic(subject, *terms, own=arguments.columns, examples=arguments.examples)
-    print("\n".join(describe_arithmetic(result)))
-    write_picture(arguments, plot_arithmetic, result)
-
-
-def describe_arithmetic(result: ArithmeticData) -> list[str]:
-    """Returns lines with the measured attributes and the likeliest class of a, b, c and the result."""
-    measured, names = result.measured, [str(each) for each in result.measured_names]
-    labels = [i for i, name in enumerate(result.judged_names) if name.startswith("label=")]
-    lines = [f"  {'':>24}" + "".join(f"{name:>15}" for name in names) + ("  likeliest class" if labels else "")]
-    for k, name in enumerate(result.names):
-        words = str(name).replace("\n", "")
-        said = ""
-        if labels:
-            best = max(labels, key=lambda i: result.judged[k, i])
-            said = f"  {result.judged_names[best].removeprefix('label=')} ({100 * result.judged[k, best]:.0f}%)"
-        lines.append(f"{' -+='[k]} {words:>24}" + "".join(f"{value:>15.3g}" for value in measured[:, k]) + said)
-    if labels:
-        sums = [str(name).replace("\n", "").split(",") for name in result.names[:2]]
-        a, b = ({part for part in parts if "label=" in part} for parts in sums)
-        c, sum_ = result.judged[2:, labels].argmax(1)
-        if a and a == b and sum_ != c:
-            lines.append("The sum did NOT keep the class of c: in so few dimensions class and attribute are not apart.")
-    return lines

@@ -1,0 +1,39 @@
+"""Score a trained run again, with more samples or other splits."""
+
+import argparse
+import dataclasses
+
+from jaxvae.cli.arguments import add_run
+from jaxvae.cli.open_run import open_run, set_up_run
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
+    parser.add_argument("--splits", nargs="+", help="train, validation, test")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Scores the run and writes results.json and the report; splits not given keep their numbers of this step."""
+    run, workdir = open_run(arguments), arguments.run
+    from jaxvae.rundir import disk_space, results
+    from jaxvae.rundir.lock import lock_run_directory
+    from jaxvae.training import diagnosis, scoring
+    from jaxvae.viz import report
+
+    chosen = run.config.evaluate
+    if arguments.samples is not None:
+        chosen = dataclasses.replace(chosen, samples=arguments.samples)
+    if arguments.splits is not None:
+        chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
+    experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir, trust=arguments.trust)
+    with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
+        variables = experiment.layout.replicate(run.variables)
+        numbers, values = scoring.score(experiment, variables, run.step)
+        diagnosis.diagnose(experiment, variables, numbers, values, workdir)
+        before = results.read_results(workdir)
+        results.write_results(workdir, (before if before.get("step") == run.step else {}) | numbers)
+        report.write_report(workdir)
+    print("\n".join(results.format_results(numbers)))
