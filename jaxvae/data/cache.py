@@ -20,7 +20,7 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import DTYPE, ImageArray, Say, StoredSet, StoredSplit
 from jaxvae.runtime import files
 
-__all__ = ["META", "build_once", "cache_folder", "map_array", "open_or_build", "open_set", "read_description"]
+__all__ = ["META", "cache_folder", "map_array", "open_or_build", "open_set", "read_description"]
 __all__ += ["require_space", "writable", "write_description", "write_header"]
 
 META = "meta.json"
@@ -96,7 +96,14 @@ def open_or_build(target: Path, build: Callable[[Path], Path], read: Callable[[P
             if target.exists():
                 say(f"{target}: {reason}; it is built again")
                 target.rename(scratch / "damaged")
-            _publish(build, scratch, target)
+            folder = build(scratch)
+            for path in (*folder.rglob("*"), folder):  # the rename may reach the disk first, and then the power fail
+                files.sync_folder(path)
+            try:
+                folder.rename(target)
+            except OSError:  # where there are no locks, another process may have been faster
+                if not target.exists():
+                    raise
         return read(target)
     except _Unwritable as refused:
         try:
@@ -109,14 +116,6 @@ def open_or_build(target: Path, build: Callable[[Path], Path], read: Callable[[P
         return read(_borrowed[target])
 
 
-def build_once(target: Path, build: Callable[[Path], Path]) -> None:
-    """Makes the folder `target` if it is missing, as by `open_or_build`; UsageError if it cannot be written."""
-    if not target.exists():
-        with _building(target) as scratch:
-            if not target.exists():
-                _publish(build, scratch, target)
-
-
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Raises UsageError if `needed` bytes of `what` do not fit onto the disk that holds `folder`."""
     free = shutil.disk_usage(folder).free
@@ -127,22 +126,6 @@ def require_space(folder: Path, needed: int, what: str) -> None:
             f"{what}: {needed / 1e9:,.1f} GB decoded, but {cache_folder()} has {free / 1e9:,.1f} GB free. "
             "Make room, or set the environment variable JAXVAE_CACHE to a folder on a larger disk."
         )
-
-
-def _publish(build: Callable[[Path], Path], scratch: Path, target: Path) -> None:
-    folder = build(scratch)
-    _sync(folder)
-    try:
-        folder.rename(target)
-    except OSError:  # where there are no locks, another process may have been faster
-        if not target.exists():
-            raise
-
-
-def _sync(folder: Path) -> None:
-    # The rename may reach the disk before the files do: after a power cut there would be a folder of empty files.
-    for path in (*folder.rglob("*"), folder):
-        files.sync_folder(path)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,13 @@ import hashlib
 import http.server
 import io
 import json
+import re
 import struct
 import tarfile
 import threading
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 from made_sets import noise
@@ -58,7 +60,7 @@ def cifar_members(arrays):
         rows[split] = [
             bytes([v]) + b"".join(i[..., c].tobytes() for c in range(3)) for i, v in zip(images, labels, strict=True)
         ]
-    batches = {f"data_batch_{i + 1}.bin": b"".join(rows["train"][i::5]) for i in range(5)}
+    batches = {f"data_batch_{i + 1}.bin": b"".join(rows["train"][3 * i : 3 * i + 3]) for i in range(5)}
     return {**batches, "test_batch.bin": b"".join(rows["test"]), "batches.meta.txt": "\n".join([*NAMES, ""]).encode()}
 
 
@@ -93,8 +95,28 @@ def pairs(images, labels):
     return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
 
 
+def prepare_by_tfds(name, folder):
+    """Prepares the small set as array_record by TFDS itself, with its own builder's features and keys."""
+    base = tfds.builder_cls(name)
+
+    class Stock(base, skip_registration=True):
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split, *pair) for split, pair in made(name).items()}
+
+        def _generate_examples(self, split, images, labels):
+            for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+                stream = io.BytesIO()
+                PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
+                number = {"id": f"{split}_{i:05d}"} if "id" in self.info.features else {}
+                yield i, {**number, "image": stream.getvalue(), "label": int(label)}
+
+    Stock.name = name
+    Stock(data_dir=folder, file_format="array_record").download_and_prepare()
+    return tfds.builder_from_directory(folder / name / downloads.VERSIONS[name])
+
+
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
-def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, monkeypatch):
+def test_a_set_is_made_from_files_in_the_order_of_tfds(name, tmp_path, monkeypatch):
     files = original(name)
     register(monkeypatch, files)
     lines = []
@@ -104,17 +126,20 @@ def test_a_set_is_prepared_from_files_and_read_by_stock_tfds(name, tmp_path, mon
     for split, (images, labels) in made(name).items():
         chosen = data.splits[split]
         assert pairs(chosen.image, chosen.label) == pairs(images, labels)
-        source = tfds.data_source(name, split=split, data_dir=tmp_path / "sets", download=False)
-        assert pairs([r["image"] for r in source], [r["label"] for r in source]) == pairs(images, labels)
+        source = prepare_by_tfds(name, tmp_path / "by_tfds").as_data_source(split)
         np.testing.assert_array_equal(chosen.image, [record["image"] for record in source])
+        np.testing.assert_array_equal(chosen.label, [record["label"] for record in source])
     assert (data.name, data.version, len(data.class_names)) == (name, downloads.VERSIONS[name], 10)
-    assert lines[0] == f"preparing {name} in {tmp_path / 'sets' / name / data.version}: 17 images"
-    if name == "cifar10":
-        assert data.class_names == tuple(NAMES)
-        assert sorted(r["id"] for r in source) == [f"test_{i:05}".encode() for i in range(5)]
-    assert [path.name for path in (tmp_path / "sets" / name).iterdir()] == [data.version]  # nothing left beside
-    monkeypatch.setattr(downloads, "_write_records", None)
-    assert prepared_folder(name, tmp_path / "sets").name == data.version
+    target = tmp_path / "sets" / name / f"arrays-{data.version}"
+    assert lines[0] == f"prepared {name} in {target}: 17 images"
+    assert data.class_names[0] == ("airplane" if name == "cifar10" else "T-shirt/top")
+    assert list(target.parent.iterdir()) == [target]  # nothing left beside
+    monkeypatch.setattr(downloads, "registered_files", None)
+    again = open_named(name, str(tmp_path / "sets"), 0)
+    assert again.fingerprint == data.fingerprint
+    read = open_named(name, str(tmp_path / "by_tfds"), 0)  # what TFDS has prepared is read as it is
+    np.testing.assert_array_equal(read.splits["train"].image, data.splits["train"].image)
+    assert read.fingerprint != data.fingerprint
 
 
 def test_what_tfds_knows_of_the_files():
@@ -167,7 +192,7 @@ def test_a_wrong_file_is_named_with_both_sums(tmp_path, monkeypatch):
     wrong = gzip.compress(b"other")
     write(tmp_path / "given", files | {"t10k-images-idx3-ubyte.gz": wrong})
     with pytest.raises(ValueError, match=r"is not the t10k-images-idx3-ubyte.gz of kmnist: expected sha256") as refusal:
-        prepared_folder("kmnist", tmp_path / "sets", manual_dir=tmp_path / "given")
+        open_named("kmnist", tmp_path / "sets", 0, manual_dir=tmp_path / "given")
     for content in (wrong, files["t10k-images-idx3-ubyte.gz"]):
         assert hashlib.sha256(content).hexdigest() in str(refusal.value)
     assert not list((tmp_path / "sets").rglob("*.json"))
@@ -178,14 +203,14 @@ def test_a_missing_file_is_named_with_where_it_was_sought(tmp_path, monkeypatch)
     with pytest.raises(
         ValueError, match=r"has no train-images-idx3-ubyte.gz of mnist; looked for train-.*/given/mnist"
     ):
-        prepared_folder("mnist", tmp_path, manual_dir=tmp_path / "given")
+        open_named("mnist", tmp_path, 0, manual_dir=tmp_path / "given")
 
 
 def test_the_pickled_version_of_cifar_is_never_read(tmp_path, monkeypatch):
     register(monkeypatch, original("cifar10"))
     write(tmp_path / "given", {"cifar-10-python.tar.gz": b"evil"})
     with pytest.raises(ValueError, match=r"Python version \(cifar-10-python.tar.gz\) is pickled.*never read"):
-        prepared_folder("cifar10", tmp_path, manual_dir=tmp_path / "given")
+        open_named("cifar10", tmp_path, 0, manual_dir=tmp_path / "given")
 
 
 @pytest.mark.parametrize(
@@ -285,18 +310,18 @@ def test_files_are_downloaded_verified_and_not_fetched_twice(tmp_path, monkeypat
     assert pairs(data.splits["test"].image, data.splits["test"].label) == pairs(*made("kmnist")["test"])
     assert sorted(line for line in asked if line.startswith("GET")) == sorted(f"GET /{file}" for file in files)
     asked.clear()
-    (tmp_path / "sets" / "kmnist" / "3.0.1").rename(tmp_path / "away")
-    assert prepared_folder("kmnist", tmp_path / "sets").is_dir()
+    (tmp_path / "sets" / "kmnist" / "arrays-3.0.1").rename(tmp_path / "away")
+    assert open_named("kmnist", tmp_path / "sets", 0).fingerprint == data.fingerprint
     assert asked == []
     write(tmp_path / "served", {"t10k-labels-idx1-ubyte.gz": b"replaced"})
     with pytest.raises(ValueError, match=r"is not the t10k-labels-idx1-ubyte.gz of kmnist: expected sha256"):
-        prepared_folder("kmnist", tmp_path / "others")
+        open_named("kmnist", tmp_path / "others", 0)
 
 
 def test_without_a_server_it_gives_up_at_once(tmp_path, monkeypatch, server):
     register(monkeypatch, original("mnist"), "http://127.0.0.1:9/")
     with pytest.raises(ValueError, match=r"cannot download mnist: ConnectionError: .*\nThe files are\n  http://127"):
-        downloads.prepare("mnist", tmp_path, None, lambda line: None)
+        downloads.load_stock("mnist", tmp_path, None, lambda line: None)
 
 
 def test_a_set_prepared_otherwise_is_prepared_elsewhere_and_another_version_not_at_all(tmp_path):
@@ -306,7 +331,7 @@ def test_a_set_prepared_otherwise_is_prepared_elsewhere_and_another_version_not_
     with pytest.raises(
         ValueError, match=f"expected array_record.*\n  jaxvae data mnist --data_dir {tmp_path}/array_record"
     ):
-        prepared_folder("mnist", tmp_path)
+        open_named("mnist", tmp_path, 0)
     with pytest.raises(ValueError, match=r"kmnist:1\.0\.0 is not prepared in .*\n  jaxvae data kmnist --data_dir"):
         prepared_folder("kmnist:1.0.0", tmp_path)
 
@@ -317,8 +342,10 @@ def test_a_set_that_needs_tensorflow_says_so(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    files = original("mnist")
+    files, lines = original("mnist"), []
     register(monkeypatch, files)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"cannot write into .*file/mnist.*data\.data_dir"):
-        prepared_folder("mnist", tmp_path / "file", manual_dir=write(tmp_path / "given", files))
+    given = write(tmp_path / "given", files)
+    data = open_named("mnist", tmp_path / "file", 0, manual_dir=given, log=lines.append)
+    assert len(data.splits["train"]) == SIZES["train"]
+    assert re.search(r"cannot write into .*file/mnist.*data\.data_dir", lines[-1])

@@ -15,7 +15,8 @@ import numpy as np
 
 from jaxvae.data.cache import META, cache_folder, open_set, read_description, require_space, write_header
 from jaxvae.data.spec import DTYPE, Say, Section, StoredSet
-from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split
+from jaxvae.data.tfds.downloads import VERSIONS, load_stock
+from jaxvae.data.tfds.prepared import find_versions, open_builder, prepared_folder, read_split
 from jaxvae.data.tfds.records import Records, copy_images, decoder, has_label, read_records
 from jaxvae.data.tfds.workers import Workers, default_count
 
@@ -31,11 +32,15 @@ _CHUNKS_PER_LINE = 12
 def load_tfds(section: Section, say: Say) -> StoredSet:
     """Maps the decoded splits of a TFDS data set or of 'digits', decoding them first if that has not been done.
 
-    `jaxvae.data.tfds.prepared.prepared_folder` says what data.name, data.data_dir and data.manual_dir mean and what is
-    refused. If all images are more than data.decoded_limit GB, their splits are `Records`, decoded whenever they are
-    indexed, by data.workers processes (0: in this process; None: one less than the cores, at most 8).
+    `jaxvae.data.tfds.prepared.prepared_folder` says what data.name and data.data_dir mean and what is refused. A stock
+    set that is not prepared is made from its original files, see `jaxvae.data.tfds.downloads`. If all images are more
+    than data.decoded_limit GB, their splits are `Records`, decoded whenever they are indexed, by data.workers processes
+    (0: in this process; None: one less than the cores, at most 8).
     """
-    folder = prepared_folder(section.name, section.data_dir, manual_dir=section.manual_dir, say=say)
+    dataset, version, root, versions = find_versions(section.name, section.data_dir)
+    if not versions and version in (None, VERSIONS.get(dataset)) and dataset in VERSIONS:
+        return load_stock(dataset, root, Path(section.manual_dir).expanduser() if section.manual_dir else None, say)
+    folder = prepared_folder(section.name, section.data_dir, say)
     name, fingerprint = section.name.partition(":")[0], folder_fingerprint(folder)
     place = f"{name.replace('/', '-')}-{folder.name}-{fingerprint[:12]}"
     target = cache_folder() / "decoded" / place

@@ -1,14 +1,16 @@
 """The `digits` data set: 1,797 real handwritten digits that come with scikit-learn, so that no network is needed."""
 
+import contextlib
+import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from jaxvae.data.tfds.downloads import encode_png
-
-__all__ = ["Digits"]
+__all__ = ["Digits", "prepare_digits"]
 
 _TRAIN_EXAMPLES = 1437  # four of five; 360 are left for the test split
 
@@ -56,4 +58,18 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     def _generate_examples(self, image: np.ndarray, label: np.ndarray, indices: np.ndarray) -> Iterator:
         for index in indices:
-            yield int(index), {"image": encode_png(image[index]), "label": int(label[index])}
+            yield int(index), {"image": _encode_png(image[index]), "label": int(label[index])}
+
+
+def _encode_png(image: np.ndarray) -> bytes:
+    # TFDS encodes arrays with TensorFlow, but takes bytes as they are.
+    stream = io.BytesIO()
+    PIL.Image.fromarray(image[..., 0]).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def prepare_digits(folder: Path) -> None:
+    """Prepares the set beneath the folder, without TFDS's progress bars and its announcement of a download."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        Digits(data_dir=folder, file_format="array_record").download_and_prepare(download_config=config)

@@ -1,27 +1,24 @@
-"""Stock sets prepared without TensorFlow: MNIST, Fashion-MNIST, KMNIST and CIFAR-10.
+"""Stock sets without TensorFlow: MNIST, Fashion-MNIST, KMNIST and CIFAR-10.
 
-TFDS's own preparation of them needs TensorFlow; reading does not. Here the original files are downloaded by TFDS's
-download manager, or taken from a folder, checked against the sha256 that TFDS has registered, and written as TFDS would
-write them: the same builder, version, features, keys and so order, as array_record.
+The original files are downloaded by TFDS's download manager, or taken from a folder, and checked against the sha256
+that TFDS has registered. Their decoded arrays are written in the order in which TFDS would store the records.
 """
 
-import contextlib
 import gzip
 import hashlib
-import io
 import math
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.cache import build_once
-from jaxvae.data.spec import Say
+from jaxvae.data.cache import open_set
+from jaxvae.data.spec import Say, StoredSet
 
-__all__ = ["EXAMPLES", "FILES", "VERSIONS", "encode_png", "prepare", "prepare_quietly"]
+__all__ = ["EXAMPLES", "FILES", "VERSIONS", "load_stock"]
 
 IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -50,30 +47,44 @@ class RegisteredFile(NamedTuple):
     sha256: str
 
 
-def prepare(name: str, root: Path, manual_dir: Path | None, say: Say) -> Path:
-    """Prepares the stock set in <root>/<name>/<version> if it is missing, from `manual_dir` or by download.
+def load_stock(name: str, root: Path, manual_dir: Path | None, say: Say) -> StoredSet:
+    """Maps the arrays of a stock set in <root>/<name>, made first from the files in `manual_dir` or by download.
 
     UsageError for files that are missing, wrong, or cannot be downloaded.
     """
-    import tensorflow_datasets as tfds
+    target = root / name / f"arrays-{VERSIONS[name]}"
 
-    builder_class = tfds.builder_cls(name)
-    target = root / name / VERSIONS[name]
+    def build(folder: Path) -> dict[str, Any]:
+        import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.hashing import Hasher
 
-    def build(scratch: Path) -> Path:
+        builder_class = tfds.builder_cls(name)
         originals = registered_files(builder_class, name)
         if manual_dir is None:
             files = download(name, originals, root, say)
         else:
             files = {file: find_file(file, originals[file], name, manual_dir, say) for file in originals}
-        arrays, class_names = read_cifar(files[CIFAR]) if name == "cifar10" else (read_idx_files(files), None)
+        if name == "cifar10":
+            arrays, class_names = read_cifar(files[CIFAR])
+        else:
+            arrays, class_names = read_idx_files(files), builder_class(data_dir=root).info.features["label"].names
         check_arrays(name, arrays)
-        say(f"preparing {name} in {target}: {sum(len(label) for _, label in arrays.values()):,} images")
-        _write_records(builder_class, name, arrays, class_names, scratch)
-        return scratch / name / VERSIONS[name]
+        digest = hashlib.sha256(ascii((name, VERSIONS[name], list(class_names))).encode())
+        for split, (images, labels) in arrays.items():
+            order = sorted(range(len(labels)), key=Hasher(split).hash_key)  # TFDS shuffles by the hash of the key
+            for kind, array in (("image", images), ("label", labels.astype(np.int32))):
+                np.save(folder / f"{split}.{kind}.npy", array[order])
+                digest.update(array[order].tobytes())
+        splits = {split: len(labels) for split, (_, labels) in arrays.items()}
+        say(f"prepared {name} in {target}: {sum(splits.values()):,} images")
+        return {
+            "version": VERSIONS[name],
+            "fingerprint": digest.hexdigest(),
+            "class_names": list(class_names),
+            "splits": splits,
+        }
 
-    build_once(target, build)
-    return target
+    return open_set(name, target, build, say)
 
 
 def registered_files(builder_class: Any, name: str) -> dict[str, RegisteredFile]:
@@ -226,41 +237,3 @@ def check_arrays(name: str, arrays: Arrays) -> None:
                 f"{name} {split}: expected images {[count, *SHAPES[name]]} and as many labels from 0 to 9, got "
                 f"{list(images.shape)} and {list(labels.shape)} up to {labels.max(initial=0)}. Take the original files."
             )
-
-
-def _write_records(
-    builder_class: Any, name: str, arrays: Arrays, class_names: tuple[str, ...] | None, folder: Path
-) -> None:
-    """Writes the arrays into <folder>/<name>/<version> as TFDS's own builder would."""
-
-    class Stock(builder_class, skip_registration=True):  # type: ignore[call-arg]  # mypy cannot see TFDS's lazy base
-        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-            if class_names is not None:
-                self.info.features["label"].names = list(class_names)
-            return {split: self._generate_examples(split, *pair) for split, pair in arrays.items()}
-
-        def _generate_examples(self, split: str, images: np.ndarray, labels: np.ndarray) -> Iterator:
-            for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-                number = {"id": f"{split}_{index:05d}"} if "id" in self.info.features else {}
-                yield index, {**number, "image": encode_png(image), "label": int(label)}
-
-    Stock.name, Stock.__name__ = name, builder_class.__name__
-    prepare_quietly(Stock, folder)
-
-
-def prepare_quietly(builder_class: Any, folder: Path) -> None:
-    """Prepares a builder's set beneath the folder, without TFDS's bars and its announcement of a download."""
-    import tensorflow_datasets as tfds
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
-        builder_class(data_dir=folder, file_format="array_record").download_and_prepare(download_config=config)
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Returns a PNG of an image [H, W, C]: TFDS encodes arrays with TensorFlow, but takes bytes as they are."""
-    import PIL.Image
-
-    stream = io.BytesIO()
-    PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
-    return stream.getvalue()

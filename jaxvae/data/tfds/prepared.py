@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
-__all__ = ["DIGITS_VERSION", "open_builder", "open_folder", "prepared_folder", "read_split"]
+__all__ = ["DIGITS_VERSION", "find_versions", "open_builder", "open_folder", "prepared_folder", "read_split"]
 
 _MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, without importing TFDS
@@ -125,34 +125,30 @@ class _Undecoded:
     decode_batch_example_np = decode_ragged_example_np = decode_example_np
 
 
-def prepared_folder(
-    name: str,
-    data_dir: str | os.PathLike | None = None,
-    *,
-    manual_dir: str | os.PathLike | None = None,
-    say: Say = lambda line: None,
-) -> Path:
-    """Finds the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
-
-    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
-    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says. The sets
-    of `jaxvae.data.tfds.downloads` are prepared in `data_dir`, from the files in `manual_dir` or by download.
-    UsageError for a name that is unknown, not prepared, or prepared in a format other than array_record.
-    """
+def find_versions(name: str, data_dir: str | os.PathLike | None = None) -> tuple[str, str | None, Path, list[str]]:
+    """Returns (data set, version in the name or None, data_dir, the versions prepared there, the newest last)."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise _unknown_name_error(name)
-    dataset, version = match["dataset"], match["version"]
-    if dataset == "digits":
-        return _digits_folder(version, say)
     place = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if "://" in place:
+    if "://" in place and name != "digits":
         raise UsageError(f"data_dir={place!r} is remote; expected a local folder. Copy or mount the data set first.")
     root = Path(place).expanduser()
-    found = {path.parent.name for path in (root / dataset).glob("*/dataset_info.json")}
+    found = {path.parent.name for path in (root / match["dataset"]).glob("*/dataset_info.json")}
     versions = sorted(filter(_VERSION.fullmatch, found), key=lambda version: tuple(map(int, version.split("."))))
-    if not versions and dataset in downloads.FILES and version in (None, downloads.VERSIONS[dataset]):
-        return downloads.prepare(dataset, root, Path(manual_dir).expanduser() if manual_dir else None, say)
+    return match["dataset"], match["version"], root, versions
+
+
+def prepared_folder(name: str, data_dir: str | os.PathLike | None = None, say: Say = lambda line: None) -> Path:
+    """Finds the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
+
+    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
+    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says.
+    UsageError for a name that is unknown, not prepared, or prepared in a format other than array_record.
+    """
+    dataset, version, root, versions = find_versions(name, data_dir)
+    if dataset == "digits":
+        return _digits_folder(version, say)
     if not versions or version not in (None, *versions):
         raise _not_prepared_error(name, dataset, root)
     folder = root / dataset / (version or versions[-1])
@@ -184,9 +180,9 @@ def _digits_folder(version: str | None, say: Say) -> Path:
 
 
 def _prepare_digits(scratch: Path) -> Path:
-    from jaxvae.data.tfds.digits import Digits
+    from jaxvae.data.tfds.digits import prepare_digits
 
-    downloads.prepare_quietly(Digits, scratch)
+    prepare_digits(scratch)
     folder = scratch / "digits" / DIGITS_VERSION
     write_description(folder / _DESCRIPTION, {})
     return folder
