@@ -282,10 +282,11 @@ def test_a_disk_that_fills_while_a_set_is_written_leaves_nothing_half_written(
     """ENOSPC at the last moment: where the temporary folder may not be taken, one message; else the run goes on."""
     monkeypatch.setattr(cache, "_MOST_BORROWED", most)
 
-    def full(folder):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(path):
+        if cache_folder in path.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cache, "_sync", full)
+    monkeypatch.setattr(cache.files, "sync_folder", full)
     if most:
         said = []
         assert len(opened("npz:a.npz", sources, said.append).splits["train"]) == 36

@@ -146,18 +146,20 @@ def test_what_a_killed_build_left_is_swept(data_dir, cache_folder):
 def test_without_locks_the_loser_of_a_race_uses_the_folder_of_the_winner(tmp_path, monkeypatch):
     monkeypatch.setattr(cache.files, "try_lock", lambda descriptor: None)
 
+    def read(folder):
+        return (folder / "file").read_text()
+
     def build(text, rival=None):
         def inner(scratch):
             if rival:
-                cache.build_once(tmp_path / "target", build(rival))
+                cache.open_or_build(tmp_path / "target", build(rival), read, print)
             (scratch / "whole").mkdir()
             (scratch / "whole" / "file").write_text(text)
             return scratch / "whole"
 
         return inner
 
-    cache.build_once(tmp_path / "target", build("loser", rival="winner"))
-    assert (tmp_path / "target" / "file").read_text() == "winner"
+    assert cache.open_or_build(tmp_path / "target", build("loser", rival="winner"), read, print) == "winner"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
