@@ -17,35 +17,8 @@ from jaxvae.distributions.multivariate_normal import LowRankNormal, Multivariate
 from jaxvae.distributions.quantized import FiniteScalarQuantized, Point, UniformCodes, VectorQuantized
 from jaxvae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
-__all__ = [
-    "LEVELS",
-    "Bernoulli",
-    "Beta",
-    "CategoricalLevels",
-    "ContinuousBernoulli",
-    "DiscretizedLogistic",
-    "FiniteScalarQuantized",
-    "Flow",
-    "Laplace",
-    "LogisticMixture",
-    "LowRankNormal",
-    "Mixture",
-    "MultivariateNormal",
-    "Normal",
-    "OneHot",
-    "Point",
-    "RelaxedOneHot",
-    "StudentT",
-    "UniformCodes",
-    "UniformSphere",
-    "VectorQuantized",
-    "VonMisesFisher",
-    "draw_each",
-    "flat_log_prob",
-    "has_kl",
-    "has_kl_each",
-    "kl",
-    "kl_each",
-    "softplus",
-    "sum_event",
-]
+__all__ = ["LEVELS", "Bernoulli", "Beta", "CategoricalLevels", "ContinuousBernoulli", "DiscretizedLogistic"]
+__all__ += ["FiniteScalarQuantized", "Flow", "Laplace", "LogisticMixture", "LowRankNormal", "Mixture"]
+__all__ += ["MultivariateNormal", "Normal", "OneHot", "Point", "RelaxedOneHot", "StudentT", "UniformCodes"]
+__all__ += ["UniformSphere", "VectorQuantized", "VonMisesFisher", "draw_each", "flat_log_prob", "has_kl", "has_kl_each"]
+__all__ += ["kl", "kl_each", "softplus", "sum_event"]

@@ -31,45 +31,12 @@ from jaxvae.latent.interpolation import (
     traversal,
 )
 from jaxvae.latent.neighbours import majority_label, nearest
-from jaxvae.latent.projection import covariance_ellipses, principal_axes, principal_plane
+from jaxvae.latent.projection import covariance_ellipses, principal_axes
 from jaxvae.latent.sensitivity import code_displacement, decoder_jacobian_svd, posterior_spread
 
-__all__ = [
-    "InpaintResult",
-    "arithmetic",
-    "circle",
-    "closed_path",
-    "code_displacement",
-    "covariance_ellipses",
-    "decode",
-    "decoder_jacobian_svd",
-    "denoise",
-    "drop_sample_axis",
-    "encode",
-    "generate",
-    "great_circle",
-    "ideal_compression",
-    "inpaint",
-    "latent_shape",
-    "line",
-    "logistic_regression",
-    "majority_label",
-    "make_anomaly_scores",
-    "mean_difference",
-    "metropolis_within_gibbs",
-    "move_along",
-    "nearest",
-    "normal_quantiles",
-    "orthogonalize",
-    "perturb",
-    "plane",
-    "posterior_spread",
-    "principal_axes",
-    "principal_plane",
-    "probe",
-    "pseudo_gibbs",
-    "quantile_grid",
-    "reconstruct",
-    "sample",
-    "traversal",
-]
+__all__ = ["InpaintResult", "arithmetic", "circle", "closed_path", "code_displacement", "covariance_ellipses", "decode"]
+__all__ += ["decoder_jacobian_svd", "denoise", "drop_sample_axis", "encode", "generate", "great_circle"]
+__all__ += ["ideal_compression", "inpaint", "latent_shape", "line", "logistic_regression", "majority_label"]
+__all__ += ["make_anomaly_scores", "mean_difference", "metropolis_within_gibbs", "move_along", "nearest"]
+__all__ += ["normal_quantiles", "orthogonalize", "perturb", "plane", "posterior_spread", "principal_axes"]
+__all__ += ["probe", "pseudo_gibbs", "quantile_grid", "reconstruct", "sample", "traversal"]

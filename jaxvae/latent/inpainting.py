@@ -4,6 +4,7 @@ Axis letters: B examples, X an example's axes, T steps of a chain. Each example 
 its result does not depend on the batch.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -47,77 +48,24 @@ def inpaint(
     steps: int,
     condition: Array | None = None,
     index: Array | None = None,
+    chain: Callable[..., tuple[Callable[..., Array], int]] | None = None,
 ) -> InpaintResult:
     """Draws of the missing pixels of x [B, *X] given those that are `known`, bool [*X] or [B, *X], by a Markov chain.
 
-    By `metropolis_within_gibbs`, which is exact in the limit of many steps, if q(z|x) has a density at any z. Else by
-    `pseudo_gibbs`, which is exact only if q(z|x) is the exact posterior. The values of x that are not known have no
-    influence. `index [B]` numbers the examples for their keys; by default it counts from 0.
+    In each step z' ~ q(z|x) is proposed, and the missing pixels are drawn from p(x|z). The values of x that are not
+    known have no influence. `index [B]` numbers the examples for their keys; by default it counts from 0. The default
+    `chain` is `metropolis_within_gibbs`, which is exact in the limit of many steps, if q(z|x) has a density at any z.
+    Else it is `pseudo_gibbs`, which is exact only if q(z|x) is the exact posterior.
 
     The encoder sees draws of p(x|z). If they are noise compared to its training images, as under a Gaussian with a
     large sigma, few proposals are accepted and the chain needs too many steps: see `accepted`. p(x|z) must not couple
-    the missing channels of a pixel to its known ones, as logistic_mixture does.
-    """
-    exact = "density" in traits_of(model.posterior).offers
-    chain = metropolis_within_gibbs if exact else pseudo_gibbs
-    return chain(model, variables, key, x, known, steps, condition, index)
-
-
-def pseudo_gibbs(
-    model,
-    variables,
-    key: Array,
-    x: Array,
-    known: Array,
-    steps: int,
-    condition: Array | None = None,
-    index: Array | None = None,
-) -> InpaintResult:
-    """Inpaints as `inpaint` does: draws z ~ q(z|x) and the missing pixels ~ p(x|z), in turn.
-
-    Rezende, Mohamed & Wierstra 2014 (arXiv 1401.4082, appendix F). Its stationary distribution is p(missing|known)
-    if q is the exact posterior, else near it: q's errors stay in every draw.
-    """
-
-    def log_ratio(chain: _Chain, q: Any, proposed: Array, px: Any) -> Array:
-        return jnp.zeros(len(x))  # every proposal is accepted
-
-    return _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio)
-
-
-def metropolis_within_gibbs(
-    model,
-    variables,
-    key: Array,
-    x: Array,
-    known: Array,
-    steps: int,
-    condition: Array | None = None,
-    index: Array | None = None,
-) -> InpaintResult:
-    """Inpaints as `inpaint` does: proposes z' ~ q(z|x), accepts or rejects it, and draws the missing pixels ~ p(x|z).
-
-    Mattei & Frellsen 2018 (arXiv 1802.04826, sec. 3.3). A proposal is accepted with probability min(1, w(z') / w(z)),
-    w(z) = p(x|z) p(z) / q(z|x), so that the stationary distribution is p(z, missing|known) for any q with the
-    posterior's support. As they advise, the chain starts with pseudo-Gibbs: from a poor start few are accepted.
-    """
-    prior = model.apply(variables, condition, method="prior")
-
-    def log_ratio(chain: _Chain, q: Any, proposed: Array, px: Any) -> Array:
-        def log_weight(z: Array, px: Any) -> Array:
-            return (px.log_prob(chain.x[None]) + prior.log_prob(z) - q.log_prob(z))[0]
-
-        return log_weight(proposed, px) - log_weight(chain.z, chain.px)
-
-    return _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, min(_WARM_UP, steps // 4))
-
-
-def _run_chain(model, variables, key, x, known, steps, condition, index, log_ratio, warm_up: int = 0) -> InpaintResult:
-    """Runs the chain, one scan; `log_ratio(chain, q(z|x), z', p(x|z')) -> [B]` is the log of the acceptance ratio.
-
-    Raises UsageError for fewer than two steps: the first half is left out of the mean.
+    the missing channels of a pixel to its known ones, as logistic_mixture does. Raises UsageError for fewer than two
+    steps: the first half is left out of the mean.
     """
     require_whole("steps", steps, 2)
+    exact = "density" in traits_of(model.posterior).offers
+    chain = chain or (metropolis_within_gibbs if exact else pseudo_gibbs)
+    log_ratio, warm_up = chain(model, variables, condition, steps)
     known = jnp.broadcast_to(known, x.shape)
     keys = example_keys(key, jnp.arange(len(x)) if index is None else index)[0]
     z_keys, x_keys, step_keys = _split_keys(keys, 3)
@@ -140,6 +88,33 @@ def _run_chain(model, variables, key, x, known, steps, condition, index, log_rat
     last, _ = lax.scan(step, first, jnp.arange(steps))
     mean = jnp.where(known, start, last.total / (steps - steps // 2))
     return InpaintResult(last.x, last.z[0], mean, last.accepted / (steps - warm_up))
+
+
+def pseudo_gibbs(model, variables, condition: Array | None, steps: int) -> tuple[Callable[..., Array], int]:
+    """Returns the chain of `inpaint` that accepts every proposal: log_ratio(chain, q, z', p(x|z')) [B], its warm-up.
+
+    Rezende, Mohamed & Wierstra 2014 (arXiv 1401.4082, appendix F). Its stationary distribution is p(missing|known)
+    if q is the exact posterior, else near it: q's errors stay in every draw.
+    """
+    return lambda chain, q, proposed, px: jnp.zeros(len(chain.x)), 0
+
+
+def metropolis_within_gibbs(model, variables, condition: Array | None, steps: int) -> tuple[Callable[..., Array], int]:
+    """Returns the chain of `inpaint` that accepts a proposal with probability min(1, w(z') / w(z)), as `pseudo_gibbs`.
+
+    Mattei & Frellsen 2018 (arXiv 1802.04826, sec. 3.3). w(z) = p(x|z) p(z) / q(z|x), so that the stationary
+    distribution is p(z, missing|known) for any q with the posterior's support. As they advise, the chain starts with
+    pseudo-Gibbs: from a poor start few are accepted.
+    """
+    prior = model.apply(variables, condition, method="prior")
+
+    def log_ratio(chain: _Chain, q: Any, proposed: Array, px: Any) -> Array:
+        def log_weight(z: Array, px: Any) -> Array:
+            return (px.log_prob(chain.x[None]) + prior.log_prob(z) - q.log_prob(z))[0]
+
+        return log_weight(proposed, px) - log_weight(chain.z, chain.px)
+
+    return log_ratio, min(_WARM_UP, steps // 4)
 
 
 def denoise(

@@ -12,18 +12,8 @@ import numpy as np
 from jax import Array
 from jax.scipy.stats import norm
 
-__all__ = [
-    "circle",
-    "closed_path",
-    "great_circle",
-    "line",
-    "move_along",
-    "normal_quantiles",
-    "perturb",
-    "plane",
-    "quantile_grid",
-    "traversal",
-]
+__all__ = ["circle", "closed_path", "great_circle", "line", "move_along", "normal_quantiles", "perturb", "plane"]
+__all__ += ["quantile_grid", "traversal"]
 
 _LEG_POINTS = 1001  # of a leg of a closed path, before easing
 _OPPOSITE = 1e-4  # radians: nearer to opposite directions, no great circle is the shortest

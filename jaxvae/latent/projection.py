@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvae.distributions import LowRankNormal, MultivariateNormal, Normal
 
-__all__ = ["covariance_ellipses", "principal_axes", "principal_plane"]
+__all__ = ["covariance_ellipses", "principal_axes"]
 
 
 def principal_axes(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,12 +28,6 @@ def principal_axes(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     axes, variances = axes[:, :-3:-1], variances[:-3:-1]
     signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return centre, axes * signs, variances / max((centred**2).sum(), 1e-12)
-
-
-def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns two leading principal components of means [N, Z]: coordinates [N, 2], shares of the variance [2]."""
-    centre, axes, shares = principal_axes(means)
-    return (means - centre) @ axes, shares
 
 
 def covariance_ellipses(q: Any, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -5,7 +5,7 @@ Each has `forward(z, context) -> (x [N, D], log |det dx/dz| [N])` and `inverse(x
 computed once per image, however many z are drawn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -26,66 +26,64 @@ _GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 160
 
 
 class _Flow(nn.Module):
-    """`steps` invertible maps of `dim` coordinates, with networks of `layers` hidden layers of width `hidden`."""
+    """`steps` invertible maps of `dim` coordinates, with networks of `layers` hidden layers of width `hidden`.
+
+    Where `backwards`, the flow's forward is the inverse of its steps. A call takes the steps forward, which is fast.
+    """
 
     dim: int
     steps: int
     hidden: int
     layers: int
+    backwards = False
 
     @property
     def context_features(self) -> int:
         return self.steps * self.hidden
 
-    def _compose(
-        self, maps: Sequence[Callable], z: Array, context: Array | None, *, backwards: bool = False
-    ) -> tuple[Array, Array]:
-        """Returns z after all maps, each with its share of the context, and the sum of their log-determinants."""
+    def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self._compose("forward", z, context)
+
+    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self._compose("inverse" if self.backwards else "forward", z, context)
+
+    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self._compose("forward" if self.backwards else "inverse", x, context)
+
+    def _compose(self, direction: str, z: Array, context: Array | None) -> tuple[Array, Array]:
+        """Returns z after all steps, each with its share of the context, and the sum of their log-determinants."""
         shares = [None] * self.steps if context is None else jnp.split(context, self.steps, axis=-1)
-        order, log_dets = slice(None, None, -1 if backwards else 1), []
-        for change, share in zip(maps[order], shares[order], strict=True):
-            z, log_det = change(z, share)
+        order, log_dets = slice(None, None, -1 if direction == "inverse" else 1), []
+        for turn, share in zip(self.turns[order], shares[order], strict=True):
+            z, log_det = getattr(turn, direction)(z, share)
             log_dets.append(log_det)
         return z, sum(log_dets[1:], log_dets[0])
 
-
-class _StepwiseFlow(_Flow):
-    """A flow whose forward map is the forward map of each step in turn."""
-
-    def __call__(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self.forward(z, context)
-
-    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.forward for turn in self.turns], z, context)
-
-    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.inverse for turn in self.turns], x, context, backwards=True)
+    def _autoregressive(self, form: Callable) -> list["Autoregressive"]:
+        """Returns steps of alternating order."""
+        sizes = self.dim, self.hidden, self.layers, _step_bound(self.steps)
+        return [Autoregressive(*sizes, form, turn % 2 == 1) for turn in range(self.steps)]
 
 
-class CouplingFlow(_StepwiseFlow):
+class CouplingFlow(_Flow):
     """Affine couplings, z of `dim` coordinates (Dinh et al. 2016, arXiv 1605.08803): equally fast in both directions.
 
     The halves take turns: second given first, first given second, odd given even, even given odd coordinates.
     """
 
     def setup(self) -> None:
-        self.turns = [
-            Coupling(self.dim, self.hidden, self.layers, _step_bound(self.steps), turn % 4 // 2 == 1, turn % 2 == 1)
-            for turn in range(self.steps)
-        ]
+        sizes = self.dim, self.hidden, self.layers, _step_bound(self.steps)
+        self.turns = [Coupling(*sizes, turn % 4 // 2 == 1, turn % 2 == 1) for turn in range(self.steps)]
 
 
-class InverseAutoregressiveFlow(_StepwiseFlow):
+class InverseAutoregressiveFlow(_Flow):
     """Gated autoregressive steps of alternating order (Kingma et al. 2016, arXiv 1606.04934, eq. 10-14).
 
     Forward is one pass, for a posterior that scores its own draws; inverse takes `dim` passes a step.
     """
 
     def setup(self) -> None:
-        self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), gated_affine, turn % 2 == 1)
-            for turn in range(self.steps)
-        ]
+        self.turns = self._autoregressive(gated_affine)
 
 
 class MaskedAutoregressiveFlow(_Flow):
@@ -94,20 +92,10 @@ class MaskedAutoregressiveFlow(_Flow):
     Inverse is one pass, for a prior that scores what others drew; forward takes `dim` passes a step.
     """
 
+    backwards = True
+
     def setup(self) -> None:
-        self.turns = [
-            Autoregressive(self.dim, self.hidden, self.layers, _step_bound(self.steps), _standardize, turn % 2 == 1)
-            for turn in range(self.steps)
-        ]
-
-    def __call__(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self.inverse(x, context)
-
-    def forward(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.inverse for turn in self.turns], z, context, backwards=True)
-
-    def inverse(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return self._compose([turn.forward for turn in self.turns], x, context)
+        self.turns = self._autoregressive(_standardize)
 
 
 def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:

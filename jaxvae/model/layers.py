@@ -15,25 +15,9 @@ from jax.typing import DTypeLike
 
 from jaxvae._checks import require_choice
 
-__all__ = [
-    "LOG_SCALE_BOUND",
-    "DenseStack",
-    "ResidualLevel",
-    "Transformer",
-    "append_condition",
-    "apply_folded",
-    "bound_spectral_norms",
-    "call_module",
-    "dropout",
-    "float32_dot_general",
-    "from_patches",
-    "get_activation",
-    "layer_keys",
-    "maybe_remat",
-    "patch_grid",
-    "smooth_bound",
-    "to_patches",
-]
+__all__ = ["LOG_SCALE_BOUND", "DenseStack", "ResidualLevel", "Transformer", "append_condition", "apply_folded"]
+__all__ += ["bound_spectral_norms", "call_module", "dropout", "float32_dot_general", "from_patches", "get_activation"]
+__all__ += ["layer_keys", "maybe_remat", "patch_grid", "smooth_bound", "to_patches"]
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
 _POWER_ITERATIONS = 20  # of the power method: a few percent short where two singular values are near each other

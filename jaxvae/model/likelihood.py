@@ -11,80 +11,77 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxvae import distributions
 from jaxvae._checks import UsageError, is_instance, require_whole
-from jaxvae.distributions import (
-    LEVELS,
-    Bernoulli,
-    Beta,
-    CategoricalLevels,
-    ContinuousBernoulli,
-    DiscretizedLogistic,
-    Laplace,
-    LogisticMixture,
-    Normal,
-    StudentT,
-)
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 from jaxvae.model.traits import Traits
 
-__all__ = [
-    "GaussianLikelihood",
-    "bernoulli",
-    "beta",
-    "categorical",
-    "continuous_bernoulli",
-    "discretized_logistic",
-    "gaussian",
-    "laplace",
-    "logistic_mixture",
-    "student_t",
-]
+__all__ = ["GaussianLikelihood", "bernoulli", "beta", "categorical", "continuous_bernoulli", "discretized_logistic"]
+__all__ += ["gaussian", "laplace", "logistic_mixture", "student_t"]
 
 _MIN_SCALE = math.exp(-LOG_SCALE_BOUND)  # of the optimal scale, which a perfect fit would make 0
 SCALE_DECAY = 0.99  # per step, of the running mean square
 _INITIAL_LOGISTIC_SCALE = 0.15  # its standard deviation is that of the uniform density on [0, 1]
 
 
-def _loc_features(self: nn.Module, channels: int) -> int:
-    """Returns how many features a pixel needs: one for each channel."""
-    return channels
+class _LogitLikelihood(nn.Module):
+    """Heads whose features, one for each channel, are the only parameters of the `_density` of every pixel."""
+
+    def features(self, channels: int) -> int:
+        return channels
+
+    def __call__(self, features: Array) -> Any:
+        return self._density(features.astype(jnp.float32), event=features.ndim - 2)
 
 
-def _loc_and_scale_features(self: Any, channels: int) -> int:
-    """Returns how many features a pixel needs: one for each channel, and a scale for each if `scale` is 'pixel'."""
-    return 2 * channels if self.scale == "pixel" else channels
-
-
-class BernoulliLikelihood(nn.Module):
+class BernoulliLikelihood(_LogitLikelihood):
     """p(x|z) = Bernoulli(sigmoid(features)), pixel by pixel, from logits."""
 
     traits = Traits(support="binary", mass=True)
-    features = _loc_features
-
-    def __call__(self, features: Array) -> Bernoulli:
-        return Bernoulli(features.astype(jnp.float32), event=features.ndim - 2)
+    _density = distributions.Bernoulli
 
 
-class ContinuousBernoulliLikelihood(nn.Module):
+class ContinuousBernoulliLikelihood(_LogitLikelihood):
     """p(x|z) = ContinuousBernoulli(features), pixel by pixel, from logits."""
 
     traits = Traits(support="unit")
-    features = _loc_features
-
-    def __call__(self, features: Array) -> ContinuousBernoulli:
-        return ContinuousBernoulli(features.astype(jnp.float32), event=features.ndim - 2)
+    _density = distributions.ContinuousBernoulli
 
 
-class GaussianLikelihood(nn.Module):
-    """p(x|z) = N(features, scale^2); `scale` as in `_loc_and_log_scale`."""
+class _LocationScaleLikelihood(nn.Module):
+    """Heads whose features are the locations of a `_density` of that scale: a number, 'learned' or 'pixel'.
+
+    A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
+    the features. Both are `_start` where parameter or feature is 0, and stay within a factor e^7 of it.
+    """
 
     scale: float | str
-    traits = Traits(support="real")
-    features = _loc_and_scale_features
+    _start = 1.0
+
+    def features(self, channels: int) -> int:
+        return 2 * channels if self.scale == "pixel" else channels
 
     @nn.compact
-    def __call__(self, features: Array) -> Normal:
-        return Normal(*_loc_and_log_scale(self, self.scale, features), event=features.ndim - 2)
+    def __call__(self, features: Array) -> Any:
+        loc, event = features.astype(jnp.float32), features.ndim - 2
+        if self.scale == "pixel":
+            loc, free = jnp.split(loc, 2, axis=-1)
+            return self._density(loc, self._log_scale(free), event=event)
+        if self.scale == "learned":
+            log_scale = self._log_scale(self.param("log_scale", nn.initializers.zeros_init(), (), jnp.float32))
+        else:
+            log_scale = jnp.full((), math.log(float(self.scale)))
+        return self._density(loc, log_scale.reshape((1,) * loc.ndim), event=event)
+
+    def _log_scale(self, free: Array) -> Array:
+        return math.log(self._start) + smooth_bound(free, LOG_SCALE_BOUND)
+
+
+class GaussianLikelihood(_LocationScaleLikelihood):
+    """p(x|z) = N(features, scale^2)."""
+
+    traits = Traits(support="real")
+    _density = distributions.Normal
 
 
 class OptimalGaussianLikelihood(nn.Module):
@@ -97,10 +94,12 @@ class OptimalGaussianLikelihood(nn.Module):
     """
 
     traits = Traits(support="real", fits_scale=True)
-    features = _loc_features
+
+    def features(self, channels: int) -> int:
+        return channels
 
     @nn.compact
-    def __call__(self, features: Array, x: Array | None = None) -> Normal:
+    def __call__(self, features: Array, x: Array | None = None) -> distributions.Normal:
         loc = features.astype(jnp.float32)
         # sums of weights and of weighted values: their ratio has forgotten that both began at 0
         total = self.variable("scale", "mean_square", jnp.zeros, (), jnp.float32)
@@ -114,32 +113,24 @@ class OptimalGaussianLikelihood(nn.Module):
                 total.value = SCALE_DECAY * total.value + (1 - SCALE_DECAY) * mean_square
                 weight.value = SCALE_DECAY * weight.value + (1 - SCALE_DECAY)
         log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, _MIN_SCALE**2))
-        return Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
+        return distributions.Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
 
 
-class LaplaceLikelihood(nn.Module):
-    """p(x|z) = Laplace(features, scale); `scale` as in `_loc_and_log_scale`."""
+class LaplaceLikelihood(_LocationScaleLikelihood):
+    """p(x|z) = Laplace(features, scale)."""
 
-    scale: float | str
     traits = Traits(support="real")
-    features = _loc_and_scale_features
-
-    @nn.compact
-    def __call__(self, features: Array) -> Laplace:
-        return Laplace(*_loc_and_log_scale(self, self.scale, features), event=features.ndim - 2)
+    _density = distributions.Laplace
 
 
-class StudentTLikelihood(nn.Module):
-    """p(x|z) = t with df degrees of freedom around features; `scale` as in `_loc_and_log_scale`."""
+class StudentTLikelihood(_LocationScaleLikelihood):
+    """p(x|z) = t with df degrees of freedom around features."""
 
     df: float
-    scale: float | str
     traits = Traits(support="real")
-    features = _loc_and_scale_features
 
-    @nn.compact
-    def __call__(self, features: Array) -> StudentT:
-        return StudentT(*_loc_and_log_scale(self, self.scale, features), df=self.df, event=features.ndim - 2)
+    def _density(self, loc: Array, log_scale: Array, event: int) -> distributions.StudentT:
+        return distributions.StudentT(loc, log_scale, self.df, event)
 
 
 class BetaLikelihood(nn.Module):
@@ -150,23 +141,20 @@ class BetaLikelihood(nn.Module):
     def features(self, channels: int) -> int:
         return 2 * channels
 
-    def __call__(self, features: Array) -> Beta:
+    def __call__(self, features: Array) -> distributions.Beta:
         shapes = smooth_bound(features.astype(jnp.float32), LOG_SCALE_BOUND)
         log_alpha, log_beta = jnp.split(shapes, 2, axis=-1)
-        return Beta(log_alpha, log_beta, event=features.ndim - 2)
+        return distributions.Beta(log_alpha, log_beta, event=features.ndim - 2)
 
 
-class DiscretizedLogisticLikelihood(nn.Module):
-    """P(x|z): logistics around 1/2 + features cut to the 256 levels; `scale` as in `_loc_and_log_scale`."""
+class DiscretizedLogisticLikelihood(_LocationScaleLikelihood):
+    """P(x|z): logistics around 1/2 + features cut to the 256 levels."""
 
-    scale: float | str
     traits = Traits(support="coded", mass=True)
-    features = _loc_and_scale_features
+    _start = _INITIAL_LOGISTIC_SCALE
 
-    @nn.compact
-    def __call__(self, features: Array) -> DiscretizedLogistic:
-        loc, log_scale = _loc_and_log_scale(self, self.scale, features, _INITIAL_LOGISTIC_SCALE)
-        return DiscretizedLogistic(loc + 0.5, log_scale, event=features.ndim - 2)
+    def _density(self, loc: Array, log_scale: Array, event: int) -> distributions.DiscretizedLogistic:
+        return distributions.DiscretizedLogistic(loc + 0.5, log_scale, event)
 
 
 class LogisticMixtureLikelihood(nn.Module):
@@ -181,7 +169,7 @@ class LogisticMixtureLikelihood(nn.Module):
     def features(self, channels: int) -> int:
         return self.components * self._features_each(channels)
 
-    def __call__(self, features: Array) -> LogisticMixture:
+    def __call__(self, features: Array) -> distributions.LogisticMixture:
         event, each = features.ndim - 2, features.shape[-1] // self.components
         channels = next(c for c in range(1, each) if self._features_each(c) == each)
         values = features.astype(jnp.float32).reshape(*features.shape[:-1], self.components, each)
@@ -189,7 +177,7 @@ class LogisticMixtureLikelihood(nn.Module):
         centres = (jnp.arange(self.components) + 0.5) / self.components
         loc += centres.reshape((1,) * (loc.ndim - 2) + (-1, 1))
         log_scale = math.log(_INITIAL_LOGISTIC_SCALE) + smooth_bound(log_scale, LOG_SCALE_BOUND)
-        return LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
+        return distributions.LogisticMixture(logits[..., 0], loc, log_scale, jnp.tanh(coefficients), event=event)
 
     def _features_each(self, channels: int) -> int:
         """Returns the features of a component: a weight, means, scales, a coefficient for each pair of channels."""
@@ -202,33 +190,16 @@ class CategoricalLikelihood(nn.Module):
     traits = Traits(support="coded", mass=True)
 
     def features(self, channels: int) -> int:
-        return LEVELS * channels
+        return distributions.LEVELS * channels
 
-    def __call__(self, features: Array) -> CategoricalLevels:
-        logits = features.astype(jnp.float32).reshape(*features.shape[:-1], -1, LEVELS)
-        return CategoricalLevels(logits, event=features.ndim - 2)
-
-
-def _loc_and_log_scale(head: nn.Module, scale: float | str, features: Array, start: float = 1.0) -> tuple[Array, Array]:
-    """Returns (loc, log_scale) in float32 for a head; `scale` is a number, 'learned' or 'pixel'.
-
-    A learned scale is one for all pixels, a parameter of the head; 'pixel' takes each pixel's from the second half of
-    the features. Both are `start` where parameter or feature is 0, and stay within a factor e^7 of it.
-    """
-    features = features.astype(jnp.float32)
-    if scale == "pixel":
-        loc, free = jnp.split(features, 2, axis=-1)
-        return loc, math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
-    if scale == "learned":
-        free = head.param("log_scale", nn.initializers.zeros_init(), (), jnp.float32)
-        log_scale = math.log(start) + smooth_bound(free, LOG_SCALE_BOUND)
-    else:
-        log_scale = jnp.full((), math.log(float(scale)))
-    return features, log_scale.reshape((1,) * features.ndim)
+    def __call__(self, features: Array) -> distributions.CategoricalLevels:
+        logits = features.astype(jnp.float32).reshape(*features.shape[:-1], -1, distributions.LEVELS)
+        return distributions.CategoricalLevels(logits, event=features.ndim - 2)
 
 
-def _require_scale(name: str, scale: float | str, words: tuple[str, ...]) -> float | str:
-    """Returns the scale, a word or a float; ValueError unless it is one of the words or a positive number."""
+def _require_scale(name: str, scale: float | str, *more: str) -> float | str:
+    """Returns the scale, a word or a float; raises UsageError unless it is such a word or a positive number."""
+    words = ("learned", "pixel", *more)
     if scale in words:
         return scale
     if isinstance(scale, str) or not is_instance(scale, float) or not 1e-30 < scale < 1e30:
@@ -261,7 +232,7 @@ def gaussian(scale: float | str = 1.0) -> GaussianLikelihood | OptimalGaussianLi
     """
     if scale == "optimal":
         return OptimalGaussianLikelihood()
-    return GaussianLikelihood(_require_scale("gaussian", scale, ("learned", "pixel", "optimal")))
+    return GaussianLikelihood(_require_scale("gaussian", scale, "optimal"))
 
 
 def laplace(scale: float | str = 1.0) -> LaplaceLikelihood:
@@ -269,7 +240,7 @@ def laplace(scale: float | str = 1.0) -> LaplaceLikelihood:
 
     `scale` is a number; 'learned', one for all pixels, trained from 1; or 'pixel', one for each, from the decoder.
     """
-    return LaplaceLikelihood(_require_scale("laplace", scale, ("learned", "pixel")))
+    return LaplaceLikelihood(_require_scale("laplace", scale))
 
 
 def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
@@ -280,7 +251,7 @@ def student_t(df: float = 4.0, scale: float | str = 1.0) -> StudentTLikelihood:
     """
     if not is_instance(df, float) or not 1 < df < 1e30:
         raise UsageError(f"student_t(df={df!r}): df is a number above 1, such as 4; for a Gaussian choose gaussian().")
-    return StudentTLikelihood(float(df), _require_scale("student_t", scale, ("learned", "pixel")))
+    return StudentTLikelihood(_require_scale("student_t", scale), float(df))
 
 
 def beta() -> BetaLikelihood:
@@ -297,7 +268,7 @@ def discretized_logistic(scale: float | str = "learned") -> DiscretizedLogisticL
     Salimans et al. 2017, arXiv 1701.05517, eq. 2. `scale`, in units of the whole range, is 'learned', one for all
     pixels; 'pixel', one for each, from the decoder; or a number. For data.prepare='grey'.
     """
-    return DiscretizedLogisticLikelihood(_require_scale("discretized_logistic", scale, ("learned", "pixel")))
+    return DiscretizedLogisticLikelihood(_require_scale("discretized_logistic", scale))
 
 
 def logistic_mixture(components: int = 10) -> LogisticMixtureLikelihood:

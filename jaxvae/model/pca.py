@@ -7,7 +7,6 @@ Each takes x [N, *X] and returns (model, variables), with the tree of `model.ini
 The eigenvalues are of the covariance with 1/N, the maximum likelihood's, computed in float64 on the host.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,13 @@ import numpy as np
 from jaxvae._checks import UsageError, require_positive
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import MLPEncoder
-from jaxvae.model.likelihood import LOG_SCALE_BOUND as LIKELIHOOD_BOUND
+from jaxvae.model.layers import LOG_SCALE_BOUND
 from jaxvae.model.likelihood import GaussianLikelihood
-from jaxvae.model.posterior import LOG_SCALE_BOUND as POSTERIOR_BOUND
 from jaxvae.model.posterior import DiagonalPosterior, PointPosterior
 from jaxvae.model.prior import StandardPrior
 from jaxvae.model.vae import VAE
 
-__all__ = ["linear_vae", "max_log_likelihood", "pca", "probabilistic_pca"]
+__all__ = ["linear_vae", "pca", "probabilistic_pca"]
 
 
 def pca(x: np.ndarray, latent_dim: int, *, scale: float = 1.0) -> tuple[VAE, dict[str, Any]]:
@@ -51,36 +49,24 @@ def probabilistic_pca(x: np.ndarray, latent_dim: int) -> tuple[VAE, dict[str, An
     where no variance is left, or so little that a log-scale would be beyond its bound.
     """
     mean, variances, directions = _principal_components(x, latent_dim)
-    kept, noise = variances[:latent_dim], _noise_variance(variances, latent_dim)
+    kept, left = variances[:latent_dim], variances[latent_dim:]
+    if not len(left) or not left.mean() > 1e-12 * variances[0]:
+        raise UsageError(
+            f"latent_dim={latent_dim} leaves no variance to the noise: its likelihood has no maximum. "
+            "Choose fewer latents, or pca."
+        )
+    noise = float(left.mean())
     w = directions * np.sqrt(np.maximum(kept - noise, 0.0))
     precision = np.maximum(kept, noise)  # of the posterior, times s^2
     to_mean = w / precision
-    log_scale = _inverse_smooth_bound(0.5 * np.log(noise / precision), POSTERIOR_BOUND, "the posterior's")
+    kernel = np.concatenate([to_mean, np.zeros_like(to_mean)], 1)
+    bias = np.concatenate([-mean @ to_mean, _unbounded_log_scale(noise / precision, "the posterior's")])
     params = {
-        "posterior": {
-            "Dense_0": _dense_params(
-                np.concatenate([to_mean, np.zeros_like(to_mean)], 1), np.concatenate([-mean @ to_mean, log_scale])
-            )
-        },
+        "posterior": {"Dense_0": _dense_params(kernel, bias)},
         "decoder": {"Dense_0": _dense_params(w.T, mean)},
-        "likelihood": {
-            "log_scale": np.float32(_inverse_smooth_bound(0.5 * np.log(noise), LIKELIHOOD_BOUND, "the likelihood's")),
-        },
+        "likelihood": {"log_scale": np.float32(_unbounded_log_scale(noise, "the likelihood's"))},
     }
-    likelihood = GaussianLikelihood("learned")
-    return linear_vae(DiagonalPosterior(latent_dim), likelihood, x.shape[1:]), {"params": params}
-
-
-def max_log_likelihood(x: np.ndarray, latent_dim: int) -> float:
-    """Returns the largest mean log p(x) over x [N, *X], nats, of any VAE with a linear decoder and one Gaussian scale.
-
-    Probabilistic PCA reaches it: the maximum of Tipping & Bishop 1999, eq. 4.
-    """
-    _, variances, _ = _principal_components(x, latent_dim)
-    noise = _noise_variance(variances, latent_dim)
-    left = len(variances) - latent_dim
-    log_determinant = np.log(np.maximum(variances[:latent_dim], noise)).sum() + left * math.log(noise)
-    return float(-0.5 * (len(variances) * (math.log(2 * math.pi) + 1) + log_determinant))
+    return linear_vae(DiagonalPosterior(latent_dim), GaussianLikelihood("learned"), x.shape[1:]), {"params": params}
 
 
 def _principal_components(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,17 +84,6 @@ def _principal_components(x: np.ndarray, latent_dim: int) -> tuple[np.ndarray, n
     return mean, np.maximum(variances[::-1], 0.0), directions[:, ::-1][:, :latent_dim]
 
 
-def _noise_variance(variances: np.ndarray, latent_dim: int) -> float:
-    """Returns s^2, the mean of the variances beyond the leading ones; raises UsageError if none is left."""
-    left = variances[latent_dim:]
-    if not len(left) or not left.mean() > 1e-12 * variances[0]:
-        raise UsageError(
-            f"latent_dim={latent_dim} leaves no variance to the noise: its likelihood has no maximum. "
-            "Choose fewer latents, or pca."
-        )
-    return float(left.mean())
-
-
 def linear_vae(posterior: Any, likelihood: GaussianLikelihood, shape: tuple[int, ...]) -> VAE:
     """Returns the VAE with one linear map to z and one back; its encoder returns x itself."""
     decoder = MLPDecoder((), (*shape[:-1], likelihood.features(shape[-1])))
@@ -120,11 +95,13 @@ def _dense_params(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
-def _inverse_smooth_bound(value: np.ndarray, bound: float, whose: str) -> np.ndarray:
-    """Returns the number that `smooth_bound` maps to the value; raises UsageError if there is none."""
-    if np.abs(value).max() > 0.999 * bound:
+def _unbounded_log_scale(variance: Any, whose: str) -> np.ndarray:
+    """Returns what `smooth_bound` maps to log sqrt(variance); raises UsageError if that is beyond the bound."""
+    log_scale = 0.5 * np.log(variance)
+    furthest = max(np.ravel(log_scale), key=abs)
+    if abs(furthest) > 0.999 * LOG_SCALE_BOUND:
         raise UsageError(
-            f"{whose} log standard deviation would be {np.ravel(value)[np.abs(np.ravel(value)).argmax()]:.2f}, "
-            f"beyond its bound of {bound:g}: rescale x, or choose fewer latents."
+            f"{whose} log standard deviation would be {furthest:.2f}, beyond its bound of {LOG_SCALE_BOUND:g}: "
+            "rescale x, or choose fewer latents."
         )
-    return bound * np.arctanh(value / bound)
+    return LOG_SCALE_BOUND * np.arctanh(log_scale / LOG_SCALE_BOUND)

@@ -17,18 +17,8 @@ from jaxvae.model.flows import CouplingFlow, InverseAutoregressiveFlow, make_flo
 from jaxvae.model.layers import LOG_SCALE_BOUND, smooth_bound
 from jaxvae.model.traits import Traits
 
-__all__ = [
-    "DiagonalPosterior",
-    "PointPosterior",
-    "coupling",
-    "diagonal",
-    "full",
-    "iaf",
-    "low_rank",
-    "point",
-    "relaxed",
-    "vmf",
-]
+__all__ = ["DiagonalPosterior", "PointPosterior", "coupling", "diagonal", "full", "iaf", "low_rank", "point", "relaxed"]
+__all__ += ["vmf"]
 
 _MAX_FULL_DIM = 2048  # coordinates, each with each
 _MAX_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius

@@ -18,19 +18,8 @@ from jaxvae.model.flows import CouplingFlow, MaskedAutoregressiveFlow, make_flow
 from jaxvae.model.layers import LOG_SCALE_BOUND, DenseStack, get_activation, smooth_bound
 from jaxvae.model.traits import Traits
 
-__all__ = [
-    "StandardPrior",
-    "categorical",
-    "codes",
-    "conditional",
-    "gaussian",
-    "maf",
-    "mixture",
-    "realnvp",
-    "sphere",
-    "standard",
-    "vamp",
-]
+__all__ = ["StandardPrior", "categorical", "codes", "conditional", "gaussian", "maf", "mixture", "realnvp", "sphere"]
+__all__ += ["standard", "vamp"]
 
 
 class StandardPrior(nn.Module):

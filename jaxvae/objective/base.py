@@ -20,19 +20,8 @@ from jax import Array, random
 from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, require_names, short_repr
 from jaxvae.terms import CAPABILITIES, Terms
 
-__all__ = [
-    "Loss",
-    "Objective",
-    "Weight",
-    "bound_metrics",
-    "broadcast_to_examples",
-    "init_stateless",
-    "require_provided",
-    "require_weight",
-    "scale_objective",
-    "sum_objectives",
-    "weight_at",
-]
+__all__ = ["Loss", "Objective", "Weight", "bound_metrics", "broadcast_to_examples", "init_stateless"]
+__all__ += ["require_provided", "require_weight", "scale_objective", "sum_objectives", "weight_at"]
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
 _SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # equal in all objectives of a sum

@@ -29,7 +29,8 @@ def exact(variables, x):
 def completed(chain, model, variables, x):
     """What CHAINS chains make of one x [*X]."""
     many = jnp.broadcast_to(x, (CHAINS, *SHAPE))
-    run = jax.jit(lambda key: chain(model, variables, key, many, jnp.asarray(KNOWN.reshape(SHAPE)), STEPS))
+    known = jnp.asarray(KNOWN.reshape(SHAPE))
+    run = jax.jit(lambda key: latent.inpaint(model, variables, key, many, known, STEPS, chain=chain))
     return run(random.key(3))
 
 
@@ -62,7 +63,8 @@ def test_the_chains_draw_from_the_exact_conditional_and_pseudo_gibbs_only_with_t
 def test_an_exact_posterior_given_all_pixels_takes_every_proposal():
     model, variables, _ = make_linear_vae()
     x = images(4)
-    done = latent.metropolis_within_gibbs(model, variables, random.key(0), x, jnp.ones(SHAPE, bool), 40)
+    chain = latent.metropolis_within_gibbs
+    done = latent.inpaint(model, variables, random.key(0), x, jnp.ones(SHAPE, bool), 40, chain=chain)
     assert 0.95 < done.accepted.min() <= done.accepted.max() <= 1  # but for float32's rounding
     np.testing.assert_array_equal(done.x, x)
     np.testing.assert_array_equal(done.mean, x)
