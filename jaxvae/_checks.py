@@ -24,6 +24,7 @@ _SEVERAL = {int: "whole numbers", float: "numbers"}
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}
 INT32_MAX = 2**31 - 1  # steps and indices are int32
 _FLOAT32_LEAST, FLOAT32_MAX = 1.2e-38, 3.4e38
+BELOW_ONE = math.nextafter(1, 0)
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -35,20 +36,18 @@ def _kinds_of(annotation: Any) -> tuple[Any, ...]:
 
 def is_instance(value: Any, annotation: Any) -> bool:
     """Returns whether the value fits the annotation: one of `_WORDS`, a tuple of one, or a union of these."""
-    return any(_is_a(value, kind) for kind in _kinds_of(annotation))
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    if typing.get_origin(kind) in (tuple, list, Sequence):
-        return isinstance(value, tuple | list) and all(is_instance(each, typing.get_args(kind)[0]) for each in value)
-    if kind is int:
+    inner = typing.get_args(annotation)
+    if (kinds := _kinds_of(annotation)) != (annotation,):
+        return any(is_instance(value, kind) for kind in kinds)
+    if typing.get_origin(annotation) in (tuple, list, Sequence):
+        return isinstance(value, tuple | list) and all(is_instance(each, inner[0]) for each in value)
+    if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:  # a whole number, too, where it can become a float
-        whole = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 1024
-        return isinstance(value, float) or whole
-    if kind is str:
+    if annotation is float:  # a whole number, too, where it can become a float
+        return isinstance(value, float) or (is_instance(value, int) and value.bit_length() < 1024)
+    if annotation is str:
         return isinstance(value, str) and len(value) <= _LONGEST_TEXT and _is_storable(value)
-    return isinstance(value, kind) if kind in _WORDS else True
+    return isinstance(value, annotation) if annotation in _WORDS else True
 
 
 def _is_storable(text: str) -> bool:
@@ -101,28 +100,25 @@ def require_whole(name: str, value: Any, least: int = 1, most: int = INT32_MAX) 
     return number
 
 
+def require_number(
+    name: str, value: Any, least: float = -FLOAT32_MAX, most: float = FLOAT32_MAX, expected: str = ""
+) -> float:
+    """Returns the value as a float; raises UsageError, which says `expected`, unless it is from `least` to `most`."""
+    if not is_instance(value, float) or not least <= value <= most:
+        bound = "" if least == -FLOAT32_MAX else f" from {least:g} {'on' if most == FLOAT32_MAX else f'to {most:g}'}"
+        raise UsageError(f"{name}={short_repr(value)}: expected {expected or f'a finite number{bound}'}.")
+    return float(value)
+
+
 def require_positive(name: str, value: Any) -> float:
     """Returns the value as a float; raises UsageError unless it is a positive number that float32 holds."""
-    if not _is_a(value, float) or not _FLOAT32_LEAST <= value <= FLOAT32_MAX:
-        close = _is_a(value, float) and value > 0
-        bounds = f" from {_FLOAT32_LEAST:g} to {FLOAT32_MAX:g}, as float32 holds" if close else ""
-        raise UsageError(f"{name}={short_repr(value)}: expected a positive number{bounds}.")
-    return float(value)
-
-
-def require_number(name: str, value: Any, least: float = -FLOAT32_MAX, most: float = FLOAT32_MAX) -> float:
-    """Returns the value as a float; raises UsageError unless it is a number from `least` to `most`."""
-    if not _is_a(value, float) or not least <= value <= most:
-        bound = "" if least == -FLOAT32_MAX else f" from {least:g} {'on' if most == FLOAT32_MAX else f'to {most:g}'}"
-        raise UsageError(f"{name}={short_repr(value)}: expected a finite number{bound}.")
-    return float(value)
+    expected = f"a positive number from {_FLOAT32_LEAST:g} to {FLOAT32_MAX:g}, as float32 holds"
+    return require_number(name, value, _FLOAT32_LEAST, FLOAT32_MAX, expected)
 
 
 def require_fraction(name: str, value: Any) -> float:
     """Returns the value as a float; raises UsageError unless it is a number in [0, 1)."""
-    if not _is_a(value, float) or not 0 <= value < 1:
-        raise UsageError(f"{name}={short_repr(value)}: expected a number in [0, 1).")
-    return float(value)
+    return require_number(name, value, 0, BELOW_ONE, "a number in [0, 1)")
 
 
 def require_choice(name: str, value: Any, known: Collection[str]) -> str:
@@ -141,10 +137,8 @@ def suggest(name: str, known: Collection[str]) -> str:
 def require_choices(name: str, values: Any, known: Collection[str]) -> None:
     """Raises UsageError unless the values are a tuple of one or more of the known names."""
     require_type(name, values, tuple[str, ...])
-    odd = [each for each in values if each not in known]
-    if odd or not values:
-        which = f"{short_repr(odd[0])} is none of" if odd else "expected at least one of"
-        raise UsageError(f"{name}={short_repr(values)}: {which} {', '.join(map(repr, known))}.")
+    if not values or not set(values) <= set(known):
+        raise UsageError(f"{name}={short_repr(values)}: expected one or more of {', '.join(map(repr, known))}.")
 
 
 def require_names(name: str, values: Any, known: Collection[str] | None) -> frozenset[str]:
@@ -219,7 +213,7 @@ def parse_text(text: str, annotation: Any) -> Any:
             value = _converted(text.strip(), kind) if kind is not str else text
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
-        if _is_a(value, kind):
+        if is_instance(value, kind):
             return None if type(None) in _kinds_of(annotation) and text.strip().lower() == "none" else value
     raise UsageError(f"expected {describe_type(annotation)}")
 

@@ -68,14 +68,19 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     for name, value in given.items():
         if isinstance(value, str | Path):
-            _check_text(_NAMES.get(name, f"--{name}"), value)
+            option = _NAMES.get(name, f"--{name}")
+            require_type(option, str(value), str)
+            if not str(value):
+                raise UsageError(f"{option}=: expected a value, got empty text. Try to leave it out.")
+            try:
+                if isinstance(value, Path):
+                    value.exists()
+            except OSError as error:  # a part of it is too long, or a folder of it may not be entered
+                raise UsageError(f"{option}={short_repr(str(value))}: {error.strerror}. Try another place.") from error
     for name in given.keys() & _RANGES:
         require_whole(f"--{name}", given[name], *_RANGES[name])
     for name in given.keys() & _POSITIVE:
         require_positive(f"--{name}", given[name])
-    for split in given.get("splits", ()):
-        if split not in SPLITS:
-            raise UsageError(f"--splits={split}: expected one or more of {', '.join(SPLITS)}.")
     for run in (*given.get("runs", ()), *([given["run"]] if "run" in given else ())):
         if not run.is_dir():
             kind = "is a file, but" if run.exists() else "is no run directory: there is no such folder;"
@@ -88,18 +93,6 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             raise UsageError(f"{option}: expected a folder, but {existing} is a file. Try another place.")
     if "out" in given:
         require_writable(arguments.out, arguments.suffixes)
-
-
-def _check_text(name: str, value: str | Path) -> None:
-    """Raises UsageError for text that is empty, too long, or holds a character that no file name can hold."""
-    require_type(name, str(value), str)
-    if not str(value):
-        raise UsageError(f"{name}=: expected a value, got empty text. Try to leave it out.")
-    if isinstance(value, Path):
-        try:
-            value.exists()
-        except OSError as error:  # a part of it is too long, or a folder of it may not be entered
-            raise UsageError(f"{name}={short_repr(str(value))}: {error.strerror}. Try another place.") from error
 
 
 def require_writable(out: Path, suffixes: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported in the functions: they import jax
     from jaxvae.training.setup import Experiment
     from jaxvae.viz.figures.subject import Subject
 
-__all__ = ["EXPLORED", "open_run", "open_subject", "prepare_jax", "require_dimensions", "require_images"]
+__all__ = ["EXPLORED", "open_run", "open_subject", "prepare_jax", "require_dimensions"]
 __all__ += ["save_arrays", "set_up_run", "write_picture"]
 
 EXPLORED = "explored"  # the folder of a run directory for pictures without --out
@@ -83,14 +83,6 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
     if split not in data.splits:
         raise UsageError(f"--split={split}: expected one of {', '.join(data.splits)}, the splits of {data.name}.")
     return Subject(run, data, split, random.key(arguments.seed))
-
-
-def require_images(subject: Subject, images: Sequence[int]) -> None:
-    """Raises UsageError for the number of an image that the split does not have."""
-    for image in images:
-        if not 0 <= image < len(subject.split):
-            last = len(subject.split) - 1
-            raise UsageError(f"image {image}: the {subject.name} images are numbered from 0 to {last:,}.")
 
 
 def require_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> list[int] | None:

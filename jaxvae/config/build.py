@@ -12,8 +12,9 @@ from jax import Array
 from jaxvae import objective
 from jaxvae._checks import UsageError, require_whole
 from jaxvae.config import Config, optim
-from jaxvae.config.compatibility import check_compatibility, check_config
+from jaxvae.config.compatibility import check_compatibility
 from jaxvae.config.registry import build_objective, build_part
+from jaxvae.config.schema import check_config
 from jaxvae.data import corrupt, prepare
 from jaxvae.model import critic
 from jaxvae.model.traits import SUPPORTS, traits_of
@@ -78,8 +79,8 @@ def build(
     prepared = _with_condition(part("prepare", config.data.prepare), config, condition)
     corruption = part("corrupt", config.data.corrupt)
     corrupted = None if corruption.change is None else corrupt.Corrupted(prepared, corruption)
-    px = part("likelihood", model.likelihood)
-    features, dtype = (*shape[:-1], _features_of(px, shape[-1], model.likelihood)), jnp.dtype(model.precision)
+    px, dtype = part("likelihood", model.likelihood), jnp.dtype(model.precision)
+    features = (*shape[:-1], _features_of(px, shape[-1], model.likelihood))
     vae = VAE(
         encoder=part("encoder", model.encoder, dtype=dtype, remat=train.remat),
         posterior=part("posterior", model.posterior, latent_dim=model.latent_dim),

@@ -30,7 +30,14 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
 def _from_file(path: str) -> Config:
     """Returns get_config() of the file, called with the text after a colon in 'configs/x.py:big'."""
     where, file = f"--config {path}", config_file(path)
-    _require_file(file, where)
+    try:
+        found = Path(file).is_file()
+    except OSError as error:
+        raise UsageError(f"{where[:200]}: {error.strerror}.") from error
+    if not found:
+        kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
+        near = ", ".join(sorted(str(each) for each in Path("configs").glob("*.py"))) or "none in ./configs"
+        raise UsageError(f"{where}: {kind}. Configs here: {near}.")
     get_config = getattr(run_file(file, where), "get_config", None)
     if not callable(get_config):
         raise UsageError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")
@@ -59,18 +66,6 @@ def config_file(path: str) -> str:
     """Returns the file of a config's path, which may hold an argument for get_config(): 'configs/x.py:big'."""
     match = re.fullmatch(r"(.+?\.py)(:.*)?", path, re.DOTALL)
     return match[1] if match else path
-
-
-def _require_file(file: str, where: str) -> None:
-    """Raises UsageError, which lists the configs in ./configs, unless the file exists."""
-    try:
-        found = Path(file).is_file()
-    except OSError as error:
-        raise UsageError(f"{where[:200]}: {error.strerror}.") from error
-    if not found:
-        kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
-        near = ", ".join(sorted(str(found) for found in Path("configs").glob("*.py"))) or "none in ./configs"
-        raise UsageError(f"{where}: {kind}. Configs here: {near}.")
 
 
 def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:

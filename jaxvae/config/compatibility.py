@@ -1,23 +1,21 @@
-"""What of a config cannot work, said before any array exists: numbers out of range, and parts that do not fit together.
+"""Parts of a config that do not fit together, reported before any array exists.
 
 Parts declare what they can do and need (model/traits.py, `Needs` of an objective); each rule here compares two of them,
 so that a new part is judged by what it declares, and an error names both fields and the next move.
 """
 
-import dataclasses
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
-from jaxvae._checks import INT32_MAX, UsageError
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.schema import check_fields
 from jaxvae.data.prepare import Prepare
 from jaxvae.model.traits import CONTAINED_IN, Traits, traits_of
 from jaxvae.model.vae import VAE
 from jaxvae.objective import Needs, Objective
 from jaxvae.terms import CAPABILITIES
 
-__all__ = ["USUAL", "check_compatibility", "check_config"]
+__all__ = ["USUAL", "check_compatibility"]
 
 USUAL = {  # space of z -> a posterior and a prior of it
     "real": ("diagonal", "standard"),
@@ -58,16 +56,16 @@ class _Choices(NamedTuple):
     config: Config
     shape: tuple[int, ...]
     support: str
+    needs: Needs
     encoder: Traits
     posterior: Traits
     prior: Traits
     decoder: Traits
     likelihood: Traits
-    needs: Needs
 
     def named(self, part: str) -> str:
         """Returns "model.prior='standard'"."""
-        return f"model.{part}={dataclasses.asdict(self.config.model)[part]!r}"
+        return f"model.{part}={getattr(self.config.model, part)!r}"
 
     @property
     def objective(self) -> str:
@@ -77,16 +75,13 @@ class _Choices(NamedTuple):
 def check_compatibility(config: Config, shape: tuple[int, ...], prepared: Prepare, vae: VAE, loss: Objective) -> None:
     """Raises UsageError for the first two choices that cannot work together."""
     parts = vae.encoder, vae.posterior, vae.latent_prior, vae.decoder, vae.likelihood
-    encoder, posterior, prior, decoder, likelihood = map(traits_of, parts)
-    choices = _Choices(
-        config, shape, prepared.support, encoder, posterior, prior, decoder, likelihood, needs=loss.needs
-    )
-    for rule in (_likelihood, _posterior, _objective, _prior_condition, _networks, _accumulation):
+    choices = _Choices(config, shape, prepared.support, loss.needs, *map(traits_of, parts))
+    for rule in (_data_parts, _latent_parts, _objective):
         for error in rule(choices):
             raise UsageError(error)
 
 
-def _likelihood(c: _Choices) -> Iterator[str]:
+def _data_parts(c: _Choices) -> Iterator[str]:
     wanted = str(c.likelihood.support)
     if wanted not in CONTAINED_IN[c.support]:
         (what, preparation), (values, likelihoods) = _LIKELIHOODS[wanted], _DATA[c.support]
@@ -94,70 +89,6 @@ def _likelihood(c: _Choices) -> Iterator[str]:
             f"{c.named('likelihood')} {what}, but data.prepare={c.config.data.prepare!r} gives {values}. "
             f"Either {preparation}, or choose model.likelihood={likelihoods}."
         )
-
-
-def _posterior(c: _Choices) -> Iterator[str]:
-    space, spaces = c.posterior.space, sorted(c.prior.spaces)
-    if space not in spaces:
-        prior = USUAL[space][1] if space in USUAL else "one of that space"
-        posteriors = " or ".join(repr(USUAL[each][0]) for each in spaces if each in USUAL)
-        yield (
-            f"{c.named('posterior')} draws {_SPACES.get(space, space)}, but {c.named('prior')} is a density of "
-            f"{' or '.join(_SPACES.get(each, each) for each in spaces)}. "
-            f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
-        )
-    if missing := c.prior.needs - c.posterior.all_offers:
-        yield (
-            f"{c.named('prior')} needs {_in_words(missing)} of the posterior, which {c.named('posterior')} does not "
-            "offer. Choose model.posterior='diagonal', or model.prior='standard'."
-        )
-
-
-def _objective(c: _Choices) -> Iterator[str]:
-    missing = c.needs.posterior - c.posterior.all_offers
-    if "samples" in missing:
-        yield (
-            f"{c.objective} needs the density of what is drawn, but {c.named('posterior')} has none: its rate would be "
-            "a constant. Choose objective='reconstruction', or model.posterior='diagonal'."
-        )
-    if missing:
-        yield (
-            f"{c.objective} needs {_in_words(missing)} of the posterior, which {c.named('posterior')} does not offer; "
-            "model.posterior='diagonal' does, or choose objective='elbo'."
-        )
-    if "samples" not in c.needs.posterior and c.prior.learned:
-        usual = USUAL[c.posterior.space][1] if c.posterior.space in USUAL else "standard"
-        yield (
-            f"{c.objective} minimises no rate, so nothing would train {c.named('prior')}. "
-            f"Choose model.prior={usual!r}, or objective='elbo'."
-        )
-    if "factorises" in c.needs.prior and not c.prior.factorises:
-        yield (
-            f"{c.objective} parts the KL by latent dimensions, but {c.named('prior')} is no product over them. "
-            "Choose per='level', or model.prior='standard'."
-        )
-    if "batch" in c.needs.engine and c.config.data.batch_size < 2:
-        yield (
-            f"{c.objective} compares the examples of a batch with one another, but "
-            f"data.batch_size={c.config.data.batch_size}. Choose data.batch_size=128."
-        )
-
-
-def _prior_condition(c: _Choices) -> Iterator[str]:
-    wanted, given = c.prior.condition, c.config.model.condition
-    if wanted == "required" and given == "none":
-        yield (
-            f"{c.named('prior')} depends on a condition, but model.condition='none'. "
-            "Choose model.condition='label' (or 'vector'), or model.prior='gaussian'."
-        )
-    if wanted == "none" and given != "none":
-        yield (
-            f"{c.named('prior')} has no conditional form, but model.condition={given!r}. "
-            "Choose model.prior='conditional', or model.condition='none'."
-        )
-
-
-def _networks(c: _Choices) -> Iterator[str]:
     sequence = len(c.shape) == 2 or (len(c.shape) == 3 and c.shape[0] == 1)
     data = f"data.name={c.config.data.name!r} has"
     for name, takes in (("encoder", c.encoder.takes), ("decoder", c.decoder.takes)):
@@ -178,7 +109,62 @@ def _networks(c: _Choices) -> Iterator[str]:
         )
 
 
-def _accumulation(c: _Choices) -> Iterator[str]:
+def _latent_parts(c: _Choices) -> Iterator[str]:
+    space, spaces = c.posterior.space, sorted(c.prior.spaces)
+    if space not in spaces:
+        prior = USUAL[space][1] if space in USUAL else "one of that space"
+        posteriors = " or ".join(repr(USUAL[each][0]) for each in spaces if each in USUAL)
+        yield (
+            f"{c.named('posterior')} draws {_SPACES.get(space, space)}, but {c.named('prior')} is a density of "
+            f"{' or '.join(_SPACES.get(each, each) for each in spaces)}. "
+            f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
+        )
+    if missing := c.prior.needs - c.posterior.all_offers:
+        yield (
+            f"{c.named('prior')} needs {_list_needs(missing)} of the posterior, which {c.named('posterior')} does not "
+            "offer. Choose model.posterior='diagonal', or model.prior='standard'."
+        )
+    wanted, given = c.prior.condition, c.config.model.condition
+    if wanted == "required" and given == "none":
+        yield (
+            f"{c.named('prior')} depends on a condition, but model.condition='none'. "
+            "Choose model.condition='label' (or 'vector'), or model.prior='gaussian'."
+        )
+    if wanted == "none" and given != "none":
+        yield (
+            f"{c.named('prior')} has no conditional form, but model.condition={given!r}. "
+            "Choose model.prior='conditional', or model.condition='none'."
+        )
+
+
+def _objective(c: _Choices) -> Iterator[str]:
+    missing = c.needs.posterior - c.posterior.all_offers
+    if "samples" in missing:
+        yield (
+            f"{c.objective} needs the density of what is drawn, but {c.named('posterior')} has none: its rate would be "
+            "a constant. Choose objective='reconstruction', or model.posterior='diagonal'."
+        )
+    if missing:
+        yield (
+            f"{c.objective} needs {_list_needs(missing)} of the posterior, which {c.named('posterior')} does not "
+            "offer. Choose model.posterior='diagonal', or objective='elbo'."
+        )
+    if "samples" not in c.needs.posterior and c.prior.learned:
+        usual = USUAL[c.posterior.space][1] if c.posterior.space in USUAL else "standard"
+        yield (
+            f"{c.objective} minimises no rate, so nothing would train {c.named('prior')}. "
+            f"Choose model.prior={usual!r}, or objective='elbo'."
+        )
+    if "factorises" in c.needs.prior and not c.prior.factorises:
+        yield (
+            f"{c.objective} parts the KL by latent dimensions, but {c.named('prior')} is no product over them. "
+            "Choose per='level', or model.prior='standard'."
+        )
+    if "batch" in c.needs.engine and c.config.data.batch_size < 2:
+        yield (
+            f"{c.objective} compares the examples of a batch with one another, but "
+            f"data.batch_size={c.config.data.batch_size}. Choose data.batch_size=128."
+        )
     parts = c.config.train.accumulate
     shows = f"train.accumulate={parts} shows it one part of the batch at a time. Choose train.accumulate=1"
     if parts > 1 and "batch" in c.needs.engine:
@@ -190,21 +176,5 @@ def _accumulation(c: _Choices) -> Iterator[str]:
         )
 
 
-def _in_words(needs: Set[str]) -> str:
+def _list_needs(needs: Set[str]) -> str:
     return " and ".join(CAPABILITIES[need] for need in sorted(needs))
-
-
-def check_config(config: Config) -> None:
-    """Raises UsageError for the first field outside its range or choices, or two numbers that do not go together."""
-    check_fields(config)
-    parts, rows, samples = config.train.accumulate, config.data.batch_size, config.train.samples
-    if rows % parts:
-        raise UsageError(
-            f"train.accumulate={parts} cuts a batch into equal parts, but data.batch_size={rows} is no multiple of it. "
-            f"Choose data.batch_size={max(rows // parts, 1) * parts}."
-        )
-    if samples * rows > INT32_MAX:
-        raise UsageError(
-            f"train.samples={samples:,} draws for each of data.batch_size={rows:,} images are {samples * rows:,} a "
-            f"step; choose fewer of either, so that they are at most {INT32_MAX:,}."
-        )

@@ -56,12 +56,11 @@ def construct(
         where: names the config's field in errors.
         instead: replaces arguments of these names.
     """
-    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
-    if not isinstance(call.func, ast.Name):
+    call, name = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], []), called_name(tree)
+    if not name:
         raise UsageError(
             f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
         )
-    name = call.func.id
     if name not in table:
         raise UsageError(f"{where}: {name!r} is not a known {kind}; {suggest(name, table)}known: {', '.join(table)}.")
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
@@ -100,31 +99,26 @@ def _call_factory(
         given = signature.bind(*args, **kwargs, **filled).arguments
     except TypeError as error:
         raise UsageError(f"{where}: {error}; expected {takes}.") from None
+    failure: Exception | None = None
     try:
         part = factory(*args, **kwargs, **filled)
     except ValueError as error:  # says more than the annotations
         raise UsageError(f"{where}: {error}") from error
     except Exception as error:
-        _require_argument_types(factory, given, f"{where}: ", takes)
-        file = getattr(getattr(factory, "__code__", None), "co_filename", "")
-        raise UsageError(f"{where}: {takes} of {file} failed: {describe_error(error, file)}.") from error
-    _require_argument_types(factory, given, f"{where}: ", takes)
-    return part
-
-
-def _require_argument_types(factory: Callable, arguments: Mapping[str, Any], where: str, takes: str) -> None:
-    """Raises UsageError for the first argument that does not fit its annotation."""
-    parameters, kinds = inspect.signature(factory).parameters, dict[str, Any]()
+        failure = error
+    kinds = dict[str, Any]()
     with contextlib.suppress(Exception):  # a user's annotations may name what is not there
         kinds = typing.get_type_hints(factory)
-    for name, value in arguments.items():
-        kind = kinds.get(name, Any)
-        several = parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-        for each in value if several else (value,):
+    for key, value in given.items():
+        kind = kinds.get(key, Any)
+        for each in value if parameters[key].kind is inspect.Parameter.VAR_POSITIONAL else (value,):
             if not is_instance(each, kind):
-                raise UsageError(
-                    f"{where}{name}={short_repr(each)}, where {describe_type(kind)} is expected; write {takes}."
-                ) from None
+                found = f"{key}={short_repr(each)}, where {describe_type(kind)} is expected"
+                raise UsageError(f"{where}: {found}; write {takes}.")
+    if failure is not None:
+        file = getattr(getattr(factory, "__code__", None), "co_filename", "")
+        raise UsageError(f"{where}: {takes} of {file} failed: {describe_error(failure, file)}.") from failure
+    return part
 
 
 def import_factories(path: str, where: str, trust: bool) -> dict[str, Callable]:

@@ -32,12 +32,11 @@ from jaxvae.data import corrupt, prepare
 from jaxvae.model import codebook, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.traits import require_traits
 
-__all__ = ["TABLES", "build_objective", "build_part", "built_in_function", "read_functions", "register", "set_argument"]
+__all__ = ["TABLES", "build_objective", "build_part", "read_functions", "register", "set_argument"]
 __all__ += ["split_file", "split_list"]
 
 
 def _from_module(module: ModuleType, names: str) -> dict[str, Callable]:
-    """Returns {name: the factory of that name in the module}."""
     return {name: getattr(module, name) for name in names.split()}
 
 
@@ -114,9 +113,7 @@ def register(kind: str, name: str, factory: Callable) -> None:
 def build_part(kind: str, text: str, known: Mapping[str, Any] = MappingProxyType({}), *, trust: bool = True) -> Any:
     """Returns the part that `text` names; `known` fills the factory's keyword-only parameters of those names."""
     tree, table, where = _parse_field(kind, text, trust)
-    part = construct(tree, kind, table, TABLES["weight"], known, where)
-    _require_part(kind, part, where)
-    return part
+    return _construct(kind, tree, table, known, where)
 
 
 def build_objective(
@@ -130,9 +127,7 @@ def build_objective(
 
     def build_term(node: ast.expr) -> objective.Objective:
         mine = {key: value for key, value in instead.items() if key in parameter_names(table.get(called_name(node)))}
-        part = construct(node, "objective", table, TABLES["weight"], known, where, mine)
-        _require_part("objective", part, where)
-        return part
+        return _construct("objective", node, table, known, where, mine)
 
     loss = sum_terms(tree, build_term, TABLES["weight"], where)
     names = [called_name(node) for node in find_calls(tree, TABLES["weight"])]
@@ -154,9 +149,16 @@ def set_argument(kind: str, text: str, name: str, number: float) -> str:
     return f"{file}:{changed}" if file else changed
 
 
-def _require_part(kind: str, part: Any, where: str) -> None:
-    """Raises UsageError where a user's factory returned what cannot be such a part."""
-    expected = _KINDS[kind]
+def _construct(
+    kind: str,
+    tree: ast.expr,
+    table: dict[str, Callable],
+    known: Mapping[str, Any],
+    where: str,
+    instead: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """Returns the part that the syntax tree names; UsageError if a user's factory returns what cannot be one."""
+    part, expected = construct(tree, kind, table, TABLES["weight"], known, where, instead), _KINDS[kind]
     if not isinstance(part, expected.makes):
         raise UsageError(
             f"{where}: its function returned a {type(part).__name__}; expected a {expected.makes.__name__}, "
@@ -170,6 +172,7 @@ def _require_part(kind: str, part: Any, where: str) -> None:
     except TypeError as error:
         call = f"{kind}({', '.join(expected.arguments)})"
         raise UsageError(f"{where}: a {type(part).__name__} cannot be called as {call}: {error}.") from None
+    return part
 
 
 def _parse_field(kind: str, text: str, trust: bool) -> tuple[ast.expr, dict[str, Callable], str]:
@@ -191,23 +194,23 @@ def split_file(text: str) -> tuple[str, str]:
     return (f"{file}.py", call) if colon else ("", text)
 
 
-def read_functions(kind: str, text: str, built_in: Iterable[str] = (), *, trust: bool = True) -> dict[str, Callable]:
-    """Returns {name: function} of a comma-separated list, in its order; a name of `built_in` gives `built_in_function`.
+def read_functions(kind: str, text: str, built_in: Iterable[str] = (), *, trust: bool = True) -> dict[str, Any]:
+    """Returns {name: function} of a comma-separated list, in its order; a name of `built_in` gives None.
 
     Args:
         kind: 'figure' or 'metric', whose field is evaluate.figures or evaluate.metrics.
         text: such as 'samples, my_file.py:mine(3)'. The literals of a call follow the function's other arguments.
-        built_in: names that are known besides the registered ones, which come first.
+        built_in: names that are known, too; a registered function of that name is taken first.
         trust: whether code of a user's file may run.
     """
     field = f"evaluate.{kind}s"
     require_type(field, text, str)
-    where, found = f"{field}={short_repr(text)}", dict[str, Callable]()
+    where, found = f"{field}={short_repr(text)}", dict[str, Any]()
     for item in split_list(text):
         file, call = split_file(item)
         tree = parse_expression(call, where)
         known = import_factories(file, where, trust) if file else TABLES[kind]
-        factories: dict[str, Callable] = {} if file else {name: lambda: built_in_function for name in built_in}
+        factories: dict[str, Callable] = {} if file else {name: lambda: None for name in built_in}
         factories |= {name: functools.partial(_bind, function) for name, function in known.items()}
         function, name = construct(tree, kind, factories, {}, {}, where), called_name(tree)
         if name in found:
@@ -228,10 +231,6 @@ def split_list(text: str) -> list[str]:
             item += ","
     items += [item] if item else []
     return items if text.strip() else []
-
-
-def built_in_function() -> None:
-    """Stands for a built-in name in what `read_functions` returns."""
 
 
 def _bind(function: Callable, *args: Any, **options: Any) -> Callable:

@@ -9,15 +9,17 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import Any
 
 from jaxvae._checks import (
+    BELOW_ONE,
+    FLOAT32_MAX,
     INT32_MAX,
     UsageError,
     is_instance,
     require_choice,
     require_choices,
+    require_number,
     require_positive,
     require_type,
     require_whole,
@@ -26,13 +28,14 @@ from jaxvae._checks import (
 )
 
 __all__ = ["CONDITIONS", "ENGINE_NAMES", "MOST_MEMBERS", "SPLITS", "Config", "Data", "Evaluate", "Model", "Optimizer"]
-__all__ += ["Train", "check_fields", "field_types", "flatten", "is_ensemble", "require_fields", "require_types"]
-__all__ += ["unknown_field"]
+__all__ += ["Train", "check_config", "field_types", "flatten", "is_ensemble", "require_types", "unknown_field"]
 
 ENGINE_NAMES = ("dispatch", "scan", "sharded", "sharded_scan", "shard_map", "pmap")  # of jaxvae.training.engine
 CONDITIONS = ("none", "label", "vector")
 SPLITS = ("train", "validation", "test", "left_out")
 MOST_MEMBERS = 1000
+_DATA_NAMES = "'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'"
+_FIGURES = "'all', 'few', 'none', or names of figures"
 
 
 def _setting(default: Any, check: Callable[[str, Any], Any] | None = None, *, may_change: bool = False) -> Any:
@@ -51,14 +54,9 @@ def _count(default: int | None, least: int = 1, most: int = INT32_MAX, *, may_ch
     return _setting(default, partial(require_whole, least=least, most=most), may_change=may_change)
 
 
-def _number(default: float, below: float, expected: str, *, may_change: bool = False) -> Any:
-    """Returns a field for a number in [0, below); `expected` describes it in the error."""
-
-    def check(name: str, value: Any) -> None:
-        if not is_instance(value, float) or not 0 <= value < below:
-            raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
-
-    return _setting(default, check, may_change=may_change)
+def _number(default: float, most: float, expected: str, *, may_change: bool = False) -> Any:
+    """Returns a field for a number from 0 to `most`; `expected` describes it in the error."""
+    return _setting(default, partial(require_number, least=0, most=most, expected=expected), may_change=may_change)
 
 
 def _choice(default: str, known: tuple[str, ...], *, may_change: bool = False) -> Any:
@@ -66,26 +64,21 @@ def _choice(default: str, known: tuple[str, ...], *, may_change: bool = False) -
     return _setting(default, partial(require_choice, known=known), may_change=may_change)
 
 
-def _text(default: str, expected: str, *, may_change: bool = False) -> Any:
-    """Returns a field for text that is not empty; `expected` describes it in the error."""
-
-    def check(name: str, value: Any) -> None:
-        if not value:
-            raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
-
-    return _setting(default, check, may_change=may_change)
+def _require_text(expected: str, name: str, value: Any) -> None:
+    if not value:
+        raise UsageError(f"{name}={short_repr(value)}: expected {expected}.")
 
 
 @dataclass
 class Data:
     # 'digits', a TFDS name, 'folder:PATH' (class folders of images, or a zip), 'npz:', 'npy:PATH'
-    name: str = _text("digits", "'digits', a TFDS name, 'folder:PATH', 'npz:PATH' or 'npy:PATH'")
+    name: str = _setting("digits", partial(_require_text, _DATA_NAMES))
     # where TFDS prepared it (None: its default); where a relative PATH starts
     data_dir: str | None = _setting(None, may_change=True)
     prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
     batch_size: int = _count(128, most=2**24)
     # share of the training images held out (from 1 on: their number)
-    validation: float = _number(0.1, inf, "a share in [0, 1), or a number of images")
+    validation: float = _number(0.1, FLOAT32_MAX, "a share in [0, 1), or a number of images")
     # classes that training never sees: their test images become the split 'left_out', the others are left away
     leave_out: tuple[int, ...] = ()
     pipeline: str = _choice("auto", ("auto", "resident", "streaming"))  # auto: by size against the device's memory
@@ -94,7 +87,7 @@ class Data:
     size: int | None = _count(None, most=2**14)
     channels: int | None = _count(None, most=3)  # of a folder's images: 1 or 3; None: 3 where any has colour
     # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,
-    decoded_limit: float = _number(16.0, inf, "GB, from 0 on, such as 1e6", may_change=True)
+    decoded_limit: float = _number(16.0, FLOAT32_MAX, "GB, from 0 on, such as 1e6", may_change=True)
     # by so many processes that decode them; 0: by this one; None: one less than the cores, at most 8
     workers: int | None = _count(None, least=0, most=1024, may_change=True)
     # files to prepare a stock set from, where it shall not be downloaded
@@ -121,7 +114,7 @@ class Optimizer:
     schedule: str = "constant"  # constant | warmup(steps) | cosine(warmup, final)
     clip: float | None = _setting(None, require_positive)  # the largest global norm of the gradient
     # decay of the averaged weights, which are the ones evaluated; 0 turns it off
-    ema: float = _number(0.999, 1, "a decay in [0, 1), such as 0.999; 0 turns it off")
+    ema: float = _number(0.999, BELOW_ONE, "a decay in [0, 1), such as 0.999; 0 turns it off")
     critic_learning_rate: float = _setting(1e-4, require_positive)  # of an objective's own network: factor, aae, gan
 
 
@@ -161,7 +154,7 @@ class Evaluate:
     splits: tuple[str, ...] = _setting(("test",), partial(require_choices, known=SPLITS), may_change=True)
     batch_size: int = _count(250, most=2**20, may_change=True)  # a split is filled up to whole batches
     # all | few (reconstructions, samples, codes, training) | none, or a list, such as 'few, traversal, my_file.py:mine'
-    figures: str = _text("all", "'all', 'few', 'none', or names of figures", may_change=True)
+    figures: str = _setting("all", partial(_require_text, _FIGURES), may_change=True)
     metrics: str = _setting("", may_change=True)  # of your own, a list of names or 'my_file.py:mine'
 
 
@@ -180,27 +173,51 @@ def is_ensemble(config: Config) -> bool:
     return config.train.seeds != 1 or config.train.sweep != "none"
 
 
-def check_fields(config: Any) -> None:
-    """Raises UsageError for the first field that is unknown, of another type, or outside its range or choices."""
+def check_config(config: Any) -> None:
+    """Raises UsageError for the first field that is unknown, of another type, or outside its range or choices.
+
+    Then for numbers that do not go together.
+    """
     if not isinstance(config, Config):
         raise UsageError(f"config={short_repr(config)}: expected a jaxvae.Config.")
-    require_fields(config)
+    leaves = list(_leaves(config))
     require_whole("train.steps", config.train.steps, 0 if config.train.init_from else 1)
-    for name, value, each in _leaves(config):
+    for name, value, each in leaves:
         check = each.metadata.get("check")
         if check and (value is not None or not is_instance(None, each.type)):
             check(name, value)
         require_type(name, value, each.type)
+    parts, rows, samples = config.train.accumulate, config.data.batch_size, config.train.samples
+    if rows % parts:
+        raise UsageError(
+            f"train.accumulate={parts} cuts a batch into equal parts, but data.batch_size={rows} is no multiple of it. "
+            f"Choose data.batch_size={max(rows // parts, 1) * parts}."
+        )
+    if samples * rows > INT32_MAX:
+        raise UsageError(
+            f"train.samples={samples:,} draws for each of data.batch_size={rows:,} images are {samples * rows:,} a "
+            f"step; choose fewer of either, so that they are at most {INT32_MAX:,}."
+        )
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, dataclasses.Field]]:
-    """Yields ('train.steps', its value, its dataclass field) of every field that is no section."""
-    for each in dataclasses.fields(config):
-        value = getattr(config, each.name)
-        if dataclasses.is_dataclass(each.type):
-            yield from _leaves(value, f"{prefix}{each.name}.")
+    """Yields ('train.steps', its value, its dataclass field) of every field that is no section.
+
+    UsageError for an unknown field, and for a section that is none.
+    """
+    fields = {each.name: each for each in dataclasses.fields(config)}
+    for name in vars(config):
+        if name not in fields:
+            raise UsageError(f"{prefix}{unknown_field(name, fields)}")
+    for name, each in fields.items():
+        value = getattr(config, name)
+        if isinstance(each.type, type) and dataclasses.is_dataclass(each.type):
+            if not isinstance(value, each.type):
+                expected = f"expected a jaxvae.config.{each.type.__name__}"
+                raise UsageError(f"{prefix}{name}={short_repr(value)}: {expected}.")
+            yield from _leaves(value, f"{prefix}{name}.")
         else:
-            yield prefix + each.name, value, each
+            yield prefix + name, value, each
 
 
 def field_types() -> dict[str, Any]:
@@ -215,23 +232,8 @@ def flatten(config: Any) -> dict[str, tuple[Any, bool]]:
 
 def require_types(config: Any, where: str = "") -> None:
     """Raises UsageError for the first field that is unknown, or whose value is not of its annotation."""
-    require_fields(config, where)
-    for name, value, each in _leaves(config):
-        require_type(where + name, value, each.type)
-
-
-def require_fields(config: Any, where: str = "") -> None:
-    """Raises UsageError where the config has an unknown field, or a section that is no such section."""
-    known: dict[str, Any] = {each.name: each.type for each in dataclasses.fields(config)}
-    for name in vars(config):
-        if name not in known:
-            raise UsageError(f"{where}{unknown_field(name, known)}")
-    for name, kind in known.items():
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            value = getattr(config, name)
-            if not isinstance(value, kind):
-                raise UsageError(f"{where}{name}={short_repr(value)}: expected a jaxvae.config.{kind.__name__}.")
-            require_fields(value, f"{where}{name}.")
+    for name, value, each in _leaves(config, where):
+        require_type(name, value, each.type)
 
 
 def unknown_field(name: str, known: Any) -> str:

@@ -49,9 +49,9 @@ def _from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
         if dataclasses.is_dataclass(known[name]):
             value = _from_dict(known[name], value, f"{where}, {name}")
         built[name] = tuple(value) if isinstance(value, list) else value
-    missing = sorted(name for name, each in known.items() if dataclasses.is_dataclass(each) and name not in built)
-    if missing:  # a section; a single field may be missing from an older file
-        raise UsageError(f"{where}: {missing[0]!r} is missing.")
+    for name, each in known.items():
+        if dataclasses.is_dataclass(each) and name not in built:  # a single field may be missing from an older file
+            raise UsageError(f"{where}: {name!r} is missing.")
     made = kind(**built)
     require_types(made, f"{where}: ")
     return made

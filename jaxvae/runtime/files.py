@@ -10,9 +10,7 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 
-__all__ = [
-    *("DamagedFile", "disk_full_errno", "read_json", "sync_folder", "try_lock", "write_atomically", "write_json"),
-]
+__all__ = ["DamagedFile", "disk_full_errno", "read_json", "sync_folder", "try_lock", "write_atomically", "write_json"]
 _DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)

@@ -22,6 +22,10 @@ __all__ = ["HEARTBEAT_TIMEOUT", "any_process", "broadcast_from_first", "detect_l
 __all__ += ["is_first_process", "is_loopback", "join"]
 
 HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat after which JAX ends the other processes
+_RANKED = {  # launcher -> its variables with the number of processes, and with that of this one
+    "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+    "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+}
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -31,8 +35,6 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         coordinator: 'host:port' of the first process.
         processes: the number of processes, if the launcher does not give it.
         process: the number of this one, from 0 on, likewise.
-
-    Raises UsageError for arguments that are not valid, and if the others are not found.
     """
     launcher = detect_launcher(os.environ)
     if coordinator is None and launcher is None:
@@ -41,9 +43,17 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         return
     options: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT}
     if coordinator is not None:
-        count, rank = _ranks_of_launcher(launcher, os.environ)
-        processes, process = (count if processes is None else processes), (rank if process is None else process)
-        _check_address(coordinator, processes, process)
+        if launcher in _RANKED:
+            count, rank = (int(os.environ[name]) for name in _RANKED[launcher])
+            processes, process = (count if processes is None else processes), (rank if process is None else process)
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise UsageError(f"--coordinator {coordinator}: expected HOST:PORT of the first process.")
+        if processes is None or process is None or not 0 <= process < processes:
+            raise UsageError(
+                f"--coordinator {coordinator} with --processes {processes} --process {process}: expected the number of "
+                "processes, and for each its own number from 0 on."
+            )
         if launcher is None:
             options["cluster_detection_method"] = "deactivate"  # which would ask over a network
         if is_loopback(coordinator):
@@ -67,41 +77,15 @@ def detect_launcher(environment: Mapping[str, str]) -> str | None:
 
     A login or batch shell of Slurm is not such a process: `srun` is what numbers them.
     """
-
-    def number(name: str) -> int:
-        value = environment.get(name, "")
-        return int(value) if value.isdigit() else 0
-
-    if "SLURM_PROCID" in environment and number("SLURM_STEP_NUM_TASKS") > 1:
-        return "Slurm"
-    if "OMPI_COMM_WORLD_RANK" in environment and number("OMPI_COMM_WORLD_SIZE") > 1:
-        return "Open MPI"
+    for launcher, (count, rank) in _RANKED.items():
+        size = environment.get(count, "")
+        if rank in environment and size.isdigit() and int(size) > 1:
+            return launcher
     if "JOB_COMPLETION_INDEX" in environment and "KUBERNETES_SERVICE_HOST" in environment:
         return "Kubernetes"
     if "," in environment.get("TPU_WORKER_HOSTNAMES", "") or "," in environment.get("TPU_PROCESS_ADDRESSES", ""):
         return "Cloud TPU"
     return "Cloud TPU" if "MEGASCALE_COORDINATOR_ADDRESS" in environment else None
-
-
-def _ranks_of_launcher(launcher: str | None, environment: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Returns (number of processes, number of this one) if the launcher's own variables give them."""
-    names = {
-        "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-        "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    }.get(launcher or "")
-    return (int(environment[names[0]]), int(environment[names[1]])) if names else (None, None)
-
-
-def _check_address(coordinator: str, processes: int | None, process: int | None) -> None:
-    """Raises ValueError for an address or a number that cannot be one."""
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"--coordinator {coordinator}: expected HOST:PORT of the first process, such as node0:12345.")
-    if processes is None or process is None or not 0 <= process < processes:
-        raise UsageError(
-            f"--coordinator {coordinator} with --processes {processes} --process {process}: give how many processes "
-            "there are, and to each its own number from 0 on."
-        )
 
 
 def is_loopback(coordinator: str | None) -> bool:

@@ -74,22 +74,25 @@ def exit_on_signal(*, resumes: bool = True) -> Iterator[Shutdown]:
 
     `resumes`: whether the same command continues where this one stopped, as training does.
     """
-    kept = (
-        f"stopped. What was saved before is kept; {_RESUMES}" if resumes else "stopped; the same command begins anew."
-    )
+    kept = f"stopped. What was saved before is kept; {_RESUMES}" if resumes else "stopped. Run the command again."
     shutdown = Shutdown()
     if threading.current_thread() is not threading.main_thread():
         yield shutdown
         return
-    restore, stop_listening = (
-        _set_handlers(lambda signum, frame: shutdown.exit(signum, kept)),
-        _start_listener(shutdown),
-    )
-    try:
-        yield shutdown
-    finally:
-        restore()
-        stop_listening()
+    restore = _set_handlers(lambda signum, frame: shutdown.exit(signum, kept))
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        thread = threading.Thread(target=_listen, args=(receiver, shutdown), name="signals", daemon=True)
+        thread.start()
+        try:
+            yield shutdown
+        finally:
+            restore()
+            signal.set_wakeup_fd(before)
+            sender.send(_END)
+            thread.join()
 
 
 def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
@@ -98,8 +101,8 @@ def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> Callable[
     Python allows this in the main thread only; elsewhere nothing is changed.
     """
     main = threading.current_thread() is threading.main_thread()
-    before = {signum: signal.getsignal(signum) for signum in SIGNALS if main}
-    before = {signum: old for signum, old in before.items() if old != signal.SIG_IGN}
+    found = {signum: signal.getsignal(signum) for signum in SIGNALS if main}
+    before = {signum: old for signum, old in found.items() if old != signal.SIG_IGN}
 
     def restore() -> None:
         for signum, old in before.items():
@@ -108,24 +111,6 @@ def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> Callable[
     for signum in before:
         signal.signal(signum, handler)
     return restore
-
-
-def _start_listener(shutdown: Shutdown) -> Callable[[], None]:
-    """Starts the thread that receives signals while the main one is busy; returns what ends it."""
-    receiver, sender = socket.socketpair()
-    sender.setblocking(False)
-    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=(receiver, shutdown), name="signals", daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        signal.set_wakeup_fd(before)
-        sender.send(_END)
-        thread.join()
-        receiver.close()
-        sender.close()
-
-    return stop
 
 
 def _listen(receiver: socket.socket, shutdown: Shutdown) -> None:

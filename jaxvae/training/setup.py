@@ -14,9 +14,8 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
-from jaxvae.config.compatibility import check_config
 from jaxvae.config.registry import read_functions
-from jaxvae.config.schema import is_ensemble
+from jaxvae.config.schema import check_config, is_ensemble
 from jaxvae.data.dataset import DataSet
 from jaxvae.data.pipeline import PIPELINES, Resident, Streaming, choose_pipeline
 from jaxvae.data.sources import open_data

@@ -59,7 +59,7 @@ def test_a_config_is_refused_in_words_or_traces(monkeypatch):
         ("model.latent_dim", 50_000, r"objective='elbo\(beta=1.0\)'|full makes latent_dim.2 / 2 numbers"),
         ("data.name", "a\0b", "expected text of characters that a file can hold"),
         ("train.fsdp", 1, "train.fsdp=1: expected True or False, got int"),
-        ("evaluate.splits", (), "evaluate.splits=.*: expected at least one"),
+        ("evaluate.splits", (), "evaluate.splits=.*: expected one or more"),
     ],
     ids=itertools.count(),
 )

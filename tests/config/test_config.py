@@ -12,7 +12,7 @@ from jaxvae._checks import UsageError
 from jaxvae.config import Config, Data, Evaluate, Train
 from jaxvae.config.build import build
 from jaxvae.config.command_line import read_config
-from jaxvae.config.schema import check_fields, field_types
+from jaxvae.config.schema import check_config, field_types
 from jaxvae.config.serialization import differences, save_config
 from jaxvae.rundir.run_directory import RunDirectory
 
@@ -133,7 +133,7 @@ def test_every_number_and_choice_refuses_what_is_outside_its_range():
             wrong = "nothing"
         if wrong is not None:
             with pytest.raises(UsageError, match=rf"^{name}=.*: expected "):
-                check_fields(changed(Config(), name, wrong))
+                check_config(changed(Config(), name, wrong))
 
 
 def changed(config, name, value):

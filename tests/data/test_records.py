@@ -16,7 +16,7 @@ from made_sets import noise, png, prepare_own
 from opened_data import open_named
 
 from jaxvae.config import Config, Data, Train
-from jaxvae.config.compatibility import check_config
+from jaxvae.config.schema import check_config
 from jaxvae.data import pipeline
 from jaxvae.data.pipeline import Streaming, choose_pipeline, in_order
 from jaxvae.data.prepare import Examples

@@ -131,7 +131,7 @@ def test_a_run_is_animated_from_its_directory_alone(whole, tmp_path, capsys):
         np.testing.assert_array_equal(arrays["steps"], [0, 1, 2, 4, 8, 16, 20, 32, 40, 60])
         assert arrays["points"].shape == (10, len(arrays["labels"]), 2)
     assert main(["animate", str(whole.workdir), "--out", str(tmp_path), "--seconds", "0.5"]) == 2
-    assert "--seconds=0.5: expected 1 to 60" in capsys.readouterr().err
+    assert "--seconds=0.5: expected a finite number from 1 to 60" in capsys.readouterr().err
 
 
 def test_results_carry_protocol_and_standard_errors(whole):

@@ -257,8 +257,8 @@ def test_what_runs_on_one_machine_takes_connections_from_no_other(coordinator, o
     [
         ((None, 2, 0), "--processes and --process come with --coordinator HOST:PORT"),
         (("node0", 2, 0), "--coordinator node0: expected HOST:PORT"),
-        (("node0:1234", None, 0), "give how many processes there are, and to each its own number"),
-        (("node0:1234", 2, 2), "--processes 2 --process 2: give how many"),
+        (("node0:1234", None, 0), "expected the number of processes, and for each its own number"),
+        (("node0:1234", 2, 2), "--processes 2 --process 2: expected the number"),
     ],
 )
 def test_arguments_that_name_no_process_are_refused_in_words(arguments, words):

@@ -467,8 +467,8 @@ def test_the_verb_serves_opens_and_ends(session, tmp_path, capsys):
         mock.patch.object(explore.webbrowser, "open", look),
         mock.patch("jaxvae.viz.explorer.server.wait_for_interrupt"),
     ):
-        explore.run_explore(make_parser().parse_args(["explore", str(tmp_path)]))
-        explore.run_explore(make_parser().parse_args(["explore", str(tmp_path), "--no_browser"]))
+        explore.run(make_parser().parse_args(["explore", str(tmp_path)]))
+        explore.run(make_parser().parse_args(["explore", str(tmp_path), "--no_browser"]))
     assert [name for _, name in seen] == [tmp_path.name]
     printed = capsys.readouterr().out
     assert seen[0][0] in printed
@@ -481,4 +481,4 @@ def test_without_the_extra_the_next_move_is_said(tmp_path, missing):
         mock.patch.dict(sys.modules, {missing: None}),
         pytest.raises(ValueError, match=re.escape(f"jaxvae explore needs {missing}: pip install 'jaxvae[explore]'")),
     ):
-        explore.run_explore(make_parser().parse_args(["explore", str(tmp_path)]))
+        explore.run(make_parser().parse_args(["explore", str(tmp_path)]))

@@ -94,7 +94,7 @@ def test_landmarks_and_names(whole):
 
 
 def test_every_figure_that_a_caption_knows_answers_a_question():
-    listed = [name for question in captions.QUESTIONS for name in question.figures]
+    listed = [name for question in captions.QUESTIONS for name in question.figures.split()]
     assert len(listed) == len(set(listed))
     lost = [name for name in captions.CAPTIONS if captions.place_figure(name)[0] == len(captions.QUESTIONS) - 1]
     assert not lost, f"append {lost} to the question that they answer, in captions.QUESTIONS"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, require_number
 from jaxvae.cli.arguments import add_subject, parse_path
 from jaxvae.cli.open_run import EXPLORED, open_subject, save_arrays
 
@@ -27,8 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     with a message.
     """
     workdir, seconds = arguments.run, arguments.seconds
-    if not 1 <= seconds <= 60:
-        raise UsageError(f"--seconds={seconds:g}: expected 1 to 60 for the length of a film.")
+    require_number("--seconds", seconds, 1, 60)
     from jaxvae.viz import plots
     from jaxvae.viz.figures import animation
 

@@ -1,7 +1,6 @@
 """Read a data set into the cache and say what is in it."""
 
 import argparse
-from typing import Any
 
 from jaxvae.runtime.console import print_safely
 
@@ -27,15 +26,9 @@ def run(arguments: argparse.Namespace) -> None:
     kind = f"{data.spec.kind}s"
     print_safely(f"{data.name} {data.version}: {kind} of {shape}, fingerprint {data.fingerprint[:12]}")
     for name, split in data.splits.items():
-        source = "" if name == "train" else f"; {data.source(name)}"
-        print_safely(f"  {name}: {len(split):,} {kind}, {_describe_labels(split.label)}{source}")
+        label, source = split.label, "" if name == "train" else f"; {data.source(name)}"
+        labels = "no labels" if label is None else f"labels {label.min()} to {label.max()}"
+        labels = f"vectors of {label.shape[1]} numbers" if label is not None and label.ndim == 2 else labels
+        print_safely(f"  {name}: {len(split):,} {kind}, {labels}{source}")
     if data.class_names:
         print_safely(f"  classes: {', '.join(data.class_names)}")
-
-
-def _describe_labels(label: Any) -> str:
-    if label is None:
-        return "no labels"
-    if label.ndim == 2:
-        return f"vectors of {label.shape[1]} numbers"
-    return f"labels {label.min()} to {label.max()}"

@@ -5,6 +5,7 @@ import dataclasses
 
 from jaxvae.cli.arguments import add_run
 from jaxvae.cli.open_run import open_run, set_up_run
+from jaxvae.config.schema import SPLITS
 
 __all__ = ["add_arguments", "run"]
 
@@ -12,7 +13,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--samples", type=int, help="K of the importance-weighted log-likelihood")
-    parser.add_argument("--splits", nargs="+", help="train, validation, test")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, help="default: those of the config")
 
 
 def run(arguments: argparse.Namespace) -> None:

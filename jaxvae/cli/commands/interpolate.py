@@ -4,7 +4,7 @@ import argparse
 
 from jaxvae._checks import UsageError
 from jaxvae.cli.arguments import add_picture
-from jaxvae.cli.open_run import open_subject, require_images, write_picture
+from jaxvae.cli.open_run import open_subject, write_picture
 
 __all__ = ["add_arguments", "run"]
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     if images is not None:
         if len(images) % 2:
             raise UsageError(f"--images={' '.join(map(str, images))}: expected an even number of them, two for a walk.")
-        require_images(subject, images)
+        subject.require_positions(images)
         pairs = list(zip(images[::2], images[1::2], strict=True))
     data = compute_interpolation(subject, pairs, steps=arguments.steps, path=arguments.path)
     write_picture(arguments, plot_interpolation, data)

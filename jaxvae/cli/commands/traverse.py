@@ -3,7 +3,7 @@
 import argparse
 
 from jaxvae.cli.arguments import add_picture
-from jaxvae.cli.open_run import open_subject, require_dimensions, require_images, write_picture
+from jaxvae.cli.open_run import open_subject, require_dimensions, write_picture
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     dimensions = require_dimensions(subject, arguments.dimensions)
     if image is not None:
-        require_images(subject, [image])
+        subject.require_positions([image])
     options = {"image": image, "steps": arguments.steps, "reach": arguments.reach}
     if arguments.together:
         plane = interpolation.compute_traversal_plane(subject, dimensions, **options)

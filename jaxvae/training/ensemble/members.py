@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.config.compatibility import check_config
 from jaxvae.config.registry import build_part, set_argument
-from jaxvae.config.schema import MOST_MEMBERS
+from jaxvae.config.schema import MOST_MEMBERS, check_config
 from jaxvae.rundir import results
 from jaxvae.training.initial_state import CLOSED_FORM
 

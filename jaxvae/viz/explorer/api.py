@@ -5,19 +5,20 @@ A code z in a response is without the attributes that were added to it. Nothing 
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from jaxvae import latent
+from jaxvae._checks import require_choice, require_number
 from jaxvae.data.spec import to_pixels, to_unit
 from jaxvae.viz.explorer.requests import Fields
 from jaxvae.viz.explorer.session import PATHS, Session, nearest_codes
 from jaxvae.viz.figures.images import pictures
 
-__all__ = ["ENDPOINTS", "PATH_STEPS", "SAMPLES", "THUMBNAILS", "Endpoint", "compile_all", "describe_model", "respond"]
+__all__ = ["ENDPOINTS", "PATH_STEPS", "SAMPLES", "THUMBNAILS", "compile_all", "describe_model", "respond"]
 
 _Payload = dict[str, Any]
 THUMBNAILS = 24  # images of the split shown at once
@@ -28,13 +29,6 @@ _NEIGHBOURS = 6
 _POINTS = 3000  # codes drawn on the plane
 _MAX_TEMPERATURE = 3.0
 _PLANE_PIXELS = 640  # of the decoded plane along each side, at most
-
-
-class Endpoint(NamedTuple):
-    """A function of (session, fields), and the names of the fields that a request must have."""
-
-    function: Callable[[Session, Fields], _Payload]
-    names: tuple[str, ...]
 
 
 def describe_model(session: Session) -> _Payload:
@@ -123,9 +117,8 @@ def _reconstruct_image(session: Session, fields: Fields) -> _Payload:
     """Returns the reconstruction of an image of the split, given its own condition."""
     position = _position(session, fields, "image")
     example = session.subject.examples([position])
-    condition = session.subject.run.condition(example.condition, 1)
     image = _pack_images(session, np.array([position]))
-    return _pack_image(session, example.x, condition, without=position) | {"image": image}
+    return _pack_image(session, example.x, example.condition, without=position) | {"image": image}
 
 
 def _reconstruct_drawing(session: Session, fields: Fields) -> _Payload:
@@ -150,38 +143,39 @@ def _interpolation_strip(session: Session, fields: Fields) -> _Payload:
 def _sample(session: Session, fields: Fields) -> _Payload:
     """Returns SAMPLES pictures of z ~ p(z), its spread times `temperature`, and their z."""
     keys = random.split(random.key(fields.whole("seed", 0, 2**31 - 1)), SAMPLES)
-    temperature = fields.number("temperature", 0.0, _MAX_TEMPERATURE)
-    z, images = session.generate(keys, temperature, _condition(session, fields, SAMPLES))
-    return {
-        "picture": _pack_pictures(images),
-        "z": None if session.codes is None else [_pack_numbers(each) for each in z],
-    }
+    temperature = require_number("temperature", fields["temperature"], 0.0, _MAX_TEMPERATURE)
+    condition = _condition(session, fields, SAMPLES)
+    z, px = session.subject.run.generate(keys, temperature=temperature, condition=condition)
+    packed = None if session.codes is None else [_pack_numbers(each) for each in np.asarray(z)]
+    return {"picture": _pack_pictures(pictures(px.mean())), "z": packed}
 
 
 _PLACE = ("strengths", "condition")
 _PATH = ("a", "b", "path", *_PLACE)
-ENDPOINTS = {
-    "decode": Endpoint(_decode, ("z", *_PLACE)),
-    "middle": Endpoint(_decode_middle, _PLACE),
-    "plane": Endpoint(_decode_plane, ("dimensions", "z", *_PLACE)),
-    "codes": Endpoint(_list_codes, ("dimensions",)),
-    "images": Endpoint(_list_images, ("label", "page")),
-    "image": Endpoint(_reconstruct_image, ("image",)),
-    "drawing": Endpoint(_reconstruct_drawing, ("pixels", "condition")),
-    "interpolate": Endpoint(_interpolate, (*_PATH, "index")),
-    "strip": Endpoint(_interpolation_strip, _PATH),
-    "samples": Endpoint(_sample, ("seed", "temperature", "condition")),
+# the functions of (session, fields), and the names of the fields that a request must have
+ENDPOINTS: dict[str, tuple[Callable[[Session, Fields], _Payload], tuple[str, ...]]] = {
+    "decode": (_decode, ("z", *_PLACE)),
+    "middle": (_decode_middle, _PLACE),
+    "plane": (_decode_plane, ("dimensions", "z", *_PLACE)),
+    "codes": (_list_codes, ("dimensions",)),
+    "images": (_list_images, ("label", "page")),
+    "image": (_reconstruct_image, ("image",)),
+    "drawing": (_reconstruct_drawing, ("pixels", "condition")),
+    "interpolate": (_interpolate, (*_PATH, "index")),
+    "strip": (_interpolation_strip, _PATH),
+    "samples": (_sample, ("seed", "temperature", "condition")),
 }
 
 
 def respond(session: Session, name: str, fields: Fields) -> _Payload:
     """Returns the response of an endpoint; raises UsageError for a request with other fields."""
-    fields.require_names(ENDPOINTS[name].names)
-    return ENDPOINTS[name].function(session, fields)
+    function, names = ENDPOINTS[name]
+    fields.require_names(names)
+    return function(session, fields)
 
 
 def compile_all(session: Session) -> None:
-    """Makes every request once, so that nobody waits for a program to be compiled."""
+    """Makes every request once, so that no user waits for a program to be compiled."""
 
     def request(name: str, **values: Any) -> _Payload:
         return respond(session, name, Fields(values))
@@ -211,11 +205,11 @@ def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> _Payload:
 def _decode_codes(session: Session, fields: Fields, z: np.ndarray) -> np.ndarray:
     """Returns pictures [B, H, W, C] of codes [B, Z], with the attributes and the condition of the request."""
     strengths = fields.strengths("strengths", session.require_codes().directions)
-    return session.decode(session.shift(z, strengths), _condition(session, fields, len(z)))
+    return session.subject.decode(session.shift(z, strengths), _condition(session, fields, len(z)))
 
 
-def _condition(session: Session, fields: Fields, count: int) -> Array | None:
-    """Returns the condition [count, C]: a class, or the vector of an image; None if the model has none."""
+def _condition(session: Session, fields: Fields, count: int) -> np.ndarray | None:
+    """Returns a class [count], or the vector of an image [count, C]; None if the model has no condition."""
     run = session.subject.run
     size = run.parts.condition_size
     if size is None:
@@ -225,7 +219,7 @@ def _condition(session: Session, fields: Fields, count: int) -> Array | None:
         label = session.subject.split.labels(np.array([_position(session, fields, "condition")]))
     else:
         label = np.array([fields.whole("condition", 0, size - 1)], np.int32)
-    return run.condition(np.repeat(label, count, axis=0), count)
+    return np.repeat(label, count, axis=0)
 
 
 def _position(session: Session, fields: Fields, name: str) -> int:
@@ -242,7 +236,7 @@ def _plane_range(session: Session, fields: Fields) -> tuple[tuple[int, int], flo
 def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:
     """Returns the codes [steps, Z] from image a to image b."""
     means = session.require_codes().means
-    path = PATHS[fields.choice("path", PATHS)]
+    path = PATHS[require_choice("path", fields["path"], PATHS)]
     return np.asarray(path(means[_position(session, fields, "a")], means[_position(session, fields, "b")], steps))
 
 
@@ -273,7 +267,7 @@ def _pack_images(session: Session, positions: np.ndarray) -> _Payload:
     }
 
 
-def _pack_image(session: Session, x: Array, condition: Array | None, without: int | None = None) -> _Payload:
+def _pack_image(session: Session, x: Array, condition: np.ndarray | None, without: int | None = None) -> _Payload:
     """Returns the reconstruction, code, scores and nearest images of one prepared image x [1, *X].
 
     `without` is its own position, if it is of the split.

@@ -2,15 +2,14 @@
 
 import base64
 import binascii
-import dataclasses
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from jaxvae._checks import UsageError, require_choice, require_number, require_whole, short_repr
+from jaxvae._checks import UsageError, require_number, require_whole, short_repr
 from jaxvae.data.spec import ExampleSpec
 
 __all__ = ["Fields", "parse_body"]
@@ -18,32 +17,21 @@ __all__ = ["Fields", "parse_body"]
 _FARTHEST = 1e6  # a coordinate of a code, or a strength, is at most this far from 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Fields:
-    """The fields of one request."""
-
-    values: Mapping[str, Any]
+class Fields(dict[str, Any]):
+    """The fields of one request, by name."""
 
     def require_names(self, names: Collection[str]) -> None:
         """Raises UsageError unless these fields are there and no others."""
-        if set(self.values) != set(names):
-            raise UsageError(f"the request has the fields {sorted(self.values)!r:.200}; expected {sorted(names)}.")
+        if set(self) != set(names):
+            raise UsageError(f"the request has the fields {sorted(self)!r:.200}; expected {sorted(names)}.")
 
     def whole(self, name: str, least: int, most: int) -> int:
         """Returns a whole number from `least` to `most`."""
-        return require_whole(name, self.values[name], least, most)
-
-    def number(self, name: str, least: float, most: float) -> float:
-        """Returns a number from `least` to `most`."""
-        return require_number(name, self.values[name], least, most)
-
-    def choice(self, name: str, known: Collection[str]) -> str:
-        """Returns one of the known names."""
-        return require_choice(name, self.values[name], known)
+        return require_whole(name, self[name], least, most)
 
     def vector(self, name: str, size: int) -> np.ndarray:
         """Returns float32 [size]."""
-        values = self.values[name]
+        values = self[name]
         if not isinstance(values, list) or len(values) != size:
             found = f"{len(values)} of them" if isinstance(values, list) else type(values).__name__
             raise UsageError(f"{name}: expected {size} numbers, got {found}.")
@@ -51,7 +39,7 @@ class Fields:
 
     def pair(self, name: str, count: int) -> tuple[int, int]:
         """Returns two different whole numbers from 0 to `count` - 1."""
-        values = self.values[name]
+        values = self[name]
         if not isinstance(values, list) or len(values) != 2 or values[0] == values[1]:
             raise UsageError(f"{name}={short_repr(values)}: expected two different numbers.")
         first, second = (require_whole(name, value, 0, count - 1) for value in values)
@@ -59,7 +47,7 @@ class Fields:
 
     def strengths(self, name: str, known: Collection[str]) -> dict[str, float]:
         """Returns {a known attribute: its strength}."""
-        values = self.values[name]
+        values = self[name]
         if not isinstance(values, dict) or not set(values) <= set(known):
             listed = ", ".join(known) or "none"
             raise UsageError(f"{name}={short_repr(values)}: expected numbers by name, of {listed}.")
@@ -67,7 +55,7 @@ class Fields:
 
     def image(self, name: str, spec: ExampleSpec) -> np.ndarray:
         """Returns a stored example from its bytes in base64."""
-        text, size = self.values[name], math.prod(spec.shape) * spec.dtype.itemsize
+        text, size = self[name], math.prod(spec.shape) * spec.dtype.itemsize
         try:
             content = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
         except binascii.Error as error:

@@ -18,7 +18,6 @@ from jaxvae.distributions import has_kl_each
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import example_keys
-from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.labelled_codes import label_codes
 from jaxvae.viz.figures.subject import Subject, infer_and_prior
 
@@ -61,21 +60,6 @@ class Session:
     codes: Codes | None
 
     @cached_property
-    def _decode(self) -> Callable[..., Array]:
-        model: Any = self.subject.run.model
-        return jax.jit(lambda variables, z, condition: latent.decode(model, variables, z, condition).mean())
-
-    @cached_property
-    def _generate(self) -> Callable[..., tuple[Array, Array]]:
-        model: Any = self.subject.run.model
-
-        def generate(variables: Any, keys: Array, temperature: float, condition: Array | None) -> tuple[Array, Array]:
-            z, px = latent.generate(model, variables, keys, condition, temperature=temperature)
-            return z, px.mean()
-
-        return jax.jit(generate)
-
-    @cached_property
     def _reconstruct(self) -> Callable[..., dict[str, Array]]:
         model: Any = self.subject.run.model
 
@@ -88,22 +72,14 @@ class Session:
 
         return jax.jit(reconstruct)
 
-    def decode(self, z: np.ndarray, condition: Array | None) -> np.ndarray:
-        """Returns pictures [B, H, W, C] of codes [B, *Z]."""
-        return pictures(self._decode(self.subject.run.variables, z, condition))
-
-    def generate(self, keys: Array, temperature: float, condition: Array | None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (z [N, *Z], pictures [N, H, W, C]) for z ~ p(z), one key each."""
-        z, means = self._generate(self.subject.run.variables, keys, temperature, condition)
-        return np.asarray(z), pictures(means)
-
-    def reconstruct(self, x: Array, condition: Array | None) -> dict[str, Array]:
+    def reconstruct(self, x: Array, condition: np.ndarray | None) -> dict[str, Array]:
         """Returns `z`, the mean of q(z|x) for x [1, *X], `means`, that of p(x|z) there, `rate` and `distortion`, nats.
 
         Every image is scored by the same draws z ~ q(z|x).
         """
         keys = example_keys(self.subject.key_for(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)
-        return self._reconstruct(self.subject.run.variables, keys, x, condition)
+        run = self.subject.run
+        return self._reconstruct(run.variables, keys, x, run.condition(condition, 1))
 
     @property
     def limitation(self) -> str:

@@ -135,12 +135,8 @@ def column_names(subject: Subject, names: Sequence[str]) -> list[str]:
 
 def images_at(subject: Subject, positions: Sequence[int]) -> LabelledCodes:
     """Returns the images at these positions, without columns."""
+    subject.require_positions(positions)
     where = np.asarray(positions)
-    if where.min() < 0 or where.max() >= len(subject.split):
-        raise UsageError(
-            f"image {' '.join(map(str, positions))}: the {subject.name} images are numbered from 0 to "
-            f"{len(subject.split) - 1}."
-        )
     shown = subject.examples(where)
     images = pictures(attributes.scale_to_unit(shown.image))
     return LabelledCodes(subject, where, images, subject.means_of(where), {}, shown.condition)

@@ -74,6 +74,12 @@ class Subject:
         """Returns the key of one purpose, the same at every call."""
         return random.fold_in(random.clone(self.key), purpose)
 
+    def require_positions(self, positions: Sequence[int]) -> None:
+        """Raises UsageError for the number of an image that the split does not have."""
+        for position in positions:
+            if not 0 <= position < (count := len(self.split)):
+                raise UsageError(f"image {position}: the {self.name} images are numbered from 0 to {count - 1:,}.")
+
     def examples(self, positions: Sequence[int] | np.ndarray) -> PreparedExamples:
         """Returns the examples at these positions of the split, each prepared by the same draw at every call."""
         image, label, index = self.split.take(np.asarray(positions))

@@ -12,7 +12,7 @@ import matplotlib.figure
 from jax import Array, random
 
 from jaxvae._checks import UsageError
-from jaxvae.config.registry import TABLES, built_in_function, read_functions
+from jaxvae.config.registry import TABLES, read_functions
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.viz.figures import (
@@ -166,7 +166,7 @@ def select_figures(which: str, *, trust: bool = True) -> dict[str, Figure]:
     several = {"all": every, "few": {name: each for name, each in every.items() if each.few}, "none": {}}
     chosen: dict[str, Figure] = {}
     for name, function in read_functions("figure", which, [*several, *FIGURES], trust=trust).items():
-        if function is built_in_function:
+        if function is None:
             chosen |= several[name] if name in several else {name: FIGURES[name]}
         else:
             chosen[name] = _own_figure(name, function)

@@ -19,7 +19,7 @@ class _Question(NamedTuple):
     title: str
     anchor: str
     introduction: str
-    figures: tuple[str, ...]
+    figures: str  # their names, with spaces
 
 
 # by the stem of the figure's file
@@ -27,52 +27,48 @@ CAPTIONS = {
     "reconstructions": Caption(
         "What survives the code",
         "Rows of original images, each above the image that the decoder makes of its code, and above their difference.",
-        "Above, an image; below it, what the decoder makes of the image's code. What is the same in both went through "
-        "the code; what differs was lost: the residual shows it, orange where the image is brighter than its "
-        "reconstruction, blue where it is darker. Blur is honest: the picture is the mean of p(x|z), an average of all "
-        "the images that the model finds plausible for this code.",
+        "Above, an image; below it, what the decoder makes of its code. The residual shows what was lost: orange where "
+        "the image is brighter than its reconstruction, blue where it is darker. Blur is honest: the picture is the "
+        "mean of p(x|z), an average of all images that the model finds plausible for this code.",
     ),
     "samples": Caption(
         "What the model imagines",
         "A grid of generated images.",
-        "No image went in here: each z was drawn from the prior p(z) and decoded. The pictures are means of p(x|z), "
-        "not draws from it. If they look worse than the reconstructions, then the prior has places that the encoder "
-        "never uses, and the decoder has not learned what to make of them.",
+        "Each z was drawn from the prior p(z) and decoded; no image was used. The pictures are means of p(x|z), not "
+        "draws from it. If they look worse than the reconstructions, the prior covers places that the encoder never "
+        "uses, and the decoder has not learned what to make of them.",
     ),
     "manifold": Caption(
         "The latent space, decoded",
         "A mosaic of decoded images that change gradually along both latent dimensions.",
         "Every point of a two-dimensional latent space is an image. The steps are equally probable under the prior, so "
-        "each tile stands for an equal share of what the model imagines. Look for smooth changes between kinds, and "
-        "for the regions in between, where images are ambiguous.",
+        "all tiles are equally likely samples. Look for smooth changes, and for regions where images are ambiguous.",
     ),
     "interpolation": Caption(
         "From one image to another",
         "Rows of decoded images that change gradually from one test image into another.",
-        "At the ends of a row stand two images; between them, what the decoder makes of evenly spaced points between "
-        "their codes. A good latent space passes through plausible images all the way; where it shows two images laid "
-        "over one another, the walk crosses a hole that no image's code comes near.",
+        "At the ends of a row are two images; between them, pictures of evenly spaced points between their codes. A "
+        "good latent space passes through plausible images all the way. Where it shows two images laid over one "
+        "another, the walk crosses a hole with no image's code near it.",
     ),
     "traversal": Caption(
         "What each dimension says",
         "Rows of decoded images; in each row one latent dimension moves from low to high, the others are fixed.",
-        "Each row moves one latent dimension and leaves the others in the middle; beside it stands its rate, what it "
-        "says of an image. The dimensions that say most come first. A row that changes one thing alone (slant, width) "
-        "is a dimension with a meaning of its own, which nothing in the bound asks for.",
+        "Each row moves one latent dimension and keeps the others in the middle. Beside it is its rate; the largest "
+        "rates come first. A row that changes one thing alone (slant, width) is a dimension with a meaning of its own, "
+        "which nothing in the bound asks for.",
     ),
     "latent_plane": Caption(
         "Where the encoder puts the images",
-        "A scatter plot of the posterior means of images in two dimensions, coloured by label, with ellipses around "
-        "some.",
-        "Each dot is one image at the mean of its q(z|x). The colours are the labels, added afterwards: unless the "
-        "model is conditional, it never saw them, and groups that have formed were found from the pixels alone. Of a "
-        "standard normal prior, the dashed circles hold 39% and 86%: dots far outside them are images that samples "
-        "will hardly ever resemble. An ellipse is one standard deviation of an image's q(z|x): the codes in it may all "
-        "stand for that image. Where ellipses overlap, so do the codes of different images.",
+        "A scatter plot of posterior means of images in two dimensions, coloured by label, with ellipses around some.",
+        "Each dot is one image at the mean of its q(z|x). The colours are the labels, which the model never saw unless "
+        "it is conditional: groups were found from the pixels alone. The dashed circles hold 39% and 86% of a standard "
+        "normal prior: samples will hardly ever resemble images whose dots are far outside. An ellipse is one standard "
+        "deviation of q(z|x). Where ellipses overlap, so do the codes of different images.",
     ),
     "kl_per_dimension": Caption(
         "Which dimensions carry information",
-        "A bar chart of the KL divergence of each latent dimension, sorted, active and inactive ones told apart.",
+        "A bar chart of the KL divergence of each latent dimension, sorted, active and inactive ones marked.",
         "The rate, split by latent dimension. A dimension near 0 is the same for every image; the decoder has learned "
         "to ignore it. This is called posterior collapse, and it is also how a VAE chooses its own size.",
     ),
@@ -80,37 +76,35 @@ CAPTIONS = {
         "How training went",
         "Line charts of ELBO, rate and distortion against the training step.",
         "The ELBO rises while the model learns. A validation curve that turns down while training still rises shows "
-        "overfitting. Rate and distortion are traded: spending nats on the code (rate up) must save more of them "
-        "in the reconstruction (distortion down).",
+        "overfitting. Spending nats on the code (rate up) must save more of them in the reconstruction (distortion "
+        "down).",
     ),
     "training": Caption(
         "The same codes as training goes on",
-        "Rows of generated images, one row per moment of training, from the first to the last.",
+        "Rows of generated images, one row per step of training, from the first to the last.",
         "Each column is one z that stays fixed while the decoder changes. Early rows show the average image; the kinds "
-        "part later, and details come last.",
+        "separate later, and details come last.",
     ),
     "latent_map": Caption(
-        "Who is near whom",
-        "A scatter plot of images placed by t-SNE so that neighbours in the latent space are neighbours, coloured by "
-        "label.",
-        "A latent space of many dimensions has no one plane that shows it all. This map (t-SNE) keeps each image near "
-        "its nearest neighbours in z, and gives up the rest: how far two groups lie apart, how large a group is, and "
-        "where it lies mean nothing here. Groups that are told apart here are apart in z; others may be, too.",
+        "Which images have similar codes",
+        "A scatter plot of images placed by t-SNE, near their neighbours in the latent space, coloured by label.",
+        "No one plane shows all of a latent space of many dimensions. This map (t-SNE) keeps each image near its "
+        "nearest neighbours in z. The distances between groups, their sizes and positions mean nothing. Groups that "
+        "are separate here are separate in z; others may be, too.",
     ),
     "temperatures": Caption(
         "What the temperature does",
         "Rows of generated images, a row for each temperature; each column is the same draw from the prior.",
         "The prior's spread is multiplied by the temperature. Below 1 the draws stay near the prior's middle, where "
-        "images are alike and typical; above 1 they go to places that the decoder has hardly seen. Variety is bought "
-        "with failures. Only at 1 are these samples of the model.",
+        "images are typical. Above 1 they vary more and fail more often, as they go to places that the decoder has "
+        "hardly seen. Only at 1 are these samples of the model.",
     ),
     "plane": Caption(
         "The latent space unfolds",
-        "A film of dots, one for each image, coloured by label, that part from one heap into groups as training goes "
-        "on.",
-        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last, and the axes "
-        "stay as they are. At first all images lie in a heap, as the encoder tells nothing apart; then the decoder "
-        "finds a use for z, and they part. Between two moments that were kept the dots go straight.",
+        "A film of dots, one for each image, coloured by label, that separate from one heap into groups.",
+        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last; the axes do not "
+        "change. At first all images are in a heap; then the decoder finds a use for z, and they separate. Between two "
+        "stored steps the dots go straight.",
     ),
     "walk": Caption(
         "A walk through the latent space",
@@ -121,65 +115,62 @@ CAPTIONS = {
     "inpainting": Caption(
         "What is missing, filled in",
         "Rows of images: originals, the same with pixels hidden in flat blue, three completions each, and their mean.",
-        "The model is shown an image without its blue pixels and asked for them. A Markov chain draws in turn a code "
-        "for the image as it stands and the missing pixels for that code; a completion is the picture of a code that "
-        "such a chain ended with. Where completions differ, what is known leaves a choice, and their mean is blurred."
-        " The share of the chain's proposals that was taken says whether to trust it: below 1% it hardly moved.",
+        "The model fills in the blue pixels. A Markov chain draws in turn a code for the image and the missing pixels "
+        "for that code; a completion is the picture of the chain's last code. Where completions differ, the visible "
+        "pixels leave a choice, and the mean is blurred. The chain's acceptance rate is a check: below 1% it hardly "
+        "moved.",
     ),
     "denoising": Caption(
         "Noise, averaged away",
         "Rows of images: originals, the same with noise, and what the model makes of the noisy ones.",
-        "Many codes are drawn for the noisy image and their pictures averaged. What no code tells of is lost: the "
-        "noise, and with it what is rare in the image. A model that never saw noise takes the image for a clean one.",
+        "Many codes are drawn for the noisy image, and their pictures averaged. What no code holds is lost: the noise, "
+        "and with it what is rare in the image. A model trained without noise takes the image for a clean one.",
     ),
     "anomaly": Caption(
         "Does the model notice what is new?",
         "ROC curves of four scores, histograms of the first, and rows of the least and most strange images.",
-        "The model was trained without the classes left out. Each score says how strange an image is; the area under "
-        "its curve is the chance that an image of a class left out is the stranger of two, one known, one not: 1 is "
-        "perfect, 0.5 is guessing, and less than that finds the new images more ordinary than the known. After ± "
-        "stands the standard error. Strange is not the same as improbable: plain images, of few pixels, are probable "
-        "whether known or not.",
+        "The model was trained without the classes left out. Each score says how strange an image is. The area under "
+        "its curve is the chance that it ranks an image of a new class above one of a known class: 1 is perfect, 0.5 "
+        "is guessing; ± is the standard error. Strange is not improbable: plain images, of few pixels, are probable "
+        "even if new.",
     ),
     "compression": Caption(
         "The model as a compressor",
         "A chart of signal-to-noise ratio against bits for principal components, JPEG and this model; images below.",
-        "The star is this model: the bits are its rate, what sending a code costs at best (relative entropy coding "
-        "comes near; no file was written), and the picture is the mean of p(x|z). The curves were coded for real, up "
-        "to a few bits in all: principal components, fitted to training images, with quantized coefficients coded by "
-        "their frequencies there; and JPEG of all images in one mosaic, so that its header costs next to nothing. "
-        "Above a curve, the model is the better compressor. A Bernoulli model was not trained for squared error, nor "
-        "was any to please the eye. Where JPEG cannot be as short as the model, its shortest is shown.",
+        "The star is this model: its bits are the rate, which relative entropy coding comes near (no file was "
+        "written), and the picture is the mean of p(x|z). The curves were coded for real: principal components of "
+        "training images with entropy-coded coefficients, and one JPEG mosaic of all images, so that its header costs "
+        "little. Above a curve, the model is the better compressor. A Bernoulli model was not trained for squared "
+        "error. Where JPEG cannot be as short as the model, its shortest is shown.",
     ),
     "neighbours": Caption(
-        "Who is near",
+        "Which images are near",
         "Rows: an image, its nearest training images by pixels, and its nearest by codes.",
-        "Two images can be close pixel by pixel and mean different things, or the reverse. If the codes keep what "
-        "matters, the nearest by codes are alike in kind, and the vote of the five nearest names the class more "
-        "often. Of a conditional model the codes leave the class out, as it is told, and should name it worse.",
+        "Two images can be close pixel by pixel and mean different things, or the reverse. If codes keep what matters, "
+        "the nearest by codes are of the same kind, and a vote of the five nearest finds the class more often. Codes "
+        "of a conditional model need not hold the class, and should find it less often.",
     ),
     "sensitivity": Caption(
         "Small changes",
         "Rows of pictures of codes moved step by step; below, a chart of how far codes move when images are changed.",
-        "Above, a code moved by the same lengths in two directions: where its picture changes most, and where it "
-        "changes least. The number is how far the picture moves, in pixel values, for a step of length 1. A direction"
-        " near 0 is one that the decoder ignores. Below, the reverse: the image is changed a little, and its code "
-        "moves. While that is less than the spread of q(z|x), the two images have nearly the same code.",
+        "Above, a code moved by equal lengths in the directions where its picture changes most and least. The number "
+        "is the change in pixel values for a step of length 1; the decoder ignores a direction near 0. Below, the "
+        "image is changed a little, and its code moves. While that is less than the spread of q(z|x), the two images "
+        "have nearly the same code.",
     ),
     "conditional": Caption(
         "The class, and everything else",
         "A grid of generated images: a row each for a code, a column each for a class.",
         "Each row is one draw of z, decoded as every class. What stays the same along a row is in z: slant, weight, "
-        "size. What changes is in the class. If rows do not resemble each other at all, then z still holds the class,"
-        " too.",
+        "size. What changes is in the class. If rows have nothing in common, z still holds the class, too.",
     ),
     "attribute": Caption(
         "An attribute, added",
         "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",
-        "A direction of the latent space that stands for an attribute: from the mean code of images without it to the "
-        "mean code of those with. Each row is one image, moved along it; the framed column is its own code, not moved. "
-        "Below, a classifier that was trained on real images says how often the attribute appears, and what else "
-        "changed with it: a good direction changes the orange bar and no other. The lines are 95% intervals.",
+        "The direction goes from the mean code of images without the attribute to the mean code of those with it. Each "
+        "row is one image, moved along it; the framed column is its own code. Below, a classifier of real images "
+        "measures how often the attribute appears, and what else changed. A good direction changes the orange bar and "
+        "no other. The lines are 95% intervals.",
     ),
     "arithmetic": Caption(
         "Arithmetic with codes",
@@ -193,10 +184,10 @@ CAPTIONS = {
 _RESTORED = Caption(
     "What is restored",
     "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
-    "Above, an image; below it, the same image corrupted as in training, which is all that the encoder was shown; at "
-    "the bottom, what the decoder makes of the code. What was destroyed and stands there again, the model knew from "
-    "other images. Blur is honest: the picture is the mean of p(x|z), an average of all the images that the model "
-    "finds plausible for this code.",
+    "Above, an image; below it, the image corrupted as in training, which is all that the encoder was shown; at the "
+    "bottom, what the decoder makes of the code. What was destroyed and is there again, the model knew from other "
+    "images. Blur is honest: the picture is the mean of p(x|z), an average of all images that the model finds "
+    "plausible for this code.",
 )
 
 # (title, unit) of the quantities of metrics.jsonl, in their order
@@ -220,36 +211,33 @@ QUESTIONS = [
         "What does the code keep?",
         "keeps",
         "An image is turned into a few numbers and back. What comes back is all that the model keeps of it.",
-        ("reconstructions", "compression", "inpainting", "denoising", "sensitivity", "anomaly"),
+        "reconstructions compression inpainting denoising sensitivity anomaly",
     ),
     _Question(
         "What does it imagine?",
         "imagines",
-        "Nothing goes in here but numbers drawn at random, and what is asked for in words.",
-        ("samples", "temperatures", "conditional", "neighbours"),
+        "The inputs are random numbers only, and the class or attribute that is asked for.",
+        "samples temperatures conditional neighbours",
     ),
     _Question(
         "What does the latent space look like?",
         "latent",
-        "Each image has its place among the codes. Near places should mean similar images, and the way between two "
-        "should lead over images, too.",
-        (
-            *("manifold", "latent_plane", "latent_map", "kl_per_dimension", "interpolation", "traversal", "walk"),
-            *("attribute", "attributes", "arithmetic", "directions"),
-        ),
+        "Each image has a code. Near codes should mean similar images, and a path between two should show images, too.",
+        "manifold latent_plane latent_map kl_per_dimension interpolation traversal walk attribute attributes "
+        "arithmetic directions",
     ),
-    _Question("How did training go?", "training", "From the first step to the last.", ("curves", "training", "plane")),
+    _Question("How did training go?", "training", "From the first step to the last.", "curves training plane"),
     # the last one takes the figures that no other question names
-    _Question("What else was drawn?", "others", "Figures of another origin than the ones above.", ()),
+    _Question("What else was drawn?", "others", "Figures of another origin than the ones above.", ""),
 ]
-_LISTED = [(number, name) for number, question in enumerate(QUESTIONS) for name in question.figures]
+_LISTED = [(number, name) for number, question in enumerate(QUESTIONS) for name in question.figures.split()]
 
 
 def describe_figure(stem: str, corrupted: bool = False) -> Caption:
     """Returns the texts of a figure; `corrupted`: whether the model was trained on corrupted inputs."""
-    name = stem.replace("_", " ")
     if stem == "reconstructions" and corrupted:
         return _RESTORED
+    name = stem.replace("_", " ")
     return CAPTIONS.get(stem, Caption(name, f"Figure: {name}", name))
 
 
@@ -258,10 +246,7 @@ def place_figure(stem: str) -> tuple[int, int, str]:
 
     A figure whose name begins with a listed one and an underscore belongs to the same question.
     """
-    fits = [
-        (len(name), number, place)
-        for place, (number, name) in enumerate(_LISTED)
-        if stem == name or stem.startswith(f"{name}_")
-    ]
+    listed = enumerate(_LISTED)
+    fits = [(len(name), number, place) for place, (number, name) in listed if f"{stem}_".startswith(f"{name}_")]
     _, number, place = max(fits, default=(0, len(QUESTIONS) - 1, len(_LISTED)))
     return number, place, stem

@@ -12,7 +12,7 @@ from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report.html import format_number, format_score
 
-__all__ = ["Column", "Comparison", "Row", "as_markdown", "as_text", "compare_runs", "escape_markdown", "format_table"]
+__all__ = ["Comparison", "Row", "as_markdown", "as_text", "compare_runs", "escape_markdown", "format_table"]
 __all__ += ["read_runs", "require_one_protocol"]
 
 _VERSION = 1
@@ -42,20 +42,6 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Column:
-    """One quantity; log p(x) estimated with another number of samples is another column."""
-
-    title: str
-    quantity: str
-    samples: int | None
-
-    def score(self, row: Row) -> dict[str, Any] | None:
-        """Returns the run's {value, stderr, ...} of this column, or None."""
-        found = row.test.get(self.quantity)
-        return found if found is not None and found.get("samples") == self.samples else None
-
-
-@dataclasses.dataclass(frozen=True)
 class Comparison:
     """The runs, the protocol entries that all share, and where they differ: {entry: {its text: the runs' names}}."""
 
@@ -67,38 +53,30 @@ class Comparison:
         """Returns the content of table.json."""
         return {"version": _VERSION, **dataclasses.asdict(self)}
 
-    def columns(self) -> list[Column]:
-        """Returns the columns that any run has a score for."""
-        found: dict[tuple[str, int | None], Column] = {}
+    def cells(self, escape: Callable[[str], str], mark: Callable[[str], str]) -> list[tuple[str, ...]]:
+        """Returns a head and a line for each run, every cell through `escape`, a column's best through `mark` too.
+
+        log p(x) estimated with another number of samples is another column. Where protocols differ, none is the best.
+        """
+        columns = [["run", *(row.name for row in self.runs)]]
+        columns += [[name, *(format_number(row.config[name]) for row in self.runs)] for name in self.runs[0].config]
+        columns = [list(map(escape, column)) for column in columns]
         for name, title in _TITLES.items():
-            for row in self.runs:
-                if name in row.test:
-                    samples = row.test[name].get("samples")
-                    found[name, samples] = Column(f"{title}, K = {samples:,}" if samples else title, name, samples)
-        return list(found.values())
-
-    def best(self, column: Column) -> float | None:
-        """Returns the best value of a column, None where none is better or the protocols differ."""
-        values = [score["value"] for row in self.runs if (score := column.score(row)) is not None]
-        if column.quantity not in _BEST or self.differs or len(set(values)) < 2:
-            return None
-        return _BEST[column.quantity](values)
-
-    def cells(self, escape: Callable[[str], str], mark: Callable[[str], str]) -> list[list[str]]:
-        """Returns a head and a line for each run, every cell through `escape`, a column's best through `mark` too."""
-        columns = self.columns()
-        head = ("run", *self.runs[0].config, *(column.title for column in columns), "parameters", "seconds")
-        lines = [[escape(title) for title in head]]
-        for row in self.runs:
-            line = [escape(text) for text in (row.name, *(format_number(value) for value in row.config.values()))]
-            for column in columns:
-                score = column.score(row)
-                of = None if score is None else score.get("of")
-                text = "–" if score is None else format_score(score)
-                text = escape(f"{format_number(score['value'])} of {of}" if score and isinstance(of, int) else text)
-                line.append(mark(text) if score is not None and score["value"] == self.best(column) else text)
-            lines.append([*line, escape(format_number(row.parameters)), f"{row.seconds:.0f}"])
-        return lines
+            found = [row.test.get(name) for row in self.runs]
+            for samples in dict.fromkeys(score.get("samples") for score in found if score is not None):
+                scores = [score if score and score.get("samples") == samples else None for score in found]
+                values = [score["value"] for score in scores if score]
+                best = _BEST[name](values) if name in _BEST and not self.differs and len(set(values)) > 1 else None
+                column = [escape(f"{title}, K = {samples:,}" if samples else title)]
+                for score in scores:
+                    text = format_score(score) if score else "–"
+                    if score and isinstance(score.get("of"), int):
+                        text = f"{format_number(score['value'])} of {score['of']}"
+                    column.append(mark(escape(text)) if score and score["value"] == best else escape(text))
+                columns.append(column)
+        columns.append([escape("parameters"), *(escape(format_number(row.parameters)) for row in self.runs)])
+        columns.append([escape("seconds"), *(f"{row.seconds:.0f}" for row in self.runs)])
+        return list(zip(*columns, strict=True))
 
     def notes(self) -> list[str]:
         """Returns what a reader must know of the scores, in sentences."""
@@ -154,18 +132,13 @@ def _differences(found: Sequence[FinishedRun]) -> dict[str, dict[str, list[str]]
 def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     """Returns the table of these runs."""
     seeds = ("train.seed", "train.seeds", "train.sweep")
-    fields = [
-        {
-            name: value
-            for name, (value, may_change) in flatten(run.run.config).items()
-            if name == "train.steps" or not (may_change or name in seeds)
-        }
-        for run in found
-    ]
-    varied = [name for name in fields[0] if len({str(each.get(name)) for each in fields}) > 1]
+    fields = [flatten(run.run.config) for run in found]
+    compared = [name for name, (_, may_change) in fields[0].items() if name == "train.steps" or not may_change]
+    compared = [name for name in compared if name not in seeds]
+    varied = [name for name in compared if len({str(each[name][0]) for each in fields}) > 1]
     rows = [
-        Row(run.name, own, _scores_of(run), run.parameters, round(run.seconds, 1), run.skipped)
-        for run, own in zip(found, ({name: each.get(name) for name in varied} for each in fields), strict=True)
+        Row(run.name, config, _scores_of(run), run.parameters, round(run.seconds, 1), run.skipped)
+        for run, config in zip(found, ({name: each[name][0] for name in varied} for each in fields), strict=True)
     ]
     first = found[0].protocol
     shared = {name: text for name, text in first.items() if all(run.protocol.get(name) == text for run in found)}

@@ -15,81 +15,71 @@ _CARDS = ("elbo", "log_likelihood", "rate", "distortion", "bits_per_dim", "activ
 _BOUNDS = ("elbo", "log_likelihood")  # drawn on one axis: the second is the tighter bound on the same
 _MAX_DRAWN = 1e15  # beyond this, a number is not drawn
 _INTERVALS = (
-    "Dots: means over the images; bars: two standard errors to each side, as far as other images of their kind would "
-    "move them. Both scores are lower bounds on log p(x), the second a tighter one: their distance is what the "
-    "approximate posterior costs. They are of the same images, so it is better known than the bars suggest."
+    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
+    "the second a tighter one: their distance is what the approximate posterior costs. They are of the same images, so "
+    "it is better known than the bars suggest."
 )
 _COSTS = (
-    "What an image of the {split} split costs, in nats: first to say its code (rate), then to say the image, once the "
-    "code is known (distortion). Together they are minus the ELBO, where β is 1."
+    "The cost of an image of the {split} split, in nats: of its code (rate), then of the image, once the code is known "
+    "(distortion). Together they are minus the ELBO, where β is 1."
 )
-
-
 # name in results.json: (title, unit, meaning)
 _QUANTITIES = {
     "elbo": (
         "ELBO",
         "nats",
-        "The evidence lower bound on log p(x), the score that the model is built around: minus the sum of the rate and "
-        "the distortion below.",
+        "The evidence lower bound on log p(x), the model's score: minus the sum of rate and distortion below.",
     ),
     "log_likelihood": (
         "log p(x)",
         "nats",
-        "A tighter estimate of how probable the model finds an unseen image, from many weighted draws of z. It lies "
-        "above the ELBO; the gap is what the approximate posterior costs. Larger is better.",
+        "A tighter estimate of log p(x) of unseen images, from many weighted draws of z. It is above the ELBO; the gap "
+        "is what the approximate posterior costs. Larger is better.",
     ),
     "rate": (
         "Rate",
         "nats",
-        "KL(q(z|x) ‖ p(z)): how much the code z tells about its image. At 0 the code is ignored; 0 also "
-        "stands where z is a point without a density, as a plain autoencoder's.",
+        "KL(q(z|x) ‖ p(z)): the information in the code z about its image. At 0 the code is ignored, or z is a point "
+        "without a density, as a plain autoencoder's.",
     ),
     "distortion": (
         "Distortion",
         "nats",
-        "−E[log p(x|z)]: what is still unexplained of the image once its code is known. Smaller means more faithful "
-        "reconstructions.",
+        "−E[log p(x|z)]: what the code leaves unexplained of the image. Smaller means more faithful reconstructions.",
     ),
     "distortion_from_corrupted": (
         "Distortion, from corrupted inputs",
         "nats",
-        "−E[log p(x|z)] of the clean image where the encoder was shown a corrupted one, as in training: how well the "
-        "image is restored. Smaller is better; its distance from the distortion above is what the corruption costs.",
+        "−E[log p(x|z)] of the clean image if the encoder was shown a corrupted one: how well the image is restored. "
+        "Smaller is better; its distance from the distortion above is what the corruption costs.",
     ),
     "rate_from_corrupted": (
         "Rate, from corrupted inputs",
         "nats",
-        "KL(q(z|corrupted x) ‖ p(z)): how much the code tells where the encoder was shown a corrupted image.",
+        "KL(q(z|corrupted x) ‖ p(z)): the information in the code if the encoder was shown a corrupted image.",
     ),
     "elbo_from_corrupted": (
         "ELBO, from corrupted inputs",
         "nats",
-        "Minus the sum of rate and distortion from corrupted inputs: what training maximises where the objective is "
-        "the ELBO. It is a lower bound on log p(x) of the clean image, too, whatever the encoder was shown.",
+        "Minus the sum of rate and distortion from corrupted inputs, which training with the objective elbo maximises. "
+        "It is a lower bound on log p(x) of the clean image, too.",
     ),
     "bits_per_dim": (
         "Bits per dimension",
         "bits",
-        "The negative bound in bits, divided by the number of pixel values, so that image sizes can be compared. "
-        "Smaller is better.",
+        "The negative bound in bits, divided by the number of pixel values, to compare image sizes. Smaller is better.",
     ),
     "active_units": (
         "Active units",
         "",
-        "Latent dimensions whose posterior mean moves when the image changes. The others are left at the prior and "
-        "carry nothing.",
+        "Latent dimensions whose posterior mean varies with the image. The others stay at the prior and carry nothing.",
     ),
-    "kl_per_dimension": (
-        "KL per dimension",
-        "nats",
-        "The rate, told apart by latent dimension, in the order of the model.",
-    ),
+    "kl_per_dimension": ("KL per dimension", "nats", "The rate, split by latent dimension, in the order of the model."),
     "code_perplexity": (
         "Codes in use",
         "",
-        "The perplexity of the codes chosen for these images: so many codes, used equally often, would be as hard to "
-        "guess. Far below the codebook's size, most codes are dead.",
+        "The perplexity of the codes of these images: this many equally frequent codes would be as hard to guess. Far "
+        "below the codebook's size, most codes are dead.",
     ),
 }
 
@@ -121,15 +111,13 @@ def numbers_section(results: _Results, records: Sequence[Mapping[str, Any]]) -> 
         note = "There is no <code>results.json</code>: the final evaluation has not been made yet."
         parts.append(html.missing_note(note))
     if not records:
-        note = "There is no <code>metrics.jsonl</code> with records: how training went is not known."
-        parts.append(html.missing_note(note))
+        parts.append(html.missing_note("There is no <code>metrics.jsonl</code> with records of training."))
     parts += [_make_cards(*first) for first in list(splits.items())[:1]]
     parts += [_list_findings(results), _draw_scores(splits)]
     if splits:
         parts.append(
             "<p>In nats, unless a row says otherwise: summed over the pixels of an image, then averaged over the "
-            "images. A larger ELBO is better: −80 beats −100; a smaller distortion. After ± stands the standard "
-            "error.</p>"
+            "images. A larger ELBO is better: −80 beats −100; a smaller distortion. ± is the standard error.</p>"
         )
     parts += [_split_table(split, entries, index > 0) for index, (split, entries) in enumerate(splits.items())]
     return "".join(parts) + "</section>"
@@ -178,7 +166,7 @@ def _make_cards(split: str, entries: Mapping[str, Any]) -> str:
 def _list_findings(results: _Results) -> str:
     """Returns the findings of the diagnosis with their remedies; '' without a diagnosis."""
     found = (results or {}).get("diagnosis")
-    items, remedy = [], ""
+    items, note = [], ""
     for finding in found if isinstance(found, list) else []:
         if not isinstance(finding, dict):
             continue
@@ -186,12 +174,10 @@ def _list_findings(results: _Results) -> str:
         text = html.format_value(finding.get("says", "")).replace("+-", "±")  # ASCII for terminals of any kind
         head = f"{str(level).capitalize()} · {html.format_value(finding.get('name', '?'))}"
         remedy = f"<div>Try <code>{html.format_value(finding['remedy'])}</code></div>" if finding.get("remedy") else ""
+        if remedy:
+            note = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
         items.append(f"<li class='{level}'><strong>{head}.</strong> {text}{remedy}</li>")
-    if not items:
-        return ""
-    note = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
-    any_remedy = any("<div>Try" in item for item in items)
-    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{note if any_remedy else ''}"
+    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{note}" if items else ""
 
 
 def _split_table(split: str, entries: Mapping[str, Any], explained: bool) -> str:
