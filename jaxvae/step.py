@@ -1,7 +1,5 @@
 """One step of training, as a pure function of the state and a batch."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from functools import partial, reduce
@@ -10,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
@@ -25,9 +24,7 @@ _MIN_SPREAD = 1e-4  # of the running mean: less is rounding
 _int_zero, _float_zero = (partial(jnp.zeros, (), dtype) for dtype in (jnp.int32, jnp.float32))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Guard:
+class Guard(struct.PyTreeNode):
     """Counts of failures so far: skipped steps and spikes of the loss.
 
     A skipped step had a loss, gradient or new variable that was not finite; the last `streak` steps were skipped.
@@ -44,9 +41,7 @@ class Guard:
     spikes: Array = dataclasses.field(default_factory=_int_zero)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(struct.PyTreeNode):
     """The state of training; params and variables are {'model': ..., 'objective': ...}.
 
     `ema` averages params over steps, or is {}. `key` never changes: a step's randomness is
@@ -60,9 +55,6 @@ class State:
     variables: Any
     guard: Guard
     key: Array
-
-    def replace(self, **changes) -> State:
-        return dataclasses.replace(self, **changes)
 
     @property
     def weights(self) -> Any:
@@ -207,7 +199,7 @@ def apply_update(state: State, optimizer, grads, variables, metrics, ema: float)
 
 def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
     """Returns the guard after a step with this loss, which was applied if it was `good`."""
-    skipped = dataclasses.replace(guard, skipped=guard.skipped + ~good, streak=guard.streak + 1)
+    skipped = guard.replace(skipped=guard.skipped + ~good, streak=guard.streak + 1)
     reach = _SPIKE_SPREADS * jnp.maximum(guard.spread, _MIN_SPREAD * jnp.maximum(jnp.abs(guard.usual), 1.0))
     warm, loss = guard.seen >= _GUARD_WINDOW, jnp.nan_to_num(loss.astype(guard.usual.dtype))
     spike = warm & (loss > guard.usual + reach)
@@ -216,8 +208,7 @@ def update_guard(guard: Guard, loss: Array, good: Array) -> Guard:
     count = jnp.minimum(guard.seen, _GUARD_WINDOW - 1).astype(loss.dtype)  # float32, also with jax_enable_x64
     weight = 1.0 / (1.0 + count)
     away = jnp.abs(weight * loss - weight * guard.usual)  # multiplied first: a difference could overflow
-    moved = dataclasses.replace(
-        guard,
+    moved = guard.replace(
         streak=jnp.zeros_like(guard.streak),
         seen=guard.seen + 1,
         usual=(1.0 - weight) * guard.usual + weight * loss,

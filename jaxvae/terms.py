@@ -17,7 +17,7 @@ from jax import Array, lax, random
 
 from jaxvae._checks import UsageError
 
-__all__ = ["CAPABILITIES", "Level", "Terms", "example_keys", "reweight_gradient"]
+__all__ = ["CAPABILITIES", "Level", "Terms", "example_keys", "require_provided", "reweight_gradient"]
 
 CAPABILITIES = {  # what a posterior may offer, and a prior or an objective may need of it
     "samples": "draws with their density",
@@ -79,12 +79,18 @@ def reweight_gradient(level: Level, factor: Array) -> Array:
     The gate (model/reparameterize.py) receives the factor [S, B] in the backward pass: its two cotangents are factor
     and 1, both times the weight of the loss.
     """
-    if level.gate is None:
+    gate = require_provided(level.gate, "gate")
+    return (gate[..., 0] * lax.stop_gradient(factor) + gate[..., 1]).sum(0)
+
+
+def require_provided(value: Any, need: str) -> Any:
+    """Returns the value; raises UsageError if it is None, since the model did not make what the objective needs."""
+    if value is None:
         raise UsageError(
-            "this z was drawn without a gate, which the objective needs. Set the model's field, as a train step does: "
-            "model.clone(objective_needs=objective.needs.model)."
+            f"these terms were made without {need!r}, which the objective needs. Set the model's field, as a train "
+            "step does: model.clone(objective_needs=objective.needs.model)."
         )
-    return (level.gate[..., 0] * lax.stop_gradient(factor) + level.gate[..., 1]).sum(0)
+    return value
 
 
 def example_keys(key: Array, index: Array, samples: int = 1, *, first: Array | int = 0) -> Array:

@@ -1,6 +1,9 @@
 """Checks of the sizes of networks: widths, layers and heads."""
 
 from collections.abc import Sequence
+from typing import Any
+
+from jax.typing import DTypeLike
 
 from jaxvae._checks import UsageError, require_fraction, require_whole
 from jaxvae.model.layers import get_activation
@@ -31,11 +34,11 @@ def require_sizes(**sizes: int) -> None:
         require_whole(name, size, 1, MAX_WIDTH)
 
 
-def require_network(activation: str, dropout: float, **sizes: int) -> None:
-    """Raises UsageError unless the activation is known, the rate of dropout a fraction, and the others are sizes."""
+def require_network(activation: str, dropout: float, dtype: DTypeLike, **sizes: int) -> dict[str, Any]:
+    """Returns the fields of `layers.Network`; raises UsageError unless each is one, and the others are sizes."""
     get_activation(activation)
     require_sizes(**sizes)
-    require_fraction("dropout", dropout)
+    return {"activation": activation, "dropout": require_fraction("dropout", dropout), "dtype": dtype}
 
 
 def require_attention(*, width: int, heads: int, blocks: int, **sizes: int) -> None:

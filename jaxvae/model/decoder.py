@@ -16,77 +16,47 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxvae._checks import require_positive
+from jaxvae.model import layers
 from jaxvae.model._sizes import require_attention, require_network, require_widths
 from jaxvae.model.convolution import ConvTranspose, downsampled_sizes
-from jaxvae.model.layers import (
-    DenseStack,
-    ResidualLevel,
-    Transformer,
-    append_condition,
-    bound_spectral_norms,
-    dropout,
-    float32_dot_general,
-    from_patches,
-    get_activation,
-    layer_keys,
-    patch_grid,
-)
 from jaxvae.model.traits import Traits, network_traits
 
 __all__ = ["MLPDecoder", "attention", "conv", "conv1d", "linear", "mlp", "resnet"]
 
 
-class LinearDecoder(nn.Module):
-    """One affine map."""
-
-    shape: tuple[int, ...]
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, z: Array, condition: Array | None = None) -> Array:
-        z = append_condition(z.reshape(len(z), -1), condition)
-        return _float32_dense(math.prod(self.shape), self.dtype)(z).reshape(-1, *self.shape)
-
-
-class MLPDecoder(nn.Module):
+class MLPDecoder(layers.Network):
     """Dense layers, then one affine map to all features of all pixels."""
 
     widths: Sequence[int]
     shape: tuple[int, ...]
-    activation: str = "relu"
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     traits = network_traits()
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        z = append_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack(self.widths, self.activation, self.dropout, self.dtype)(z, keys)
+        z = layers.append_condition(z.reshape(len(z), -1), condition)
+        hidden = layers.DenseStack(self.widths, **self.options)(z, keys)
         return _float32_dense(math.prod(self.shape), self.dtype)(hidden).reshape(-1, *self.shape)
 
 
-class ConvDecoder(nn.Module):
+class ConvDecoder(layers.Network):
     """Dense layers to a small image (or sequence), then transpose convolutions that double it."""
 
     channels: Sequence[int]
     shape: tuple[int, ...]
     kernel: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     traits = network_traits("images")
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         smallest, *larger = reversed(downsampled_sizes(self.shape[:-1], len(self.channels)))
         widths = (self.dense, math.prod(smallest) * self.channels[0])
-        z = append_condition(z.reshape(len(z), -1), condition)
-        x = DenseStack(widths, self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
+        z = layers.append_condition(z.reshape(len(z), -1), condition)
+        x = layers.DenseStack(widths, **self.options)(z, layers.layer_keys(keys, 0))
         x = x.reshape(-1, *smallest, self.channels[0])
         for layer, (channels, size) in enumerate(zip(self.channels[1:], larger, strict=False), start=1):
-            x = get_activation(self.activation)(ConvTranspose(channels, size, self.kernel, dtype=self.dtype)(x))
-            x = dropout(layer_keys(keys, layer), x, self.dropout)
+            x = layers.get_activation(self.activation)(ConvTranspose(channels, size, self.kernel, dtype=self.dtype)(x))
+            x = layers.dropout(layers.layer_keys(keys, layer), x, self.dropout)
         return ConvTranspose(self.shape[-1], larger[-1], self.kernel)(x)
 
 
@@ -118,12 +88,12 @@ class SpectralDecoder(nn.Module):
         if self.is_initializing():
             return self.network(z, condition, keys)
         network, variables = self.network.unbind()
-        held = {"params": bound_spectral_norms(variables["params"], self.bound)}
+        held = {"params": layers.bound_spectral_norms(variables["params"], self.bound)}
         features: Any = network.apply(held, z, condition, keys)
         return features
 
 
-class ResNetDecoder(nn.Module):
+class ResNetDecoder(layers.Network):
     """Dense layers to a small image; then residual blocks and a transpose convolution that doubles it, in turns."""
 
     channels: Sequence[int]
@@ -131,28 +101,25 @@ class ResNetDecoder(nn.Module):
     blocks: int
     groups: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
     traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
         smallest, *larger = reversed(downsampled_sizes(self.shape[:-1], len(self.channels)))
-        z = append_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
+        z = layers.append_condition(z.reshape(len(z), -1), condition)
+        hidden = layers.DenseStack((self.dense,), **self.options)(z, layers.layer_keys(keys, 0))
         x = nn.Dense(math.prod(smallest) * self.channels[0], dtype=self.dtype)(hidden)
         x = x.reshape(-1, *smallest, self.channels[0])
         after = (*self.channels[1:], self.shape[-1])
         for layer, (features, size) in enumerate(zip(after, larger, strict=True), start=1):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype, self.remat)
+            level = layers.ResidualLevel(self.blocks, self.groups, self.remat, **self.options)
             dtype = self.dtype if layer < len(after) else jnp.float32
-            x = ConvTranspose(features, size, dtype=dtype)(level(x, layer_keys(keys, layer)))
+            x = ConvTranspose(features, size, dtype=dtype)(level(x, layers.layer_keys(keys, layer)))
         return x
 
 
-class AttentionDecoder(nn.Module):
+class AttentionDecoder(layers.Network):
     """Dense layers to one token a patch, a transformer over them, then an affine map of each to its patch's pixels."""
 
     shape: tuple[int, ...]
@@ -161,36 +128,31 @@ class AttentionDecoder(nn.Module):
     heads: int
     blocks: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
     traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, z: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        tokens = math.prod(patch_grid(self.shape, self.patch))
-        z = append_condition(z.reshape(len(z), -1), condition)
-        hidden = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)(z, layer_keys(keys, 0))
+        tokens = math.prod(layers.patch_grid(self.shape, self.patch))
+        z = layers.append_condition(z.reshape(len(z), -1), condition)
+        hidden = layers.DenseStack((self.dense,), **self.options)(z, layers.layer_keys(keys, 0))
         x = nn.Dense(tokens * self.width, dtype=self.dtype)(hidden).reshape(-1, tokens, self.width)
-        x = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)(
-            x, layer_keys(keys, 1)
-        )
+        x = layers.Transformer(self.blocks, self.heads, self.remat, **self.options)(x, layers.layer_keys(keys, 1))
         patches = _float32_dense(self.patch**2 * self.shape[-1], self.dtype)(x)
-        return from_patches(patches, self.shape[:2], self.patch)
+        return layers.from_patches(patches, self.shape[:2], self.patch)
 
 
 def _float32_dense(features: int, dtype: DTypeLike) -> nn.Dense:
     """Returns a decoder's last affine map: operands in `dtype`, outputs in float32."""
-    return nn.Dense(features, dtype=dtype, dot_general=float32_dot_general)
+    return nn.Dense(features, dtype=dtype, dot_general=layers.float32_dot_general)
 
 
-def linear(*, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LinearDecoder:
+def linear(*, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> MLPDecoder:
     """One affine map from z to all features, no hidden layer: features = W z + b.
 
     With gaussian('learned') the model is probabilistic PCA (Tipping & Bishop 1999). Goes with any data.
     """
-    return LinearDecoder(shape, dtype)
+    return MLPDecoder((), shape, dtype=dtype)
 
 
 def mlp(
@@ -207,8 +169,8 @@ def mlp(
     training zeroes at each step; `spectral`, if any, the largest singular value that a layer's kernel may have (Miyato
     et al. 2018, arXiv 1802.05957). Goes with any data.
     """
-    require_network(activation, dropout)
-    return _bound_spectrum(MLPDecoder(require_widths("mlp", widths), shape, activation, dropout, dtype), spectral)
+    options = require_network(activation, dropout, dtype)
+    return _bound_spectrum(MLPDecoder(require_widths("mlp", widths), shape, **options), spectral)
 
 
 def conv(
@@ -227,8 +189,8 @@ def conv(
     every kernel, `dense` the width of the first layer; `activation`, `dropout` and `spectral` as for mlp. Goes with
     images of any size; sequences take conv1d.
     """
-    require_network(activation, dropout, kernel=kernel, dense=dense)
-    network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, activation, dropout, dtype)
+    options = require_network(activation, dropout, dtype, kernel=kernel, dense=dense)
+    network = ConvDecoder(require_widths("conv", channels), shape, kernel, dense, **options)
     return _bound_spectrum(network, spectral)
 
 
@@ -250,9 +212,9 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    require_network(activation, dropout, kernel=kernel, dense=dense)
+    options = require_network(activation, dropout, dtype, kernel=kernel, dense=dense)
     flat = (math.prod(shape[:-1]), shape[-1])
-    network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, activation, dropout, dtype)
+    network = ConvDecoder(require_widths("conv1d", channels), flat, kernel, dense, **options)
     return SequenceDecoder(network, shape)
 
 
@@ -273,10 +235,8 @@ def resnet(
     (He et al. 2016, arXiv 1603.05027) with group norm (Wu & He 2018, arXiv 1803.08494); options as for the encoder.
     Goes with images of any size, not with sequences.
     """
-    require_network(activation, dropout, blocks=blocks, groups=groups, dense=dense)
-    return ResNetDecoder(
-        require_widths("resnet", channels, blocks), shape, blocks, groups, dense, activation, dropout, dtype, remat
-    )
+    options = require_network(activation, dropout, dtype, blocks=blocks, groups=groups, dense=dense)
+    return ResNetDecoder(require_widths("resnet", channels, blocks), shape, blocks, groups, dense, remat, **options)
 
 
 def attention(
@@ -298,5 +258,5 @@ def attention(
     images of any size, cut from whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    require_network(activation, dropout)
-    return AttentionDecoder(shape, patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
+    options = require_network(activation, dropout, dtype)
+    return AttentionDecoder(shape, patch, width, heads, blocks, dense, remat, **options)

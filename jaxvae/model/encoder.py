@@ -14,63 +14,41 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from jaxvae.model import layers
 from jaxvae.model._sizes import require_attention, require_network, require_widths
-from jaxvae.model.layers import (
-    DenseStack,
-    ResidualLevel,
-    Transformer,
-    append_condition,
-    dropout,
-    get_activation,
-    layer_keys,
-    to_patches,
-)
 from jaxvae.model.traits import Traits, network_traits
 
 __all__ = ["ConvEncoder", "MLPEncoder", "attention", "conv", "conv1d", "linear", "mlp", "resnet"]
 
 
-class LinearEncoder(nn.Module):
-    """x itself, flattened; the condition is appended."""
-
-    def __call__(self, x: Array, condition: Array | None = None) -> Array:
-        return append_condition(x.reshape(len(x), -1), condition)
-
-
-class MLPEncoder(nn.Module):
+class MLPEncoder(layers.Network):
     """Dense layers on the flattened x, to which the condition is appended."""
 
     widths: Sequence[int]
-    activation: str = "relu"
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     traits = network_traits()
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x = append_condition(x.reshape(len(x), -1), condition)
-        return DenseStack(self.widths, self.activation, self.dropout, self.dtype)(x, keys)
+        x = layers.append_condition(x.reshape(len(x), -1), condition)
+        return layers.DenseStack(self.widths, **self.options)(x, keys)
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(layers.Network):
     """Strided convolutions and a dense layer on [N, H, W, C] or [N, L, C]; the condition is further channels."""
 
     channels: Sequence[int]
     kernel: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     traits = network_traits("images")
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x, places = append_condition(x, condition), x.ndim - 2
+        x, places = layers.append_condition(x, condition), x.ndim - 2
         for layer, channels in enumerate(self.channels):
             x = nn.Conv(channels, (self.kernel,) * places, strides=(2,) * places, dtype=self.dtype)(x)
-            x = dropout(layer_keys(keys, layer), get_activation(self.activation)(x), self.dropout)
-        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
-        return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
+            x = layers.dropout(layers.layer_keys(keys, layer), layers.get_activation(self.activation)(x), self.dropout)
+        head = layers.DenseStack((self.dense,), **self.options)
+        return head(x.reshape(len(x), -1), layers.layer_keys(keys, len(self.channels)))
 
 
 class SequenceEncoder(nn.Module):
@@ -86,30 +64,27 @@ class SequenceEncoder(nn.Module):
         return self.network(x.reshape(len(x), -1, x.shape[-1]), condition, keys)
 
 
-class ResNetEncoder(nn.Module):
+class ResNetEncoder(layers.Network):
     """Strided convolutions, each followed by residual blocks, then a dense layer; the condition is further channels."""
 
     channels: Sequence[int]
     blocks: int
     groups: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
     traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        x = append_condition(x, condition)
+        x = layers.append_condition(x, condition)
         for layer, channels in enumerate(self.channels):
-            level = ResidualLevel(self.blocks, self.groups, self.activation, self.dropout, self.dtype, self.remat)
-            x = level(nn.Conv(channels, (4, 4), strides=(2, 2), dtype=self.dtype)(x), layer_keys(keys, layer))
-        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
-        return head(x.reshape(len(x), -1), layer_keys(keys, len(self.channels)))
+            level = layers.ResidualLevel(self.blocks, self.groups, self.remat, **self.options)
+            x = level(nn.Conv(channels, (4, 4), strides=(2, 2), dtype=self.dtype)(x), layers.layer_keys(keys, layer))
+        head = layers.DenseStack((self.dense,), **self.options)
+        return head(x.reshape(len(x), -1), layers.layer_keys(keys, len(self.channels)))
 
 
-class AttentionEncoder(nn.Module):
+class AttentionEncoder(layers.Network):
     """A transformer over the image's patches, then a dense layer; the condition is appended to every patch."""
 
     patch: int
@@ -117,28 +92,26 @@ class AttentionEncoder(nn.Module):
     heads: int
     blocks: int
     dense: int
-    activation: str
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
     traits = network_traits("images", remat=True)
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, keys: Array | None = None) -> Array:
-        tokens = nn.Dense(self.width, dtype=self.dtype)(append_condition(to_patches(x, self.patch), condition))
-        transformer = Transformer(self.blocks, self.heads, self.activation, self.dropout, self.dtype, self.remat)
-        tokens = transformer(tokens, layer_keys(keys, 0))
-        head = DenseStack((self.dense,), self.activation, self.dropout, self.dtype)
-        return head(tokens.reshape(len(x), -1), layer_keys(keys, 1))
+        patches = layers.append_condition(layers.to_patches(x, self.patch), condition)
+        tokens = nn.Dense(self.width, dtype=self.dtype)(patches)
+        transformer = layers.Transformer(self.blocks, self.heads, self.remat, **self.options)
+        tokens = transformer(tokens, layers.layer_keys(keys, 0))
+        head = layers.DenseStack((self.dense,), **self.options)
+        return head(tokens.reshape(len(x), -1), layers.layer_keys(keys, 1))
 
 
-def linear() -> LinearEncoder:
+def linear() -> MLPEncoder:
     """The flattened x itself, no hidden layer: features = x.
 
     With linear decoder, Gaussian likelihood and standard prior the model is probabilistic PCA, but for q's scale, which
     depends on x (Tipping & Bishop 1999; Lucas et al. 2019, arXiv 1911.02469). Goes with any data.
     """
-    return LinearEncoder()
+    return MLPEncoder(())
 
 
 def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTypeLike = jnp.float32) -> MLPEncoder:
@@ -147,8 +120,8 @@ def mlp(*widths: int, activation: str = "relu", dropout: float = 0.0, dtype: DTy
     `activation` is one of relu, tanh, gelu, silu, softplus, leaky_relu; `dropout` the share of hidden units that
     training zeroes at each step. Goes with any data.
     """
-    require_network(activation, dropout)
-    return MLPEncoder(require_widths("mlp", widths), activation, dropout, dtype)
+    options = require_network(activation, dropout, dtype)
+    return MLPEncoder(require_widths("mlp", widths), **options)
 
 
 def conv(
@@ -164,8 +137,8 @@ def conv(
     `kernel` is the side of every kernel, `dense` the width of the last layer; `activation` and `dropout` as for mlp.
     Goes with images of any size; sequences take conv1d.
     """
-    require_network(activation, dropout, kernel=kernel, dense=dense)
-    return ConvEncoder(require_widths("conv", channels), kernel, dense, activation, dropout, dtype)
+    options = require_network(activation, dropout, dtype, kernel=kernel, dense=dense)
+    return ConvEncoder(require_widths("conv", channels), kernel, dense, **options)
 
 
 def conv1d(
@@ -180,8 +153,8 @@ def conv1d(
 
     For sequences [L, C] of any length, also kept as images of height 1; options as for conv. Images take conv.
     """
-    require_network(activation, dropout, kernel=kernel, dense=dense)
-    return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, activation, dropout, dtype))
+    options = require_network(activation, dropout, dtype, kernel=kernel, dense=dense)
+    return SequenceEncoder(ConvEncoder(require_widths("conv1d", channels), kernel, dense, **options))
 
 
 def resnet(
@@ -200,10 +173,8 @@ def resnet(
     most `groups` groups of four channels or more; never batch norm, which mixes examples. `dense`, `activation` and
     `dropout` (inside the blocks and after the dense layer) as for conv. Goes with images of any size, not sequences.
     """
-    require_network(activation, dropout, blocks=blocks, groups=groups, dense=dense)
-    return ResNetEncoder(
-        require_widths("resnet", channels, blocks), blocks, groups, dense, activation, dropout, dtype, remat
-    )
+    options = require_network(activation, dropout, dtype, blocks=blocks, groups=groups, dense=dense)
+    return ResNetEncoder(require_widths("resnet", channels, blocks), blocks, groups, dense, remat, **options)
 
 
 def attention(
@@ -225,5 +196,5 @@ def attention(
     `activation` and `dropout` as for conv. Goes with images of any size, padded to whole patches; not with sequences.
     """
     require_attention(patch=patch, width=width, heads=heads, blocks=blocks, dense=dense)
-    require_network(activation, dropout)
-    return AttentionEncoder(patch, width, heads, blocks, dense, activation, dropout, dtype, remat)
+    options = require_network(activation, dropout, dtype)
+    return AttentionEncoder(patch, width, heads, blocks, dense, remat, **options)

@@ -15,9 +15,9 @@ from jax.typing import DTypeLike
 
 from jaxvae._checks import require_choice
 
-__all__ = ["LOG_SCALE_BOUND", "DenseStack", "ResidualLevel", "Transformer", "append_condition", "apply_folded"]
-__all__ += ["bound_spectral_norms", "call_module", "dropout", "float32_dot_general", "from_patches", "get_activation"]
-__all__ += ["layer_keys", "maybe_remat", "patch_grid", "smooth_bound", "to_patches"]
+__all__ = ["LOG_SCALE_BOUND", "DenseStack", "Network", "ResidualLevel", "Transformer", "append_condition"]
+__all__ += ["apply_folded", "bound_spectral_norms", "call_module", "dropout", "float32_dot_general", "from_patches"]
+__all__ += ["get_activation", "layer_keys", "maybe_remat", "patch_grid", "smooth_bound", "to_patches"]
 
 LOG_SCALE_BOUND = 7.0  # standard deviations stay within e^-7 and e^7: no overflow, and a gradient everywhere
 _POWER_ITERATIONS = 20  # of the power method: a few percent short where two singular values are near each other
@@ -61,13 +61,23 @@ def append_condition(x: Array, condition: Array | None) -> Array:
     return jnp.concatenate([x, jnp.broadcast_to(everywhere, (*x.shape[:-1], condition.shape[-1]))], axis=-1)
 
 
-class DenseStack(nn.Module):
-    """Dense layers of the given widths, each followed by activation and dropout: [N, F] -> [N, widths[-1]]."""
+class Network(nn.Module, kw_only=True):
+    """A network all of whose hidden layers have this activation, rate of dropout and type of arithmetic."""
 
-    widths: Sequence[int]
     activation: str = "relu"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Returns these three, for the networks that this one is made of."""
+        return {"activation": self.activation, "dropout": self.dropout, "dtype": self.dtype}
+
+
+class DenseStack(Network):
+    """Dense layers of the given widths, each followed by activation and dropout: [N, F] -> [N, widths[-1]]."""
+
+    widths: Sequence[int]
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
@@ -113,7 +123,7 @@ def group_count(channels: int, most: int) -> int:
     return max(n for n in range(1, most + 1) if n == 1 or (channels % n == 0 and channels // n >= 4))
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Network):
     """x + conv(act(norm(conv(act(norm(x)))))), 3x3, [N, H, W, C] -> the same.
 
     He et al. 2016 (arXiv 1603.05027), fig. 4e, with group norm. Dropout is before the second convolution, whose
@@ -121,10 +131,7 @@ class ResidualBlock(nn.Module):
     """
 
     groups: int
-    activation: str
-    dropout: float
     depth: int
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
@@ -149,20 +156,17 @@ def call_module(network: nn.Module, *args: Array | None) -> Array:
     return network(*args)
 
 
-class ResidualLevel(nn.Module):
-    """So many residual blocks at one resolution, then norm and activation, [N, H, W, C] -> the same."""
+class ResidualLevel(Network):
+    """`blocks` residual blocks at one resolution, then norm and activation, [N, H, W, C] -> the same."""
 
     blocks: int
     groups: int
-    activation: str
-    dropout: float
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         for number in range(self.blocks):
-            block = ResidualBlock(self.groups, self.activation, self.dropout, self.blocks, self.dtype)
+            block = ResidualBlock(self.groups, self.blocks, **self.options)
             x = maybe_remat(self.remat, call_module)(block, x, layer_keys(keys, number))
         return get_activation(self.activation)(GroupNorm(self.groups, self.dtype)(x))
 
@@ -184,7 +188,7 @@ class SelfAttention(nn.Module):
         return nn.Dense(width, dtype=self.dtype)(averages.reshape(x.shape))
 
 
-class Transformer(nn.Module):
+class Transformer(Network):
     """Learned positions, then blocks of attention and dense layers on normed tokens, [N, T, F] -> the same.
 
     Norms are before attention and dense layers (Xiong et al. 2020, arXiv 2002.04745), dropout is before each sum
@@ -193,9 +197,6 @@ class Transformer(nn.Module):
 
     blocks: int
     heads: int
-    activation: str
-    dropout: float
-    dtype: DTypeLike = jnp.float32
     remat: bool = False
 
     @nn.compact

@@ -148,7 +148,7 @@ class ConditionalPrior(nn.Module):
     @nn.compact
     def __call__(self, infer: Callable, condition: Array | None = None) -> Normal:
         assert condition is not None
-        hidden = DenseStack(self.widths, self.activation)(condition)
+        hidden = DenseStack(self.widths, activation=self.activation)(condition)
         loc, log_scale = jnp.split(nn.Dense(2 * self.latent_dim)(hidden).astype(jnp.float32), 2, axis=-1)
         return Normal(loc[None], smooth_bound(log_scale, LOG_SCALE_BOUND)[None])
 

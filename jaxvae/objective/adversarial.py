@@ -13,17 +13,8 @@ from jax import Array, lax, random
 from jaxvae._checks import require_number, require_whole
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate_posterior import flatten_events, local_rows, sample_prior
-from jaxvae.objective.base import (
-    Loss,
-    Needs,
-    Objective,
-    Weight,
-    bound_metrics,
-    require_provided,
-    require_weight,
-    weight_at,
-)
-from jaxvae.terms import Terms
+from jaxvae.objective.base import Loss, Needs, Objective, Weight, bound_metrics, require_weight
+from jaxvae.terms import Terms, require_provided
 
 __all__ = ["aae", "factor", "gan", "permute_dimensions"]
 
@@ -37,7 +28,7 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
     coordinates come from different examples, so that its logit estimates log q(z) / prod_j q(z_j). It has `layers` of
     so many units. All examples of the batch are used for both: none is set apart for the permutation.
     """
-    require_weight("gamma", gamma)
+    schedule = require_weight("gamma", gamma)
     network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
@@ -47,7 +38,7 @@ def factor(gamma: Weight = 10.0, width: int = 256, layers: int = 4, *, critic: _
         ratio = _critic_logits(network, lax.stop_gradient(params), z).mean(0)
         loss, accuracy = _critic_loss(network, params, real=z, fake=permuted)
         metrics = {"total_correlation": ratio, "critic_loss": loss, "critic_accuracy": accuracy}
-        return Loss(weight_at(gamma, step) * ratio + loss, memory, {**bound_metrics(terms), **metrics})
+        return Loss(schedule(step) * ratio + loss, memory, {**bound_metrics(terms), **metrics})
 
     needs = Needs(posterior={"samples", "continuous"}, engine={"batch", "critic"})
     return Objective(_critic_init(network, _flat_latents), apply, needs)
@@ -60,7 +51,7 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
     which does not saturate (Goodfellow et al. 2014, arXiv 1406.2661, section 3). The critic has `layers` of so many
     units. At its optimum E_p[logit] - E_q[logit] is the symmetric KL of q(z) and p(z).
     """
-    require_weight("weight", weight)
+    schedule = require_weight("weight", weight)
     network = critic((require_whole("width", width),) * require_whole("layers", layers, 1, 20))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
@@ -71,7 +62,7 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
         fooled = softplus(-_critic_logits(network, lax.stop_gradient(params), z)).mean(0)
         loss, accuracy = _critic_loss(network, params, real=prior, fake=z)
         metrics = {"critic_loss": loss, "critic_accuracy": accuracy}
-        return Loss(weight_at(weight, step) * fooled + loss, memory, {**bound_metrics(terms), **metrics})
+        return Loss(schedule(step) * fooled + loss, memory, {**bound_metrics(terms), **metrics})
 
     needs = Needs(posterior={"continuous"}, engine={"batch", "critic"})
     return Objective(_critic_init(network, _flat_latents), apply, needs)
@@ -87,22 +78,22 @@ def gan(
     at x and at its reconstruction. The critic, one stride-2 convolution per entry of `channels`, tells x from x'. Of
     binarized or dequantized images any smooth pixel would tell: for data.prepare='grey'.
     """
-    require_weight("weight", weight)
+    schedule = require_weight("weight", weight)
     perceptual = require_number("perceptual", perceptual, 0)
     network = image_critic(tuple(require_whole("channels", each) for each in channels))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        require_provided(terms.generated is not None, "generated")
+        generated = require_provided(terms.generated, "generated")
         x, fixed = terms.x, lax.stop_gradient(params)
         reconstruction = terms.px.mean()
-        fake = jnp.concatenate([reconstruction, terms.generated.mean()])  # [S + 1, B, *X]
+        fake = jnp.concatenate([reconstruction, generated.mean()])  # [S + 1, B, *X]
         logit, features = _apply_critic(network, fixed, fake)
         difference = features[: len(reconstruction)] - _apply_critic(network, fixed, x)[1]
         distance = 0.5 * jnp.square(difference).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
         loss, accuracy = _critic_loss(network, params, real=x, fake=fake)
         metrics = {"perceptual": distance, "critic_loss": loss, "critic_accuracy": accuracy}
-        value = weight_at(weight, step) * fooled + perceptual * distance + loss
+        value = schedule(step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**bound_metrics(terms), **metrics})
 
     return Objective(_critic_init(network, lambda terms: terms.x), apply, Needs(engine={"critic"}, model={"generated"}))

@@ -13,17 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxvae._checks import UsageError, require_choice, require_number, require_positive, require_whole
-from jaxvae.objective.base import (
-    Loss,
-    Needs,
-    Objective,
-    Weight,
-    bound_metrics,
-    broadcast_to_examples,
-    init_stateless,
-    require_weight,
-    weight_at,
-)
+from jaxvae.objective.base import Loss, Needs, Objective, Weight, bound_metrics, init_stateless, require_weight
 from jaxvae.terms import Level, Terms
 
 __all__ = ["dip_i", "dip_ii", "flatten_events", "local_rows", "mmd", "sample_prior", "tc"]
@@ -42,7 +32,7 @@ def tc(
     each other, without bias; 'weighted', 1/(N B) for each (eq. 5), whose TC is too large by about (Z - 1) log N, a
     constant without gradient. Both estimates of log q(z) lie below it (Jensen), the less the larger B is.
     """
-    require_weight("beta", beta)
+    schedule = require_weight("beta", beta)
     alpha, gamma = require_number("alpha", alpha, 0), require_number("gamma", gamma, 0)
     require_choice("weights", weights, ("stratified", "weighted"))
     if examples is None:
@@ -57,7 +47,7 @@ def tc(
             information += (level.log_q - log_qz).mean(0)
             correlation += (log_qz - log_qz_each.sum(-1)).mean(0)
             marginal += (log_qz_each.sum(-1) - level.log_p).mean(0)
-        weight, metrics = weight_at(beta, step), bound_metrics(terms)
+        weight, metrics = schedule(step), bound_metrics(terms)
         value = metrics["distortion"] + alpha * information + weight * correlation + gamma * marginal
         parts = {"mutual_information": information, "total_correlation": correlation, "marginal_kl": marginal}
         return Loss(value, memory, {**metrics, **parts, "beta": weight})
@@ -219,6 +209,7 @@ def _covariance_penalty(off_diagonal: float, diagonal: float, of: Callable[[Any,
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         value = jnp.stack([penalty(gather(level.q)) for level in terms.levels]).sum()
-        return Loss(broadcast_to_examples(value, terms), memory, {**bound_metrics(terms), "dip": value})
+        each = jnp.broadcast_to(value.reshape(1), terms.log_px.shape[1:])  # of [B], whose mean it is
+        return Loss(each, memory, {**bound_metrics(terms), "dip": value})
 
     return Objective(init_stateless, apply, Needs(posterior={"samples", "each"}, engine={"batch"}))

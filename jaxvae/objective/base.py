@@ -20,8 +20,8 @@ from jax import Array, random
 from jaxvae._checks import FLOAT32_MAX, UsageError, is_instance, require_names, short_repr
 from jaxvae.terms import CAPABILITIES, Terms
 
-__all__ = ["Loss", "Objective", "Weight", "bound_metrics", "broadcast_to_examples", "init_stateless"]
-__all__ += ["require_provided", "require_weight", "scale_objective", "sum_objectives", "weight_at"]
+__all__ = ["Loss", "Needs", "Objective", "Weight", "bound_metrics", "init_stateless", "require_weight"]
+__all__ += ["scale_objective", "sum_objectives"]
 
 Weight = float | Callable[[Any], Any]  # a number, or an optax.Schedule: step -> number
 _SHARED_METRICS = ("rate", "distortion", "elbo", "commitment")  # equal in all objectives of a sum
@@ -120,11 +120,11 @@ def scale_objective(weight: Weight, objective: Objective) -> Objective:
 
     A critic's loss is multiplied as well: its optimizer, Adam, does not notice.
     """
-    require_weight("a weight", weight)
+    schedule = require_weight("a weight", weight)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = objective.apply(params, memory, terms, key=key, step=step, gather=gather)
-        return loss._replace(value=weight_at(weight, step) * loss.value)
+        return loss._replace(value=schedule(step) * loss.value)
 
     return Objective(objective.init, apply, objective.needs)
 
@@ -148,38 +148,22 @@ def bound_metrics(terms: Terms) -> dict[str, Array]:
     return {**metrics, **{name: value.mean(0) for name, value in terms.extra.items()}}
 
 
-def require_provided(present: bool, need: str) -> None:
-    """Raises UsageError if the terms lack what the objective needs of the model."""
-    if not present:
-        raise UsageError(
-            f"these terms were made without {need!r}, which the objective needs. Set the model's field, as a train "
-            "step does: model.clone(objective_needs=objective.needs.model)."
-        )
-
-
-def broadcast_to_examples(value: Array, terms: Terms) -> Array:
-    """Returns a number about the whole batch as every example's value, [B], whose mean it is."""
-    return jnp.broadcast_to(value.reshape(1), terms.log_px.shape[1:])
-
-
 def init_stateless(key: Array, terms: Terms) -> tuple[dict, dict]:
     """Returns the state of an objective that has neither parameters nor memory."""
     return {}, {}
 
 
-def weight_at(weight: Weight, step: Array) -> Array:
-    """Returns the weight's value at this step, a float32 scalar."""
-    return jnp.asarray(weight(step) if callable(weight) else weight, jnp.float32)
+def require_weight(name: str, weight: Any) -> Callable[[Array], Array]:
+    """Returns the weight as a schedule, step -> float32 scalar.
 
-
-def require_weight(name: str, weight: Any) -> None:
-    """Raises UsageError unless it is a number from 0 on, an array (a traced number) or a schedule."""
-    if callable(weight) or isinstance(weight, Array):
-        return
-    if not is_instance(weight, float):
-        raise UsageError(
-            f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {short_repr(weight)}."
-        )
-    if not 0 <= weight <= FLOAT32_MAX:
-        why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
-        raise UsageError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
+    Raises UsageError unless it is a number from 0 on, an array (a traced number) or a schedule.
+    """
+    if not callable(weight) and not isinstance(weight, Array):
+        if not is_instance(weight, float):
+            raise UsageError(
+                f"{name} is a number, or a schedule such as linear(0, 1, steps=5000); got {short_repr(weight)}."
+            )
+        if not 0 <= weight <= FLOAT32_MAX:
+            why = "below, what it weighs would grow without end" if weight < 0 else "float32 does not hold it"
+            raise UsageError(f"{name} is a number from 0 on, got {weight!r}: {why}.")
+    return lambda step: jnp.asarray(weight(step) if callable(weight) else weight, jnp.float32)

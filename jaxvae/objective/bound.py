@@ -5,18 +5,8 @@ from jax import Array, lax
 
 from jaxvae._checks import UsageError, require_choice, require_number, require_positive
 from jaxvae.distributions import has_kl_each, kl_each
-from jaxvae.objective.base import (
-    Loss,
-    Needs,
-    Objective,
-    Weight,
-    bound_metrics,
-    init_stateless,
-    require_provided,
-    require_weight,
-    weight_at,
-)
-from jaxvae.terms import Terms
+from jaxvae.objective.base import Loss, Needs, Objective, Weight, bound_metrics, init_stateless, require_weight
+from jaxvae.terms import Terms, require_provided
 
 __all__ = ["capacity", "elbo", "geco", "rae", "rate", "reconstruction"]
 
@@ -34,12 +24,12 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
     many nats: below, nothing presses it further down. It is the mean over the batch that is compared (Kingma et al.
     2016, arXiv 1606.04934, appendix C.8), not each example's. Dimensions need a posterior and a prior that factorise.
     """
-    require_weight("beta", beta)
+    schedule = require_weight("beta", beta)
     free = require_number("free_nats", free_nats, 0)
     require_choice("per", per, ("level", "dimension"))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        weight = weight_at(beta, step)
+        weight = schedule(step)
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
         metrics = {**bound_metrics(terms), "beta": weight}
         if free:
@@ -87,10 +77,10 @@ def _apply_free_nats(free: float, rates: Array, gather) -> tuple[Array, Array]:
 
 def rate(beta: Weight = 1.0) -> Objective:
     """beta KL(q || p) alone, for sums with a distortion of another kind than -log p(x|z), such as ms_ssim()."""
-    require_weight("beta", beta)
+    schedule = require_weight("beta", beta)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        weight = weight_at(beta, step)
+        weight = schedule(step)
         return Loss(weight * terms.rate.mean(0), memory, {**bound_metrics(terms), "beta": weight})
 
     return Objective(init_stateless, apply, Needs(posterior={"samples"}))
@@ -101,11 +91,11 @@ def capacity(nats: Weight = 25.0, gamma: float = 100.0) -> Objective:
 
     Burgess et al. 2018 (arXiv 1804.03599, section 5): `nats=linear(0, 25, steps=5000)` lets information in by and by.
     """
-    require_weight("nats", nats)
+    schedule = require_weight("nats", nats)
     gamma = require_positive("gamma", gamma)
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        wanted = weight_at(nats, step)
+        wanted = schedule(step)
         distortion, rate = terms.distortion.mean(0), terms.rate.mean(0)
         above = jnp.sign(gather(rate[None])[0].mean() - wanted)  # of the whole batch: |mean - C| = above (mean - C)
         value = distortion + gamma * above * (rate - wanted)
@@ -179,8 +169,7 @@ def rae(code: float = 0.01, decoder: str = "norm", weight: float = 1e-4) -> Obje
         size = 0.5 * sum(squares, start=jnp.zeros((1, 1))).mean(0)
         value = metrics["distortion"] + code * size
         if decoder != "none":
-            require_provided(f"decoder_{decoder}" in metrics, decoder)
-            value = value + weight * metrics[f"decoder_{decoder}"]
+            value = value + weight * require_provided(metrics.get(f"decoder_{decoder}"), decoder)
         return Loss(value, memory, {**metrics, "code_norm": size})
 
     return Objective(init_stateless, apply, Needs(posterior={"continuous"}, model={decoder} - {"none"}))

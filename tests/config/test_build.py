@@ -33,8 +33,8 @@ def own_tables(monkeypatch):
     [
         ("encoder", "mlp(8)", {}, MLPEncoder((8,))),
         ("encoder", "mlp(8, 16)", {}, MLPEncoder((8, 16))),
-        ("encoder", "mlp(8, activation='tanh')", {}, MLPEncoder((8,), "tanh")),
-        ("encoder", "conv( 3 ,4, dense = 7 ) ", {}, ConvEncoder((3, 4), 4, 7, "relu")),
+        ("encoder", "mlp(8, activation='tanh')", {}, MLPEncoder((8,), activation="tanh")),
+        ("encoder", "conv( 3 ,4, dense = 7 ) ", {}, ConvEncoder((3, 4), 4, 7)),
         ("decoder", "mlp(8)", {"shape": (4, 4, 1)}, MLPDecoder((8,), (4, 4, 1))),
         ("posterior", "diagonal", {"latent_dim": 3}, posterior.diagonal(latent_dim=3)),
         ("posterior", "diagonal()", {"latent_dim": 3, "shape": SHAPE}, posterior.diagonal(latent_dim=3)),

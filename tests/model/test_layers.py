@@ -154,7 +154,7 @@ def test_dense_networks_take_and_give_any_size(channels):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_dense_stack_is_affine_maps_and_activations(name):
     x = random.normal(random.key(0), (3, 4))
-    out, variables = DenseStack((5, 2), name).init_with_output(random.key(1), x)
+    out, variables = DenseStack((5, 2), activation=name).init_with_output(random.key(1), x)
     first, second = variables["params"]["Dense_0"], variables["params"]["Dense_1"]
     act = get_activation(name)
     np.testing.assert_allclose(out, act(act(x @ first["kernel"]) @ second["kernel"]), rtol=1e-5, atol=1e-6)

@@ -162,9 +162,8 @@ def test_in_evaluation_a_network_with_dropout_is_the_one_without(name):
 def test_no_two_layers_drop_by_the_same_key(name, monkeypatch):
     """With paths of folded numbers in place of keys."""
     used = []
-    for module in (layers, encoder, decoder):
-        monkeypatch.setattr(module, "layer_keys", lambda path, layer: (*path, layer))
-        monkeypatch.setattr(module, "dropout", lambda path, x, rate: used.append(path) or x)
+    monkeypatch.setattr(layers, "layer_keys", lambda path, layer: (*path, layer))
+    monkeypatch.setattr(layers, "dropout", lambda path, x, rate: used.append(path) or x)
     (args, options), shape = SMALL[name], shape_for(name)
     deep = {"resnet": {"blocks": 2}, "attention": {"blocks": 2}}.get(name, {})
     for kind, own, event in (("encoder", {}, shape), ("decoder", {"shape": shape}, (LATENT,))):

@@ -204,7 +204,7 @@ def test_a_hierarchy_is_refused_and_so_are_groups_that_do_not_fit():
             make(2, samples=5)
     with pytest.raises(ValueError, match="too near 1 for float32"):
         renyi(0.999)
-    with pytest.raises(ValueError, match="drawn without a gate"):
+    with pytest.raises(ValueError, match="made without 'gate'"):
         reweight_gradient(Level(jnp.zeros((1, 1, 1)), *[jnp.zeros((1, 1))] * 3, None, None), jnp.zeros((1, 1)))
     with pytest.raises(ValueError, match="no other term can be added"):
         iwae("dreg") + elbo()

@@ -10,7 +10,8 @@ from jax import random
 from small import binary_images, init, make_vae
 
 from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood
-from jaxvae.objective import Needs, elbo, reconstruction, weight_at
+from jaxvae.objective import Needs, elbo, reconstruction
+from jaxvae.objective.base import require_weight
 from jaxvae.terms import example_keys
 
 
@@ -45,8 +46,8 @@ def test_a_schedule_is_read_at_the_step(terms, step, beta):
     schedule = optax.linear_schedule(0.0, 0.5, 100)
     loss = apply(elbo(schedule), terms, step)
     np.testing.assert_allclose(loss.value, apply(elbo(beta), terms).value, rtol=1e-5)
-    np.testing.assert_allclose(weight_at(schedule, jnp.asarray(step)), beta, rtol=1e-6)
-    assert weight_at(2, jnp.asarray(step)).dtype == jnp.float32
+    np.testing.assert_allclose(require_weight("beta", schedule)(jnp.asarray(step)), beta, rtol=1e-6)
+    assert require_weight("beta", 2)(jnp.asarray(step)).dtype == jnp.float32
 
 
 def test_an_objective_without_state_says_so(terms):
