@@ -32,9 +32,9 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error)[:2000], _MISTAKE if error.errno in _MISTAKES else _FAILED
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
         message = (
-            f"too little memory: {short[:300]}. What takes less: a smaller data.batch_size, or the same in parts "
-            "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; to score, a smaller "
-            "evaluate.batch_size."
+            f"too little memory: {short[:300]}. Try a smaller data.batch_size, or the same in parts "
+            "(train.accumulate=4); train.remat=True; model.precision='bfloat16'; smaller networks; or a smaller "
+            "evaluate.batch_size to score."
         )
     elif any(name in str(error) for name in _TRANSPORTS):
         message = (
@@ -46,7 +46,7 @@ def explain(error: Exception) -> tuple[str, int]:
             f"JAX's runtime failed: {short}. Check that the device is free and that JAX_PLATFORMS names one that "
             "exists. The same command continues a run from its last checkpoint."
         )
-    elif (frame := _last_user_frame(error)) is not None:
+    elif frame := _last_user_frame(error):
         message = (
             f"{frame.filename} failed: {describe_error(error, frame.filename)}: {frame.line}\n"
             "That file is not part of jaxvae. Correct it; --debug shows the traceback."
@@ -54,33 +54,29 @@ def explain(error: Exception) -> tuple[str, int]:
     elif isinstance(error, ImportError):
         message = f"{short}. Install what is missing, or jaxvae and its requirements again: pip install jaxvae."
     else:
-        message = _describe_bug(error, short)
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
+        where = (
+            f" ({Path(frames[-1].filename).relative_to(_PACKAGE.parent)}, line {frames[-1].lineno})" if frames else ""
+        )
+        versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "optax", "numpy"))
+        message = (
+            f"this is a bug of jaxvae, not a mistake of yours: {short}{where}. Please report it: the command, the "
+            f"traceback that --debug shows, and: {versions}, Python {platform.python_version()}, {platform.platform()}."
+        )
     return message, _FAILED
-
-
-def _describe_bug(error: Exception, short: str) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
-    where = f" ({Path(frames[-1].filename).relative_to(_PACKAGE.parent)}, line {frames[-1].lineno})" if frames else ""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "optax", "numpy"))
-    return (
-        f"this is a bug of jaxvae, not a mistake of yours: {short}{where}. Please report it: the command, the "
-        f"traceback that --debug shows, and: {versions}, Python {platform.python_version()}, {platform.platform()}."
-    )
 
 
 def _last_user_frame(error: Exception) -> FrameSummary | None:
     """Returns the last line of a user's file that this package called, directly or not; None if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     start = next((i for i, frame in enumerate(frames) if _is_ours(frame)), len(frames))
-    return next((frame for frame in reversed(frames[start:]) if _is_users(frame)), None)
+    for frame in reversed(frames[start:]):
+        parts = Path(frame.filename).parts
+        library = "site-packages" in parts or "dist-packages" in parts or frame.filename.startswith((*_LIBRARIES, "<"))
+        if not library and not _is_ours(frame):
+            return frame
+    return None
 
 
 def _is_ours(frame: FrameSummary) -> bool:
     return Path(frame.filename).is_relative_to(_PACKAGE)
-
-
-def _is_users(frame: FrameSummary) -> bool:
-    """Returns whether the frame is in a file that belongs neither to this package nor to a library."""
-    parts = Path(frame.filename).parts
-    library = "site-packages" in parts or "dist-packages" in parts or frame.filename.startswith((*_LIBRARIES, "<"))
-    return not library and not _is_ours(frame)

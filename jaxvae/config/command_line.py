@@ -3,7 +3,7 @@
 import copy
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,24 @@ PREFIX = "--config."
 
 def read_config(path: str, overrides: Sequence[str]) -> Config:
     """Returns the Config of the file's get_config(), with --config.FIELD=VALUE overrides."""
-    given = list(_values_of(overrides))
+    given, kinds = dict[str, Any](), field_types()
+    for override in overrides:
+        name, equals, text = override.removeprefix(PREFIX).partition("=")
+        if name not in kinds:
+            inside = [field for field in kinds if field.startswith(f"{name}.")]
+            near = "" if inside else suggest(PREFIX + name, [PREFIX + field for field in kinds])
+            raise UsageError(
+                f"{PREFIX}{name[:100]}: there is no such field; {near}"
+                f"The fields {'there ' * bool(inside)}are: {', '.join(inside or kinds)}."
+            )
+        if not equals and kinds[name] is not bool:
+            raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
+        try:
+            given[name] = parse_text(text if equals else "true", kinds[name])
+        except ValueError as error:
+            raise UsageError(f"{PREFIX}{name}={short_repr(text)[1:-1]}: {error}.") from None
     config = copy.deepcopy(_from_file(path))
-    for name, value in given:
+    for name, value in given.items():
         section, _, field = name.rpartition(".")
         setattr(getattr(config, section) if section else config, field, value)
     return config
@@ -66,23 +81,3 @@ def config_file(path: str) -> str:
     """Returns the file of a config's path, which may hold an argument for get_config(): 'configs/x.py:big'."""
     match = re.fullmatch(r"(.+?\.py)(:.*)?", path, re.DOTALL)
     return match[1] if match else path
-
-
-def _values_of(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Yields ('train.steps', 100) of every '--config.train.steps=100'."""
-    kinds = field_types()
-    for override in overrides:
-        name, equals, text = override.removeprefix(PREFIX).partition("=")
-        if name not in kinds:
-            inside = [field for field in kinds if field.startswith(f"{name}.")]
-            near = "" if inside else suggest(PREFIX + name, [PREFIX + field for field in kinds])
-            raise UsageError(
-                f"{PREFIX}{name[:100]}: there is no such field; {near}"
-                f"The fields {'there ' * bool(inside)}are: {', '.join(inside or kinds)}."
-            )
-        if not equals and kinds[name] is not bool:
-            raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
-        try:
-            yield name, parse_text(text if equals else "true", kinds[name])
-        except ValueError as error:
-            raise UsageError(f"{PREFIX}{name}={short_repr(text)[1:-1]}: {error}.") from None

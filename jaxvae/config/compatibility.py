@@ -17,17 +17,11 @@ from jaxvae.terms import CAPABILITIES
 
 __all__ = ["USUAL", "check_compatibility"]
 
-USUAL = {  # space of z -> a posterior and a prior of it
-    "real": ("diagonal", "standard"),
-    "sphere": ("vmf", "sphere"),
-    "one-hot": ("relaxed", "categorical"),
-    "codes": ("vq", "codes"),
-}
-_SPACES = {
-    "real": "real vectors",
-    "sphere": "points of the unit sphere",
-    "one-hot": "one-hot vectors",
-    "codes": "codes of a codebook",
+USUAL = {  # space of z -> a posterior and a prior of it, and its points
+    "real": ("diagonal", "standard", "real vectors"),
+    "sphere": ("vmf", "sphere", "points of the unit sphere"),
+    "one-hot": ("relaxed", "categorical", "one-hot vectors"),
+    "codes": ("vq", "codes", "codes of a codebook"),
 }
 _LIKELIHOODS = {  # support of a likelihood -> (what it is, the preparations of such data)
     "binary": (
@@ -112,11 +106,11 @@ def _data_parts(c: _Choices) -> Iterator[str]:
 def _latent_parts(c: _Choices) -> Iterator[str]:
     space, spaces = c.posterior.space, sorted(c.prior.spaces)
     if space not in spaces:
-        prior = USUAL[space][1] if space in USUAL else "one of that space"
+        _, prior, points = USUAL.get(space, ("", "one of that space", space))
         posteriors = " or ".join(repr(USUAL[each][0]) for each in spaces if each in USUAL)
+        densities = " or ".join(USUAL[each][2] if each in USUAL else each for each in spaces)
         yield (
-            f"{c.named('posterior')} draws {_SPACES.get(space, space)}, but {c.named('prior')} is a density of "
-            f"{' or '.join(_SPACES.get(each, each) for each in spaces)}. "
+            f"{c.named('posterior')} draws {points}, but {c.named('prior')} is a density of {densities}. "
             f"Choose model.prior={prior!r}, or model.posterior={posteriors or 'one of that space'}."
         )
     if missing := c.prior.needs - c.posterior.all_offers:

@@ -113,7 +113,7 @@ def register(kind: str, name: str, factory: Callable) -> None:
 def build_part(kind: str, text: str, known: Mapping[str, Any] = MappingProxyType({}), *, trust: bool = True) -> Any:
     """Returns the part that `text` names; `known` fills the factory's keyword-only parameters of those names."""
     tree, table, where = _parse_field(kind, text, trust)
-    return _construct(kind, tree, table, known, where)
+    return _require_part(kind, construct(tree, kind, table, TABLES["weight"], known, where), where)
 
 
 def build_objective(
@@ -123,14 +123,14 @@ def build_objective(
 
     `known` as for `build_part`. `instead` replaces arguments of these names in every factory that has one.
     """
-    tree, table, where = _parse_field("objective", text, trust)
+    (tree, table, where), weights = _parse_field("objective", text, trust), TABLES["weight"]
 
     def build_term(node: ast.expr) -> objective.Objective:
         mine = {key: value for key, value in instead.items() if key in parameter_names(table.get(called_name(node)))}
-        return _construct("objective", node, table, known, where, mine)
+        return _require_part("objective", construct(node, "objective", table, weights, known, where, mine), where)
 
-    loss = sum_terms(tree, build_term, TABLES["weight"], where)
-    names = [called_name(node) for node in find_calls(tree, TABLES["weight"])]
+    loss = sum_terms(tree, build_term, weights, where)
+    names = [called_name(node) for node in find_calls(tree, weights)]
     if all(table[name] is TABLES["term"].get(name) for name in names):
         raise UsageError(
             f"{where}: alone it trains no decoder, it is a term to be added to an objective. "
@@ -149,16 +149,9 @@ def set_argument(kind: str, text: str, name: str, number: float) -> str:
     return f"{file}:{changed}" if file else changed
 
 
-def _construct(
-    kind: str,
-    tree: ast.expr,
-    table: dict[str, Callable],
-    known: Mapping[str, Any],
-    where: str,
-    instead: Mapping[str, Any] = MappingProxyType({}),
-) -> Any:
-    """Returns the part that the syntax tree names; UsageError if a user's factory returns what cannot be one."""
-    part, expected = construct(tree, kind, table, TABLES["weight"], known, where, instead), _KINDS[kind]
+def _require_part(kind: str, part: Any, where: str) -> Any:
+    """Returns the part; raises UsageError where a user's factory returned what cannot be such a part."""
+    expected = _KINDS[kind]
     if not isinstance(part, expected.makes):
         raise UsageError(
             f"{where}: its function returned a {type(part).__name__}; expected a {expected.makes.__name__}, "

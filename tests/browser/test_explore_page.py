@@ -12,8 +12,7 @@ from PIL import Image
 
 from jaxvae.viz.explorer.api import PATH_STEPS, compile_all, respond
 from jaxvae.viz.explorer.requests import Fields
-from jaxvae.viz.explorer.routes import make_app
-from jaxvae.viz.explorer.server import listen, serve
+from jaxvae.viz.explorer.server import listen, make_app, serve
 from jaxvae.viz.figures.images import pictures
 
 pytestmark = pytest.mark.browser

@@ -276,13 +276,13 @@ def test_a_direction_that_adds_nothing_and_a_sum_that_loses_its_class_are_said_t
     shown = {"attribute": "odd", "groups": "1 against 0", "readable": np.array([0.5, 0.5]), "strengths": [0.0, 1.0]}
     for shift, said in ((0.01, True), (0.5, False)):
         changed = SimpleNamespace(**change, judged_shift=np.array([[shift], [0.02]]), measured_appears=None)
-        lines = "\n".join(commands.attributes.describe_attribute(SimpleNamespace(**shown, change=changed)))
+        lines = "\n".join(commands.attribute.describe(SimpleNamespace(**shown, change=changed)))
         assert ("does NOT add odd" in lines) == said
     names = ["label=1,\nslant", "label=1,\nnot:slant", "label=9,\nnot:slant", "the result"]
     classes = {"judged_names": ["label=1", "label=9"], "measured": np.zeros((0, 4)), "measured_names": []}
     for result, said in ((0, True), (1, False)):
         told = np.eye(2)[[0, 0, 1, result]]
-        lines = commands.attributes.describe_arithmetic(SimpleNamespace(names=names, judged=told, **classes))
+        lines = commands.arithmetic.describe(SimpleNamespace(names=names, judged=told, **classes))
         assert ("did NOT keep" in "\n".join(lines)) == said
     other = {"names": ["label=1", "label=9", "label=1", "the result"], "judged": np.eye(2)[[0, 1, 0, 1]], **classes}
-    assert "did NOT keep" not in "\n".join(commands.attributes.describe_arithmetic(SimpleNamespace(**other)))
+    assert "did NOT keep" not in "\n".join(commands.arithmetic.describe(SimpleNamespace(**other)))

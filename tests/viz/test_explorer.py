@@ -23,8 +23,7 @@ from jaxvae.cli.commands import explore, make_parser
 from jaxvae.distributions import kl
 from jaxvae.viz.explorer.api import PATH_STEPS, SAMPLES, THUMBNAILS, compile_all, describe_model, respond
 from jaxvae.viz.explorer.requests import Fields
-from jaxvae.viz.explorer.routes import make_app
-from jaxvae.viz.explorer.server import listen, serve, wait_for_interrupt
+from jaxvae.viz.explorer.server import listen, make_app, serve, wait_for_interrupt
 from jaxvae.viz.explorer.session import MAX_IMAGES, limit_images, slider_ranges
 from jaxvae.viz.figures.images import pictures
 

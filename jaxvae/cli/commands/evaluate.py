@@ -24,11 +24,9 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 
-    chosen = run.config.evaluate
-    if arguments.samples is not None:
-        chosen = dataclasses.replace(chosen, samples=arguments.samples)
-    if arguments.splits is not None:
-        chosen = dataclasses.replace(chosen, splits=tuple(arguments.splits))
+    given = run.config.evaluate
+    samples, splits = arguments.samples or given.samples, tuple(arguments.splits or given.splits)
+    chosen = dataclasses.replace(given, samples=samples, splits=splits)
     experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir, trust=arguments.trust)
     with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
         variables = experiment.layout.replicate(run.variables)

@@ -27,8 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
         except ModuleNotFoundError as error:
             raise UsageError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error
     from jaxvae.viz.explorer.api import compile_all
-    from jaxvae.viz.explorer.routes import make_app
-    from jaxvae.viz.explorer.server import listen, serve, wait_for_interrupt
+    from jaxvae.viz.explorer.server import listen, make_app, serve, wait_for_interrupt
     from jaxvae.viz.explorer.session import open_session
 
     sock = listen(arguments.port)  # first, so that a port in use is reported before anything is read

@@ -35,7 +35,7 @@ def describe_model(session: Session) -> _Payload:
     """Returns what the page is built from."""
     subject, codes = session.subject, session.codes
     run = subject.run
-    payload: _Payload = {
+    return {
         "data": subject.data.name,
         "split": subject.name,
         "images": len(subject.split),
@@ -46,10 +46,8 @@ def describe_model(session: Session) -> _Payload:
         "steps": PATH_STEPS,
         "temperature": _MAX_TEMPERATURE,
         "model": {name: getattr(run.config.model, name) for name in ("encoder", "posterior", "prior", "decoder")},
-        "codes": None,
-    }
-    if codes is not None:
-        payload["codes"] = {
+        "codes": codes
+        and {
             "size": len(codes.information),
             "order": np.argsort(-codes.information, kind="stable").tolist(),
             "information": _pack_numbers(codes.information),
@@ -59,8 +57,8 @@ def describe_model(session: Session) -> _Payload:
             "high": _pack_numbers(codes.high),
             "circles": subject.has_standard_prior,
             "attributes": list(codes.directions),
-        }
-    return payload
+        },
+    }
 
 
 def _decode(session: Session, fields: Fields) -> _Payload:

@@ -143,22 +143,12 @@ def _measure_codes(subject: Subject) -> Codes:
         *jax.eval_shape(partial(infer_and_prior, run.model), run.variables, jnp.zeros((1, *run.shape)), condition)
     )
     low, high = slider_ranges(means, subject.center, subject.scale)
-    return Codes(means, subject.dimension_kl, is_kl, active_units(means), low, high, _attribute_directions(subject))
-
-
-def _attribute_directions(subject: Subject) -> Mapping[str, np.ndarray]:
-    """Returns {attribute: its direction [Z]}, of computed attributes and of classes that are no condition of the model.
-
-    An attribute that too few images have, or lack, is left out.
-    """
-    found = label_codes(subject, np.arange(len(subject.split)), None)
-    directions = {}
-    for name in found.columns:
-        if subject.run.conditional and name.startswith("label="):
-            continue
-        with contextlib.suppress(UsageError):
-            directions[name] = np.asarray(latent.mean_difference(*found.clear_codes(name)))
-    return directions
+    labelled, directions = label_codes(subject, np.arange(len(subject.split)), None), {}
+    for name in labelled.columns:
+        if not (run.conditional and name.startswith("label=")):  # a class that is the model's condition
+            with contextlib.suppress(UsageError):  # an attribute that too few images have, or lack
+                directions[name] = np.asarray(latent.mean_difference(*labelled.clear_codes(name)))
+    return Codes(means, subject.dimension_kl, is_kl, active_units(means), low, high, directions)
 
 
 def slider_ranges(codes: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,12 @@ def _make_page(directory: RunDirectory) -> str:
     """Returns the page, its pictures repacked so that it takes at most MAX_BYTES."""
     style, script = html.read_static("report.css"), html.read_static("report.js")
     folder = directory.workdir / _FIGURES
-    pictures = _read_pictures(folder)
+    paths = [path for path in folder.glob("*") if path.suffix in (".png", ".gif") and not path.name.startswith(".")]
+    pictures = {path: image_embedding.load_picture(path) for path in paths}
+    for path in paths:  # an animation without a still gets its last frame as one
+        still = path.with_suffix(".png")
+        if still not in pictures and (frame := image_embedding.last_frame(pictures[path])):
+            pictures[still] = frame
     found = (interactive_data.curve_data(directory.metrics), interactive_data.plane_data(folder / "latent_plane.npz"))
     interactive = {name: content for name, content in zip(_INTERACTIVE, found, strict=True) if content}
     title, body = _make_body(directory, dict.fromkeys(pictures, Picture(b"", "image/png")), interactive)
@@ -48,17 +53,6 @@ def _make_page(directory: RunDirectory) -> str:
     fitted = image_embedding.fit_pictures(pictures, max(PREFERRED_BYTES - rest, 0), max(MAX_BYTES - rest, 0))
     title, body = _make_body(directory, fitted, interactive)
     return html.make_page(title, body, style, script)
-
-
-def _read_pictures(folder: Path) -> dict[Path, Picture]:
-    """Returns the figures in the folder; an animation without a still gets its last frame as one."""
-    paths = [path for path in folder.glob("*") if path.suffix in (".png", ".gif") and not path.name.startswith(".")]
-    pictures = {path: image_embedding.load_picture(path) for path in paths}
-    for path in paths:
-        still = path.with_suffix(".png")
-        if still not in pictures and (frame := image_embedding.last_frame(pictures[path])):
-            pictures[still] = frame
-    return pictures
 
 
 def _make_body(

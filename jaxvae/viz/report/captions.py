@@ -55,8 +55,7 @@ CAPTIONS = {
         "What each dimension says",
         "Rows of decoded images; in each row one latent dimension moves from low to high, the others are fixed.",
         "Each row moves one latent dimension and keeps the others in the middle. Beside it is its rate; the largest "
-        "rates come first. A row that changes one thing alone (slant, width) is a dimension with a meaning of its own, "
-        "which nothing in the bound asks for.",
+        "rates come first. A row that changes one thing alone (slant, width) is a dimension with a meaning of its own.",
     ),
     "latent_plane": Caption(
         "Where the encoder puts the images",
@@ -76,35 +75,30 @@ CAPTIONS = {
         "How training went",
         "Line charts of ELBO, rate and distortion against the training step.",
         "The ELBO rises while the model learns. A validation curve that turns down while training still rises shows "
-        "overfitting. Spending nats on the code (rate up) must save more of them in the reconstruction (distortion "
-        "down).",
+        "overfitting. Nats spent on the code (rate up) must save more in the reconstruction (distortion down).",
     ),
     "training": Caption(
         "The same codes as training goes on",
         "Rows of generated images, one row per step of training, from the first to the last.",
-        "Each column is one z that stays fixed while the decoder changes. Early rows show the average image; the kinds "
-        "separate later, and details come last.",
+        "Each column is one fixed z while the decoder changes. Early rows show the average image; details come last.",
     ),
     "latent_map": Caption(
         "Which images have similar codes",
         "A scatter plot of images placed by t-SNE, near their neighbours in the latent space, coloured by label.",
-        "No one plane shows all of a latent space of many dimensions. This map (t-SNE) keeps each image near its "
-        "nearest neighbours in z. The distances between groups, their sizes and positions mean nothing. Groups that "
-        "are separate here are separate in z; others may be, too.",
+        "No plane shows all of many dimensions. This map (t-SNE) keeps each image near its nearest neighbours in z. "
+        "The distances, sizes and positions of groups mean nothing. Groups that are separate here are separate in z.",
     ),
     "temperatures": Caption(
         "What the temperature does",
         "Rows of generated images, a row for each temperature; each column is the same draw from the prior.",
-        "The prior's spread is multiplied by the temperature. Below 1 the draws stay near the prior's middle, where "
-        "images are typical. Above 1 they vary more and fail more often, as they go to places that the decoder has "
-        "hardly seen. Only at 1 are these samples of the model.",
+        "The prior's spread is multiplied by the temperature. Below 1 the draws stay near the prior's middle and are "
+        "typical. Above 1 they vary more and fail more often. Only at 1 are these samples of the model.",
     ),
     "plane": Caption(
         "The latent space unfolds",
         "A film of dots, one for each image, coloured by label, that separate from one heap into groups.",
-        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last; the axes do not "
-        "change. At first all images are in a heap; then the decoder finds a use for z, and they separate. Between two "
-        "stored steps the dots go straight.",
+        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last. At first all "
+        "images are in a heap; then the decoder finds a use for z, and they separate.",
     ),
     "walk": Caption(
         "A walk through the latent space",
@@ -117,8 +111,7 @@ CAPTIONS = {
         "Rows of images: originals, the same with pixels hidden in flat blue, three completions each, and their mean.",
         "The model fills in the blue pixels. A Markov chain draws in turn a code for the image and the missing pixels "
         "for that code; a completion is the picture of the chain's last code. Where completions differ, the visible "
-        "pixels leave a choice, and the mean is blurred. The chain's acceptance rate is a check: below 1% it hardly "
-        "moved.",
+        "pixels leave a choice, and the mean is blurred. A chain with an acceptance rate below 1% hardly moved.",
     ),
     "denoising": Caption(
         "Noise, averaged away",
@@ -131,8 +124,7 @@ CAPTIONS = {
         "ROC curves of four scores, histograms of the first, and rows of the least and most strange images.",
         "The model was trained without the classes left out. Each score says how strange an image is. The area under "
         "its curve is the chance that it ranks an image of a new class above one of a known class: 1 is perfect, 0.5 "
-        "is guessing; ± is the standard error. Strange is not improbable: plain images, of few pixels, are probable "
-        "even if new.",
+        "is guessing; ± is the standard error. Plain images, of few pixels, are probable even if they are strange.",
     ),
     "compression": Caption(
         "The model as a compressor",
@@ -155,8 +147,7 @@ CAPTIONS = {
         "Rows of pictures of codes moved step by step; below, a chart of how far codes move when images are changed.",
         "Above, a code moved by equal lengths in the directions where its picture changes most and least. The number "
         "is the change in pixel values for a step of length 1; the decoder ignores a direction near 0. Below, the "
-        "image is changed a little, and its code moves. While that is less than the spread of q(z|x), the two images "
-        "have nearly the same code.",
+        "image is changed a little, and its code moves: less than the spread of q(z|x) is nearly the same code.",
     ),
     "conditional": Caption(
         "The class, and everything else",
@@ -169,8 +160,8 @@ CAPTIONS = {
         "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",
         "The direction goes from the mean code of images without the attribute to the mean code of those with it. Each "
         "row is one image, moved along it; the framed column is its own code. Below, a classifier of real images "
-        "measures how often the attribute appears, and what else changed. A good direction changes the orange bar and "
-        "no other. The lines are 95% intervals.",
+        "measures how often the attribute appears, and what else changed (lines: 95% intervals). A good direction "
+        "changes the orange bar and no other.",
     ),
     "arithmetic": Caption(
         "Arithmetic with codes",
@@ -185,9 +176,8 @@ _RESTORED = Caption(
     "What is restored",
     "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
     "Above, an image; below it, the image corrupted as in training, which is all that the encoder was shown; at the "
-    "bottom, what the decoder makes of the code. What was destroyed and is there again, the model knew from other "
-    "images. Blur is honest: the picture is the mean of p(x|z), an average of all images that the model finds "
-    "plausible for this code.",
+    "bottom, what the decoder makes of the code. What was restored, the model knew from other images. Blur is honest: "
+    "the picture is the mean of p(x|z), an average of all images that the model finds plausible for this code.",
 )
 
 # (title, unit) of the quantities of metrics.jsonl, in their order
@@ -223,8 +213,7 @@ QUESTIONS = [
         "What does the latent space look like?",
         "latent",
         "Each image has a code. Near codes should mean similar images, and a path between two should show images, too.",
-        "manifold latent_plane latent_map kl_per_dimension interpolation traversal walk attribute attributes "
-        "arithmetic directions",
+        "manifold latent_plane latent_map kl_per_dimension interpolation traversal walk attribute arithmetic",
     ),
     _Question("How did training go?", "training", "From the first step to the last.", "curves training plane"),
     # the last one takes the figures that no other question names

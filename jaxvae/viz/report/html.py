@@ -65,13 +65,13 @@ def embed_json(name: str, content: Any) -> str:
 
 
 def is_finite_number(value: Any) -> TypeGuard[int | float]:
-    """Returns whether the value is a number that a float can hold."""
-    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    """Returns whether the value is a number, not a truth value, that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def format_number(value: Any, decimals: int | None = None) -> str:
     """Returns a number with a true minus sign, to `decimals` or to four digits; any other value as str."""
-    if isinstance(value, bool) or not is_finite_number(value):
+    if not is_finite_number(value):
         return str(value)
     if decimals is None and isinstance(value, float):
         form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"

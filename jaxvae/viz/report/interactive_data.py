@@ -1,11 +1,10 @@
 """The data of the report's script: curves thinned to what a screen can show, and the latent plane with its images."""
 
-import io
 import itertools
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.data.spec import DTYPE
 from jaxvae.viz.report import captions, html
-from jaxvae.viz.report.image_embedding import Picture
+from jaxvae.viz.report.image_embedding import Picture, encode
 
 __all__ = ["MAX_NUMBERS", "MAX_SPRITE", "MAX_UNPACKED", "curve_data", "plane_data", "thin_curve"]
 
@@ -24,6 +23,8 @@ _MAX_POINTS = 480  # of one curve
 MAX_NUMBERS = 60_000  # of all curves together
 MAX_UNPACKED = 2**26  # bytes of the plane's file
 MAX_SPRITE = 1_000_000  # characters of the plane's images in the page
+_FORMS: list[tuple[str, dict[str, Any], int]]  # of the sprite: its kind, options, and pixels that a cell's sides divide
+_FORMS = [("PNG", {"optimize": True}, 1), ("WEBP", {"quality": 80, "method": 4}, 8)]
 _Series = dict[int | float, int | float | None]  # value by step; None is a gap
 
 
@@ -38,7 +39,15 @@ def curve_data(records: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     order = list(captions.CURVES)
     names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
     most = max(40, min(_MAX_POINTS, MAX_NUMBERS // sum(len(splits) for splits in found.values())))
-    quantities = [_make_quantity(name, found[name], most) for name in names]
+    quantities = []
+    for name in names:
+        title, unit = captions.CURVES.get(name, (name.replace("_", " "), ""))
+        series = []
+        for split, values in sorted(found[name].items(), key=lambda item: (item[0] != "train", item[0])):
+            steps = sorted(values)
+            steps, kept = thin_curve(steps, [values[step] for step in steps], most)
+            series.append({"split": split, "step": steps, "value": kept})
+        quantities.append({"name": name, "title": title, "unit": unit, "series": series})
     bound = "elbo" if "elbo" in found else "loss"
     shown = [name for name in names if name in (bound, "rate", "distortion")] or names[:1]
     longest = max(len(values) for splits in found.values() for values in splits.values())
@@ -50,33 +59,20 @@ def _collect_series(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
     found: dict[str, dict[str, _Series]] = {}
     for record in records:
         step, split = record.get("step"), record.get("split")
-        if not html.is_finite_number(step) or isinstance(step, bool) or not isinstance(split, str):
+        if not html.is_finite_number(step) or not isinstance(split, str):
             continue
         for name, value in record.items():
+            if name in ("step", "split") or isinstance(value, bool) or not isinstance(value, int | float | None):
+                continue
+            series = found.setdefault(name, {}).setdefault(split, {})
+            exact = isinstance(value, int) and abs(value) < 2**53
             # a value that is not finite, null or as Python spells it, was measured: the curve has a gap there
-            if name not in ("step", "split") and isinstance(value, int | float | None) and not isinstance(value, bool):
-                found.setdefault(name, {}).setdefault(split, {})[step] = _round_finite(value)
-    for splits in found.values():
-        for split in [split for split, series in splits.items() if set(series.values()) == {None}]:
-            del splits[split]
-    return {name: splits for name, splits in found.items() if splits}
-
-
-def _round_finite(value: Any) -> int | float | None:
-    """Returns a finite number to six digits; None for any other value."""
-    if isinstance(value, bool) or not html.is_finite_number(value):
-        return None
-    return value if isinstance(value, int) and abs(value) < 2**53 else float(f"{value:.6g}")
-
-
-def _make_quantity(name: str, splits: Mapping[str, _Series], most: int) -> dict[str, Any]:
-    title, unit = captions.CURVES.get(name, (name.replace("_", " "), ""))
-    series = []
-    for split in sorted(splits, key=lambda split: (split != "train", split)):
-        steps = sorted(splits[split])
-        steps, values = thin_curve(steps, [splits[split][step] for step in steps], most)
-        series.append({"split": split, "step": steps, "value": values})
-    return {"name": name, "title": title, "unit": unit, "series": series}
+            series[step] = value if exact else float(f"{value:.6g}") if html.is_finite_number(value) else None
+    finite = {
+        name: {split: series for split, series in splits.items() if set(series.values()) != {None}}
+        for name, splits in found.items()
+    }
+    return {name: splits for name, splits in finite.items() if splits}
 
 
 def thin_curve(steps: list, values: list, most: int) -> tuple[list, list]:
@@ -165,18 +161,15 @@ def _make_sprite(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Pi
 
     pairs = [arrays[name][rows] for name in ("image", "reconstruction") if name in arrays]
     cells = np.stack(pairs, 1).reshape(-1, *arrays["image"].shape[1:])
-    forms: Sequence[tuple[str, dict[str, Any], int]]
-    forms = [("PNG", {"optimize": True}, 1), ("WEBP", {"quality": 80, "method": 4}, 8)]
-    for kind, options, block in forms:
+    for kind, options, block in _FORMS:
         height, width = (-(-side // block) * block for side in cells.shape[1:3])
         columns = max(1, min(len(cells), 4096 // width, math.ceil(math.sqrt(len(cells)))))
         lines = -(-len(cells) // columns)
         padding = [(0, lines * columns - len(cells)), (0, height - cells.shape[1]), (0, width - cells.shape[2]), (0, 0)]
         padded = np.pad(cells, padding, mode="edge").reshape(lines, columns, height, width, -1)
         sheet = padded.transpose(0, 2, 1, 3, 4).reshape(lines * height, columns * width, -1)
-        stream = io.BytesIO()
-        Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(stream, kind, **options)
-        sprite = Picture(stream.getvalue(), f"image/{kind.lower()}")
+        image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+        sprite = Picture(encode(image, kind, **options), f"image/{kind.lower()}")
         if sprite.characters <= MAX_SPRITE:
             break
     return sprite, columns, (width, height)

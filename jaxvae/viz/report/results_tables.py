@@ -16,8 +16,7 @@ _BOUNDS = ("elbo", "log_likelihood")  # drawn on one axis: the second is the tig
 _MAX_DRAWN = 1e15  # beyond this, a number is not drawn
 _INTERVALS = (
     "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
-    "the second a tighter one: their distance is what the approximate posterior costs. They are of the same images, so "
-    "it is better known than the bars suggest."
+    "the second a tighter one. As they are of the same images, their distance is surer than the bars suggest."
 )
 _COSTS = (
     "The cost of an image of the {split} split, in nats: of its code (rate), then of the image, once the code is known "
@@ -39,8 +38,7 @@ _QUANTITIES = {
     "rate": (
         "Rate",
         "nats",
-        "KL(q(z|x) ‖ p(z)): the information in the code z about its image. At 0 the code is ignored, or z is a point "
-        "without a density, as a plain autoencoder's.",
+        "KL(q(z|x) ‖ p(z)): the information in z about its image. At 0 the code is ignored, or z has no density.",
     ),
     "distortion": (
         "Distortion",
@@ -61,8 +59,7 @@ _QUANTITIES = {
     "elbo_from_corrupted": (
         "ELBO, from corrupted inputs",
         "nats",
-        "Minus the sum of rate and distortion from corrupted inputs, which training with the objective elbo maximises. "
-        "It is a lower bound on log p(x) of the clean image, too.",
+        "Minus rate and distortion from corrupted inputs: a lower bound on log p(x) of the clean image, too.",
     ),
     "bits_per_dim": (
         "Bits per dimension",
@@ -78,8 +75,7 @@ _QUANTITIES = {
     "code_perplexity": (
         "Codes in use",
         "",
-        "The perplexity of the codes of these images: this many equally frequent codes would be as hard to guess. Far "
-        "below the codebook's size, most codes are dead.",
+        "The effective number of codes (their perplexity). Far below the codebook's size, most codes are dead.",
     ),
 }
 
@@ -208,7 +204,7 @@ def _draw_scores(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _is_drawable(value: Any) -> TypeGuard[int | float]:
-    return html.is_finite_number(value) and not isinstance(value, bool) and abs(value) < _MAX_DRAWN
+    return html.is_finite_number(value) and abs(value) < _MAX_DRAWN
 
 
 def _draw_intervals(rows: Sequence[tuple[str, float, float]]) -> str:
