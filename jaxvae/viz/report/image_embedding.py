@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MIN_CHARACTERS", "Picture", "Pictures", "encode", "fit_pictures", "last_frame", "load_picture"]
+__all__ = ["MIN_CHARACTERS", "Picture", "Pictures", "encode_image", "fit_pictures", "last_frame", "load_picture"]
 
 _MAX_DIFFERENCE = 0.3  # of 255: the mean error of a picture of 256 colours that looks like the original
 MIN_CHARACTERS = 20_000  # a picture is not made smaller than this for the sake of others
@@ -51,7 +51,7 @@ def last_frame(picture: Picture) -> Picture | None:
     try:
         with Image.open(io.BytesIO(picture.content)) as image:
             image.seek(getattr(image, "n_frames", 1) - 1)
-            return Picture(encode(_flatten(image), "PNG", optimize=True), "image/png")
+            return Picture(encode_image(_flatten(image), "PNG", optimize=True), "image/png")
     except (OSError, ValueError, EOFError, Image.DecompressionBombError):
         return None
 
@@ -123,16 +123,16 @@ def _same_looking(frames: Sequence[Image], durations: Sequence[int]) -> Iterator
     (image,) = frames
     few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     if np.abs(np.asarray(few.convert(image.mode), int) - np.asarray(image, int)).mean() < _MAX_DIFFERENCE:
-        yield encode(few, "PNG", optimize=True), "image/png"
-    yield encode(image, "WEBP", lossless=True, method=1), "image/webp"
-    yield encode(image, "WEBP", quality=90, method=2), "image/webp"
+        yield encode_image(few, "PNG", optimize=True), "image/png"
+    yield encode_image(image, "WEBP", lossless=True, method=1), "image/webp"
+    yield encode_image(image, "WEBP", quality=90, method=2), "image/webp"
 
 
 def _less_detailed(frames: Sequence[Image], durations: Sequence[int]) -> Iterator[tuple[bytes, str]]:
     """Yields forms (bytes, media type) of less and less detail; of an animation, with fewer frames in the same time."""
     if len(frames) == 1:
         for part, quality in ((1, 75), (2, 75), (3, 60), (4, 50)):
-            yield encode(_shrink(frames[0], part), "WEBP", quality=quality, method=2), "image/webp"
+            yield encode_image(_shrink(frames[0], part), "WEBP", quality=quality, method=2), "image/webp"
         return
     for part, every in ((1, 2), (2, 2), (3, 4)):
         times = [sum(durations[start : start + every]) for start in range(0, len(frames), every)]
@@ -156,7 +156,7 @@ def _flatten(image: Image) -> Image:
     return white.convert("RGB")
 
 
-def encode(image: Image, kind: str, **options: Any) -> bytes:
+def encode_image(image: Image, kind: str, **options: Any) -> bytes:
     """Returns the bytes of the image in this format of Pillow."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
@@ -165,4 +165,4 @@ def encode(image: Image, kind: str, **options: Any) -> bytes:
 
 def _encode_animation(frames: Sequence[Image], durations: Sequence[int], **options: Any) -> bytes:
     options = {"save_all": True, "append_images": list(frames[1:]), "duration": list(durations), "loop": 0, **options}
-    return encode(frames[0], "WEBP", **options)
+    return encode_image(frames[0], "WEBP", **options)

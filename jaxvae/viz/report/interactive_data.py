@@ -15,7 +15,7 @@ from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.data.spec import DTYPE
 from jaxvae.viz.report import captions, html
-from jaxvae.viz.report.image_embedding import Picture, encode
+from jaxvae.viz.report.image_embedding import Picture, encode_image
 
 __all__ = ["MAX_NUMBERS", "MAX_SPRITE", "MAX_UNPACKED", "curve_data", "plane_data", "thin_curve"]
 
@@ -169,7 +169,7 @@ def _make_sprite(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Pi
         padded = np.pad(cells, padding, mode="edge").reshape(lines, columns, height, width, -1)
         sheet = padded.transpose(0, 2, 1, 3, 4).reshape(lines * height, columns * width, -1)
         image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
-        sprite = Picture(encode(image, kind, **options), f"image/{kind.lower()}")
+        sprite = Picture(encode_image(image, kind, **options), f"image/{kind.lower()}")
         if sprite.characters <= MAX_SPRITE:
             break
     return sprite, columns, (width, height)
