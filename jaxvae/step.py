@@ -131,7 +131,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
         variables, memory = state.variables["model"], state.variables["objective"]
         tree = {"params": params["model"], **variables}
         terms, variables = model.apply(tree, keys, data.x, data.condition, target=data.target, mutable=list(variables))
-        objective_key, gather = random.fold_in(key, _OBJECTIVE), _gather_over(axis_name)
+        objective_key, gather = random.fold_in(key, _OBJECTIVE), partial(_gather, axis_name)
         out = objective.apply(params["objective"], memory, terms, key=objective_key, step=state.step, gather=gather)
         return data, terms, {"model": variables, "objective": out.memory}, out
 
@@ -239,12 +239,8 @@ def mean_over_devices(axis_name: str | None, tree: Any) -> Any:
     return tree if axis_name is None else lax.pmean(tree, axis_name)
 
 
-def _gather_over(axis_name: str | None) -> Callable:
-    """Returns the function that concatenates a tree's leaves over devices along `axis` (B is axis 1 of [S, B, ...])."""
-
-    def gather(tree: Any, axis: int = 1) -> Any:
-        if axis_name is None:
-            return tree
-        return jax.tree.map(lambda a: lax.all_gather(a, axis_name, axis=axis, tiled=True), tree)
-
-    return gather
+def _gather(axis_name: str | None, tree: Any, axis: int = 1) -> Any:
+    """Concatenates a tree's leaves over devices along `axis`; B is axis 1 of [S, B, ...]."""
+    if axis_name is None:
+        return tree
+    return jax.tree.map(lambda a: lax.all_gather(a, axis_name, axis=axis, tiled=True), tree)

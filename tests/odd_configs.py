@@ -14,7 +14,7 @@ from jaxvae.config.build import build
 from jaxvae.config.registry import TABLES
 from jaxvae.config.schema import field_types, is_ensemble
 from jaxvae.data.prepare import Examples
-from jaxvae.evaluate.bounds import elbo_parts, latent_statistics, log_weight_sum, rate_and_distortion
+from jaxvae.evaluate.bounds import bound_parts, latent_statistics, log_weight_sum
 from jaxvae.rundir.state import abstract_batch, abstract_state, variables_of
 from jaxvae.terms import example_keys
 from jaxvae.training import train as training
@@ -315,7 +315,7 @@ def score(parts, variables, batch):
     data = parts.prepare(keys, Examples(batch.image, batch.label, batch.index))
     model = parts.model
     terms = model.apply(variables, example_keys(random.key(1), data.index), data.x, data.condition, target=data.target)
-    values = elbo_parts(terms) if terms.bound else rate_and_distortion(terms)
+    values = bound_parts(terms)
     values |= latent_statistics(terms, model.posterior.traits.space)
     if terms.bound:
         inferred = model.apply(variables, data.x, data.condition, method="infer")

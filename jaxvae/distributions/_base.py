@@ -77,9 +77,13 @@ def draw_each(sampler: Callable[..., Array], keys: Array, shape: tuple[int, ...]
     `keys` shaped like the batch, `[*batch]`, gives `[*batch, *event]`; a scalar key is split over `shape`'s own batch.
     """
     batch, outcome = shape[: len(shape) - event], shape[len(shape) - event :]
-    if keys.ndim == 0:
-        keys = random.split(keys, batch)
-    draw = functools.partial(sampler, shape=outcome)
+    draw, keys = map_keys(functools.partial(sampler, shape=outcome), keys, batch)
+    return draw(keys)
+
+
+def map_keys(draw: Callable[..., Any], keys: Array, batch: tuple[int, ...]) -> tuple[Callable[..., Any], Array]:
+    """Returns `draw`, a function of one key, as one of keys [*batch], and these: a scalar key is split over them."""
+    keys = random.split(keys, batch) if keys.ndim == 0 else keys
     for _ in range(keys.ndim):
         draw = jax.vmap(draw)
-    return draw(keys)
+    return draw, keys

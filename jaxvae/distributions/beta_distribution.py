@@ -1,14 +1,12 @@
 """Densities of values inside (0, 1)."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array, lax, random
 from jax.scipy.special import gammaln
 
-from jaxvae.distributions._base import LOG_2PI, draw_and_score, flat_log_prob, softplus
+from jaxvae.distributions._base import LOG_2PI, draw_and_score, flat_log_prob, map_keys, softplus
 
 __all__ = ["Beta"]
 
@@ -45,11 +43,8 @@ class Beta:
         No gradient flows through them.
         """
         shape = jnp.broadcast_shapes(self.log_alpha.shape, self.log_beta.shape)
-        if keys.ndim == 0:
-            keys = random.split(keys, shape[: len(shape) - self.event])
-        draw: Callable[..., Array] = random.beta  # a and b are not location and scale: each key has its own
-        for _ in range(keys.ndim):
-            draw = jax.vmap(draw)
+        # a and b are not location and scale: each key has its own
+        draw, keys = map_keys(random.beta, keys, shape[: len(shape) - self.event])
         whole = (*keys.shape, *shape[len(shape) - self.event :])
         alpha, beta = (jnp.broadcast_to(jnp.exp(log), whole) for log in (self.log_alpha, self.log_beta))
         return lax.stop_gradient(jnp.clip(draw(keys, alpha, beta), _SMALLEST, _LARGEST))

@@ -29,9 +29,7 @@ class Normal:
     log_scale: Array
     event: int = struct.field(pytree_node=False, default=1)
 
-    mean = _mean
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    mean, log_prob, sample_and_log_prob = _mean, flat_log_prob, draw_and_score
 
     def scale(self) -> Array:
         return jnp.broadcast_to(jnp.exp(self.log_scale), _shape(self))
@@ -56,9 +54,7 @@ class Laplace:
     log_scale: Array
     event: int = struct.field(pytree_node=False, default=1)
 
-    mean = _mean
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    mean, log_prob, sample_and_log_prob = _mean, flat_log_prob, draw_and_score
 
     def sample(self, keys: Array) -> Array:
         """Draws loc + scale * eps, reparameterized; see `draw_each` for the keys."""
@@ -81,9 +77,7 @@ class StudentT:
     df: float = struct.field(pytree_node=False)
     event: int = struct.field(pytree_node=False, default=1)
 
-    mean = _mean
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    mean, log_prob, sample_and_log_prob = _mean, flat_log_prob, draw_and_score
 
     def sample(self, keys: Array) -> Array:
         """Draws loc + scale * t, t a Gaussian over the root of a Gamma, reparameterized; see `draw_each`."""

@@ -28,6 +28,13 @@ def _zero_log_prob(density: Any, z: Array) -> Array:
     return jnp.zeros(z.shape[: z.ndim - density.event])
 
 
+def _repeat_mean(density: Any, keys: Array) -> Array:
+    """Returns the outcome, once for every key, [*batch, *event] for keys [*batch]; as it is for a scalar key."""
+    outcome = density.mean()
+    event = outcome.shape[outcome.ndim - density.event :]
+    return jnp.broadcast_to(outcome, (*keys.shape, *event)) if keys.ndim else outcome
+
+
 @struct.dataclass
 class Point:
     """All mass at `loc [*batch, *event]`."""
@@ -38,10 +45,7 @@ class Point:
     def mean(self) -> Array:
         return self.loc
 
-    def sample(self, keys: Array) -> Array:
-        """Returns loc, once for every key."""
-        return _repeat_for_keys(self.loc, keys, self.event)
-
+    sample = _repeat_mean
     log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
@@ -75,10 +79,7 @@ class VectorQuantized:
     def mean(self) -> Array:
         return _straight_through(self.vectors, self.nearest())
 
-    def sample(self, keys: Array) -> Array:
-        """Returns the nearest codes, once for every key."""
-        return _repeat_for_keys(self.mean(), keys, self.event)
-
+    sample = _repeat_mean
     log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
@@ -120,10 +121,7 @@ class FiniteScalarQuantized:
         digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(_half_levels(self.levels))
         return (digits * self._row(_strides(self.levels))).sum(-1)
 
-    def sample(self, keys: Array) -> Array:
-        """Returns the rounded vectors, once for every key."""
-        return _repeat_for_keys(self.mean(), keys, self.event)
-
+    sample = _repeat_mean
     log_prob = _zero_log_prob
     sample_and_log_prob = draw_and_score
 
@@ -173,11 +171,6 @@ class UniformCodes:
 def _straight_through(vectors: Array, outcome: Array) -> Array:
     """Returns the outcome, to the bit, with the gradient of the vectors."""
     return lax.stop_gradient(outcome) + (vectors - lax.stop_gradient(vectors))
-
-
-def _repeat_for_keys(outcome: Array, keys: Array, event: int) -> Array:
-    """Returns [*batch, *event] for keys [*batch]; as it is for a scalar key. Nothing is drawn."""
-    return jnp.broadcast_to(outcome, (*keys.shape, *outcome.shape[outcome.ndim - event :])) if keys.ndim else outcome
 
 
 def _strides(levels: tuple[int, ...]) -> tuple[int, ...]:

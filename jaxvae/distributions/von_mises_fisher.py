@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array, lax, random
 
-from jaxvae.distributions._base import draw_and_score, draw_each
+from jaxvae.distributions._base import draw_and_score, draw_each, map_keys
 from jaxvae.distributions._bessel import log_mean_scaled, mean_resultant_length, one_minus_resultant
 
 __all__ = ["UniformSphere", "VonMisesFisher", "angle_gradient", "log_area", "reflect_tangent"]
@@ -62,11 +62,8 @@ class VonMisesFisher:
         `temperature` divides kappa by its square, as it multiplies the deviations of a Gaussian.
         """
         batch, dim = jnp.broadcast_shapes(self.loc.shape[:-1], self.log_kappa.shape[:-1]), self.dim
-        keys = random.split(keys, batch) if keys.ndim == 0 else keys
         kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), _MIN_SQUARED_TEMPERATURE)
-        draw = functools.partial(_draw_angle_and_direction, dim=dim)
-        for _ in range(keys.ndim):
-            draw = jax.vmap(draw)
+        draw, keys = map_keys(functools.partial(_draw_angle_and_direction, dim=dim), keys, batch)
         angle, around = draw(keys, jnp.broadcast_to(lax.stop_gradient(kappa), keys.shape))
         angle = _implicit_angle(dim, angle, kappa)[..., None]
         loc = jnp.broadcast_to(self.loc, (*angle.shape[:-1], dim))

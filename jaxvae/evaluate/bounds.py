@@ -20,9 +20,9 @@ from jaxvae.distributions import has_kl_each, kl_each
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import Terms, example_keys
 
-__all__ = ["active_units", "bits_per_dim", "elbo_parts", "latent_statistics", "log_weight_sum", "make_evaluate"]
-__all__ += ["make_log_likelihood", "make_measure", "mean_and_stderr", "perplexity", "rate_and_distortion"]
-__all__ += ["require_bound", "summarize", "summarize_from_corrupted"]
+__all__ = ["active_units", "bits_per_dim", "bound_parts", "elbo_parts", "latent_statistics", "log_weight_sum"]
+__all__ += ["make_evaluate", "make_log_likelihood", "make_measure", "mean_and_stderr", "perplexity", "require_bound"]
+__all__ += ["summarize", "summarize_from_corrupted"]
 
 _ACTIVE_VARIANCE = 0.01  # a unit is active where its posterior mean varies by more than this over the data
 _METRICS = 1  # purpose folded into the key of the evaluation
@@ -32,13 +32,13 @@ _CHUNK_VALUES = 2**21  # pixels decoded at once while scoring K samples: more sp
 def elbo_parts(terms: Terms) -> dict[str, Array]:
     """Returns the elbo, rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
     require_bound(terms)
-    values = rate_and_distortion(terms)
-    return {"elbo": -(values["rate"] + values["distortion"]), **values}
+    return bound_parts(terms)
 
 
-def rate_and_distortion(terms: Terms) -> dict[str, Array]:
-    """Returns the rate and distortion of each example, [B], nats, averaged over the terms' S draws."""
-    return {"rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
+def bound_parts(terms: Terms) -> dict[str, Array]:
+    """Returns the rate and distortion of each example, and the elbo if there is one: as `elbo_parts`."""
+    values = {"rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
+    return values | ({"elbo": -(values["rate"] + values["distortion"])} if terms.bound else {})
 
 
 def require_bound(terms: Terms) -> None:
@@ -124,9 +124,7 @@ def make_evaluate(
         data = prepare(example_keys(prepare_key, batch.index)[0], batch)
         keys = example_keys(model_key, data.index)
         terms = model.apply(variables, keys, data.x, data.condition, target=data.target)
-        return data, (elbo_parts(terms) if terms.bound else rate_and_distortion(terms)) | latent_statistics(
-            terms, space
-        )
+        return data, bound_parts(terms) | latent_statistics(terms, space)
 
     log_likelihood = make_log_likelihood(model, chunk)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 from jax import Array, random
 
-from jaxvae.evaluate.bounds import elbo_parts, make_log_likelihood, rate_and_distortion
+from jaxvae.evaluate.bounds import bound_parts, make_log_likelihood
 from jaxvae.terms import example_keys
 
 __all__ = ["make_anomaly_scores"]
@@ -32,8 +32,7 @@ def make_anomaly_scores(model) -> Callable[..., dict[str, Array]]:
 
     @jax.jit
     def bound_terms(variables, key: Array, x: Array, index: Array, condition: Array | None) -> dict[str, Array]:
-        terms = model.apply(variables, example_keys(key, index, _DRAWS), x, condition)
-        return elbo_parts(terms) if terms.bound else rate_and_distortion(terms)
+        return bound_parts(model.apply(variables, example_keys(key, index, _DRAWS), x, condition))
 
     def anomaly_scores(variables, key, x, index, condition=None, *, samples: int) -> dict[str, Array]:
         terms_key, likelihood_key = random.split(key)

@@ -6,8 +6,8 @@ config/compatibility.py compares those of all parts. A part that declares none i
 
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Set
-from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -22,19 +22,29 @@ _NONE: frozenset[str] = frozenset()
 _FREED = ("real", "sphere")  # spaces in which z moves continuously with x
 
 
-def _in_unit(x: np.ndarray) -> bool:
-    return bool(((x >= 0) & (x <= 1)).all())
+def _in_unit(x: np.ndarray) -> np.bool_:
+    return ((x >= 0) & (x <= 1)).all()
 
 
-SUPPORTS = {
-    "binary": ("the values 0 and 1 only", lambda x: bool(np.isin(x, (0.0, 1.0)).all())),
+SUPPORTS = {  # of a likelihood: what they are, whether x is such, what prepare does to x within [0, 1] that is not
+    "binary": (
+        "the values 0 and 1 only",
+        lambda x: np.isin(x, (0.0, 1.0)).all(),
+        ": it binarizes them. To model the grey values themselves, train with model.likelihood='continuous_bernoulli' "
+        "(a density over [0, 1]) or 'discretized_logistic' (a probability of the 256 levels), and data.prepare='grey'.",
+    ),
     "coded": (
         "the 256 values k / 255",
-        lambda x: bool((np.abs(255 * x - np.round(255 * x)) < 1e-3).all() and _in_unit(x)),
+        lambda x: (np.abs(255 * x - np.round(255 * x)) < 1e-3).all() and _in_unit(x),
+        ", or round to a level: numpy.round(255 * x) / 255.",
     ),
-    "open": ("values inside (0, 1), its ends excluded", lambda x: bool(((x > 0) & (x < 1)).all())),
-    "unit": ("values from 0 to 1", _in_unit),
-    "real": ("finite real numbers", lambda x: bool(np.isfinite(x).all())),
+    "open": (
+        "values inside (0, 1), its ends excluded",
+        lambda x: ((x > 0) & (x < 1)).all(),
+        ": it dequantizes them, so that none is 0 or 1.",
+    ),
+    "unit": ("values from 0 to 1", _in_unit, "."),
+    "real": ("finite real numbers", lambda x: np.isfinite(x).all(), "."),
 }
 CONTAINED_IN = {  # support -> those that contain it
     "binary": {"binary", "coded", "unit", "real"},
@@ -45,7 +55,7 @@ CONTAINED_IN = {  # support -> those that contain it
 }
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Traits:
     """What a part can do and needs; each kind of part reads the fields of its own group.
 
@@ -135,14 +145,12 @@ def require_traits(where: str, part: Any) -> None:
         raise UsageError(f"{where}: {kind.__name__}.traits is a {type(part.traits).__name__}; expected Traits(...).")
     fields = {each.name for each in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
     loose = {name: name for name in _READ_BEFORE if name in fields and not declared}
-    for home in kind.__mro__:
-        if home is nn.Module:
-            break
-        for name, value in vars(home).items():
-            plain = not callable(value) and not isinstance(value, classmethod | staticmethod)
-            if plain and name not in fields and name != "traits" and not name.startswith("_"):
-                close = difflib.get_close_matches(name, ("traits", *_OUTSIDE), 1, cutoff=0.8)
-                loose |= dict.fromkeys([name] if close else [], "".join(close))
+    own = itertools.takewhile(lambda home: home is not nn.Module, kind.__mro__)
+    for name, value in (item for home in own for item in vars(home).items()):
+        plain = not callable(value) and not isinstance(value, classmethod | staticmethod)
+        if plain and name not in {*fields, "traits"} and not name.startswith("_"):
+            for near in difflib.get_close_matches(name, ("traits", *_OUTSIDE), 1, cutoff=0.8):
+                loose[name] = near
     for name, near in loose.items():
         trait = "..." if near == "traits" else f"{_OUTSIDE[near]}=..."
         form = f"traits = property(lambda self: Traits({trait}))" if name in fields else f"traits = Traits({trait})"
@@ -154,26 +162,11 @@ def require_traits(where: str, part: Any) -> None:
 
 def check_support(support: str, x: np.ndarray, name: str) -> None:
     """Raises UsageError where x holds values to which a likelihood of that support gives no density."""
-    expected, holds = SUPPORTS[support]
+    expected, holds, prepared = SUPPORTS[support]
     x = np.asarray(x)
     if not holds(x):
+        fix = f"Pass uint8 images through prepare(key, images) first, as in training{prepared if _in_unit(x) else '.'}"
         raise UsageError(
-            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; "
-            f"this model's likelihood is a density over {expected}. {_advice(support, x)}"
+            f"{name} holds values from {np.min(x):g} to {np.max(x):g}; this model's likelihood is a density over "
+            f"{expected}. {'Replace what is not finite.' if support == 'real' else fix}"
         )
-
-
-def _advice(support: str, x: np.ndarray) -> str:
-    """Returns what to do with x outside the support."""
-    prepared = "Pass uint8 images through prepare(key, images) first, as in training"
-    if support == "binary" and _in_unit(x):
-        return (
-            f"{prepared}: it binarizes them. To model the grey values themselves, train with "
-            "model.likelihood='continuous_bernoulli' (a density over [0, 1]) or 'discretized_logistic' (a probability "
-            "of the 256 levels), and data.prepare='grey'."
-        )
-    if support == "open" and _in_unit(x):
-        return f"{prepared}: it dequantizes them, so that none is 0 or 1."
-    if support == "coded" and _in_unit(x):
-        return f"{prepared}, or round to a level: numpy.round(255 * x) / 255."
-    return "Replace what is not finite." if support == "real" else f"{prepared}."

@@ -4,7 +4,7 @@ K is train.samples; at K = 1 all of them are the elbo, with a sampled KL.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,6 @@ __all__ = ["ciwae", "iwae", "miwae", "piwae", "renyi"]
 
 _MIN_WEIGHT = 1e-20  # of piwae's decoder: what the gate divides by
 _MIN_DISTANCE_TO_ONE = 0.01  # of Renyi's alpha, unless it is 1: 1 / (1 - alpha) enlarges float32's rounding
-
-_NOTHING = Needs()
 
 
 def iwae(gradient: str = "plain") -> Objective:
@@ -37,12 +35,12 @@ def iwae(gradient: str = "plain") -> Objective:
             return -_log_mean(terms.log_weight)
         log_w = _path_log_weight(terms, f"iwae({gradient!r})")
         bound = _log_mean(log_w)
-        return (
-            -bound if gradient == "stl" else reweight_gradient(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
-        )
+        if gradient == "stl":
+            return -bound
+        return reweight_gradient(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
 
-    needs = Needs(posterior=set() if gradient == "plain" else {"path", "density"})
-    return _importance_objective("iwae", value, needs | Needs(model={"gate"} if gradient == "dreg" else set()))
+    posterior, model = set() if gradient == "plain" else {"path", "density"}, {"gate"} if gradient == "dreg" else set()
+    return _importance_objective("iwae", value, posterior=posterior, model=model)
 
 
 def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -51,8 +49,14 @@ def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     MIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6): tighter bounds give the encoder a noisier gradient,
     which averaging makes up for. groups=1 is iwae, groups=K the elbo with K draws.
     """
-    _require_groups("miwae", groups, samples)
-    return _importance_objective("miwae", lambda terms: -_grouped_bounds(terms.log_weight, groups).mean(0))
+    _require_groups(groups, samples)
+
+    def value(terms: Terms) -> Array:
+        log_w = terms.log_weight
+        _require_groups(groups, len(log_w))
+        return -jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1])).mean(0)
+
+    return _importance_objective("miwae", value)
 
 
 def ciwae(share: float = 0.5) -> Objective:
@@ -75,7 +79,7 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     PIWAE of Rainforth et al. 2018 (arXiv 1802.04537, section 6). The value is iwae's. A prior made of the encoder,
     as 'vamp', counts as prior.
     """
-    _require_groups("piwae", groups, samples)
+    _require_groups(groups, samples)
 
     def value(terms: Terms) -> Array:
         log_w = lax.stop_gradient(terms.log_weight)
@@ -90,7 +94,7 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
         surrogate = (q_term - path_term).sum(0) + reweight_gradient(level, encoder_weight / decoder_weight)
         return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
-    return _importance_objective("piwae", value, Needs(posterior={"path", "density"}, model={"gate"}))
+    return _importance_objective("piwae", value, posterior={"path", "density"}, model={"gate"})
 
 
 def renyi(alpha: float = 0.5) -> Objective:
@@ -110,14 +114,14 @@ def renyi(alpha: float = 0.5) -> Objective:
     return _importance_objective("renyi", value)
 
 
-def _importance_objective(name: str, value: Callable[[Terms], Array], needs: Needs = _NOTHING) -> Objective:
+def _importance_objective(name: str, value: Callable[[Terms], Array], **needs: Set[str]) -> Objective:
     """Returns the objective whose loss is value(terms), [B], minus a bound of that name."""
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = value(terms)
         return Loss(loss, memory, {**bound_metrics(terms), name: -loss})
 
-    return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | needs)
+    return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | Needs(**needs))
 
 
 def _log_mean(log_w: Array) -> Array:
@@ -125,25 +129,14 @@ def _log_mean(log_w: Array) -> Array:
     return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
 
 
-def _grouped_bounds(log_w: Array, groups: int) -> Array:
-    """Returns the importance-weighted bound of each group of draws, [K, B] -> [groups, B]."""
-    if len(log_w) % groups:
-        raise UsageError(_groups_error(groups, len(log_w)))
-    return jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1]))
-
-
-def _require_groups(name: str, groups: int, samples: int | None) -> None:
+def _require_groups(groups: int, samples: int | None) -> None:
     """Raises UsageError unless `groups` is a whole number that divides the number of draws, if given."""
     require_whole("groups", groups)
     if samples is not None and samples % groups:
-        raise UsageError(f"{name}: {_groups_error(groups, samples)}")
-
-
-def _groups_error(groups: int, samples: int) -> str:
-    return (
-        f"groups={groups} equal groups cannot be made of train.samples={samples} draws; "
-        f"choose train.samples={max(groups, samples // groups * groups)}, or another groups."
-    )
+        raise UsageError(
+            f"groups={groups} equal groups cannot be made of train.samples={samples} draws; "
+            f"choose train.samples={max(groups, samples // groups * groups)}, or another groups."
+        )
 
 
 def _path_log_weight(terms: Terms, name: str) -> Array:
