@@ -165,7 +165,8 @@ class CategoricalLevels:
     event: int = struct.field(pytree_node=False, default=1)
 
     def mean(self) -> Array:
-        return (jax.nn.softmax(self.logits) * self._levels()).sum(axis=-1)
+        shape = (1,) * (self.logits.ndim - 1) + (LEVELS,)
+        return (jax.nn.softmax(self.logits) * (jnp.arange(LEVELS) / _TOP).reshape(shape)).sum(axis=-1)
 
     def sample(self, keys: Array) -> Array:
         """Draws levels k / 255 by inverting the cumulative sum; see `draw_each`. No gradient flows through them."""
@@ -187,6 +188,3 @@ class CategoricalLevels:
         return each.reshape(*each.shape[: each.ndim - self.event], -1).sum(axis=-1)
 
     sample_and_log_prob = draw_and_score
-
-    def _levels(self) -> Array:
-        return (jnp.arange(LEVELS) / _TOP).reshape((1,) * (self.logits.ndim - 1) + (LEVELS,))

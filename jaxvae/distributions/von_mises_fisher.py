@@ -63,7 +63,12 @@ class VonMisesFisher:
         """
         batch, dim = jnp.broadcast_shapes(self.loc.shape[:-1], self.log_kappa.shape[:-1]), self.dim
         kappa = jnp.exp(self.log_kappa[..., 0]) / jnp.maximum(jnp.square(temperature), _MIN_SQUARED_TEMPERATURE)
-        draw, keys = map_keys(functools.partial(_draw_angle_and_direction, dim=dim), keys, batch)
+
+        def draw_angle_and_direction(key: Array, kappa: Array) -> tuple[Array, Array]:
+            angle_key, direction_key = random.split(key)
+            return _draw_angle(angle_key, kappa, dim), _sample_unit_vector(direction_key, (dim - 1,))
+
+        draw, keys = map_keys(draw_angle_and_direction, keys, batch)
         angle, around = draw(keys, jnp.broadcast_to(lax.stop_gradient(kappa), keys.shape))
         angle = _implicit_angle(dim, angle, kappa)[..., None]
         loc = jnp.broadcast_to(self.loc, (*angle.shape[:-1], dim))
@@ -104,12 +109,6 @@ def reflect_tangent(loc: Array, around: Array) -> Array:
     sign = jnp.where(first < 0, -1.0, 1.0)
     along = (rest * around).sum(axis=-1, keepdims=True) / (1 + jnp.abs(first))
     return jnp.concatenate([-along * (first + sign), around - along * rest], axis=-1)
-
-
-def _draw_angle_and_direction(key: Array, kappa: Array, *, dim: int) -> tuple[Array, Array]:
-    """Draws one outcome: its angle from loc, a scalar, and a uniform unit vector [D-1]."""
-    angle_key, direction_key = random.split(key)
-    return _draw_angle(angle_key, kappa, dim), _sample_unit_vector(direction_key, (dim - 1,))
 
 
 def _draw_angle(key: Array, kappa: Array, dim: int) -> Array:

@@ -98,7 +98,8 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
     than (1 + TV) / 2. So by Pinsker's inequality KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise.
     `decompose_rate` adds the parts if q has a density. Returns {} if there are fewer than two codes.
     """
-    count = min(len(codes.get("z", ())), _max_examples(codes))
+    values = sum(leaf[0].size for leaf in jax.tree.leaves(codes.get("posterior", codes.get("z"))))
+    count = min(len(codes.get("z", ())), math.isqrt(_MAX_PAIR_VALUES // max(1, values)))
     if count < 2:
         return {}
     chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
@@ -113,12 +114,6 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
         among, others = log_aggregate_posterior(codes["posterior"], codes["z"])
         found |= decompose_rate(codes["log_q"], codes["log_p"], among, others)
     return found
-
-
-def _max_examples(codes: dict[str, Any]) -> int:
-    """Returns how many examples are compared at most, each with each."""
-    leaves = jax.tree.leaves(codes.get("posterior", codes.get("z")))
-    return math.isqrt(_MAX_PAIR_VALUES // max(1, sum(leaf[0].size for leaf in leaves))) if leaves else 0
 
 
 def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:

@@ -94,7 +94,4 @@ transpose_convolution.defvjp(_transpose_forward, _transpose_backward)
 
 def downsampled_sizes(size: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
     """Returns the sizes after 0, 1, ..., `times` stride-2 SAME convolutions of (H, W) or (L,)."""
-    sizes = [size]
-    for _ in range(times):
-        sizes.append(tuple(-(-length // 2) for length in sizes[-1]))
-    return sizes
+    return [tuple(-(-length // 2**time) for length in size) for time in range(times + 1)]

@@ -94,9 +94,7 @@ class OptimalGaussianLikelihood(nn.Module):
     """
 
     traits = Traits(support="real", fits_scale=True)
-
-    def features(self, channels: int) -> int:
-        return channels
+    features = _LogitLikelihood.features
 
     @nn.compact
     def __call__(self, features: Array, x: Array | None = None) -> distributions.Normal:

@@ -22,8 +22,6 @@ __all__ += ["vmf"]
 
 _MAX_FULL_DIM = 2048  # coordinates, each with each
 _MAX_KAPPA = 1e4  # the largest concentration: a deviation of a hundredth of the radius
-
-
 FACTOR_BOUND = 7.0  # what couples two coordinates, in units of the coordinate's own scale: correlations reach 0.99
 
 

@@ -79,12 +79,10 @@ def stratified_log_weights(own: Array, examples: int) -> Array:
     return jnp.where(own, -math.log(examples), math.log(max(examples - 1, 1) / examples / others))
 
 
-def _uniform_log_weights(own: Array, examples: int) -> Array:
-    """Returns log weights [B, all] of minibatch-weighted sampling, 1/(N B) (Chen et al. 2018, eq. 5)."""
-    return jnp.full(own.shape, -math.log(examples * own.shape[1]))
-
-
-LOG_WEIGHTS = {"stratified": stratified_log_weights, "weighted": _uniform_log_weights}
+LOG_WEIGHTS: dict[str, Callable[[Array, int], Array]] = {
+    "stratified": stratified_log_weights,
+    "weighted": lambda own, examples: jnp.full(own.shape, -math.log(examples * own.shape[1])),  # eq. 5
+}
 
 
 def self_mask(z: Array, gather) -> Array:

@@ -34,7 +34,8 @@ def elbo(beta: Weight = 1.0, free_nats: float = 0.0, per: str = "level") -> Obje
         metrics = {**bound_metrics(terms), "beta": weight}
         if free:
             groups = _kl_per_level(terms) if per == "level" else _kl_per_dimension(terms)
-            rate, metrics["free"] = _apply_free_nats(free, groups, gather)
+            below = gather(groups[None])[0].mean(0, keepdims=True) < free  # such a group has no gradient
+            rate, metrics["free"] = jnp.where(below, free, groups).sum(-1), below.mean()
         return Loss(distortion + weight * rate, memory, metrics)
 
     needs = Needs(posterior={"samples"})
@@ -64,15 +65,6 @@ def _kl_per_dimension(terms: Terms) -> Array:
         each = kl_each(level.q, level.p).mean(0)
         found.append(jnp.broadcast_to(each, (batch, *each.shape[1:])).reshape(batch, -1))
     return jnp.concatenate(found, axis=-1)
-
-
-def _apply_free_nats(free: float, rates: Array, gather) -> tuple[Array, Array]:
-    """Returns (rate [B], whose mean is sum_j max(free, mean_B rates[:, j]); the share of groups below `free`).
-
-    A group whose mean is below counts `free` nats and has no gradient.
-    """
-    below = gather(rates[None])[0].mean(0, keepdims=True) < free
-    return jnp.where(below, free, rates).sum(-1), below.mean()
 
 
 def rate(beta: Weight = 1.0) -> Objective:
