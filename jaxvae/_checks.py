@@ -145,9 +145,8 @@ def require_names(name: str, values: Any, known: Collection[str] | None) -> froz
     """Returns the values as a frozenset; raises UsageError unless they are a set of (known) names."""
     if not isinstance(values, Set) or not all(isinstance(each, str) for each in values):
         raise UsageError(f"{name}={short_repr(values)}: expected a set of names, such as {{'samples'}}.")
-    odd = sorted(values - set(values if known is None else known))
-    if odd:
-        raise UsageError(f"{name}: {odd[0]!r} is unknown; expected names of {', '.join(map(repr, known or ()))}.")
+    for each in sorted(values):
+        require_choice(name, each, values if known is None else known)
     return frozenset(values)
 
 
@@ -208,21 +207,21 @@ def parse_text(text: str, annotation: Any) -> Any:
 
     Raises UsageError, in the words of `describe_type`, if the text fits no kind of the annotation.
     """
+    if is_instance(None, annotation) and text.strip().lower() == "none":
+        return None
     for kind in _kinds_of(annotation):
         try:
             value = _converted(text.strip(), kind) if kind is not str else text
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
         if is_instance(value, kind):
-            return None if type(None) in _kinds_of(annotation) and text.strip().lower() == "none" else value
+            return value
     raise UsageError(f"expected {describe_type(annotation)}")
 
 
 def _converted(text: str, kind: Any) -> Any:
     if kind is bool:
         return _SWITCH.get(text.lower())
-    if kind is type(None):
-        return None if text.lower() == "none" else text
     if kind in (int, float):
         return kind(text)
     inner = typing.get_args(kind)[0] if typing.get_args(kind) else str

@@ -28,9 +28,8 @@ __all__ = ["Parts", "build"]
 class Parts:
     """Everything a config stands for, built: the model, what is minimised, how, and on what.
 
-    `prepare` makes the x that is scored, encoded and drawn; `corrupted`, None with data.corrupt='none', what a train
-    step is given in its place. `shape` is that of an example, (H, W, C); `condition_size`, C of the model's condition
-    [B, C], None without one.
+    `prepare` makes the x that is scored, encoded and drawn; `corrupted`, None with data.corrupt='none', replaces it
+    in a train step. `shape` is that of an example, (H, W, C); `condition_size` is C of the condition [B, C], or None.
     """
 
     model: VAE

@@ -68,8 +68,7 @@ def cyclical(start: float, end: float, *, steps: int, cycles: int = 4, rising: f
 def sigmoid(start: float, end: float, *, steps: int, steepness: float = 12.0) -> optax.Schedule:
     """From start to end along a logistic curve over so many steps, steepest in their middle, then end.
 
-    Bowman et al. 2015 (arXiv 1511.06349, section 3.1). The curve is cut at logits of +-steepness / 2 and stretched to
-    begin and end at its two values.
+    Bowman et al. 2015 (arXiv 1511.06349, section 3.1); cut at logits of +-steepness / 2, stretched to its two values.
     """
     start, end = require_number("start", start, 0), require_number("end", end, 0)
     steps, half = require_whole("steps", steps), require_number("steepness", steepness, 0.1) / 2

@@ -73,8 +73,7 @@ def _require_text(expected: str, name: str, value: Any) -> None:
 class Data:
     # 'digits', a TFDS name, 'folder:PATH' (class folders of images, or a zip), 'npz:', 'npy:PATH'
     name: str = _setting("digits", partial(_require_text, _DATA_NAMES))
-    # where TFDS prepared it (None: its default); where a relative PATH starts
-    data_dir: str | None = _setting(None, may_change=True)
+    data_dir: str | None = _setting(None, may_change=True)  # TFDS's folder (None: its default); the root of PATHs
     prepare: str = "binarize"  # binarize | static(seed) | grey | dequantize
     batch_size: int = _count(128, most=2**24)
     # share of the training images held out (from 1 on: their number)
@@ -86,12 +85,11 @@ class Data:
     # of a folder's images: the central square of each, resized; None: they have one size
     size: int | None = _count(None, most=2**14)
     channels: int | None = _count(None, most=3)  # of a folder's images: 1 or 3; None: 3 where any has colour
-    # GB; a TFDS set whose images are more is not decoded once into the cache, but streamed from its records,
+    # GB; a larger TFDS set is not decoded once into the cache, but streamed from its records
     decoded_limit: float = _number(16.0, FLOAT32_MAX, "GB, from 0 on, such as 1e6", may_change=True)
-    # by so many processes that decode them; 0: by this one; None: one less than the cores, at most 8
+    # processes that decode the records; 0: this one; None: one less than the cores, at most 8
     workers: int | None = _count(None, least=0, most=1024, may_change=True)
-    # files to prepare a stock set from, where it shall not be downloaded
-    manual_dir: str | None = _setting(None, may_change=True)
+    manual_dir: str | None = _setting(None, may_change=True)  # files to prepare a stock set from, without a download
 
 
 @dataclass
@@ -122,27 +120,22 @@ class Optimizer:
 class Train:
     steps: int = _count(5000, least=0, may_change=True)  # 0: none, of weights that train.init_from gives
     samples: int = _count(1, most=10**6)  # draws of z per image and step
-    # equal parts of the batch, one after the other for an accelerator's memory, then one update; on a CPU each is
-    # traced and compiled on its own
+    # parts of a batch, computed in turn to save an accelerator's memory; on a CPU each is compiled on its own
     accumulate: int = _count(1, most=256, may_change=True)
     seed: int = _count(0, least=0, most=2**32 - 1)
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model
     engine: str = _choice("auto", ("auto", *ENGINE_NAMES), may_change=True)
-    # cut parameters, their average and the optimizer's state over the devices
-    fsdp: bool = _setting(False, may_change=True)
-    # compute networks' activations again in the backward pass: an accelerator's memory for work
-    remat: bool = _setting(False, may_change=True)
+    fsdp: bool = _setting(False, may_change=True)  # shard parameters, averages and optimizer state over the devices
+    remat: bool = _setting(False, may_change=True)  # recompute activations in the backward pass: less memory, slower
     log_every: int = _count(100, may_change=True)  # steps between lines of metrics.jsonl
     validate_every: int = _count(500, may_change=True)
     checkpoint_every: int = _count(500, may_change=True)
-    # stop after so many validations without a better elbo, and use the best weights; of a model that has no elbo,
-    # without a smaller rate + distortion
+    # validations without a better elbo (or rate + distortion) after which training stops, with the best weights
     patience: int | None = _count(None, may_change=True)
-    # so many times a run whose numbers are not finite any more goes back to its last good checkpoint, with updates half
-    # as large; then it stops
+    # how often a run with non-finite numbers returns to its last good checkpoint, with updates half as large
     rollbacks: int = _count(3, least=0, may_change=True)
     init_from: str | None = None  # a run directory whose weights to start from; or pca: of a linear model, solved
-    # so many members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
+    # the number of members, of seeds seed, seed + 1, ..., trained in one program, a run directory each
     seeds: int = _count(1, most=MOST_MEMBERS)
     sweep: str = "none"  # none | beta(0.5, 1.0, 4.0) | learning_rate(1e-4, 1e-3): a member for each value (and seed)
     deterministic: bool = False  # on a GPU: kernels whose results do not vary, slower

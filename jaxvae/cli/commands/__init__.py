@@ -1,7 +1,6 @@
 """The verbs of the command line: each is a module of this folder with add_arguments(parser) and run(arguments).
 
-A module's docstring is the verb's help. The modules import jax, and what imports it, only inside functions, so that
-`jaxvae --help` starts without it.
+A module's docstring is the verb's help. For a fast start, the modules import jax only inside functions.
 """
 
 import argparse

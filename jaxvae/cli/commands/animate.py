@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the films of a run: its training, its latent plane during training, and a walk through its latent space.
 
-    Each has its first frame beside it as .png and its arrays as .npz. A film that the run has no data for is left out,
-    with a message.
+    Each has its first frame beside it as .png and its arrays as .npz. A film without data is left out, with a message.
     """
     workdir, seconds = arguments.run, arguments.seconds
     require_number("--seconds", seconds, 1, 60)

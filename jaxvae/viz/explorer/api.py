@@ -29,6 +29,7 @@ _NEIGHBOURS = 6
 _POINTS = 3000  # codes drawn on the plane
 _MAX_TEMPERATURE = 3.0
 _PLANE_PIXELS = 640  # of the decoded plane along each side, at most
+_SCORE = 10  # a purpose folded into the subject's key
 
 
 def describe_model(session: Session) -> _Payload:
@@ -270,17 +271,19 @@ def _pack_image(session: Session, x: Array, condition: np.ndarray | None, withou
 
     `without` is its own position, if it is of the split.
     """
-    found = session.reconstruct(x, condition)
+    run = session.subject.run
+    mean = run.encode(x, condition).mean()
+    scores = run.anomaly(session.subject.key_for(_SCORE), x, samples=1, condition=condition)  # the same draws for all
     payload: _Payload = {
         "x": _pack_pictures(pictures(x)),
-        "reconstruction": _pack_pictures(pictures(found["means"])),
-        "rate": round(float(found["rate"][0]), 3),
-        "distortion": round(float(found["distortion"][0]), 3),
+        "reconstruction": _pack_pictures(pictures(run.decode(mean, condition).mean())),
+        "rate": round(float(scores["rate"][0]), 3),
+        "distortion": round(float(scores["distortion"][0]), 3),
         "z": None,
         "neighbours": None,
     }
     if session.codes is not None:
-        z = np.asarray(found["z"][0])
+        z = np.asarray(mean[0])
         positions, distances = nearest_codes(session.codes.means, z, _NEIGHBOURS, without=without)
         neighbours = _pack_images(session, positions) | {"distances": _pack_numbers(distances)}
         payload |= {"z": _pack_numbers(z), "neighbours": neighbours}

@@ -1,15 +1,13 @@
-"""The model that a page explores: its images, their codes, and its compiled functions."""
+"""The model that a page explores: its images and their codes."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
@@ -17,7 +15,6 @@ from jaxvae.data.dataset import draw_rows
 from jaxvae.distributions import has_kl_each
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.model.traits import traits_of
-from jaxvae.terms import example_keys
 from jaxvae.viz.figures.labelled_codes import label_codes
 from jaxvae.viz.figures.subject import Subject, infer_and_prior
 
@@ -30,8 +27,6 @@ PATHS = {  # (start [Z], end [Z], steps) -> [steps, Z]
     "great_circle": jax.jit(latent.great_circle, static_argnums=2),
 }
 _SUBSET_SEED = 3
-_SCORE_DRAWS = 16  # z ~ q(z|x) over which the rate and distortion of one image are averaged
-_SCORE = 10  # a purpose folded into the subject's key
 _DEVIATIONS = 3.0  # about the middle that a slider covers at least
 _OUTSIDE = 0.002  # the share of the codes that may be beyond each end of a slider
 
@@ -54,32 +49,10 @@ class Codes:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """A model, its functions jitted for requests; `codes` is None if its z is no vector, as that of a codebook."""
+    """A model and its images; `codes` is None if its z is no vector, as that of a codebook."""
 
     subject: Subject
     codes: Codes | None
-
-    @cached_property
-    def _reconstruct(self) -> Callable[..., dict[str, Array]]:
-        model: Any = self.subject.run.model
-
-        def reconstruct(variables: Any, keys: Array, x: Array, condition: Array | None) -> dict[str, Array]:
-            q = model.apply(variables, x, condition, method="infer")
-            terms = model.apply(variables, keys, q, x, condition, method="terms")
-            z = q.mean()[0]
-            means = latent.decode(model, variables, z, condition).mean()
-            return {"z": z, "means": means, "rate": terms.rate.mean(0), "distortion": terms.distortion.mean(0)}
-
-        return jax.jit(reconstruct)
-
-    def reconstruct(self, x: Array, condition: np.ndarray | None) -> dict[str, Array]:
-        """Returns `z`, the mean of q(z|x) for x [1, *X], `means`, that of p(x|z) there, `rate` and `distortion`, nats.
-
-        Every image is scored by the same draws z ~ q(z|x).
-        """
-        keys = example_keys(self.subject.key_for(_SCORE), jnp.zeros(1, jnp.int32), _SCORE_DRAWS)
-        run = self.subject.run
-        return self._reconstruct(run.variables, keys, x, run.condition(condition, 1))
 
     @property
     def limitation(self) -> str:
@@ -88,8 +61,8 @@ class Session:
             return ""
         return (
             f"This model's z is shaped {list(self.subject.run.latent_shape)}, of discrete parts: no slider moves "
-            "between them, and no line leads from one to another. What can be shown is shown: images and their "
-            "reconstructions, drawings and samples."
+            "between them, and no line leads from one to another. The page shows images and their reconstructions, "
+            "drawings and samples."
         )
 
     def require_codes(self) -> Codes:

@@ -16,8 +16,7 @@ from typing import Any, TypeGuard
 __all__ = ["embed_json", "field_table", "format_number", "format_score", "format_value", "is_finite_number"]
 __all__ += ["make_page", "make_table", "missing_note", "nested", "read_static"]
 
-# The page loads nothing: its one script and its one style are named by their digests, so that no text of a run can
-# become either, and its pictures are data.
+# The page loads nothing: digests name its one script and style, so that no text of a run can become either.
 _POLICY = (
     "default-src 'none'; connect-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
     "script-src '{script}'; style-src '{style}'"
