@@ -28,7 +28,7 @@ from jaxvae.config import Config
 from jaxvae.config.command_line import read_config
 from jaxvae.config.schema import flatten
 from jaxvae.config.serialization import differences
-from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
+from jaxvae.rundir.results import FinishedRun, read_finished_run
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.files import write_atomically
 from jaxvae.viz import figures, plots

@@ -72,20 +72,21 @@ class Saver:
         """Waits for Orbax, then writes the manifest and removes old checkpoints."""
         try:
             _await_orbax(target, state, response)
-            if multihost.is_first_process():
-                manifest.write_manifest(target, content | _describe_state(state))
+            if not multihost.is_first_process():
+                return
+            if isinstance(state, State):
+                content |= {"streak": int(state.guard.streak), "finite": all_finite(state)}
+                if not (content["finite"] or content["streak"]):
+                    _log.warning("the state of step %d is not finite, though its loss is.", int(state.step))
+            manifest.write_manifest(target, content)
         except Exception:
             if multihost.is_first_process():
                 shutil.rmtree(target, ignore_errors=True)  # on a full disk it would keep the last bytes
             raise
-        if multihost.is_first_process():
-            self._prune(content["step"])
+        self._prune(content["step"])
 
     def _prune(self, newest: int) -> None:
-        """Removes all but the latest checkpoints, the latest to go back to, and the best; and unfinished ones.
-
-        While steps are skipped, the latest are not those to go back to.
-        """
+        """Removes all but the latest checkpoints, the latest to go back to, and the best; and unfinished ones."""
         found, good = manifest.saved_steps(self.folder), manifest.rollback_steps(self.folder)
         best = {manifest.best_step(self.folder, steps) for steps in (found, good)}
         keep = {*found[-_KEEP:], *good[-_KEEP:], *best}
@@ -121,16 +122,6 @@ def _await_orbax(target: Path, state: Any, response: Any) -> None:
         time.sleep(_SETTLE)
         shutil.rmtree(target, ignore_errors=True)
         ocp.save(target / "state", state)
-
-
-def _describe_state(state: Any) -> dict[str, Any]:
-    """Returns the manifest's entries of a state: its streak of skipped steps, and whether it is finite."""
-    if not isinstance(state, State):
-        return {}
-    streak, finite = int(state.guard.streak), all_finite(state)
-    if not (finite or streak):
-        _log.warning("the state of step %d holds numbers that are not finite, though its loss is.", int(state.step))
-    return {"streak": streak, "finite": finite}
 
 
 def all_finite(tree: Any) -> bool:

@@ -19,9 +19,9 @@ from jaxvae.rundir import EVENTS
 from jaxvae.rundir.metrics_log import json_line, read_lines, read_metrics
 from jaxvae.runtime.files import write_atomically
 
-__all__ = [
-    *("ROLLBACK", "IncidentLog", "append_event", "read_events", "read_rollbacks", "rollback_scale", "truncate_events"),
-]
+__all__ = ["ROLLBACK", "IncidentLog", "append_event", "read_events", "read_rollbacks", "rollback_scale"]
+__all__ += ["truncate_events"]
+
 ROLLBACK = "rollback"
 _COUNTED = {
     "skipped": "steps skipped so far, whose loss or gradient was not finite",
@@ -78,7 +78,7 @@ def rollback_scale(workdir: Path, step: int) -> float | None:
 class IncidentLog:
     """Appends an event for the steps skipped, and the spikes of the loss, since the line before.
 
-    It prints the first one, and another whenever their number has doubled.
+    It prints the first one, and another whenever their number has doubled. `before` holds the numbers of that line.
     """
 
     def __init__(self, workdir: Path, step: int, say: Callable[[str], None]):
@@ -93,4 +93,3 @@ class IncidentLog:
                 append_event(self.workdir, name, step, count=now - before, total=now)
             if now.bit_length() > before.bit_length():
                 self.say(f"step {step:,}  {meaning}: {now:,}")
-        self.before = numbers

@@ -1,9 +1,10 @@
-"""The lock of a run directory: one process uses it at a time."""
+"""The use of a run directory: a lock, for one process at a time, and room on its disk."""
 
 import contextlib
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+import jax
+
 from jaxvae._checks import UsageError
+from jaxvae.rundir import CHECKPOINTS
+from jaxvae.rundir.manifest import saved_steps
 from jaxvae.runtime import multihost
-from jaxvae.runtime.files import try_lock
+from jaxvae.runtime.files import disk_full_errno, try_lock
 from jaxvae.runtime.signals import Shutdown
 
-__all__ = ["LOCK", "lock_run_directory"]
+__all__ = ["LOCK", "explain_full_disk", "lock_run_directory", "require_disk_space"]
 LOCK = "lock"
+_LOGS = 1_000_000  # bytes that a run's logs take at least
 
 
 @contextlib.contextmanager
@@ -25,21 +31,21 @@ def lock_run_directory(workdir: Path, say: Callable[[str], None], shutdown: Shut
     """Locks the run directory, and creates it if needed; UsageError names the process that holds the lock.
 
     The operating system holds the lock on a file that names its owner. It ends with the process, and the next one takes
-    over. Of several processes the first locks for all. UsageError, too, if nothing can be written there.
+    over. Of several processes the first locks for all. UsageError, too, if nothing can be written there; while it is
+    locked, `explain_full_disk` explains the error of a full disk.
     """
-    if multihost.is_first_process():
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        if multihost.is_first_process():
             locked = False
             try:
                 stack.enter_context(_locked(workdir, say, shutdown or Shutdown()))
                 locked = True
             finally:
                 multihost.broadcast_from_first(int(locked))
-            yield
-    elif multihost.broadcast_from_first(0):
+        elif not multihost.broadcast_from_first(0):
+            raise UsageError(f"the first process cannot use {workdir}: see its message.")
+        stack.enter_context(explain_full_disk(workdir))
         yield
-    else:
-        raise UsageError(f"the first process cannot use {workdir}: see its message.")
 
 
 @contextlib.contextmanager
@@ -68,7 +74,7 @@ def _locked(workdir: Path, say: Callable[[str], None], shutdown: Shutdown) -> It
 
 
 def _open_locked(workdir: Path) -> IO[str]:
-    """Opens and locks the file."""
+    """Opens and locks the file; without a lock if the file system has none."""
     try:
         str(workdir.absolute()).encode()
     except UnicodeEncodeError as error:  # libraries would fail on it later
@@ -82,26 +88,18 @@ def _open_locked(workdir: Path) -> IO[str]:
         while True:
             file = path.open("a+")
             file.seek(0)
-            _acquire(file, workdir)
+            if try_lock(file.fileno()) is False:
+                with file:
+                    owner = _describe_owner(file.read())
+                raise UsageError(f"{workdir} is in use by {owner}. Wait for its end, stop it, or name another folder.")
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
             file.close()  # its owner removed it after we opened and before we locked it
     except OSError as error:
-        reason = error.strerror or str(error)
         raise UsageError(
-            f"cannot write into {workdir} ({reason}); a run directory is needed that can be written to. "
-            "Name another one with --workdir, or correct its permissions."
+            f"cannot write into {workdir} ({error.strerror or error}); a run directory is needed that can be written "
+            "to. Name another one with --workdir, or correct its permissions."
         ) from error
-
-
-def _acquire(file: IO[str], workdir: Path) -> None:
-    """Locks the file, if the file system has locks; UsageError names the owner of another lock."""
-    if try_lock(file.fileno()) is False:
-        owner = _describe_owner(file.read())
-        file.close()
-        raise UsageError(
-            f"{workdir} is in use by {owner}. Wait until it has ended, or stop it; or name another run directory."
-        )
 
 
 def _describe_owner(text: str) -> str:
@@ -110,3 +108,29 @@ def _describe_owner(text: str) -> str:
         return f"process {about['process']} on {about['host']} (since {about['since']}: {about['command']})"
     except (ValueError, KeyError, TypeError):
         return "another process"
+
+
+@contextlib.contextmanager
+def explain_full_disk(workdir: Path) -> Iterator[None]:
+    """Turns the error of a full disk, wrapped or not, into an OSError that names what is kept and the next step."""
+    try:
+        yield
+    except Exception as error:
+        if not disk_full_errno(error):
+            raise
+        steps = saved_steps(workdir / CHECKPOINTS)
+        kept = f"The checkpoint of step {steps[-1]:,} is kept" if steps else "Checkpoints saved before are kept"
+        raise OSError(
+            f"the disk is full ({shutil.disk_usage(workdir).free / 1e6:,.1f} MB free at {workdir}). {kept}: "
+            "make room, and the same command goes on from there."
+        ) from error
+
+
+def require_disk_space(folder: Path, state: object) -> None:
+    """Raises UsageError if a checkpoint of this state would not fit onto the disk."""
+    needed, free = _LOGS + sum(leaf.nbytes for leaf in jax.tree.leaves(state)), shutil.disk_usage(folder).free
+    if needed > free:
+        raise UsageError(
+            f"a checkpoint takes {needed / 1e6:,.1f} MB, but the disk of {folder} has {free / 1e6:,.1f} MB free. "
+            "Make room, or name a run directory on a larger disk with --workdir."
+        )

@@ -14,10 +14,9 @@ from typing import Any
 from jaxvae.rundir import RESULTS
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 
-__all__ = [
-    *("MANIFEST", "best_step", "file_fingerprint", "find_damage", "has_checkpoints", "metrics_fingerprint"),
-    *("read_manifest", "rollback_steps", "saved_config", "saved_steps", "unfinished_steps", "write_manifest"),
-]
+__all__ = ["MANIFEST", "best_step", "file_fingerprint", "find_damage", "has_checkpoints", "metrics_fingerprint"]
+__all__ += ["read_manifest", "rollback_steps", "saved_config", "saved_steps", "unfinished_steps", "write_manifest"]
+
 MANIFEST = "manifest.json"
 _SOUND = {"streak": 0, "finite": True, "regular": True}  # version 1 has none of these entries
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
 from jaxvae.runtime.files import write_atomically
 
-__all__ = ["MetricsLog", "NoMetricsLog", "json_line", "read_lines", "read_metrics", "truncate_after"]
+__all__ = ["MetricsLog", "json_line", "read_lines", "read_metrics", "truncate_after"]
 _log = logging.getLogger("jaxvae")
 
 
@@ -26,8 +26,7 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
-        if lines:
-            _check_fingerprint(workdir / METRICS, lines)
+        _check_fingerprint(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             truncate_after(workdir / name, step)
         self._metrics = (workdir / METRICS).open("a")
@@ -69,22 +68,6 @@ class MetricsLog:
                 closing.callback(file.close)
 
 
-class NoMetricsLog:
-    """A MetricsLog that writes nothing, for all processes but the first."""
-
-    def write(self, step: int, split: str, values: dict[str, float]) -> None: ...
-
-    def write_timing(self, step: int, values: dict[str, float]) -> None: ...
-
-    def sync(self) -> dict[str, Any]:
-        return {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None: ...
-
-
 def _open_tensorboard(folder: Path, step: int) -> Any:
     """Opens a new file of TensorBoard events, which hides what earlier files hold after `step`.
 
@@ -100,10 +83,10 @@ def _open_tensorboard(folder: Path, step: int) -> Any:
     return writer
 
 
-def _check_fingerprint(path: Path, lines: dict[str, Any]) -> None:
+def _check_fingerprint(path: Path, lines: dict[str, Any] | None) -> None:
     """Warns and keeps a copy of the file if it does not begin with the lines that were saved."""
     content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]:
+    if not lines or hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]:
         return
     copy = path.with_name(path.name + ".damaged")
     if path.exists() and not copy.exists():

@@ -3,6 +3,7 @@
 Nothing here is timed in a test: machines differ. What is measured is printed with what it was measured on.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -10,19 +11,20 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import random
 
 from jaxvae.config import Config
-from jaxvae.data.pipeline import Resident, Streaming
+from jaxvae.data.spec import to_unit
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
 from jaxvae.runtime.environment import describe_environment
 from jaxvae.training import roofline
-from jaxvae.training.engine import Engine
 from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
 
 __all__ = ["benchmark", "check", "compile_cost", "peak_memory"]
@@ -59,13 +61,25 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
 def benchmark(
     config: Config, *, seconds: float, out: Path | None, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Measures the config for about so many seconds; prints a table and writes the numbers as JSON."""
+    """Measures the config for about `seconds`; prints a table and writes the numbers as JSON."""
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
-    began = time.perf_counter()
+    names, began = {"engine": engine.name, "pipeline": pipeline.name}, time.perf_counter()
     flops, memory = compile_cost(experiment)
     compiling, load = time.perf_counter() - began, os.getloadavg()[0]
-    timings, limit_flops, square_flops = _against_limits(experiment, pipeline, engine, seconds)
+    products, limit_flops = roofline.make_step_products(experiment)
+    square, square_flops = roofline.make_square_product()
+    first = first_state(config, experiment.parts, *map(random.clone, (experiment.init_key, experiment.train_key)))
+    vary, ema = partial(roofline.make_varied_steps, experiment, pipeline, engine.name), config.optimizer.ema
+    as_stored = dataclasses.replace(experiment.parts.prepare, image=lambda keys, image, index: to_unit(image))
+    runs = {
+        "step": roofline.make_train_steps(engine, first),
+        "products": products,
+        "square": square,
+        "without prepare": vary(ema=ema, prepare=as_stored, corrupted=None),
+        "without update": vary(ema=0.0, optimizer=optax.set_to_zero()),
+    }
+    timings = roofline.time_interleaved(runs, seconds, _WINDOWS)
     devices = experiment.layout.size
     step, limit = timings["step"], timings["products"]
     batch, peak = config.data.batch_size, devices * square_flops / timings["square"].seconds
@@ -87,9 +101,7 @@ def benchmark(
         "step_memory_bytes": memory,
         "peak_memory_bytes": peak_memory(),
         "load_average": [load, os.getloadavg()[0]],
-        "environment": describe_environment(
-            engine=engine.name, pipeline=pipeline.name, seed=config.train.seed, command="jaxvae benchmark"
-        ),
+        "environment": describe_environment(**names, seed=config.train.seed, command="jaxvae benchmark"),
     }
     for line in _format_table(numbers):
         say(line)
@@ -98,30 +110,12 @@ def benchmark(
     return numbers
 
 
-def _against_limits(
-    experiment: Experiment, pipeline: Resident | Streaming, engine: Engine, seconds: float
-) -> tuple[dict[str, roofline.Timing], float, float]:
-    """(timings, FLOPs of the step's products, of the square one): the step, its limits and the step without parts."""
-    config, parts = experiment.config, experiment.parts
-    first = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
-    products, limit_flops = roofline.make_step_products(experiment)
-    square, square_flops = roofline.make_square_product()
-    runs = {
-        "step": roofline.make_train_steps(engine, first),
-        "products": products,
-        "square": square,
-        "without prepare": roofline.make_varied_steps(roofline.without_prepare(experiment), pipeline, engine.name),
-        "without update": roofline.make_varied_steps(roofline.without_update(experiment), pipeline, engine.name),
-    }
-    return roofline.time_interleaved(runs, seconds, _WINDOWS), limit_flops, square_flops
-
-
 def _breakdown(seconds: dict[str, float]) -> dict[str, float]:
     """Where a step's time goes, by what it takes without one part or another; below 0: within the noise."""
-    prepare, update = (seconds["step"] - seconds[f"without {part}"] for part in ("prepare", "update"))
-    rest = seconds["step"] - seconds["products"] - prepare - update
-    parts = {"prepare": prepare, "update": update, "rest": rest}
-    return {"step": seconds["step"], "products": seconds["products"], **parts}
+    step, products = seconds["step"], seconds["products"]
+    prepare, update = (step - seconds[f"without {part}"] for part in ("prepare", "update"))
+    rest = step - products - prepare - update
+    return {"step": step, "products": products, "prepare": prepare, "update": update, "rest": rest}
 
 
 def _summarize_speed(timing: roofline.Timing, times: float) -> dict[str, float]:

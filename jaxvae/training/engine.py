@@ -58,8 +58,7 @@ def sharded(train_step: Callable, pipeline: Resident | Streaming, layout: Device
             train_step, donate_argnums=0, in_shardings=(where, layout.batch), out_shardings=(where, layout.replicated)
         )
 
-    compiled = _compile_on_first_state(over)
-    advance = _advance_by_step(compiled, pipeline.batches, sync_every=_sync_interval())
+    advance = _advance_by_step(_compile_on_first_state(over), pipeline.batches, distributed=True)
     return Engine("sharded", advance, place=layout.put_state, collect=copy_arrays)
 
 
@@ -81,8 +80,7 @@ def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Devi
     on_each = jax.shard_map(
         partial(train_step, axis_name=AXIS), mesh=layout.mesh, in_specs=(whole, spread), out_specs=(whole, whole)
     )
-    compiled = jax.jit(on_each, donate_argnums=0)
-    advance = _advance_by_step(compiled, pipeline.batches, sync_every=_sync_interval())
+    advance = _advance_by_step(jax.jit(on_each, donate_argnums=0), pipeline.batches, distributed=True)
     return Engine("shard_map", advance, place=layout.put_state, collect=copy_arrays)
 
 
@@ -109,7 +107,7 @@ def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLay
     def first(tree):
         return jax.tree.map(lambda a: a[0], tree)
 
-    steps = _advance_by_step(compiled, lambda step: map(share, pipeline.batches(step)), sync_every=_sync_interval())
+    steps = _advance_by_step(compiled, lambda step: map(share, pipeline.batches(step)), distributed=True)
 
     def advance(state: State, step: int, count: int):
         state, metrics = steps(state, step, count)
@@ -166,9 +164,9 @@ def advance_by_epoch(stretch: Callable, steps_per_epoch: int) -> Callable:
     return advance
 
 
-def _advance_by_step(compiled: Callable, batches: Callable, sync_every: int = 0) -> Callable:
+def _advance_by_step(compiled: Callable, batches: Callable, *, distributed: bool = False) -> Callable:
     """Returns an `advance` that feeds one batch after another to the compiled step."""
-    feed, expected = iter(()), -1
+    feed, expected, waits = iter(()), -1, distributed and jax.default_backend() == "cpu"
 
     def advance(state: State, step: int, count: int):
         nonlocal feed, expected
@@ -177,7 +175,7 @@ def _advance_by_step(compiled: Callable, batches: Callable, sync_every: int = 0)
         metrics: dict[str, Any] = {}
         for done in range(1, count + 1):
             state, metrics = compiled(state, next(feed))
-            if sync_every and (step + done) % sync_every == 0:
+            if waits and (step + done) % SYNC_EVERY == 0:
                 jax.block_until_ready(metrics)
         expected = step + count
         return state, metrics
@@ -190,16 +188,10 @@ def _compile_on_first_state(make: Callable[[State], Callable]) -> Callable:
     made: list[Callable] = []
 
     def call(state: State, *args):
-        if not made:
-            made.append(make(state))
+        made[:] = made or [make(state)]
         return made[0](state, *args)
 
     return call
-
-
-def _sync_interval() -> int:
-    """Returns after how many steps to wait for the devices: 0, which is never, unless they are fake."""
-    return SYNC_EVERY if jax.default_backend() == "cpu" else 0
 
 
 ENGINES: dict[str, Callable[..., Engine]] = {
@@ -241,30 +233,22 @@ def _refuse_unfit(
     name: str, pipeline: str, devices: int, batch_size: int, shares: int, fsdp: bool, processes: int
 ) -> None:
     """Raises UsageError if this engine cannot run on these devices, or cannot cut a batch into `shares`."""
-    whole = batch_size // shares * shares or shares
+    reason, whole = "", batch_size // shares * shares or shares
     spread = name not in ONE_DEVICE and (name != "auto" or processes > 1 or fsdp)
     if spread and batch_size % shares:
         parts = f", and each share over train.accumulate={shares // devices} parts" if shares > devices else ""
-        others = "." if processes > 1 else ", or train.engine='dispatch', which takes one device."
-        raise UsageError(
-            f"train.engine={name!r} shares a batch equally over {devices} devices{parts}; "
-            f"data.batch_size={batch_size} is no multiple of that. Choose data.batch_size={whole}{others}"
-        )
-    if name in _SCANNED and pipeline != "resident":
-        raise UsageError(
-            f"train.engine={name!r} gathers its batches on the device: "
-            "choose data.pipeline='resident' or train.engine='auto'."
-        )
-    if processes > 1 and name in (*ONE_DEVICE, "pmap"):
-        raise UsageError(
-            f"train.engine={name!r} knows the devices of one process; these are {processes}. "
-            "Choose train.engine='auto', 'sharded' or 'shard_map'."
-        )
-    if fsdp and name in (*ONE_DEVICE, *_REPLICATED):
-        raise UsageError(
-            f"train.fsdp=True cuts the state over devices, but train.engine={name!r} holds it whole on each. "
-            "Choose train.engine='auto' or 'sharded', or train.fsdp=False."
-        )
+        others = "" if processes > 1 else ", or train.engine='dispatch', which takes one device"
+        reason = f"shares a batch equally over {devices} devices{parts}; data.batch_size={batch_size} is no multiple "
+        reason += f"of that. Choose data.batch_size={whole}{others}"
+    elif name in _SCANNED and pipeline != "resident":
+        reason = "gathers its batches on the device: choose data.pipeline='resident' or train.engine='auto'"
+    elif processes > 1 and name in (*ONE_DEVICE, "pmap"):
+        choice = "Choose train.engine='auto', 'sharded' or 'shard_map'"
+        reason = f"uses the devices of one process; these are {processes}. {choice}"
+    elif fsdp and name in (*ONE_DEVICE, *_REPLICATED):
+        reason = "holds the state whole on each device. Choose train.engine='auto' or 'sharded', or train.fsdp=False"
+    if reason:
+        raise UsageError(f"train.engine={name!r} {reason}.")
 
 
 def has_convolutions(function: Callable, *args) -> bool:

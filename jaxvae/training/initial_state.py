@@ -21,18 +21,14 @@ from jaxvae.step import State
 from jaxvae.terms import example_keys
 from jaxvae.training.setup import Experiment, require_memory
 
-__all__ = ["CLOSED_FORM", "PREPARE", "copy_weights_from", "load_or_create_state", "require_same_step"]
-__all__ += ["set_update_scale"]
+__all__ = ["CLOSED_FORM", "copy_weights_from", "follow_rollback", "load_or_create_state", "require_same_step"]
 
 CLOSED_FORM = "pca"  # as train.init_from: no run, but the solution of the linear model
-PREPARE = 1  # purpose folded into the key of initialisation
+_PREPARE = 1  # purpose folded into the key of initialisation
 
 
 def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> State:
-    """Returns the state of the latest intact checkpoint, or a first one, as train.init_from says.
-
-    If a rollback led to that state, its updates have the rollback's scale.
-    """
+    """Returns the state of the latest intact checkpoint, or a first one, as train.init_from says."""
     folder.mkdir(exist_ok=True)
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
     require_memory(experiment, abstract)
@@ -42,12 +38,12 @@ def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[st
         state = _create_state(experiment, abstract, say)
     else:
         say(f"resuming at step {int(state.step):,}")
-    return set_update_scale(state, event_log.rollback_scale(folder.parent, int(state.step)))
+    return follow_rollback(state, folder.parent)
 
 
-def set_update_scale(state: State, scale: float | None) -> State:
-    """Returns the state with this scale of its updates; the state itself for None."""
-    if scale is None:
+def follow_rollback(state: State, workdir: Path) -> State:
+    """Returns the state; if a rollback of this directory led to it, its updates have the rollback's scale."""
+    if (scale := event_log.rollback_scale(workdir, int(state.step))) is None:
         return state
     old = state.guard.scale
     new = jax.device_put(np.asarray(scale, old.dtype), old.sharding)
@@ -55,7 +51,6 @@ def set_update_scale(state: State, scale: float | None) -> State:
 
 
 def _create_state(experiment: Experiment, abstract: Any, say: Callable[[str], None]) -> State:
-    """Returns a first state."""
     places = experiment.layout.state_shardings(abstract) if experiment.layout.is_distributed else None
     keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
     state, source = first_state(experiment.config, experiment.parts, *keys, places), experiment.config.train.init_from
@@ -123,10 +118,7 @@ def _with_params(state: State, params: Any) -> State:
 def _training_x(experiment: Experiment) -> np.ndarray:
     """Returns all training images as the model gets them, [N, *X], prepared once."""
     split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
-    key = random.fold_in(random.clone(experiment.init_key), PREPARE)
+    key = random.fold_in(random.clone(experiment.init_key), _PREPARE)
     size = experiment.config.evaluate.batch_size
-    batches = (
-        (prepare(example_keys(random.clone(key), batch.index)[0], batch).x, real)
-        for batch, real in in_order(split, size)
-    )
-    return np.concatenate([np.asarray(x)[:real] for x, real in batches])
+    given = ((example_keys(random.clone(key), batch.index)[0], batch, n) for batch, n in in_order(split, size))
+    return np.concatenate([np.asarray(prepare(keys, batch).x)[:n] for keys, batch, n in given])

@@ -5,15 +5,16 @@ import dataclasses
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxvae.config import Config
-from jaxvae.rundir import CHECKPOINTS, disk_space, event_log, manifest
+from jaxvae.rundir import CHECKPOINTS, event_log, manifest
 from jaxvae.rundir.checkpoint import Saver
-from jaxvae.rundir.metrics_log import MetricsLog, NoMetricsLog
+from jaxvae.rundir.lock import require_disk_space
+from jaxvae.rundir.metrics_log import MetricsLog
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.snapshots import remove_snapshots_after
 from jaxvae.runtime import multihost
@@ -26,7 +27,7 @@ from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import Experiment
 from jaxvae.training.validation import EARLY_STEPS, EarlyStopping, save_snapshot, score_of, validate
 
-__all__ = ["Outcome", "TrainingRun", "next_stop", "take_steps"]
+__all__ = ["TrainingRun", "next_stop", "take_steps"]
 
 _MOST_STEPS = 100  # between two checks whether to stop,
 _MOST_SECONDS = 2.0  # about, likewise
@@ -36,18 +37,19 @@ _MOST_SECONDS = 2.0  # about, likewise
 class TrainingRun:
     """One of the runs that train together: a single run, or a member of an ensemble with its name.
 
-    `streak` is set while its steps are skipped one after the other. The other fields are set while it is open.
+    `streak` is set while its steps are skipped one after the other. The other fields are set while it is open;
+    `logbook` and `incidents` by the first process alone.
     """
 
     experiment: Experiment
     workdir: Path
     name: str = ""
     streak: Streak | None = None
-    logbook: MetricsLog | NoMetricsLog = dataclasses.field(init=False)
     saver: Saver = dataclasses.field(init=False)
     early_stopping: EarlyStopping = dataclasses.field(init=False)
-    incidents: event_log.IncidentLog | None = dataclasses.field(init=False)
     say: Callable[[str], None] = dataclasses.field(init=False)
+    logbook: MetricsLog | None = None
+    incidents: event_log.IncidentLog | None = None
 
     @property
     def config(self) -> Config:
@@ -59,35 +61,28 @@ class TrainingRun:
 
     def open(self, state: State, opened: contextlib.ExitStack, say: Callable[[str], None]) -> None:
         """Opens what the run writes to, cut back to the step of the state."""
-        step, writes = int(state.step), multihost.is_first_process()
-        disk_space.require_disk_space(self.checkpoints, state)
+        step = int(state.step)
+        require_disk_space(self.checkpoints, state)
         self.say = lambda text: say(f"{self.name}: {text}" if self.name else text)
         self.early_stopping = EarlyStopping(self.config.train.patience, self.workdir, step)
-        if writes:
+        if multihost.is_first_process():
             event_log.truncate_events(self.workdir, step)
             remove_snapshots_after(self.workdir, step)
-        lines = manifest.metrics_fingerprint(self.checkpoints, step)
-        self.logbook = MetricsLog(self.workdir, step, lines) if writes else NoMetricsLog()
-        opened.enter_context(self.logbook)
+            lines = manifest.metrics_fingerprint(self.checkpoints, step)
+            self.logbook = opened.enter_context(MetricsLog(self.workdir, step, lines))
+            self.incidents = event_log.IncidentLog(self.workdir, step, self.say)
         self.saver = opened.enter_context(Saver(self.checkpoints, RunDirectory(self.workdir).config_json))
-        self.incidents = event_log.IncidentLog(self.workdir, step, self.say) if writes else None
 
     def write_line(self, step: int, numbers: dict[str, float], clock: dict[str, float]) -> None:
         """Writes the metrics of a step, and its events, except those of a run that is in a streak."""
+        if self.logbook is None or self.incidents is None:
+            return
         numbers["learning_rate"] = float(self.experiment.parts.schedule(step - 1))
         self.logbook.write(step, "train", numbers)
         self.logbook.write_timing(step, clock)
-        if self.incidents is not None and self.streak is None:
+        if self.streak is None:
             self.incidents.record(step, numbers)
-        elif self.incidents is not None:
-            self.incidents.before = numbers
-
-
-class Outcome(NamedTuple):
-    """The last states of the runs, and whether no run can continue: all are in a streak of skipped steps."""
-
-    states: list[State]
-    stuck: bool
+        self.incidents.before = numbers
 
 
 def take_steps(
@@ -96,8 +91,11 @@ def take_steps(
     start: Callable[[], list[State]],
     shutdown: Shutdown,
     on_streak: Callable[[TrainingRun, State], None] = lambda run, state: None,
-) -> Outcome:
-    """Takes the remaining steps of all runs together; raises Interrupted if a signal stops it, with everything saved.
+) -> list[State]:
+    """Takes the remaining steps of all runs together and returns their last states.
+
+    It ends early if no run can continue, as all are in a streak of skipped steps. If a signal stops it, Interrupted is
+    raised when everything is saved.
 
     Args:
         runs: which write to directories of their own; data, batch size and intervals are those of the first.
@@ -125,7 +123,7 @@ def take_steps(
         session.finish()
     if not session.stuck and multihost.any_process(shutdown.signum is not None):
         raise Interrupted(shutdown.signum or signal.SIGTERM, session.step)
-    return Outcome(session.states(), session.stuck)
+    return session.states()
 
 
 class _Action(NamedTuple):
@@ -144,46 +142,11 @@ def next_stop(step: int, total: int, actions: Sequence[_Action], speed: float | 
     return min([step + stretch, total, *due])
 
 
-class _DeferredMetrics:
-    """Metrics fetched one line late, when the device is busy with the next steps: it never waits for the host.
-
-    Calls `write(step, values, reached)` for every step that was added with `log`, when a later one is added.
-
-    `values` are the step's metrics on the host, sorted by name; `reached` is a step that the device has surely done.
-    """
-
-    def __init__(self, write: Callable[[int, dict[str, Any], int], None]):
-        self._write = write
-        self._waiting: tuple[int, dict[str, jax.Array]] | None = None
-        self._newest: tuple[int, dict[str, jax.Array]] = (0, {})
-
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Remembers the newest metrics, by which the device's progress is seen."""
-        self._newest = (step, metrics)
-
-    def log(self) -> None:
-        """Keeps the newest metrics to be written, and writes those that waited."""
-        newest = self._newest
-        self._write_waiting()
-        self._waiting = newest
-
-    def flush(self) -> None:
-        """Waits for the device and writes what is waiting."""
-        jax.block_until_ready(self._newest[1])
-        self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        if self._waiting is None:
-            return
-        (step, metrics), self._waiting = self._waiting, None
-        values = dict(sorted(jax.device_get(metrics).items()))
-        done, latest = self._newest
-        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
-        self._write(step, values, reached)
-
-
 class _Session:
-    """The state of the loop: the step, the runs' states on the devices, and what is done at which steps."""
+    """The state of the loop: the step, the runs' states on the devices, and what is done at which steps.
+
+    Metrics are fetched one line late, when the device is busy with the next steps, so that it never waits for the host.
+    """
 
     def __init__(
         self,
@@ -195,12 +158,13 @@ class _Session:
     ):
         train = runs[0].config.train
         self.runs, self.engine, self.bar, self.on_streak = runs, engine, bar, on_streak
-        self.step, self.total, self.saved, self.stuck = int(states[0].step), train.steps, -1, False
+        self.step, self.total, self.saved = int(states[0].step), train.steps, -1
         self.scores: list[float | None] = [None] * len(runs)
-        self.deferred = _DeferredMetrics(self._write_lines)
+        self._waiting: tuple[int, dict[str, jax.Array]] | None = None
+        self._newest: tuple[int, dict[str, jax.Array]] = (0, {})
         self.actions = [
-            _Action(self.deferred.log, (train.log_every,)),
-            _Action(self.deferred.flush, (train.validate_every, train.checkpoint_every)),
+            _Action(self._log, (train.log_every,)),
+            _Action(self._flush, (train.validate_every, train.checkpoint_every)),
             _Action(self._save_snapshots, (train.validate_every,), EARLY_STEPS),
             _Action(self._validate, (train.validate_every,)),
             _Action(self._save, (train.checkpoint_every,)),
@@ -209,6 +173,10 @@ class _Session:
         if self.step == 0:
             self._save_snapshots()
         self._placed = engine.place(states)
+
+    @property
+    def stuck(self) -> bool:
+        return all(run.streak is not None for run in self.runs)
 
     @property
     def stops_early(self) -> bool:
@@ -225,8 +193,7 @@ class _Session:
         stop = multihost.broadcast_from_first(next_stop(self.step, self.total, self.actions, self.bar.speed))
         self._collected, self.scores = None, [None] * len(self.runs)
         self._placed, metrics = self.engine.advance(self._placed, self.step, stop - self.step)
-        self.step = stop
-        self.deferred.add(stop, metrics)
+        self.step, self._newest = stop, (stop, metrics)
         for do, every, at in self.actions:
             if not self.stuck and (stop in at or stop == self.total or any(stop % n == 0 for n in every)):
                 do()
@@ -234,14 +201,30 @@ class _Session:
     def finish(self) -> None:
         """Writes what is waiting and saves, unless no run can continue."""
         if not self.stuck:
-            self.deferred.flush()
+            self._flush()
         if not self.stuck:
             self.scores = [None] * len(self.runs)
             self._save()
 
-    def _write_lines(self, step: int, values: dict[str, Any], reached: int) -> None:
-        """Writes the runs' lines of this step, and finds those in a streak; `values` are scalars or [runs]."""
-        each = [{name: float(np.ravel(value)[i]) for name, value in values.items()} for i in range(len(self.runs))]
+    def _log(self) -> None:
+        """Writes the lines that waited, and keeps the newest metrics for the next ones."""
+        self._write_lines()
+        self._waiting = self._newest
+
+    def _flush(self) -> None:
+        """Waits for the device and writes the lines that waited."""
+        jax.block_until_ready(self._newest[1])
+        self._write_lines()
+
+    def _write_lines(self) -> None:
+        """Writes the runs' lines that waited, if any, and finds the runs in a streak."""
+        if self._waiting is None:
+            return
+        (step, metrics), self._waiting = self._waiting, None
+        values = sorted(jax.device_get(metrics).items())  # each a scalar or [runs]
+        done, latest = self._newest
+        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
+        each = [{name: float(np.ravel(value)[i]) for name, value in values} for i in range(len(self.runs))]
         clock = self.bar.update(reached, _mean_over_runs(each))
         clock["images_per_second"] /= len(each)
         for run, numbers in zip(self.runs, each, strict=True):
@@ -252,7 +235,6 @@ class _Session:
             elif run.streak is None:
                 run.streak = Streak(step, int(numbers["streak"]), numbers["scale"])
                 self.on_streak(run, self.states()[place])
-        self.stuck = all(run.streak is not None for run in self.runs)
 
     def _save_snapshots(self) -> None:
         for run, state in zip(self.runs, self.states(), strict=True):
@@ -263,7 +245,8 @@ class _Session:
         each = [validate(run.experiment, state) for run, state in zip(self.runs, self.states(), strict=True)]
         if each[0]:
             for run, means in zip(self.runs, each, strict=True):
-                run.logbook.write(self.step, "validation", means)
+                if run.logbook is not None:
+                    run.logbook.write(self.step, "validation", means)
             several = ", mean over members" if len(self.runs) > 1 else ""
             self.bar.print(f"step {self.step:,}  validation{several}: {format_bound(_mean_over_runs(each))}")
         self.scores = [score_of(means) for means in each]
@@ -276,7 +259,7 @@ class _Session:
         """Saves all runs, after their lines are on the disk and their checkpoints before are complete."""
         if self.saved == self.step:
             return
-        lines = [run.logbook.sync() for run in self.runs]
+        lines = [run.logbook.sync() if run.logbook else None for run in self.runs]
         for run in self.runs:
             run.saver.wait()
         regular = regular or self.step % self.runs[0].config.train.checkpoint_every == 0

@@ -1,6 +1,6 @@
 """What bounds a train step: its matrix products and convolutions alone, a square product, and the step without parts.
 
-All are timed in turns, window by window, so that whatever else the machine does meets each of them alike.
+All are timed in turns, window by window, so that other load of the machine affects all of them.
 """
 
 import dataclasses
@@ -8,29 +8,26 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import optax
 from jax import random
 
 from jaxvae.data.pipeline import Resident, Streaming
-from jaxvae.data.spec import to_unit
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state
 from jaxvae.step import make_train_step
 from jaxvae.training.engine import ENGINES, Engine
 from jaxvae.training.setup import Experiment
 
 __all__ = ["TimedFunction", "Timing", "make_square_product", "make_step_products", "make_train_steps"]
-__all__ += ["make_varied_steps", "repeat", "time_interleaved", "without_prepare", "without_update"]
+__all__ += ["make_varied_steps", "repeat", "time_interleaved"]
 
 _PRODUCTS = ("dot_general", "conv_general_dilated")
 _AT_ONCE = 0.02  # seconds that a call should take at least: below, the clock and the call count
 TimedFunction = Callable[[int], None]  # takes so many steps, and waits for them
 
 
-@dataclasses.dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """Medians over windows: seconds and CPU-seconds (of all threads) a step; and the seconds of every window."""
 
     seconds: float
@@ -73,29 +70,15 @@ def make_train_steps(engine: Engine, state: Any) -> TimedFunction:
     return run
 
 
-def without_prepare(experiment: Experiment) -> Experiment:
-    """The experiment on images as they are stored: nothing is binarized, dequantized or corrupted."""
-    parts = experiment.parts
-    prepare = dataclasses.replace(parts.prepare, image=lambda keys, image, index: to_unit(image))
-    return dataclasses.replace(experiment, parts=dataclasses.replace(parts, prepare=prepare, corrupted=None))
-
-
-def without_update(experiment: Experiment) -> Experiment:
-    """The experiment without optimizer and average: gradients and their norm are computed, parameters stay."""
-    config = experiment.config
-    return dataclasses.replace(
-        experiment,
-        config=dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, ema=0.0)),
-        parts=dataclasses.replace(experiment.parts, optimizer=optax.set_to_zero()),
-    )
-
-
-def make_varied_steps(experiment: Experiment, pipeline: Resident | Streaming, engine: str) -> TimedFunction:
-    """Steps of an experiment whose parts were replaced, with an engine of that name."""
-    config, parts = experiment.config, experiment.parts
+def make_varied_steps(
+    experiment: Experiment, pipeline: Resident | Streaming, engine: str, *, ema: float, **replaced: Any
+) -> TimedFunction:
+    """Returns steps with this average and with these parts replaced, by an engine of that name."""
+    optimizer, train = dataclasses.replace(experiment.config.optimizer, ema=ema), experiment.config.train
+    config, parts = dataclasses.replace(experiment.config, optimizer=optimizer), experiment.parts
+    parts = dataclasses.replace(parts, **replaced)
     chosen = parts.model, parts.objective, parts.optimizer, parts.prepare_training
-    samples, accumulate = config.train.samples, config.train.accumulate
-    step = make_train_step(*chosen, samples=samples, ema=config.optimizer.ema, accumulate=accumulate)
+    step = make_train_step(*chosen, samples=train.samples, ema=ema, accumulate=train.accumulate)
     state = first_state(config, parts, random.clone(experiment.init_key), random.clone(experiment.train_key))
     return make_train_steps(ENGINES[engine](step, pipeline, experiment.layout), state)
 

@@ -1,27 +1,29 @@
-"""The training of a single run, from its first step to its report."""
+"""The training of a single run, from the claim of its directory to its report."""
 
 import dataclasses
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxvae._checks import UsageError
 from jaxvae.config import Config
-from jaxvae.rundir import disk_space, manifest, results
+from jaxvae.config.serialization import differences, save_config
+from jaxvae.data.dataset import DataSet
+from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, manifest, results
 from jaxvae.rundir.lock import lock_run_directory
 from jaxvae.rundir.run import Run
+from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.rundir.state import variables_of
 from jaxvae.runtime import environment, multihost
 from jaxvae.runtime.console import print_safely
-from jaxvae.runtime.sharding import DeviceLayout
 from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
 from jaxvae.training import diagnosis, scoring
-from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
 from jaxvae.training.initial_state import load_or_create_state
 from jaxvae.training.loop import TrainingRun, take_steps
@@ -30,7 +32,8 @@ from jaxvae.training.setup import Experiment, make_engine, set_up
 from jaxvae.training.validation import restore_best
 from jaxvae.viz import figures, report
 
-__all__ = ["conclude", "of_arrays", "print_nothing", "take_steps_with_rollback", "train", "train_and_evaluate"]
+__all__ = ["claim", "claim_all", "conclude", "of_arrays", "print_nothing", "take_steps_with_rollback", "train"]
+__all__ += ["train_and_evaluate"]
 
 
 def train(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> Run:
@@ -51,7 +54,7 @@ def of_arrays(config: Config, arrays: Any) -> Config:
 
 
 def print_nothing(text: str) -> None:
-    """Prints nothing: of several processes or members one prints."""
+    """Prints nothing, for the processes and members that do not print."""
 
 
 def train_and_evaluate(
@@ -66,31 +69,74 @@ def train_and_evaluate(
     """Trains the config, or continues the run of this directory; scores it on test, draws its figures and reports."""
     workdir, say = Path(workdir), say if multihost.is_first_process() else print_nothing
     shutdown = shutdown or Shutdown()
-    with lock_run_directory(workdir, say, shutdown), disk_space.explain_full_disk(workdir):
+    with lock_run_directory(workdir, say, shutdown):
         experiment = set_up(config, arrays, say)
         pipeline, engine = make_engine(experiment)
-        claim(workdir, config, experiment.data, say)
-        names = {"engine": engine.name, "pipeline": pipeline.name, "seed": config.train.seed, "command": command}
-        for warning in environment.record_environment(workdir, **names) if multihost.is_first_process() else ():
-            say(warning)
-        images = len(experiment.data.splits["train"])
-        say(
-            f"{experiment.data.name}: {images:,} training images, {pipeline.name} pipeline, {engine.name} engine"
-            + _describe_devices(experiment.layout)
-        )
+        data, layout, count = experiment.data, experiment.layout, jax.device_count()
+        claim_all([(workdir, config, say)], data, engine=engine.name, pipeline=pipeline.name, command=command)
+        text = f"{len(data.splits['train']):,} training images, {pipeline.name} pipeline, {engine.name} engine"
+        processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+        sharded = ", the state cut over them" if layout.fsdp else ""
+        devices = f" on {layout.size} of {count} devices{processes}{sharded}" if count > 1 else ""
+        say(f"{data.name}: {text}{devices}")
         run = TrainingRun(experiment, workdir)
         with shutdown.deferred():
             state = take_steps_with_rollback(run, engine, shutdown, say)
         return conclude(run, state, say)
 
 
-def _describe_devices(layout: DeviceLayout) -> str:
-    """Returns which devices are used, if there is more than one."""
-    if jax.device_count() == 1:
-        return ""
-    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    sharded = ", the state cut over them" if layout.fsdp else ""
-    return f" on {layout.size} of {jax.device_count()} devices{processes}{sharded}"
+def claim_all(places: Sequence[tuple[Path, Config, Callable[[str], None]]], data: DataSet, **names: Any) -> None:
+    """Claims each run directory for its config, and records there the environment with these names."""
+    for workdir, config, say in places:
+        claim(workdir, config, data, say)
+    for workdir, config, say in places if multihost.is_first_process() else ():
+        for warning in environment.record_environment(workdir, seed=config.train.seed, **names):
+            say(warning)
+
+
+def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], None]) -> None:
+    """Writes config.json; UsageError if the run there was trained with another config or other data.
+
+    A directory without a checkpoint has nothing to lose: the new config takes it over.
+    """
+    identity = _identity_of(data, config)
+    folders = workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")  # the run's, and its members'
+    trained = any(manifest.has_checkpoints(folder) for folder in folders)
+    if trained and ((workdir / CONFIG).exists() or manifest.has_checkpoints(workdir / CHECKPOINTS)):
+        directory = RunDirectory(workdir)
+        old, old_data = directory.config, directory.data
+        changed = differences(old, config)
+        moved = {name: value for name, value in identity.items() if old_data.get(name) != value}
+        changed += [f"{name} of the data: {old_data.get(name)} -> {value}" for name, value in moved.items()]
+        if changed:
+            lines = "\n  ".join([f"{workdir} holds a run of another config, which differs in", *changed])
+            raise UsageError(f"{lines}\nGo on with the old config, or train this one elsewhere with --workdir.")
+        if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
+            say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
+    if multihost.is_first_process():
+        if not trained and not _began_with(config, workdir):
+            (workdir / EVENTS).unlink(missing_ok=True)  # of a run that left nothing else
+        save_config(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
+    multihost.broadcast_from_first(0)  # the others continue once the folder is there
+
+
+def _identity_of(data: DataSet, config: Config) -> dict[str, Any]:
+    """Returns the properties of the data that must not change during a run."""
+    identity: dict[str, Any] = {"name": data.name, "version": data.version, "shape": list(data.shape)}
+    identity["images"] = {name: len(split) for name, split in data.splits.items()}
+    if (size := data.condition_size(config.model.condition)) is not None:
+        identity["condition_size"] = size
+    if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
+        identity["fingerprint"] = data.fingerprint
+    return identity
+
+
+def _began_with(config: Config, workdir: Path) -> bool:
+    """Returns whether the directory's config.json is that of this config."""
+    try:
+        return not differences(RunDirectory(workdir).config, config)
+    except (OSError, ValueError):
+        return False
 
 
 def take_steps_with_rollback(run: TrainingRun, engine: Engine, shutdown: Shutdown, say: Callable[[str], None]) -> State:
@@ -105,13 +151,12 @@ def take_steps_with_rollback(run: TrainingRun, engine: Engine, shutdown: Shutdow
         return [load_or_create_state(run.experiment, run.checkpoints, say)]
 
     while True:
-        (state,), stuck = take_steps([run], of_list, start, shutdown)
-        if not stuck:
+        (state,) = take_steps([run], of_list, start, shutdown)
+        if run.streak is None:
             break
         if multihost.any_process(shutdown.signum is not None):  # the same command comes to the same rollback
             saved = max(manifest.saved_steps(run.checkpoints), default=0)
             raise Interrupted(shutdown.signum or signal.SIGTERM, saved)
-        assert run.streak is not None
         roll_back(run.experiment, run.workdir, run.streak, state, say)
         run.streak = None
     if skipped := int(state.guard.skipped):

@@ -24,7 +24,7 @@ from jaxvae.evaluate.aggregate_posterior import (
     make_collect_codes,
     nearest_neighbour_test,
 )
-from jaxvae.training.diagnosis_rules import pinsker_bound
+from jaxvae.training.diagnosis import pinsker_bound
 
 
 def drawn(q, count, seed=0):

@@ -13,8 +13,9 @@ from unittest import mock
 import jax.numpy as jnp
 import pytest
 
-from jaxvae.rundir import CHECKPOINTS, disk_space, manifest
+from jaxvae.rundir import CHECKPOINTS, manifest
 from jaxvae.rundir.checkpoint import Saver
+from jaxvae.rundir.lock import explain_full_disk, require_disk_space
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--config.model.encoder=mlp(16)", "--config.model.decoder=mlp(16)", "--config.evaluate.samples=2"]
@@ -88,16 +89,16 @@ def test_the_error_of_a_full_disk_is_found_however_deep_and_no_other_is(tmp_path
     for inner in (OSError(errno.EDQUOT, "x"), RuntimeError("write failed: No space left on device")):
         with (
             pytest.raises(OSError, match=r"disk is full .* Checkpoints saved before are kept"),
-            disk_space.explain_full_disk(tmp_path),
+            explain_full_disk(tmp_path),
         ):
             failing(RuntimeError("wrapped"), inner)
-    with pytest.raises(RuntimeError, match=r"^other$"), disk_space.explain_full_disk(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^other$"), explain_full_disk(tmp_path):
         failing(RuntimeError("other"))
 
 
 def test_a_state_that_does_not_fit_is_refused_before_a_step(tmp_path):
     usage = namedtuple("usage", "total used free")
     with mock.patch.object(shutil, "disk_usage", return_value=usage(0, 0, 1_500_000)):
-        disk_space.require_disk_space(tmp_path, {"w": jnp.ones(100_000)})
+        require_disk_space(tmp_path, {"w": jnp.ones(100_000)})
         with pytest.raises(ValueError, match=r"takes 1\.8 MB, but the disk of .* has 1\.5 MB"):
-            disk_space.require_disk_space(tmp_path, {"w": jnp.ones(200_000)})
+            require_disk_space(tmp_path, {"w": jnp.ones(200_000)})

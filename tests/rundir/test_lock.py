@@ -67,15 +67,15 @@ def test_what_is_refused_before_it_began_leaves_no_folder(tmp_path):
 
 def test_an_owner_who_gives_the_lock_back_while_another_waits_for_it_does_not_make_two(tmp_path):
     """Between opening the file and holding it, the owner removes it and a third one makes it anew."""
-    run, real, once = tmp_path / "run", lock._acquire, [True]
+    run, real, once = tmp_path / "run", lock.try_lock, [True]
 
-    def slowly(file, workdir):
+    def slowly(descriptor):
         if once.pop() if once else False:
             (run / LOCK).unlink()
             (run / LOCK).touch()
-        real(file, workdir)
+        return real(descriptor)
 
-    with mock.patch.object(lock, "_acquire", slowly), lock_run_directory(run, print):
+    with mock.patch.object(lock, "try_lock", slowly), lock_run_directory(run, print):
         assert json.loads((run / LOCK).read_text())["process"] == os.getpid()
         with pytest.raises(ValueError, match=rf"in use by process {os.getpid()}"), lock_run_directory(run, print):
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import jaxvae
-from jaxvae.rundir.finished_run import read_finished_run
+from jaxvae.rundir.results import read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.runtime.files import DamagedFile, read_json, write_json
 

@@ -206,10 +206,10 @@ def test_key_bits_and_data_order_do_not_depend_on_the_devices():
 @pytest.mark.parametrize(
     ("name", "known", "words"),
     [
-        ("pmap", {"fsdp": True}, "train.fsdp=True cuts the state over devices, but train.engine='pmap' holds it whole"),
+        ("pmap", {"fsdp": True}, "train.engine='pmap' holds the state whole on each device"),
         ("shard_map", {"fsdp": True}, "train.fsdp=False"),
         ("dispatch", {"fsdp": True}, "Choose train.engine='auto' or 'sharded'"),
-        ("pmap", {"processes": 2}, "train.engine='pmap' knows the devices of one process; these are 2"),
+        ("pmap", {"processes": 2}, "train.engine='pmap' uses the devices of one process; these are 2"),
         ("scan", {"processes": 2}, "Choose train.engine='auto', 'sharded' or 'shard_map'"),
         (
             "auto",

@@ -14,7 +14,7 @@ from PIL import Image
 
 from jaxvae.config import Config
 from jaxvae.config.build import build
-from jaxvae.rundir.finished_run import read_finished_run
+from jaxvae.rundir.results import read_finished_run
 from jaxvae.runtime import environment
 from jaxvae.runtime.files import read_json, write_json
 from tools import zoo_page as zoo

@@ -10,7 +10,7 @@ import pytest
 from jaxvae import objective
 from jaxvae.config import Config, Model, Train
 from jaxvae.config.build import build
-from jaxvae.training.diagnosis_rules import apply_rules
+from jaxvae.training.diagnosis import apply_rules
 
 NUMBERS = {
     "elbo": {"value": -100.0},

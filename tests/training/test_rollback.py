@@ -23,12 +23,11 @@ from jaxvae.rundir.manifest import MANIFEST
 from jaxvae.rundir.state import abstract_state, first_state
 from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import State
-from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
 from jaxvae.training.find_nonfinite import NonfiniteFinding
 from jaxvae.training.loop import TrainingRun, next_stop
 from jaxvae.training.setup import Experiment, make_engine, set_up
-from jaxvae.training.train import take_steps_with_rollback
+from jaxvae.training.train import claim, take_steps_with_rollback
 
 IMAGES = grey_images(40)
 SKIPS = 6  # in place of 100: so many steps skipped in a row end in a rollback

@@ -13,7 +13,7 @@ from looked_at import make_subject
 from jaxvae.cli import main
 from jaxvae.latent import principal_axes
 from jaxvae.rundir import CONFIG
-from jaxvae.rundir.finished_run import read_finished_run
+from jaxvae.rundir.results import read_finished_run
 from jaxvae.viz.figures.comparison import SAMPLE, Panel, codes_and_draws, plot_comparison
 from jaxvae.viz.figures.subject import DRAW
 from jaxvae.viz.report import comparison

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Scores the run and writes results.json and the report; splits not given keep their numbers of this step."""
     run, workdir = open_run(arguments), arguments.run
-    from jaxvae.rundir import disk_space, results
+    from jaxvae.rundir import results
     from jaxvae.rundir.lock import lock_run_directory
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     samples, splits = arguments.samples or given.samples, tuple(arguments.splits or given.splits)
     chosen = dataclasses.replace(given, samples=samples, splits=splits)
     experiment = set_up_run(dataclasses.replace(run.config, evaluate=chosen), arguments.data_dir, trust=arguments.trust)
-    with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
+    with lock_run_directory(workdir, print, arguments.shutdown):
         variables = experiment.layout.replicate(run.variables)
         numbers, values = scoring.score(experiment, variables, run.step)
         diagnosis.diagnose(experiment, variables, numbers, values, workdir)

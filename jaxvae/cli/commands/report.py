@@ -15,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     run, workdir = open_run(arguments), arguments.run
-    from jaxvae.rundir import disk_space
     from jaxvae.rundir.lock import lock_run_directory
     from jaxvae.training import scoring
     from jaxvae.viz import figures
@@ -24,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = set_up_run(run.config, arguments.data_dir, trust=arguments.trust)
     one_sample = dataclasses.replace(run.config.evaluate, samples=1)  # the figures need values, not a tight bound
     quick = dataclasses.replace(experiment, config=dataclasses.replace(experiment.config, evaluate=one_sample))
-    with lock_run_directory(workdir, print, arguments.shutdown), disk_space.explain_full_disk(workdir):
+    with lock_run_directory(workdir, print, arguments.shutdown):
         _, values = scoring.score(quick, experiment.layout.replicate(run.variables), run.step)
         which = run.config.evaluate.figures
         which = "all" if which in ("few", "none") else which

@@ -1,7 +1,6 @@
 """The training of an ensemble: several members in one program, each in a run directory of its own, and their summary.
 
-A member's directory is that of an ordinary run: it can be loaded, evaluated and trained further alone. The mean and
-standard deviation over members are in the parent's summary.json.
+A member's directory is that of an ordinary run: it can be loaded, evaluated and trained further alone.
 """
 
 import contextlib
@@ -17,31 +16,29 @@ import jax
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.data.pipeline import choose_pipeline
-from jaxvae.rundir import checkpoint, disk_space, event_log, manifest
+from jaxvae.rundir import checkpoint, event_log, manifest
 from jaxvae.rundir.lock import lock_run_directory
 from jaxvae.rundir.metrics_log import read_metrics
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.state import abstract_state, make_first_state
-from jaxvae.runtime import environment
 from jaxvae.runtime.files import write_json
 from jaxvae.runtime.sharding import one_device
 from jaxvae.runtime.signals import Shutdown
 from jaxvae.step import State
 from jaxvae.training import rollback
-from jaxvae.training.claim import claim
 from jaxvae.training.engine import Engine
 from jaxvae.training.ensemble.engine import make_members_engine
 from jaxvae.training.ensemble.members import SUMMARY, EnsembleMember, format_summary, members_of, summarize_members
-from jaxvae.training.initial_state import copy_weights_from, set_update_scale
+from jaxvae.training.initial_state import copy_weights_from, follow_rollback
 from jaxvae.training.loop import TrainingRun, take_steps
 from jaxvae.training.rollback import Streak
 from jaxvae.training.setup import free_device_memory, require_memory, set_up, set_up_member
-from jaxvae.training.train import conclude, of_arrays, print_nothing
+from jaxvae.training.train import claim_all, conclude, of_arrays, print_nothing
 
 __all__ = ["common_step", "initial_states", "set_up_runs", "take_all_steps", "train_and_evaluate_members"]
 __all__ += ["train_members"]
 
-log = logging.getLogger("jaxvae")
+_log = logging.getLogger("jaxvae")
 
 
 def train_members(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> list[Run]:
@@ -67,18 +64,12 @@ def train_and_evaluate_members(
     with contextlib.ExitStack() as held:
         for folder in (workdir, *(workdir / member.name for member in members)):
             held.enter_context(lock_run_directory(folder, say, shutdown))
-        held.enter_context(disk_space.explain_full_disk(workdir))
         runs = set_up_runs(members, workdir, arrays, say)
         engine = make_members_engine(members, [run.experiment for run in runs])
         data = runs[0].experiment.data
-        claim(workdir, config, data, say)
-        for run in runs:
-            claim(run.workdir, run.config, data, print_nothing)
-        names = {"engine": f"{engine.name} of {len(runs)} members", "pipeline": "resident", "command": command}
-        for warning in environment.record_environment(workdir, seed=config.train.seed, **names):
-            say(warning)
-        for run in runs:
-            environment.record_environment(run.workdir, seed=run.config.train.seed, **names)
+        places = [(workdir, config, say), *((run.workdir, run.config, print_nothing) for run in runs)]
+        name = f"{engine.name} of {len(runs)} members"
+        claim_all(places, data, engine=name, pipeline="resident", command=command)
         images, listed = len(data.splits["train"]), ", ".join(run.name for run in runs)
         say(f"{data.name}: {images:,} training images, {len(runs)} members ({listed}), {engine.name} engine")
         states = take_all_steps(runs, engine, shutdown, say)
@@ -124,23 +115,16 @@ def take_all_steps(
         run.say(f"{event['text']}; it stands still.")
 
     with shutdown.deferred():
-        states, stuck = take_steps(runs, engine, partial(initial_states, runs, say), shutdown, explain)
-    if stuck:
-        reasons = "\n  ".join(f"{run.name}: {_reason(run)}" for run in runs)
-        last = max(run.streak.step for run in runs if run.streak)
-        raise FloatingPointError(
-            f"all members stand still up to step {last:,}:\n  {reasons}\nTraining is stopped and the last good "
-            f"checkpoints kept. {rollback.ADVICE}"
-        )
-    return states
-
-
-def _reason(run: TrainingRun) -> str:
-    """Returns why a member stands still, as its last event has it."""
-    assert run.streak is not None
-    events = event_log.read_events(run.workdir, run.streak.step)
-    texts = [event["text"] for event in events if event["event"] == "stopped"]
-    return texts[-1] if texts else "its steps are skipped"
+        states = take_steps(runs, engine, partial(initial_states, runs, say), shutdown, explain)
+    streaks = [run.streak for run in runs if run.streak is not None]
+    if len(streaks) < len(runs):
+        return states
+    lines = [f"all members stand still up to step {max(streak.step for streak in streaks):,}:"]
+    for run, streak in zip(runs, streaks, strict=True):
+        texts = [each["text"] for each in event_log.read_events(run.workdir, streak.step) if each["event"] == "stopped"]
+        lines.append(f"  {run.name}: {texts[-1] if texts else 'its steps are skipped'}")
+    lines.append(f"Training is stopped and the last good checkpoints kept. {rollback.ADVICE}")
+    raise FloatingPointError("\n".join(lines))
 
 
 def initial_states(runs: Sequence[TrainingRun], say: Callable[[str], None]) -> list[State]:
@@ -162,15 +146,14 @@ def initial_states(runs: Sequence[TrainingRun], say: Callable[[str], None]) -> l
         if lines and lines[-1].get("streak", 0) >= rollback.MAX_SKIPPED:  # it stood still before
             run.streak = Streak(step, int(lines[-1]["streak"]), lines[-1]["scale"])
     states = [checkpoint.read_state(run.checkpoints / str(step) / "state", abstract) for run in runs]
-    scales = [event_log.rollback_scale(run.workdir, step) for run in runs]  # set if a member was trained alone
-    return [set_update_scale(state, scale) for state, scale in zip(states, scales, strict=True)]
+    # a member that was trained alone may have been rolled back
+    return [follow_rollback(state, run.workdir) for run, state in zip(runs, states, strict=True)]
 
 
 def common_step(folders: Sequence[Path], total: int) -> int | None:
     """Returns the largest step of which every folder has an intact checkpoint; None if a folder has none yet.
 
-    All save at the same steps, and none before the checkpoints before are complete in all. So there is such a step
-    unless files were damaged, or a member was trained further alone; then UsageError.
+    There is such a step unless files were damaged, or a member was trained further alone; then UsageError.
     """
     found = [manifest.saved_steps(folder) for folder in folders]
     if not all(found):
@@ -178,7 +161,7 @@ def common_step(folders: Sequence[Path], total: int) -> int | None:
     for step in sorted(set(found[0]).intersection(*found), reverse=True):
         damaged = [(folder, reason) for folder in folders if (reason := manifest.find_damage(folder / str(step)))]
         for folder, reason in damaged:
-            log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
+            _log.warning("checkpoint %s is damaged (%s): trying the one before it.", folder / str(step), reason)
         if not damaged and max(map(max, found)) <= max(step, total):
             return step
     names = [folder.parent.name for folder in folders]

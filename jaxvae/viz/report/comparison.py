@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxvae._checks import UsageError
 from jaxvae.config.schema import flatten
-from jaxvae.rundir.finished_run import FinishedRun, read_finished_run
+from jaxvae.rundir.results import FinishedRun, read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
 from jaxvae.viz.report.html import format_number, format_score
 
