@@ -183,20 +183,15 @@ def read_state(path: Path, abstract: Any) -> Any:
 
     UsageError if they hold another state or are not Orbax's, though the manifest fits them.
     """
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
-    if manifest.read_manifest(path.parent).get("version") != 1:
-        return _load_arrays(path, placed)
-    state = _load_arrays(path, placed.replace(guard={name: getattr(placed.guard, name) for name in _GUARD_1}))
-    state = state.replace(guard=Guard(**state.guard))
-    return jax.device_put(state, jax.tree.map(lambda a: a.sharding, placed))
-
-
-def _load_arrays(path: Path, placed: Any) -> Any:
     from orbax.checkpoint import v1 as ocp
 
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding or here), abstract)
+    saved, is_first_version = placed, manifest.read_manifest(path.parent).get("version") == 1
+    if is_first_version:
+        saved = placed.replace(guard={name: getattr(placed.guard, name) for name in _GUARD_1})
     try:
-        return ocp.load(path.resolve(), placed)
+        state = ocp.load(path.resolve(), saved)
     except MemoryError:
         raise
     except Exception as error:  # of files that are not its own Orbax raises errors of any kind
@@ -205,3 +200,6 @@ def _load_arrays(path: Path, placed: Any) -> Any:
             "Was its config.json, or a file with parts of your own, changed since? Restore that, or train anew in "
             "another --workdir."
         ) from error
+    if not is_first_version:
+        return state
+    return jax.device_put(state.replace(guard=Guard(**state.guard)), jax.tree.map(lambda a: a.sharding, placed))

@@ -5,8 +5,8 @@
     {"event": "rollback", "step": 1300, "to": 1000, "scale": 0.5, ...}  at 1300 back to 1000, with smaller updates
     {"event": "stopped", "step": 1300, ...}                             a rollback could not help
 
-A resumed run depends on its rollbacks, so a rollback's line is on the disk before the state that it leads to is used. A
-run killed before that comes to the same rollback again; one killed after it starts where the rollback led.
+A rollback's line is on the disk before the state that it leads to is used. A run killed before that comes to the same
+rollback again; one killed after it starts where the rollback led.
 """
 
 import math
@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.rundir import EVENTS
-from jaxvae.rundir.metrics_log import json_line, read_lines, read_metrics
-from jaxvae.runtime.files import write_atomically
+from jaxvae.rundir.metrics_log import json_line, keep_lines, read_lines, read_metrics
 
 __all__ = ["ROLLBACK", "IncidentLog", "append_event", "read_events", "read_rollbacks", "rollback_scale"]
 __all__ += ["truncate_events"]
@@ -44,9 +43,7 @@ def read_events(workdir: Path, step: float) -> list[dict[str, Any]]:
 
 def truncate_events(workdir: Path, step: int) -> None:
     """Removes the events after this step, which will come again, and a torn last line."""
-    path, kept = workdir / EVENTS, b"".join(text for text, _ in _read_kept(workdir, step))
-    if path.exists() and path.read_bytes() != kept:
-        write_atomically(path, kept)
+    keep_lines(workdir / EVENTS, [text for text, _ in _read_kept(workdir, step)])
 
 
 def _read_kept(workdir: Path, step: float) -> list[tuple[bytes, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
 from jaxvae.runtime.files import write_atomically
 
-__all__ = ["MetricsLog", "json_line", "read_lines", "read_metrics", "truncate_after"]
+__all__ = ["MetricsLog", "json_line", "keep_lines", "read_lines", "read_metrics", "truncate_after"]
 _log = logging.getLogger("jaxvae")
 
 
@@ -26,12 +26,19 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path, step: int, lines: dict[str, Any] | None = None):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
         _check_fingerprint(workdir / METRICS, lines)
         for name in (METRICS, TIMING):
             truncate_after(workdir / name, step)
         self._metrics = (workdir / METRICS).open("a")
         self._timing = (workdir / TIMING).open("a")
-        self._tensorboard = _open_tensorboard(workdir / TENSORBOARD, step)
+        # not a SummaryWriter, whose thread dies of a full disk, and is then waited for without end
+        (workdir / TENSORBOARD).mkdir(exist_ok=True)
+        suffix, start = f".{os.getpid()}.{time.monotonic_ns()}", SessionLog(status=SessionLog.START)
+        self._tensorboard = EventsWriter(str(workdir / TENSORBOARD / "events"), suffix)
+        self._tensorboard.write_event(Event(step=step + 1, session_log=start))  # hides what other files have after step
         content = (workdir / METRICS).read_bytes()
         self._size, self._digest = len(content), hashlib.sha256(content)
 
@@ -68,21 +75,6 @@ class MetricsLog:
                 closing.callback(file.close)
 
 
-def _open_tensorboard(folder: Path, step: int) -> Any:
-    """Opens a new file of TensorBoard events, which hides what earlier files hold after `step`.
-
-    It is written in the caller's thread: that of tensorboardX's SummaryWriter dies of a full disk, and is then waited
-    for without end.
-    """
-    from tensorboardX.event_file_writer import EventsWriter
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
-
-    folder.mkdir(exist_ok=True)
-    writer = EventsWriter(str(folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}")
-    writer.write_event(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
-    return writer
-
-
 def _check_fingerprint(path: Path, lines: dict[str, Any] | None) -> None:
     """Warns and keeps a copy of the file if it does not begin with the lines that were saved."""
     content = path.read_bytes() if path.exists() else b""
@@ -115,9 +107,13 @@ def read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
 
 def truncate_after(path: Path, step: int) -> None:
     """Removes every line after `step` and damaged ones; the others keep their bytes."""
-    kept = b"".join(text for text, line in read_lines(path) if int(line["step"]) <= step)
-    if path.exists() and path.read_bytes() != kept:
-        write_atomically(path, kept)
+    keep_lines(path, [text for text, line in read_lines(path) if int(line["step"]) <= step])
+
+
+def keep_lines(path: Path, lines: list[bytes]) -> None:
+    """Removes all other lines of a log."""
+    if path.exists() and path.read_bytes() != b"".join(lines):
+        write_atomically(path, b"".join(lines))
 
 
 def read_metrics(workdir: Path, last: float = math.inf) -> list[dict[str, Any]]:

@@ -15,7 +15,9 @@ from jaxvae.rundir.run import Run, load_run
 from jaxvae.rundir.run_directory import RESTORE, RunDirectory
 from jaxvae.runtime.files import write_json
 
-__all__ = ["FinishedRun", "format_results", "is_complete", "read_finished_run", "read_results", "write_results"]
+__all__ = ["FinishedRun", "format_results", "format_split", "is_complete", "read_finished_run", "read_results"]
+__all__ += ["splits_of", "write_results"]
+
 _NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity", "bits_per_dim")
 _log = logging.getLogger("jaxvae")
 
@@ -37,37 +39,44 @@ def read_results(workdir: Path) -> dict[str, Any]:
 def is_complete(results: dict[str, Any], config: Config, step: int) -> bool:
     """Returns whether these results are of this step and hold the splits, samples and metrics of `config.evaluate`."""
     splits = [results.get(split, {}) for split in config.evaluate.splits]
-    scored = all(_has_samples(each, config.evaluate.samples) for each in splits)
+    least = config.evaluate.samples  # of a model with a bound
+    scored = all(
+        each.get("log_likelihood", {}).get("samples", 0) >= least if "elbo" in each else "distortion" in each
+        for each in splits
+    )
     metrics, protocol = split_list(config.evaluate.metrics), results.get("protocol", {})
     return results.get("step") == step and scored and all(f"metric {each}" in protocol for each in metrics)
 
 
-def _has_samples(numbers: dict[str, Any], samples: int) -> bool:
-    """Returns whether a split has a likelihood of that many samples, or is of a model without one."""
-    if "elbo" not in numbers:
-        return "distortion" in numbers
-    return numbers.get("log_likelihood", {}).get("samples", 0) >= samples
+def splits_of(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the entries of results.json that are the numbers of a split."""
+    return {name: each for name, each in results.items() if isinstance(each, dict) and "examples" in each}
 
 
 def format_results(results: dict[str, Any]) -> list[str]:
     """Returns the numbers as lines for the terminal."""
     lines = []
-    splits = {name: each for name, each in results.items() if isinstance(each, dict) and "examples" in each}
-    for split, numbers in splits.items():
-        lines.append(f"{split}, {numbers['examples']:,} images, step {results['step']:,}, in nats:")
-        width = max(16, *(2 + len(name) for name in numbers))
-        for name, number in numbers.items():
-            if isinstance(number, dict) and isinstance(number["value"], int | float):
-                text = f"{number['value']:.3f}" if isinstance(number["value"], float) else f"{number['value']}"
-                if "stderr" in number:
-                    text += f" +- {number['stderr']:.3f}"
-                elif "of" in number:
-                    text += f" of {number['of']}"
-                lines.append(f"  {name:<{width}}{text}" + (f"  (K={number['samples']})" if "samples" in number else ""))
+    for split, numbers in splits_of(results).items():
+        head = f"{split}, {numbers['examples']:,} images, step {results['step']:,}"
+        lines += format_split(head, numbers, "value", "stderr")
     for finding in results.get("diagnosis", ()):
         if finding["level"] != "fine":
             remedy = f" Try {finding['remedy']}" if finding["remedy"] else ""
             lines.append(f"{finding['level']}, {finding['name']}: {finding['says']}{remedy}")
+    return lines
+
+
+def format_split(head: str, numbers: dict[str, Any], value: str, error: str) -> list[str]:
+    """Returns the numbers of a split as lines; each has its value and its error under these keys."""
+    lines, width = [f"{head}, in nats:"], max(16, *(2 + len(name) for name in numbers))
+    for name, number in numbers.items():
+        if isinstance(number, dict) and isinstance(number[value], int | float):
+            text = f"{number[value]:.3f}" if isinstance(number[value], float) else f"{number[value]}"
+            if number.get(error) is not None:
+                text += f" +- {number[error]:.3f}"
+            elif "of" in number:
+                text += f" of {number['of']}"
+            lines.append(f"  {name:<{width}}{text}" + (f"  (K={number['samples']})" if "samples" in number else ""))
     return lines
 
 
@@ -107,7 +116,14 @@ def read_finished_run(workdir: Path) -> FinishedRun:
     run, results = load_run(directory), directory.results
     if results is None:
         raise UsageError(f"{workdir} is not finished: it has no {RESULTS}. Run the command that trained it again.")
-    _require_last_step(run, results, workdir)
+    if results.get("step") != run.step:
+        raise UsageError(
+            f"{workdir}: its numbers are of step {short_repr(results.get('step'))}, its last intact weights of step "
+            f"{run.step:,}. Run the command that trained it again."
+        )
+    steps = run.config.train.steps
+    if run.step != steps and run.config.train.patience is None:
+        raise UsageError(f"{workdir} is not finished: it has taken {run.step:,} of {steps:,} steps. Train it on.")
     parameters, protocol = results.get("parameters", 0), results.get("protocol", {})
     texts = protocol.values() if isinstance(protocol, dict) else [None]
     if not is_instance(parameters, int) or not all(is_instance(text, str) for text in texts):
@@ -125,20 +141,6 @@ def read_finished_run(workdir: Path) -> FinishedRun:
         seconds=_seconds_of(directory, run.step),
         skipped=_skipped_of(directory),
     )
-
-
-def _require_last_step(run: Run, results: dict[str, Any], workdir: Path) -> None:
-    """UsageError unless the numbers are those of the weights, at the end of training."""
-    if results.get("step") != run.step:
-        raise UsageError(
-            f"{workdir}: its numbers are of step {short_repr(results.get('step'))}, its last intact weights of step "
-            f"{run.step:,}. Run the command that trained it again."
-        )
-    steps = run.config.train.steps
-    if run.step != steps and run.config.train.patience is None:
-        raise UsageError(
-            f"{workdir} is not finished: it has taken {run.step:,} of {steps:,} steps. Train it to its end."
-        )
 
 
 def _test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:

@@ -67,10 +67,7 @@ class Run:
         """
         images = self._require_batch("images", images, f"{self.spec.dtype} images [B, *X]")
         if images.dtype != self.spec.dtype:
-            raise UsageError(
-                f"prepare takes {self.spec.dtype} images, got {images.dtype}; "
-                "x that is prepared already goes to encode as it is."
-            )
+            raise UsageError(f"images are {images.dtype}; expected {self.spec.dtype}. Pass prepared x to encode.")
         return self._prepare(require_key("key", key), images, self._require_index(index, len(images)))
 
     def corrupt(self, key: Array, x: ArrayLike) -> Array:
@@ -134,9 +131,7 @@ class Run:
         key, steps = require_key("key", key), require_whole("steps", steps, 2)
         condition = self.condition(condition, len(given))
         if mask.ndim == given.ndim and len(mask) != len(given):
-            raise UsageError(
-                f"known is for {len(mask)} examples and x holds {len(given)}; expected as many, or one [*X]."
-            )
+            raise UsageError(f"known is for {len(mask)} examples and x holds {len(given)}; expected as many, or [*X].")
         if not isinstance(given, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
             blank = 0.5 if traits_of(self.model.likelihood).support == "open" else 0.0  # any valid value
             given = np.where(mask, given, blank)
@@ -149,9 +144,7 @@ class Run:
         """
         given = self._require_batch("x", x, "real numbers [B, *X]")
         if given.dtype == self.spec.dtype:
-            raise UsageError(
-                f"x holds {given.dtype} images; expected them prepared, noise and all: pass them through prepare first."
-            )
+            raise UsageError(f"x holds {given.dtype} images; pass them through prepare first, noise and all.")
         require_finite("x", given)
         key, draws = require_key("key", key), require_whole("draws", draws)
         condition = self.condition(condition, len(given))
@@ -237,15 +230,11 @@ class Run:
         given = require_array("known", known, "truth values [*X] or [B, *X]")
         if given.dtype != np.bool_ or given.shape[-len(self.shape) :] != self.shape or given.ndim > len(self.shape) + 1:
             expected = ", ".join(map(str, self.shape))
-            raise UsageError(
-                f"known is {given.dtype} shaped {list(given.shape)}; expected truth values [{expected}] or "
-                f"[B, {expected}]: True where x is known."
-            )
+            shapes = f"truth values [{expected}] or [B, {expected}]: True where x is known"
+            raise UsageError(f"known is {given.dtype} shaped {list(given.shape)}; expected {shapes}.")
         whole = isinstance(given, jax.core.Tracer) or bool((given == given[..., :1]).all())
         if traits_of(self.model.likelihood).couples_channels and not whole:
-            raise UsageError(
-                "known tells the channels of a pixel apart, which this likelihood couples; hide whole pixels."
-            )
+            raise UsageError("known hides some channels of a pixel, which this likelihood couples; hide whole pixels.")
         return given
 
     def _require_index(self, index: ArrayLike | None, count: int) -> Any:

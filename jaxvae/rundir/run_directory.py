@@ -90,16 +90,13 @@ class RunDirectory:
         path = self.workdir / name
         try:
             return read_json(path)
+        except DamagedFile as error:
+            raise UsageError(f"{path} is damaged ({error}). {RESTORE}") from error
         except FileNotFoundError:
-            raise UsageError(self._describe_missing(name)) from None
-        except DamagedFile as reason:
-            raise UsageError(f"{path} is damaged ({reason}). {RESTORE}") from reason
-
-    def _describe_missing(self, name: str) -> str:
+            reason = f"it has no {name}" if self.workdir.is_dir() else "there is no such folder"
         if self.workdir.is_dir() and name != CONFIG:
-            return f"{self.workdir} is not finished: it has no {name}. Run the command that trained it again."
-        reason = f"it has no {name}" if self.workdir.is_dir() else "there is no such folder"
-        return (
+            raise UsageError(f"{self.workdir} is not finished: {reason}. Run the command that trained it again.")
+        raise UsageError(
             f"{self.workdir} is no run directory: {reason}. Give the path of one, such as runs/digits, or train one: "
             "python train.py --config configs/digits.py"
         )

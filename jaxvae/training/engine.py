@@ -220,19 +220,7 @@ def choose_engine(
     never over convolutions on a CPU, whose kernels run many times slower inside a compiled loop, nor over a CPU's fake
     devices.
     """
-    shares = devices * accumulate
-    _refuse_unfit(name, pipeline, devices, batch_size, shares, fsdp, processes)
-    if name != "auto":
-        return name
-    if devices > 1 and batch_size % shares == 0:
-        return "sharded_scan" if pipeline == "resident" and platform != "cpu" else "sharded"
-    return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
-
-
-def _refuse_unfit(
-    name: str, pipeline: str, devices: int, batch_size: int, shares: int, fsdp: bool, processes: int
-) -> None:
-    """Raises UsageError if this engine cannot run on these devices, or cannot cut a batch into `shares`."""
+    shares = devices * accumulate  # into which a batch is cut
     reason, whole = "", batch_size // shares * shares or shares
     spread = name not in ONE_DEVICE and (name != "auto" or processes > 1 or fsdp)
     if spread and batch_size % shares:
@@ -249,6 +237,11 @@ def _refuse_unfit(
         reason = "holds the state whole on each device. Choose train.engine='auto' or 'sharded', or train.fsdp=False"
     if reason:
         raise UsageError(f"train.engine={name!r} {reason}.")
+    if name != "auto":
+        return name
+    if devices > 1 and batch_size % shares == 0:
+        return "sharded_scan" if pipeline == "resident" and platform != "cpu" else "sharded"
+    return "scan" if pipeline == "resident" and not (convolutions and platform == "cpu") else "dispatch"
 
 
 def has_convolutions(function: Callable, *args) -> bool:

@@ -1,7 +1,7 @@
-"""Where numbers went bad: the first bad step replayed alone, operation by operation, and its first bad value named.
+"""The first value of a step that is not finite, found by replaying that step alone.
 
-A step's randomness comes from its number and its batch from the one order, so any step can be replayed; and as skipped
-steps change no weights, the state of the first of them is still at hand.
+A step's randomness and batch depend on its number alone, so any step can be replayed. Skipped steps change no weights,
+so the state of the first of them is still at hand.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ _PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": _GENERATION,
 
 
 class NonfiniteFinding(NamedTuple):
-    """The first term that was not finite, the layer in or after which it became so, if any, and both in words."""
+    """The first term that was not finite, the layer in or after which it became so, if any, and a text of both."""
 
     term: str | None
     layer: str | None
@@ -35,7 +35,7 @@ class NonfiniteFinding(NamedTuple):
 
 
 class _FiniteInterceptor:
-    """An interceptor of Linen's methods: which layers came out finite, in their order, and the first that did not."""
+    """An interceptor of Linen's methods: the layers with finite results, in their order, and the first other one."""
 
     def __init__(self) -> None:
         self.finished: list[str] = []
@@ -43,9 +43,9 @@ class _FiniteInterceptor:
 
     def __call__(self, call: Callable, args: Any, kwargs: Any, context: Any) -> Any:
         path = "/".join(context.module.path)
-        sound = not path or self.bad is not None or _all_finite((args, kwargs))
+        watched = path and self.bad is None and _all_finite((args, kwargs))
         out = call(*args, **kwargs)
-        if path and self.bad is None and sound:
+        if watched and self.bad is None:
             if _all_finite(out):
                 self.finished.append(path)
             else:
@@ -54,34 +54,24 @@ class _FiniteInterceptor:
 
 
 def find_first_nonfinite(experiment: Experiment, state: State) -> NonfiniteFinding:
-    """What is first not finite in the step after this state, in the order of computation.
-
-    The state lies whole on this process's first device. Nothing here may cost a run its way back: what cannot be
-    replayed alone, for its memory perhaps, is said.
-    """
+    """Returns what is first not finite in the step after this state, which is whole on this process's first device."""
+    config, parts = experiment.config, experiment.parts
+    state, training = state.replace(key=random.clone(state.key)), experiment.data.splits["train"]
+    forward = make_forward(parts.model, parts.objective, parts.prepare_training, samples=config.train.samples)
     try:
-        return _replay(experiment, state)
-    except Exception as error:
+        batch = Streaming(training, random.clone(experiment.data_key), config.data.batch_size).batch(int(state.step))
+        for part in range(config.train.accumulate):
+            rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
+            if (found := inspect_step(forward, state, rows)) is not None:
+                return found
+    except Exception as error:  # for lack of memory perhaps: the rollback must go on
         words = f"it could not be replayed alone ({type(error).__name__}: {str(error)[:200]})"
         return NonfiniteFinding(None, None, words)
-
-
-def _replay(experiment: Experiment, state: State) -> NonfiniteFinding:
-    """`find_first_nonfinite`, part by part of a batch that training takes in parts; raises what the replay does."""
-    config, parts = experiment.config, experiment.parts
-    state = state.replace(key=random.clone(state.key))
-    training = experiment.data.splits["train"]
-    batch = Streaming(training, random.clone(experiment.data_key), config.data.batch_size).batch(int(state.step))
-    forward = make_forward(parts.model, parts.objective, parts.prepare_training, samples=config.train.samples)
-    for part in range(config.train.accumulate):
-        rows = jax.device_put(jax.tree.map(lambda a, part=part: a[part :: config.train.accumulate], batch))
-        if (found := inspect_step(forward, state, rows)) is not None:
-            return found
     return NonfiniteFinding(None, None, "replayed alone it was finite: rounding decides there, or the machine erred")
 
 
 def inspect_step(forward: Callable, state: State, batch: Any) -> NonfiniteFinding | None:
-    """What is first not finite of one step on this batch; None where all is finite."""
+    """Returns what is first not finite of one step on this batch; None if all is finite."""
     watch = _FiniteInterceptor()
     with nn.intercept_methods(watch):
         data, terms, variables, out = forward(state, state.params, batch)
@@ -104,7 +94,7 @@ def inspect_step(forward: Callable, state: State, batch: Any) -> NonfiniteFindin
 
 
 def _named_terms(terms: Any) -> Iterator[tuple[str, Any]]:
-    """The pieces of the bound with their names, in the order of computation; of several levels, numbered."""
+    """Yields the pieces of the bound with their names, in the order of computation; of several levels, numbered."""
     for number, level in enumerate(terms.levels):
         suffix = f"_{number}" if len(terms.levels) > 1 else ""
         for name in ("q", "p", "z", "log_q", "log_p", "kl"):
@@ -115,7 +105,7 @@ def _named_terms(terms: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _after_layers(term: str, state: State, watch: _FiniteInterceptor) -> NonfiniteFinding:
-    """The finding of a term: in the first bad layer, or after the last of those that it comes from."""
+    """Returns the finding of a term: in the first bad layer, or after the last of those that it comes from."""
     if watch.bad is not None:
         leaves = [(_path_of(path), leaf) for path, leaf in tree_leaves_with_path(state.params["model"])]
         inside = f"{watch.bad}/"
@@ -123,13 +113,12 @@ def _after_layers(term: str, state: State, watch: _FiniteInterceptor) -> Nonfini
         whose = f", whose {broken[0]} is not finite itself" if broken else ""
         return NonfiniteFinding(term, watch.bad, f"{term}, in the layer {watch.bad}{whose}")
     parts = _PARTS.get(term.split("_")[0] if term[-1:].isdigit() else term, _INFERENCE)
-    before = [path for path in watch.finished if path.split("/")[0] in parts] or watch.finished
-    layer = before[-1] if before else None
+    layer = next(reversed([path for path in watch.finished if path.split("/")[0] in parts] or watch.finished), None)
     return NonfiniteFinding(term, layer, f"{term}, after the layer {layer}")
 
 
 def _bad_gradient(forward: Callable, state: State, batch: Any, watch: _FiniteInterceptor) -> NonfiniteFinding | None:
-    """The gradient that is not finite and is computed first: of the layer that came last; or their norm."""
+    """Returns the finding of the first gradient that is not finite, of the layer that came last, or of their norm."""
     gradient = jax.grad(lambda params: jnp.mean(forward(state, params, batch)[3].value))(state.params)
     leaves = [(*_leaf_name(path), leaf) for path, leaf in tree_leaves_with_path(gradient)]
     order = {path: place for place, path in enumerate(watch.finished)}

@@ -34,10 +34,17 @@ def load_or_create_state(experiment: Experiment, folder: Path, say: Callable[[st
     require_memory(experiment, abstract)
     state = checkpoint.restore(folder, abstract)
     require_same_step(-1 if state is None else int(state.step), folder)
-    if state is None:
-        state = _create_state(experiment, abstract, say)
-    else:
+    if state is not None:
         say(f"resuming at step {int(state.step):,}")
+        return follow_rollback(state, folder.parent)
+    places = experiment.layout.state_shardings(abstract) if experiment.layout.is_distributed else None
+    keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
+    state, source = first_state(experiment.config, experiment.parts, *keys, places), experiment.config.train.init_from
+    if source == CLOSED_FORM:
+        say("solving the linear model in closed form")
+        state = _solve_closed_form(experiment, state)
+    elif source:
+        state = copy_weights_from(source, state)
     return follow_rollback(state, folder.parent)
 
 
@@ -48,16 +55,6 @@ def follow_rollback(state: State, workdir: Path) -> State:
     old = state.guard.scale
     new = jax.device_put(np.asarray(scale, old.dtype), old.sharding)
     return state.replace(guard=dataclasses.replace(state.guard, scale=new))
-
-
-def _create_state(experiment: Experiment, abstract: Any, say: Callable[[str], None]) -> State:
-    places = experiment.layout.state_shardings(abstract) if experiment.layout.is_distributed else None
-    keys = random.clone(experiment.init_key), random.clone(experiment.train_key)  # a run may come back to this state
-    state, source = first_state(experiment.config, experiment.parts, *keys, places), experiment.config.train.init_from
-    if source == CLOSED_FORM:
-        say("solving the linear model in closed form")
-        return _solve_closed_form(experiment, state)
-    return copy_weights_from(source, state) if source else state
 
 
 def require_same_step(step: int, folder: Path) -> None:

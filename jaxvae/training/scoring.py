@@ -21,8 +21,6 @@ _NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing i
     "rate": "slots x log K, what naming codes costs that are equally probable; of a point 0, by convention",
     "distortion": "-log p(x|z) at the one z of each image",
 }
-
-
 _MEASURED = (
     ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
     "fixed by the seed, and against the clean image; all others from clean inputs"
@@ -30,7 +28,7 @@ _MEASURED = (
 
 
 def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
-    """(the content of results.json, {split: every example's values}) of these weights, by the config's `evaluate`."""
+    """Returns (the content of results.json, {split: each example's values}) of these weights, by `config.evaluate`."""
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
     results: dict[str, Any] = {"version": _VERSION, "protocol": {}, "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
@@ -48,22 +46,14 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
             results[name] |= {each: mean_and_stderr(array) for each, array in measured.items()}
             values[name] |= measured
     bound = all("elbo" in results[name] for name in config.evaluate.splits)
-    results["protocol"] = protocol(experiment, bound=bound) | _metrics_protocol(experiment)
+    results["protocol"] = protocol(experiment, bound=bound)
+    for item, metric in zip(split_list(config.evaluate.metrics), experiment.metrics.values(), strict=False):
+        results["protocol"][f"metric {item}"] = (metric.__doc__ or "not described").strip().splitlines()[0]
     return results, values
 
 
-def _metrics_protocol(experiment: Experiment) -> dict[str, str]:
-    """Returns for each metric, as the config names it, the first line of its docstring."""
-    items = split_list(experiment.config.evaluate.metrics)
-    lines = [(metric.__doc__ or "not described").strip().splitlines()[0] for metric in experiment.metrics.values()]
-    return {f"metric {item}": line for item, line in zip(items, lines, strict=False)}
-
-
 def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
-    """How the numbers were measured, in words; what differs from split to split stands with the split's numbers.
-
-    `bound`: whether the model gives a bound on log p(x).
-    """
+    """Returns the texts that say how the numbers were measured; `bound`: whether the model bounds log p(x)."""
     config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
     sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")

@@ -64,9 +64,9 @@ def set_up(
     *,
     trust: bool = True,
 ) -> Experiment:
-    """Opens the data and builds the parts; what cannot work is refused here, in words. Training adds `make_engine`.
+    """Opens the data and builds the parts; UsageError if they do not fit each other. Training adds `make_engine`.
 
-    `layout`: the devices to use, where it is not the config that says. With trust=False no figure or metric is read
+    `layout`: the devices to use instead of those that the config chooses. With trust=False no figure or metric is read
     from a file.
     """
     check_config(config)
@@ -117,7 +117,20 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
         )
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_device_memory())
-    engine = _choose_engine_for(config, parts, name)
+    # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
+    looked_for = config.train.engine == "auto" and jax.default_backend() == "cpu"
+    key = random.key(0)
+    engine = choose_engine(
+        config.train.engine,
+        pipeline=name,
+        devices=jax.device_count(),
+        batch_size=config.data.batch_size,
+        convolutions=looked_for and has_convolutions(partial(first_state, config, parts), key, key),
+        platform=jax.default_backend(),
+        fsdp=config.train.fsdp,
+        processes=jax.process_count(),
+        accumulate=config.train.accumulate,
+    )
     pipeline = PIPELINES[name](training, experiment.data_key, config.data.batch_size, layout)
     return pipeline, ENGINES[engine](parts.train_step, pipeline, layout)
 
@@ -126,9 +139,7 @@ def check_config_with_data(config: Config, data: DataSet) -> None:
     """Raises UsageError if the config needs what the data do not have."""
     size, n = config.data.batch_size, len(data.splits["train"])
     if size > n:
-        raise UsageError(
-            f"data.batch_size={size} is larger than the {n} training images of {data.name}; choose at most {n}."
-        )
+        raise UsageError(f"data.batch_size={size}: expected at most {n}, the training images of {data.name}.")
     if config.train.init_from == "pca" and isinstance(data.splits["train"].image, Records):
         raise UsageError(
             f"train.init_from='pca' needs all training images at once, but {data.name} is larger than "
@@ -137,9 +148,7 @@ def check_config_with_data(config: Config, data: DataSet) -> None:
     for split in config.evaluate.splits:
         if split not in data.splits:
             see = "data.leave_out" if split == "left_out" else "data.validation"
-            raise UsageError(
-                f"evaluate.splits names {split!r}, but {data.name} has {', '.join(data.splits)}; see {see}."
-            )
+            raise UsageError(f"evaluate.splits: {data.name} has {', '.join(data.splits)}, not {split!r}; see {see}.")
     if config.data.leave_out and config.model.condition == "label":
         raise UsageError(
             f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class "
@@ -184,25 +193,6 @@ def _device_memory() -> int:
     """Returns the bytes of the first device if the backend reports them, else of this machine."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _choose_engine_for(config: Config, parts: Parts, pipeline: str) -> str:
-    """Returns the engine's name, by config, backend, devices and model."""
-    # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
-    looked_for = config.train.engine == "auto" and jax.default_backend() == "cpu"
-    key = random.key(0)
-    convolutions = looked_for and has_convolutions(partial(first_state, config, parts), key, key)
-    return choose_engine(
-        config.train.engine,
-        pipeline=pipeline,
-        devices=jax.device_count(),
-        batch_size=config.data.batch_size,
-        convolutions=convolutions,
-        platform=jax.default_backend(),
-        fsdp=config.train.fsdp,
-        processes=jax.process_count(),
-        accumulate=config.train.accumulate,
-    )
 
 
 def free_device_memory() -> int | None:

@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,9 @@ def take_steps_with_rollback(run: TrainingRun, engine: Engine, shutdown: Shutdow
     """
     place, collect = lambda states: engine.place(states[0]), lambda state: [engine.collect(state)]
     of_list = engine._replace(place=place, collect=collect)
-
-    def start() -> list[State]:
-        return [load_or_create_state(run.experiment, run.checkpoints, say)]
-
+    start = partial(load_or_create_state, run.experiment, run.checkpoints, say)
     while True:
-        (state,) = take_steps([run], of_list, start, shutdown)
+        (state,) = take_steps([run], of_list, lambda: [start()], shutdown)
         if run.streak is None:
             break
         if multihost.any_process(shutdown.signum is not None):  # the same command comes to the same rollback

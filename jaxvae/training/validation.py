@@ -1,4 +1,4 @@
-"""What training does at its validations: scores, early stopping by them, and snapshots for the animations."""
+"""Validation during training: scores, early stopping by them, and snapshots for the animations."""
 
 import math
 from pathlib import Path
@@ -79,10 +79,7 @@ def restore_best(experiment: Experiment, folder: Path, state: State) -> State:
 
 
 def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
-    """Saves samples of the same z at every step, and the codes of the same images.
-
-    All processes encode the images, as they do to validate; the first one saves.
-    """
+    """Saves samples of the same z at every step, and the codes of the same images; the first process saves."""
     _save_codes(experiment, variables_of(state), workdir, step)
     variables = experiment.layout.to_first_device(variables_of(state))
     if not multihost.is_first_process():
@@ -94,10 +91,7 @@ def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int
 
 
 def _save_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
-    """Saves the posterior means of some images, of the validation split if there is one; none of a model without means.
-
-    The function that scores images gives them: it is compiled anyway.
-    """
+    """Saves the posterior means of some images, if the model has means; of the validation split if there is one."""
     splits, config = experiment.data.splits, experiment.config
     split = splits.get("validation") or splits["train"]
     most = min(_MOST_NUMBERS // config.model.latent_dim, _MOST_VALUES // math.prod(experiment.data.shape))

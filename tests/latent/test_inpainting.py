@@ -165,7 +165,7 @@ def test_half_known_pixels_of_channels_that_hang_together_are_refused():
     run = make_run((4, 4, 3), "logistic_mixture(2)")
     known = np.ones((4, 4, 3), bool)
     known[0, 0, 1] = False
-    with pytest.raises(ValueError, match="tells the channels of a pixel apart, which this likelihood couples"):
+    with pytest.raises(ValueError, match="hides some channels of a pixel, which this likelihood couples"):
         run.inpaint(random.key(0), np.zeros((1, 4, 4, 3)), known)
 
 

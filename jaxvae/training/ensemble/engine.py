@@ -87,19 +87,19 @@ def make_members_step(members: Sequence[EnsembleMember], experiments: Sequence[E
     return {None: same, "beta": of_beta, "learning_rate": of_learning_rate}[swept]
 
 
-def _vmapped(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
-    """Returns (advance, place, collect) that take the steps of all members in one vmapped program."""
+def _vmapped(name: str, drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
+    """Returns the engine that takes the steps of all members in one vmapped program."""
     run = drive(jax.vmap(_on_own_batch(step, pipeline), in_axes=(0, 0, 0, None, None)))
     numbers = jnp.arange(len(keys))
 
     def stretch(states: State, permutations, position: int, count: int):
         return run(states, permutations, numbers, pipeline.data, position, count)
 
-    return _by_epoch(stretch, pipeline, keys), _stack_states, _unstack_states
+    return Engine(name, _by_epoch(stretch, pipeline, keys), _stack_states, _unstack_states)
 
 
-def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> tuple:
-    """Returns (advance, place, collect) that take one member's steps after another's, by one program for all."""
+def _in_turn(name: str, drive: Callable, step: Callable, pipeline: Resident, keys: Sequence[Array]) -> Engine:
+    """Returns the engine that takes one member's steps after another's, by one program for all."""
     run, together = drive(_on_own_batch(step, pipeline)), jax.jit(_stack_trees)
 
     def stretch(states: list[State], permutations, position: int, count: int):
@@ -109,7 +109,7 @@ def _in_turn(drive: Callable, step: Callable, pipeline: Resident, keys: Sequence
         ]
         return [state for state, _ in ends], together([metrics for _, metrics in ends])
 
-    return _by_epoch(stretch, pipeline, keys), copy_arrays, copy_arrays
+    return Engine(name, _by_epoch(stretch, pipeline, keys), copy_arrays, copy_arrays)
 
 
 def _scan(one: Callable) -> Callable:
@@ -135,19 +135,11 @@ def _dispatch(one: Callable) -> Callable:
     return run
 
 
-def _factory(name: str, members: Callable, drive: Callable) -> Callable[..., Engine]:
-    """Returns the factory of an engine of that name."""
-    return lambda step, pipeline, keys: Engine(name, *members(drive, step, pipeline, keys))
-
-
 MEMBERS_ENGINES: dict[str, Callable[..., Engine]] = {
-    name: _factory(name, members, drive)
-    for name, members, drive in (
-        ("vmapped scan", _vmapped, _scan),
-        ("vmapped dispatch", _vmapped, _dispatch),
-        ("scan in turn", _in_turn, _scan),
-        ("dispatch in turn", _in_turn, _dispatch),
-    )
+    "vmapped scan": partial(_vmapped, "vmapped scan", _scan),
+    "vmapped dispatch": partial(_vmapped, "vmapped dispatch", _dispatch),
+    "scan in turn": partial(_in_turn, "scan in turn", _scan),
+    "dispatch in turn": partial(_in_turn, "dispatch in turn", _dispatch),
 }
 
 

@@ -1,7 +1,4 @@
-"""The members of an ensemble, from train.seeds and train.sweep, and summary.json, their numbers over members.
-
-Each has the config of an ordinary run.
-"""
+"""The members of an ensemble, from train.seeds and train.sweep, and summary.json, their numbers over members."""
 
 import dataclasses
 import statistics
@@ -69,21 +66,20 @@ def _member_config(config: Config, value: dict[str, float], seed: int) -> Config
 def _refuse_unfit(config: Config) -> None:
     """Raises UsageError for a choice that several members in one program do not support."""
     train = config.train
-    both = f"train.seeds={train.seeds} and train.sweep={train.sweep!r} train several members in one program"
-
-    def refuse(field: str, value: Any, why: str) -> None:
-        raise UsageError(f"{both}; {field}={value!r} {why}.")
-
     if train.engine not in _ENGINES:
-        refuse("train.engine", train.engine, f"is not for them: choose one of {', '.join(_ENGINES)}")
-    if config.data.pipeline == "streaming":
-        refuse("data.pipeline", "streaming", "cannot feed them, as each gathers its own batches on the device: 'auto'")
-    if train.patience is not None:
-        refuse("train.patience", train.patience, "would stop them at different steps: leave it None")
-    if train.init_from == CLOSED_FORM:
-        refuse("train.init_from", train.init_from, "is one solution, the same for all: train one member, train.seeds=1")
-    if train.steps == 0:
-        refuse("train.steps", 0, "trains none of them: choose at least 1")
+        reason = f"train.engine={train.engine!r} is not for them: choose one of {', '.join(_ENGINES)}"
+    elif config.data.pipeline == "streaming":
+        reason = "data.pipeline='streaming' cannot feed them, as each gathers its own batches on the device: 'auto'"
+    elif train.patience is not None:
+        reason = f"train.patience={train.patience} would stop them at different steps: leave it None"
+    elif train.init_from == CLOSED_FORM:
+        reason = f"train.init_from={CLOSED_FORM!r} is one solution, the same for all: train one member, train.seeds=1"
+    elif train.steps == 0:
+        reason = "train.steps=0 trains none of them: choose at least 1"
+    else:
+        return
+    both = f"train.seeds={train.seeds} and train.sweep={train.sweep!r} train several members in one program"
+    raise UsageError(f"{both}; {reason}.")
 
 
 def summarize_members(workdir: Path, members: Sequence[EnsembleMember], failed: Sequence[str]) -> dict[str, Any]:
@@ -113,27 +109,17 @@ def summarize_members(workdir: Path, members: Sequence[EnsembleMember], failed: 
 
 def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns {split: {"examples": ..., number: {"mean", "std", "n"}}} of several results.json."""
-    splits = [name for name, numbers in each[0].items() if _is_split(numbers)] if each else []
-    return {split: _over_runs([one[split] for one in each if split in one]) for split in splits}
-
-
-def _is_split(numbers: Any) -> bool:
-    return isinstance(numbers, dict) and "examples" in numbers
-
-
-def _over_runs(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns mean and standard deviation over members of every number of one split."""
-    summary: dict[str, Any] = {"examples": numbers[0]["examples"]}
-    for name, number in numbers[0].items():
-        if not isinstance(number, dict) or not isinstance(number["value"], int | float):
-            continue
-        values = [float(one[name]["value"]) for one in numbers if name in one]
-        summary[name] = {
-            "mean": statistics.fmean(values),
-            "std": statistics.stdev(values) if len(values) > 1 else None,
-            "n": len(values),
-            **{key: number[key] for key in ("samples", "of") if key in number},
-        }
+    summary: dict[str, Any] = {}
+    for split in results.splits_of(each[0]) if each else ():
+        numbers = [one[split] for one in each if split in one]
+        summary[split] = {"examples": numbers[0]["examples"]}
+        for name, number in numbers[0].items():
+            if not isinstance(number, dict) or not isinstance(number["value"], int | float):
+                continue
+            values = [float(one[name]["value"]) for one in numbers if name in one]
+            std = statistics.stdev(values) if len(values) > 1 else None
+            details = {key: number[key] for key in ("samples", "of") if key in number}
+            summary[split][name] = {"mean": statistics.fmean(values), "std": std, "n": len(values), **details}
     return summary
 
 
@@ -141,16 +127,8 @@ def format_summary(summary: dict[str, Any]) -> list[str]:
     """Returns the lines of a table for the screen: a block for every group and split."""
     text = []
     for group in summary["groups"]:
-        value = ", ".join(f"{name} {number:g}" for name, number in group["value"].items())
-        for split, numbers in group.items():
-            if not _is_split(numbers):
-                continue
-            head = f"{value}; {split}" if value else split
-            width = max(16, *(2 + len(name) for name in numbers))
-            text.append(f"{head}, mean and standard deviation over {len(group['members'])} members, in nats:")
-            for name, number in numbers.items():
-                if isinstance(number, dict):
-                    spread = "" if number["std"] is None else f" +- {number['std']:.3f}"
-                    detail = f"  (K={number['samples']})" if "samples" in number else ""
-                    text.append(f"  {name:<{width}}{number['mean']:.3f}{spread}{detail}")
+        value = "".join(f"{name} {number:g}; " for name, number in group["value"].items())
+        for split, numbers in results.splits_of(group).items():
+            head = f"{value}{split}, mean and standard deviation over {len(group['members'])} members"
+            text += results.format_split(head, numbers, "mean", "std")
     return text

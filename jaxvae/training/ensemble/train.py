@@ -44,7 +44,7 @@ _log = logging.getLogger("jaxvae")
 def train_members(config: Config, workdir: str | Path | None = None, arrays: Any = None) -> list[Run]:
     """Trains the members of train.seeds and train.sweep in a notebook or a script; arguments as of `jaxvae.train`.
 
-    Returns the members' runs, without those that met no finite loss any more.
+    Returns the members' runs, without those whose last steps had no finite loss.
     """
     where, command = workdir or tempfile.mkdtemp(prefix="jaxvae-"), "jaxvae.train_members(config)"
     return train_and_evaluate_members(of_arrays(config, arrays), where, arrays=arrays, command=command)
@@ -73,7 +73,20 @@ def train_and_evaluate_members(
         images, listed = len(data.splits["train"]), ", ".join(run.name for run in runs)
         say(f"{data.name}: {images:,} training images, {len(runs)} members ({listed}), {engine.name} engine")
         states = take_all_steps(runs, engine, shutdown, say)
-        return _conclude_members(members, runs, states, workdir, say)
+        concluded, failed = [], []
+        for run, state in zip(runs, states, strict=True):
+            if int(state.guard.streak) >= rollback.MAX_SKIPPED:
+                say(f"{run.name}: its last steps had no finite loss or gradient; it is not scored.")
+                failed.append(run.name)
+            else:
+                concluded.append(conclude(run, state, print_nothing))
+                say(f"{run.name}: scored, drawn and reported")
+        summary = summarize_members(workdir, members, failed)
+        write_json(workdir / SUMMARY, summary)
+        for line in format_summary(summary):
+            say(line)
+        say(f"summary: {workdir / SUMMARY}; a report in each member's directory")
+        return concluded
 
 
 def set_up_runs(
@@ -84,15 +97,11 @@ def set_up_runs(
     config = first.config
     pipeline = choose_pipeline(config.data.pipeline, first.data.splits["train"], free_bytes=free_device_memory())
     if pipeline != "resident":
-        raise UsageError(
-            f"several members gather their batches on the device, but {first.data.name} does not fit into its memory. "
-            "Train them one by one: train.seeds=1."
-        )
+        why = f"{first.data.name} does not fit into the memory of the device. Train them one by one: train.seeds=1."
+        raise UsageError(f"several members gather their batches on the device, but {why}")
     if jax.process_count() > 1:
-        raise UsageError(
-            f"several members train in one process, and there are {jax.process_count()}: "
-            "give each process a train.seed of its own, with train.seeds=1."
-        )
+        own = "give each process a train.seed of its own, with train.seeds=1."
+        raise UsageError(f"several members train in one process, and there are {jax.process_count()}: {own}")
     if jax.local_device_count() > 1:
         say(f"the members train on the first of {jax.local_device_count()} devices.")
     experiments = [first, *(set_up_member(member.config, first) for member in members[1:])]
@@ -171,27 +180,3 @@ def common_step(folders: Sequence[Path], total: int) -> int | None:
         f"or one of them went beyond train.steps={total:,}. Nothing was overwritten. "
         "Train each on alone, by its own config.json, or train anew in another --workdir."
     )
-
-
-def _conclude_members(
-    members: Sequence[EnsembleMember],
-    runs: Sequence[TrainingRun],
-    states: Sequence[State],
-    workdir: Path,
-    say: Callable[[str], None],
-) -> list[Run]:
-    """Evaluates and reports every member that did not fail; writes and prints the summary."""
-    concluded, failed = [], []
-    for run, state in zip(runs, states, strict=True):
-        if int(state.guard.streak) >= rollback.MAX_SKIPPED:
-            say(f"{run.name}: its last steps had no finite loss or gradient; it is not scored.")
-            failed.append(run.name)
-        else:
-            concluded.append(conclude(run, state, print_nothing))
-            say(f"{run.name}: scored, drawn and reported")
-    found = summarize_members(workdir, members, failed)
-    write_json(workdir / SUMMARY, found)
-    for line in format_summary(found):
-        say(line)
-    say(f"summary: {workdir / SUMMARY}; a report in each member's directory")
-    return concluded
