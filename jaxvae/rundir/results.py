@@ -108,9 +108,7 @@ def read_finished_run(workdir: Path) -> FinishedRun:
     """Reads the finished run of this directory; UsageError says why it cannot be shown. No code of it runs."""
     name, path = workdir.resolve().name, workdir / RESULTS
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise UsageError(
-            f"{workdir}: a page's files have its runs' names; rename it with letters, digits and - _ . only."
-        )
+        raise UsageError(f"{workdir}: its name is in a page's files; rename it with letters, digits and - _ . only.")
     directory = RunDirectory(workdir)
     config_from_json(directory.config_json, str(workdir / CONFIG))  # the copy in the checkpoints does not do for a page
     run, results = load_run(directory), directory.results

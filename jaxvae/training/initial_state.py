@@ -74,10 +74,7 @@ def copy_weights_from(workdir: str, state: State) -> State:
     given = {"model": variables.pop("params"), "objective": state.params["objective"]}
     kept = {"model": variables, "objective": state.variables["objective"]}
     if jax.tree.map(jnp.shape, (given, kept)) != jax.tree.map(jnp.shape, (state.params, state.variables)):
-        raise UsageError(
-            f"train.init_from={workdir!r}: that model's parameters have other names or shapes; "
-            "give it the same model.* fields."
-        )
+        raise UsageError(f"train.init_from={workdir!r} has other names or shapes; give it the same model.* fields.")
     return _with_params(state, given).replace(variables=kept)
 
 
@@ -99,10 +96,10 @@ def _solve_closed_form(experiment: Experiment, state: State) -> State:
     _, variables = solve(_training_x(experiment), model.latent_dim)
     given = {"model": variables["params"], "objective": state.params["objective"]}
     if jax.tree.map(jnp.shape, given) != jax.tree.map(jnp.shape, state.params):
+        fits = "gaussian(1.0)" if model.posterior == "point" else "gaussian('learned')"
         raise UsageError(
             f"train.init_from={CLOSED_FORM!r} with model.posterior={model.posterior!r} does not fit "
-            f"model.likelihood={model.likelihood!r}: choose 'gaussian(1.0)' for 'point', \"gaussian('learned')\" for "
-            "'diagonal'."
+            f"model.likelihood={model.likelihood!r}: expected {fits!r}."
         )
     return _with_params(state, jax.tree.map(jnp.asarray, given))
 

@@ -111,10 +111,8 @@ def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:
     """Returns the pipeline of the training images and the engine that takes the steps, by config and backend."""
     config, parts, data, layout = experiment.config, experiment.parts, experiment.data, experiment.layout
     if is_ensemble(config):
-        raise UsageError(
-            f"train.seeds={config.train.seeds}, train.sweep={config.train.sweep!r} make several members: "
-            "they are trained by the command line, or by jaxvae.train_members(config)."
-        )
+        several = f"train.seeds={config.train.seeds}, train.sweep={config.train.sweep!r} make several members"
+        raise UsageError(f"{several}: train them by the command line, or by jaxvae.train_members(config).")
     training = data.splits["train"]
     name = choose_pipeline(config.data.pipeline, training, free_bytes=free_device_memory())
     # looked for where it decides, and in the first state's forward pass: tracing a whole step takes three times as long
@@ -151,8 +149,8 @@ def check_config_with_data(config: Config, data: DataSet) -> None:
             raise UsageError(f"evaluate.splits: {data.name} has {', '.join(data.splits)}, not {split!r}; see {see}.")
     if config.data.leave_out and config.model.condition == "label":
         raise UsageError(
-            f"data.leave_out={config.data.leave_out} with model.condition='label': a model that is told the class "
-            "knows nothing of a class that it never was told. Choose model.condition='none'."
+            f"data.leave_out={config.data.leave_out} with model.condition='label': the model would be conditioned on "
+            "classes that it never saw. Choose model.condition='none'."
         )
     flags = os.environ.get("XLA_FLAGS", "")
     if config.train.deterministic and jax.default_backend() == "gpu" and "xla_gpu_deterministic_ops=true" not in flags:
@@ -161,10 +159,8 @@ def check_config_with_data(config: Config, data: DataSet) -> None:
             "or set the environment variable XLA_FLAGS=--xla_gpu_deterministic_ops=true."
         )
     if config.train.patience and "validation" not in data.splits:
-        raise UsageError(
-            f"train.patience={config.train.patience} needs validation images; "
-            f"data.validation={config.data.validation:g} holds out none."
-        )
+        held_out = f"data.validation={config.data.validation:g} holds out none"
+        raise UsageError(f"train.patience={config.train.patience} needs validation images; {held_out}.")
 
 
 def require_memory(experiment: Experiment, state: Any, members: int = 1) -> None:

@@ -105,7 +105,7 @@ def test_an_experiment_leaves_them_out_and_says_so():
         set_up(told, say=lambda line: None)
     splits = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, splits=("left_out",)))
     splits.data = dataclasses.replace(config.data, leave_out=())
-    with pytest.raises(ValueError, match=r"names 'left_out'.*see data\.leave_out"):
+    with pytest.raises(ValueError, match=r"evaluate.splits: .*, not 'left_out'; see data\.leave_out"):
         set_up(splits, say=lambda line: None)
 
 

@@ -40,10 +40,8 @@ def members_of(config: Config) -> list[EnsembleMember]:
         sweep = build_part("sweep", config.train.sweep)
         values = [{sweep.name: value} for value in sweep.values]
     if len(values) * seeds > MOST_MEMBERS:
-        raise UsageError(
-            f"train.seeds={seeds} for each of {len(values)} values of train.sweep are {len(values) * seeds:,} members; "
-            f"expected at most {MOST_MEMBERS:,}."
-        )
+        found = f"train.seeds={seeds} for {len(values)} values of train.sweep are {len(values) * seeds:,} members"
+        raise UsageError(f"{found}; expected at most {MOST_MEMBERS:,}.")
     members = []
     for value in values:
         for seed in range(config.train.seed, config.train.seed + seeds):
