@@ -67,7 +67,7 @@ class Run:
         """
         images = self._require_batch("images", images, f"{self.spec.dtype} images [B, *X]")
         if images.dtype != self.spec.dtype:
-            raise UsageError(f"images are {images.dtype}; expected {self.spec.dtype}. Pass prepared x to encode.")
+            raise UsageError(f"prepare takes {self.spec.dtype} images, got {images.dtype}; pass prepared x to encode.")
         return self._prepare(require_key("key", key), images, self._require_index(index, len(images)))
 
     def corrupt(self, key: Array, x: ArrayLike) -> Array:
