@@ -19,7 +19,7 @@ from jaxvae.config.command_line import PREFIX
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
-__all__ = ["main", "run_action", "train"]
+__all__ = ["main", "run_action"]
 
 _GRACE = 3.0  # seconds in which other processes that fail for the same reason print it
 _NO_READER = 141  # the exit code of a process that SIGPIPE killed
@@ -50,11 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             time.sleep(_GRACE)
         os._exit(code)  # an orderly exit would wait for the other processes to exit, too
     return code
-
-
-def train() -> int:
-    """Runs `jaxvae train` with the command line's arguments, for train.py."""
-    return main(["train", *sys.argv[1:]])
 
 
 def run_action(action: Callable[[], None], *, debug: bool) -> tuple[int, bool]:

@@ -114,10 +114,8 @@ def save_arrays(path: Path, data: Any) -> None:
     """
     from jaxvae.viz.plots.style import replacing
 
-    if isinstance(data, dict):
-        arrays = {f"{key}.{name}": array for key, each in data.items() for name, array in _arrays_of(each).items()}
-    else:
-        arrays = _arrays_of(data)
+    parts = {f"{key}.": each for key, each in data.items()} if isinstance(data, dict) else {"": data}
+    arrays = {prefix + name: array for prefix, each in parts.items() for name, array in _arrays_of(each).items()}
     beside = path.with_suffix(".npz")
     with replacing(beside) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

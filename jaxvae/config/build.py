@@ -134,7 +134,5 @@ def _bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tupl
 
     It does as a probability of them, or as a density of dequantized ones, whose cells are 2^-8 wide.
     """
-    traits = traits_of(px)
-    if traits.mass:
-        return (math.prod(shape), 0.0) if prepared.support == traits.support else None
-    return (math.prod(shape), 8.0) if prepared.support == "open" else None
+    coded = traits_of(px).support if traits_of(px).mass else "open"
+    return (math.prod(shape), 0.0 if traits_of(px).mass else 8.0) if prepared.support == coded else None

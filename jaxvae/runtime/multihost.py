@@ -1,11 +1,8 @@
 """Several processes that train together, on JAX's distributed runtime: joining, agreeing, and which one writes.
 
-Every process runs the same program on its own devices and its own rows of every batch. The first one alone writes logs,
-figures and reports; checkpoints are written by all processes, each its shards.
-
-When a process dies, the collective operations of the others fail where their transport reports it (Gloo, on CPUs, does
-so at once). Where they wait instead, or where the first process died, which runs JAX's coordination service, JAX itself
-aborts the others after HEARTBEAT_TIMEOUT seconds at most (exit code 134). JAX 0.10 to 0.12 offer no callback for that.
+Every process runs the same program on its own devices and rows of a batch. The first one writes logs, figures and
+reports; each writes its shards of checkpoints. When one dies, the collective operations of the others fail if their
+transport reports it (Gloo does). Otherwise JAX aborts them after at most HEARTBEAT_TIMEOUT seconds (exit code 134).
 """
 
 import ipaddress
