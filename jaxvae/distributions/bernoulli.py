@@ -29,8 +29,7 @@ class Bernoulli:
         """Returns log p(x) of each coin: x l - log(1 + e^l), which stays finite and exact for every logit l."""
         return x * self.logits - softplus(self.logits)
 
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    log_prob, sample_and_log_prob = flat_log_prob, draw_and_score
 
 
 @jax.custom_jvp
@@ -75,5 +74,4 @@ class ContinuousBernoulli:
         """Returns log p(x) of each coordinate, exact to float32's rounding for every logit l."""
         return _log_tilted(x, self.logits)
 
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    log_prob, sample_and_log_prob = flat_log_prob, draw_and_score

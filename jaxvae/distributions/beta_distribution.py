@@ -60,5 +60,4 @@ class Beta:
         spread = jnp.logaddexp(self.log_alpha, self.log_beta) - low - high - LOG_2PI
         return alpha * (log_x + low) + beta * (log_rest + high) - log_x - log_rest + 0.5 * spread + rest
 
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    log_prob, sample_and_log_prob = flat_log_prob, draw_and_score

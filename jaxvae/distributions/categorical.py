@@ -37,8 +37,7 @@ class OneHot:
     logits: Array
     event: int = struct.field(pytree_node=False, default=2)
 
-    mean, sample, log_prob = _mean, _sample, _log_prob
-    sample_and_log_prob = draw_and_score
+    mean, sample, log_prob, sample_and_log_prob = _mean, _sample, _log_prob, draw_and_score
 
 
 @struct.dataclass
@@ -54,8 +53,7 @@ class RelaxedOneHot:
     straight_through: bool = struct.field(pytree_node=False, default=False)
     event: int = struct.field(pytree_node=False, default=2)
 
-    mean, sample, log_prob = _mean, _sample, _log_prob
-    sample_and_log_prob = draw_and_score
+    mean, sample, log_prob, sample_and_log_prob = _mean, _sample, _log_prob, draw_and_score
 
     def relaxed_sample(self, keys: Array) -> Array:
         """Draws softmax((logits + Gumbel noise) / temperature), near `sample(keys)` at a low temperature.

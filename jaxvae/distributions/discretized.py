@@ -72,8 +72,7 @@ class DiscretizedLogistic:
         """Returns log P(x) of each coordinate, shaped `[*batch, *event]`, for x = k / 255."""
         return _log_level(x, self.loc, self.log_scale)
 
-    log_prob = flat_log_prob
-    sample_and_log_prob = draw_and_score
+    log_prob, sample_and_log_prob = flat_log_prob, draw_and_score
 
 
 @struct.dataclass

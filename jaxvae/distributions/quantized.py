@@ -45,9 +45,7 @@ class Point:
     def mean(self) -> Array:
         return self.loc
 
-    sample = _repeat_mean
-    log_prob = _zero_log_prob
-    sample_and_log_prob = draw_and_score
+    sample, log_prob, sample_and_log_prob = _repeat_mean, _zero_log_prob, draw_and_score
 
 
 @struct.dataclass
@@ -79,9 +77,7 @@ class VectorQuantized:
     def mean(self) -> Array:
         return _straight_through(self.vectors, self.nearest())
 
-    sample = _repeat_mean
-    log_prob = _zero_log_prob
-    sample_and_log_prob = draw_and_score
+    sample, log_prob, sample_and_log_prob = _repeat_mean, _zero_log_prob, draw_and_score
 
     def extra(self) -> dict[str, Array]:
         """Returns metrics of the codebook.
@@ -121,9 +117,7 @@ class FiniteScalarQuantized:
         digits = jnp.round(self._squashed()).astype(jnp.int32) + self._row(_half_levels(self.levels))
         return (digits * self._row(_strides(self.levels))).sum(-1)
 
-    sample = _repeat_mean
-    log_prob = _zero_log_prob
-    sample_and_log_prob = draw_and_score
+    sample, log_prob, sample_and_log_prob = _repeat_mean, _zero_log_prob, draw_and_score
 
     def uniform(self) -> UniformCodes:
         """Returns the density that gives every code of every slot the same probability."""

@@ -122,11 +122,9 @@ def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
     1 if it is, 0 if not, and 1/2 if one neighbour of each kind is equally near.
     """
     own, no = np.arange(len(z)), np.full(len(z), -1)
-    among_codes, among_draws = (
-        [_nearest_distances(points, each, left) for points, left in ((same, own), (other, no))]
-        for each, same, other in ((z, z, prior), (prior, prior, z))
-    )
-    margin = np.concatenate([other - same for same, other in (among_codes, among_draws)])
+    nearest = partial(_nearest_distances, chunk=max(1, _PAIR_CHUNK_VALUES // z.size))
+    sides = (z, prior), (prior, z)
+    margin = np.concatenate([nearest(other, each, no) - nearest(each, each, own) for each, other in sides])
     return 0.5 * (1 + np.sign(margin.astype(np.float64)))
 
 
@@ -169,13 +167,10 @@ def _log_aggregate_posterior(q: Any, z: Array, *, chunk: int) -> tuple[Array, Ar
     return among - math.log(count), others - math.log(count - 1)
 
 
-def _nearest_distances(points: np.ndarray, z: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Returns the squared distance of each z [M, *Z] to the nearest of points [N, *Z], `left_out` [M] excepted: [M]."""
-    return np.asarray(_nearest(points, z, left_out, chunk=max(1, _PAIR_CHUNK_VALUES // points.size)))
-
-
 @partial(jax.jit, static_argnames="chunk")
-def _nearest(points: Array, z: Array, left_out: Array, *, chunk: int) -> Array:
+def _nearest_distances(points: Array, z: Array, left_out: Array, *, chunk: int) -> Array:
+    """Returns the squared distance of each z [M, *Z] to the nearest of points [N, *Z], `left_out` [M] excepted: [M]."""
+
     def least(each: tuple[Array, Array]) -> Array:
         z, left_out = each
         squares = ((points - z[None]) ** 2).reshape(len(points), -1).sum(-1)

@@ -103,15 +103,13 @@ class Traits:
     def __post_init__(self) -> None:
         for name, known in (("offers", CAPABILITIES), ("needs", CAPABILITIES), ("spaces", None)):
             object.__setattr__(self, name, require_names(f"Traits: {name}", getattr(self, name), known))
-        require_type("Traits: space", self.space, str)
+        for each in dataclasses.fields(self):
+            require_type(f"Traits: {each.name}", getattr(self, each.name), each.type)
         require_choice("Traits: condition", self.condition, ("any", "required", "none"))
         require_choice("Traits: takes", self.takes, ("any", "images", "sequences"))
         require_fraction("Traits: dropout", self.dropout)
         if self.support is not None:
             require_choice("Traits: support", self.support, SUPPORTS)
-        for each in dataclasses.fields(self):
-            if isinstance(each.default, bool):
-                require_type(f"Traits: {each.name}", getattr(self, each.name), bool)
 
     @property
     def all_offers(self) -> Set[str]:
