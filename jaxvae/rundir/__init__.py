@@ -5,8 +5,9 @@ environment.json   versions, devices, command                timing.jsonl    sec
 results.json       the final numbers and their protocol      events.jsonl    skipped steps, rollbacks
 checkpoints/       states, each with a manifest              tensorboard/    the numbers of metrics.jsonl
 samples/, codes/   snapshots of training                     lock            the process that uses the directory
+scores.npz         the final numbers of every image
 """
 
-CONFIG, RESULTS = "config.json", "results.json"
+CONFIG, RESULTS, SCORES = "config.json", "results.json", "scores.npz"
 METRICS, TIMING, EVENTS = "metrics.jsonl", "timing.jsonl", "events.jsonl"
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxvae._checks import UsageError, is_instance, short_repr
 from jaxvae.config import Config
 from jaxvae.config.registry import split_list
@@ -13,13 +15,20 @@ from jaxvae.config.serialization import config_from_json
 from jaxvae.rundir import CONFIG, METRICS, RESULTS, TIMING
 from jaxvae.rundir.run import Run, load_run
 from jaxvae.rundir.run_directory import RESTORE, RunDirectory
+from jaxvae.rundir.scores import read_scores
 from jaxvae.runtime.files import write_json
 
-__all__ = ["FinishedRun", "format_results", "format_split", "is_complete", "read_finished_run", "read_results"]
-__all__ += ["splits_of", "write_results"]
+__all__ = ["EVALUATION_SEED", "FinishedRun", "draws_of", "format_results", "format_split", "is_complete"]
+__all__ += ["read_finished_run", "read_results", "splits_of", "write_results"]
 
 _NUMBERS = ("elbo", "log_likelihood", "rate", "distortion", "active_units", "code_perplexity", "bits_per_dim")
 _log = logging.getLogger("jaxvae")
+EVALUATION_SEED = 0  # whose evaluation key scores the runs of every train.seed
+
+
+def draws_of(seed: int) -> str:
+    """Returns the protocol entry 'draws' of numbers that the evaluation key of this seed gave."""
+    return f"binarization and z by the evaluation key of seed {seed} and the index of each image"
 
 
 def write_results(workdir: Path, results: dict[str, Any]) -> None:
@@ -86,6 +95,7 @@ class FinishedRun:
 
     Args:
         test: the numbers of the test split, {name: {"value", "stderr", "samples" or "of"}}, in nats.
+        scores: {name: [N]} of every test image where scores.npz has them, for paired differences.
         diagnosis: the findings of results.json, each with its "numbers".
         seconds: of the steps, without validations, checkpoints, the final evaluation and steps lost by a kill.
         skipped: how many steps had no finite loss or gradient.
@@ -96,6 +106,7 @@ class FinishedRun:
     name: str
     run: Run
     test: dict[str, dict[str, Any]]
+    scores: dict[str, np.ndarray]
     parameters: int
     protocol: dict[str, str]
     environment: dict[str, Any]
@@ -128,12 +139,14 @@ def read_finished_run(workdir: Path) -> FinishedRun:
         raise _damaged(path, "expected its parameters and its protocol")
     found = results.get("diagnosis")
     findings = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    test = _test_numbers(results, path)
     return FinishedRun(
         name=name,
         run=run,
-        test=_test_numbers(results, path),
+        test=test,
+        scores=read_scores(workdir, "test", test),
         parameters=parameters,
-        protocol=protocol,
+        protocol={"draws": draws_of(run.config.train.seed)} | protocol,  # of runs before there was the entry
         environment=directory.environment,
         diagnosis=tuple(each for each in findings if isinstance(each.get("numbers"), dict)),
         seconds=_seconds_of(directory, run.step),

@@ -10,6 +10,7 @@ from jaxvae._checks import UsageError
 from jaxvae.config.registry import split_list
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
+from jaxvae.rundir.results import EVALUATION_SEED, draws_of
 from jaxvae.training.setup import Experiment
 
 __all__ = ["protocol", "score"]
@@ -72,6 +73,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
         "data": f"{data.name} {data.version}, fingerprint {data.fingerprint[:12]}",
         "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
+        "draws": draws_of(EVALUATION_SEED),
         **({"corruption": corrupted.corruption.protocol + _MEASURED} if corrupted else {}),
         "weights": average + chosen,
         **(measured if bound else _NO_BOUND),

@@ -22,6 +22,7 @@ from jaxvae.data.sources import open_data
 from jaxvae.data.tfds.records import Records
 from jaxvae.evaluate.aggregate_posterior import make_collect_codes
 from jaxvae.evaluate.bounds import make_evaluate, make_measure
+from jaxvae.rundir.results import EVALUATION_SEED
 from jaxvae.rundir.state import first_state
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.sharding import DeviceLayout, all_devices, one_device
@@ -34,7 +35,7 @@ __all__ += ["set_up_member"]
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Everything a run needs; its keys come from the seed: one root, split into init, data, train and evaluate.
+    """Everything a run needs; its keys come from train.seed, but that of evaluations, which is the same for all.
 
     `evaluate` scores clean inputs; `evaluate_corrupted`, with the same draws, corrupted ones, where data.corrupt has
     the model trained on such. `metrics` are the functions of evaluate.metrics, which `measure` computes.
@@ -80,31 +81,37 @@ def set_up(
         shares = jax.device_count() * config.train.accumulate
         wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
         layout = all_devices(fsdp=config.train.fsdp) if wanted and jax.device_count() > 1 else one_device()
-    keys, evaluate_key = _split_seed(config.train.seed)
+    evaluate_key = _evaluation_key()
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
     measure = make_measure(parts.model, parts.prepare, metrics, key=evaluate_key, fetch=layout.fetch)
     codes = make_collect_codes(parts.model, parts.prepare, key=evaluate_key, fetch=layout.fetch)
     generate = jax.jit(partial(latent.generate, parts.model))
-    return Experiment(config, parts, data, layout, evaluate, corrupted, metrics, measure, codes, generate, **keys)
+    scorers = evaluate, corrupted, metrics, measure, codes, generate
+    return Experiment(config, parts, data, layout, *scorers, **_split_seed(config.train.seed))
 
 
 def set_up_member(config: Config, other: Experiment) -> Experiment:
     """Returns the experiment of another member, with its own config and keys; data and compiled code are shared."""
     examples = len(other.data.splits["train"])
     parts = build(config, other.data.shape, condition=other.parts.condition_size, examples=examples)
-    keys, evaluate_key = _split_seed(config.train.seed)
-    scored = {name: getattr(other, name) for name in ("evaluate", "evaluate_corrupted", "measure", "codes")}
-    scored = {name: each and partial(each, key=evaluate_key) for name, each in scored.items()}
-    return dataclasses.replace(other, config=config, parts=parts, **keys, **scored)
+    return dataclasses.replace(other, config=config, parts=parts, **_split_seed(config.train.seed))
 
 
-def _split_seed(seed: int) -> tuple[dict[str, Any], Array]:
-    """Returns ({init_key, data_key, train_key, figure_key}, the key of evaluations)."""
+def _split_seed(seed: int) -> dict[str, Any]:
+    """Returns init_key, data_key, train_key and figure_key of a run with this train.seed."""
     init_key, data_key, train_key, evaluate_key = random.split(random.key(seed), 4)
-    evaluate_key, figure_key = random.split(evaluate_key)
-    keys = {"init_key": init_key, "data_key": data_key, "train_key": train_key, "figure_key": figure_key}
-    return keys, evaluate_key
+    return {
+        "init_key": init_key,
+        "data_key": data_key,
+        "train_key": train_key,
+        "figure_key": random.split(evaluate_key)[1],
+    }
+
+
+def _evaluation_key() -> Array:
+    """Returns the key of every evaluation, whatever train.seed is: runs of other seeds are scored on the same draws."""
+    return random.split(random.split(random.key(EVALUATION_SEED), 4)[3])[0]
 
 
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:

@@ -19,6 +19,7 @@ from jaxvae.rundir import CHECKPOINTS, CONFIG, EVENTS, manifest, results
 from jaxvae.rundir.lock import lock_run_directory
 from jaxvae.rundir.run import Run
 from jaxvae.rundir.run_directory import RunDirectory
+from jaxvae.rundir.scores import write_scores
 from jaxvae.rundir.state import variables_of
 from jaxvae.runtime import environment, multihost
 from jaxvae.runtime.console import print_safely
@@ -189,6 +190,7 @@ def _evaluate(experiment: Experiment, run: Run, variables: Any, workdir: Path, s
     if not multihost.is_first_process():
         return
     (workdir / report.REPORT).unlink(missing_ok=True)  # stopped from here on, the report is known to be missing
+    write_scores(workdir, run.step, values)
     results.write_results(workdir, numbers)
     scored = time.perf_counter()
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key, config.evaluate.figures)

@@ -13,7 +13,7 @@ from jaxvae.config import Config, Data, Evaluate, Model
 from jaxvae.config.registry import TABLES
 from jaxvae.rundir.results import is_complete
 from jaxvae.training import scoring
-from jaxvae.training.setup import set_up
+from jaxvae.training.setup import set_up, set_up_member
 
 MINE = '''
 import jax
@@ -25,13 +25,16 @@ def ink(model, variables, keys, batch, power=1.0):
 '''
 
 
+ARRAYS = {"train": grey_images(20, (4, 4, 1)), "test": grey_images(11, (4, 4, 1))}
+
+
 def make_experiment(metrics, **evaluate):
     config = Config(
         data=Data(name="arrays", batch_size=8, validation=0.0),
         model=Model(encoder="mlp(4)", decoder="mlp(4)"),
         evaluate=Evaluate(samples=1, batch_size=8, metrics=metrics, **evaluate),
     )
-    return set_up(config, {"train": grey_images(20, (4, 4, 1)), "test": grey_images(11, (4, 4, 1))}, lambda line: None)
+    return set_up(config, ARRAYS, lambda line: None)
 
 
 def variables_of(experiment):
@@ -60,6 +63,22 @@ def test_a_metric_is_in_the_results_with_its_error_and_its_protocol(file):
     np.testing.assert_allclose(scoring.score(plain, variables_of(plain), 3)[1]["test"]["ink"] ** 2, ink, rtol=1e-6)
     assert is_complete(results, experiment.config, 3)
     assert not is_complete(results, plain.config, 3)
+
+
+def test_runs_of_other_seeds_are_scored_on_the_same_draws():
+    def of_seed(seed):
+        experiment = make_experiment("")
+        train = dataclasses.replace(experiment.config.train, seed=seed)
+        return set_up(dataclasses.replace(experiment.config, train=train), ARRAYS, lambda line: None)
+
+    experiments = [of_seed(0), of_seed(7)]
+    variables = variables_of(experiments[0])
+    experiments.append(set_up_member(experiments[1].config, experiments[0]))
+    first, *others = [scoring.score(experiment, variables, 3) for experiment in experiments]
+    for results, values in others:
+        np.testing.assert_array_equal(values["test"]["elbo"], first[1]["test"]["elbo"])
+        assert results["protocol"]["draws"] == first[0]["protocol"]["draws"]
+    assert not np.array_equal(*(random.key_data(each.train_key) for each in experiments[:2]))
 
 
 def test_x_is_what_the_bound_scores_and_keys_are_each_example_s(file, monkeypatch):

@@ -83,7 +83,7 @@ def test_a_run_directory_holds_all_that_is_promised(whole):
         "checkpoints",
         "figures",
     }
-    assert names >= promised | {"report.html", "results.json"}
+    assert names >= promised | {"report.html", "results.json", "scores.npz"}
     figures = {path.stem for path in (whole.workdir / "figures").iterdir()}
     assert figures == {
         "reconstructions",

@@ -35,7 +35,7 @@ def like(one, name, *, elbo=None, samples=1, config=None, bits=True, **protocol)
     return dataclasses.replace(one, name=name, run=run, test=test, protocol=one.protocol | protocol)
 
 
-@pytest.mark.parametrize("name", ["data", "split", "binarization", "units"])
+@pytest.mark.parametrize("name", ["data", "split", "binarization", "draws", "units"])
 def test_runs_measured_otherwise_are_refused_and_mixed_with_a_warning(one, name):
     found = [one, like(one, "b", **{name: "otherwise"}), like(one, "c")]
     with pytest.raises(ValueError, match=rf"differ in {name}.* b: otherwise\. .*--mixed"):
@@ -68,6 +68,20 @@ def test_the_best_is_marked_where_numbers_compare_and_a_likelihood_of_another_k_
     assert first[head.index("distortion")] == second[head.index("distortion")]  # equal: none is the best
     mixed = comparison.compare_runs([*found, like(one, "d", elbo=-1.0, data="other")])
     assert not any("[" in cell for line in mixed.cells(str, "[{}]".format) for cell in line)
+
+
+def test_a_difference_to_the_best_run_is_paired_over_images(one):
+    found = [like(one, "a", elbo=-80.0), like(one, "b", elbo=-81.0), like(one, "c", elbo=-83.0)]
+    draw = np.random.RandomState(0)
+    common = draw.normal(-80, 10, 50)
+    scores = [common, common - 1 + 0.1 * draw.normal(size=50), common - 3]
+    paired = [dataclasses.replace(run, scores={"elbo": own}) for run, own in zip(found, scores, strict=True)]
+    head, *lines = comparison.compare_runs(paired).cells(str, str)
+    cells = [line[head.index("ELBO, to best")] for line in lines]
+    error = (scores[1] - common).std(ddof=1) / np.sqrt(50)
+    assert cells == ["–", f"−{common.mean() - scores[1].mean():.3f} ± {error:.3f}", "−3"]
+    for others in (found[1:], [dataclasses.replace(paired[1], protocol={"draws": "others"})]):
+        assert "ELBO, to best" not in comparison.compare_runs([paired[0], *others]).cells(str, str)[0]
 
 
 def test_a_table_lists_what_the_configs_differ_in_and_nothing_else(one):

@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import results
     from jaxvae.rundir.lock import lock_run_directory
+    from jaxvae.rundir.scores import write_scores
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
         variables = experiment.layout.replicate(run.variables)
         numbers, values = scoring.score(experiment, variables, run.step)
         diagnosis.diagnose(experiment, variables, numbers, values, workdir)
+        write_scores(workdir, run.step, values)
         before = results.read_results(workdir)
         results.write_results(workdir, (before if before.get("step") == run.step else {}) | numbers)
         report.write_report(workdir)

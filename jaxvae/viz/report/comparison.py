@@ -6,17 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxvae._checks import UsageError
 from jaxvae.config.schema import flatten
 from jaxvae.rundir.results import FinishedRun, read_finished_run
 from jaxvae.rundir.run_directory import RunDirectory
+from jaxvae.rundir.scores import paired_difference
 from jaxvae.viz.report.html import format_number, format_score
 
 __all__ = ["Comparison", "Row", "as_markdown", "as_text", "compare_runs", "escape_markdown", "format_table"]
 __all__ += ["read_runs", "require_one_protocol"]
 
 _VERSION = 1
-_SHARED = ("data", "split", "binarization", "units")  # of a protocol: scores are comparable where these are equal
+_SHARED = (
+    "data",
+    "split",
+    "binarization",
+    "draws",
+    "units",
+)  # of a protocol: scores are comparable where these are equal
 _TITLES = {
     "elbo": "ELBO",
     "log_likelihood": "log p(x)",
@@ -31,11 +40,15 @@ _BEST = {"elbo": max, "log_likelihood": max, "bits_per_dim": min, "distortion": 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One run: the config fields in which the runs differ, and its scores by quantity, as results.json has them."""
+    """One run: the config fields in which the runs differ, and its scores by quantity, as results.json has them.
+
+    `to_best`: the difference of a score to that of the best run, with the standard error of the paired differences.
+    """
 
     name: str
     config: dict[str, Any]
     test: dict[str, dict[str, Any]]
+    to_best: dict[str, dict[str, float]]
     parameters: int
     seconds: float
     skipped_steps: int
@@ -74,6 +87,10 @@ class Comparison:
                         text = f"{format_number(score['value'])} of {score['of']}"
                     column.append(mark(escape(text)) if score and score["value"] == best else escape(text))
                 columns.append(column)
+            if any(name in row.to_best for row in self.runs):
+                differences = [row.to_best.get(name) for row in self.runs]
+                texts = (format_score(each) if each else "–" for each in differences)
+                columns.append([escape(f"{title}, to best"), *map(escape, texts)])
         columns.append([escape("parameters"), *(escape(format_number(row.parameters)) for row in self.runs)])
         columns.append([escape("seconds"), *(f"{row.seconds:.0f}" for row in self.runs)])
         return list(zip(*columns, strict=True))
@@ -83,7 +100,8 @@ class Comparison:
         texts = [f"NOT COMPARABLE in {name}: {_list_values(values)}" for name, values in self.differs.items()]
         texts += [f"{name}: {text}" for name, text in self.protocol.items() if name in (*_SHARED, "log_likelihood")]
         texts.append(
-            "± is the standard error over images. All runs saw the same images, so differences are surer than it says."
+            "± is the standard error over images; of a difference to the best run, that of paired differences over "
+            "images. All runs were scored on the same images and draws."
         )
         if any("told_apart" in row.test for row in self.runs):
             texts.append(
@@ -137,12 +155,29 @@ def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     compared = [name for name in compared if name not in seeds]
     varied = [name for name in compared if len({str(each[name][0]) for each in fields}) > 1]
     rows = [
-        Row(run.name, config, _scores_of(run), run.parameters, round(run.seconds, 1), run.skipped)
-        for run, config in zip(found, ({name: each[name][0] for name in varied} for each in fields), strict=True)
+        Row(run.name, config, _scores_of(run), best, run.parameters, round(run.seconds, 1), run.skipped)
+        for run, config, best in zip(
+            found, ({name: each[name][0] for name in varied} for each in fields), _to_best(found), strict=True
+        )
     ]
     first = found[0].protocol
     shared = {name: text for name, text in first.items() if all(run.protocol.get(name) == text for run in found)}
     return Comparison(shared, _differences(found), rows)
+
+
+def _to_best(found: Sequence[FinishedRun]) -> list[dict[str, dict[str, float]]]:
+    """Returns for each run {score: its difference to the best run's} where all runs have that score of every image."""
+    rows: list[dict[str, dict[str, float]]] = [{} for _ in found]
+    for name in ("elbo", "log_likelihood"):
+        scores = [run.scores.get(name, np.zeros(0)) for run in found]
+        kinds = {(len(score), run.test.get(name, {}).get("samples")) for score, run in zip(scores, found, strict=True)}
+        if _differences(found) or len(kinds) > 1 or not len(scores[0]):
+            continue
+        best = max(range(len(found)), key=lambda k: found[k].test[name]["value"])
+        for k, row in enumerate(rows):
+            if k != best:
+                row[name] = paired_difference(scores[k], scores[best])
+    return rows
 
 
 def _scores_of(run: FinishedRun) -> dict[str, dict[str, Any]]:
