@@ -1,6 +1,7 @@
 """Scores of strangeness are the bound's pieces; the area and its error are true; classes left out are nowhere else."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from gaussian import images, make_linear_vae
 from jax import random
 from looked_at import make_data, make_run, make_subject
 from opened_data import open_named
+from sklearn.metrics import roc_auc_score
 from small import grey_images
 
 from jaxvae import latent
@@ -45,12 +47,32 @@ def test_the_area_is_the_chance_to_rank_right():
     assert np.trapezoid(found.true_positives, found.false_positives) == pytest.approx(found.area)
 
 
-def test_the_area_s_error_is_that_of_exponential_scores():
-    random_state = np.random.RandomState(1)
-    known, novel = random_state.exponential(1, (4000, 40)), random_state.exponential(3, (4000, 25))
-    areas = np.array([(b[:, None] > a[None]).mean() for a, b in zip(known, novel, strict=True)])
-    errors = [compute_roc(a, b).error for a, b in zip(known[:60], novel[:60], strict=True)]
-    assert np.mean(errors) == pytest.approx(areas.std(), rel=0.05)
+@pytest.mark.parametrize(
+    ("scale", "shift", "known", "novel"), [(1.0, 1.0, 60, 60), (4.0, 2.0, 100, 30), (0.3, 1.0, 30, 100)]
+)
+def test_the_area_s_error_is_the_spread_of_repeats(scale, shift, known, novel):
+    r = np.random.default_rng(1)
+    found = [compute_roc(r.normal(size=known), r.normal(shift, scale, novel)) for _ in range(600)]
+    spread = np.std([each.area for each in found], ddof=1)
+    assert math.sqrt(np.mean([each.error**2 for each in found])) == pytest.approx(spread, rel=0.08)
+
+
+def test_the_area_s_error_is_the_jackknife_of_both_samples():
+    """DeLong's structural components are the values of a delete-one jackknife over scikit-learn's area."""
+    r = np.random.default_rng(0)
+    known, novel = r.integers(0, 20, 25), r.integers(5, 25, 15)  # with ties
+
+    def area(known, novel):
+        return roc_auc_score([0] * len(known) + [1] * len(novel), [*known, *novel])
+
+    without = (
+        [area(np.delete(known, i), novel) for i in range(25)],
+        [area(known, np.delete(novel, i)) for i in range(15)],
+    )
+    variance = sum((len(each) - 1) ** 2 / len(each) * np.var(each, ddof=1) for each in without)
+    found = compute_roc(known, novel)
+    assert found.error == pytest.approx(math.sqrt(variance), rel=1e-10)
+    assert math.isnan(compute_roc(known, novel[:1]).error)
 
 
 def test_classes_left_out_are_in_no_split_but_their_own():

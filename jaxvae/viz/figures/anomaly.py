@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from sklearn.metrics import roc_auc_score, roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import roc_curve
 
 from jaxvae._checks import UsageError
+from jaxvae.evaluate.bounds import mean_and_stderr
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import BATCH, Subject, evenly_spaced
 from jaxvae.viz.plots.image_grid import show_rows
@@ -28,24 +30,26 @@ class Roc(NamedTuple):
     """A receiver operating characteristic: shares of the known and of the novel above every threshold."""
 
     false_positives: np.ndarray  # [T], ascending from 0 to 1
-    true_positives: np.ndarray  # [T], likewise
+    true_positives: np.ndarray  # [T]
     area: float  # the probability that a novel example scores above a known one, ties counted half
-    error: float  # the area's standard error
+    error: float  # the area's standard error; NaN if there is a single example of a kind
 
 
 def compute_roc(known: np.ndarray, novel: np.ndarray) -> Roc:
     """Returns how well a score tells novel examples [M] from known ones [N]; large scores mean novel.
 
-    The standard error is Hanley & McNeil's (1982, Radiology 143(1), eq. 1), whose chances that two of a kind both rank
-    right come from the area alone, as if the scores were exponential; it takes the examples for independent draws.
+    The standard error is that of DeLong et al. (1988, Biometrics 44:837), which assumes no distribution of the scores:
+    the variance over novel examples of the share of known ones below each, and the same with the kinds exchanged. The
+    shares come from midranks (Sun & Xu 2014, IEEE Signal Processing Letters 21:1389).
     """
     truth = np.concatenate([np.zeros(len(known)), np.ones(len(novel))])
     scores = np.concatenate([known, novel]).astype(np.float64)
     false_positives, true_positives, _ = roc_curve(truth, scores)
-    area = float(roc_auc_score(truth, scores))
-    two_novel, two_known = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (len(novel) - 1) * (two_novel - area**2) + (len(known) - 1) * (two_known - area**2)
-    return Roc(false_positives, true_positives, area, math.sqrt(max(spread, 0.0) / (len(novel) * len(known))))
+    rank_of_known, rank_of_novel = np.split(rankdata(scores), [len(known)])
+    below = (rank_of_novel - rankdata(novel)) / len(known)  # each novel example: the share of known ones below it
+    above = 1 - (rank_of_known - rankdata(known)) / len(novel)  # each known example: the share of novel ones above it
+    error = math.hypot(mean_and_stderr(below)["stderr"], mean_and_stderr(above)["stderr"])
+    return Roc(false_positives, true_positives, float(below.mean()), error)
 
 
 class AnomalyData(NamedTuple):
@@ -100,7 +104,9 @@ def plot_anomaly(path: Path, data: AnomalyData) -> None:
         grid = figure.add_gridspec(2, 2, height_ratios=[1.05, 1])
         axes = figure.add_subplot(grid[0, 0], aspect="equal")
         for (name, curve), (colour, dashes) in zip(data.curves.items(), _LINES, strict=False):
-            label = f"{_NAMES.get(name, name)}: {curve.area:.3f} ± {curve.error:.3f}"
+            label = f"{_NAMES.get(name, name)}: {curve.area:.3f}" + (
+                "" if math.isnan(curve.error) else f" ± {curve.error:.3f}"
+            )
             axes.plot(curve.false_positives, curve.true_positives, color=colour, ls=dashes, lw=2, label=label)
         axes.plot([0, 1], [0, 1], color=PALE, lw=1)
         axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="share of the known above the threshold")
