@@ -19,11 +19,12 @@ from jaxvae.evaluate.bounds import mean_and_stderr
 from jaxvae.model.traits import traits_of
 from jaxvae.terms import Level, Terms, example_keys
 
-__all__ = ["compare_to_prior", "make_collect_codes"]
+__all__ = ["compare_to_prior", "divergence_bounds", "make_collect_codes", "pinsker_bound"]
 
 _MAX_POSTERIOR_VALUES = 2**15  # values of one posterior: of a larger one q(z) is not estimated
 _MAX_PAIR_VALUES = 2**31  # values of a posterior, times pairs of a z and an example, at most: a second of a core or two
 _PAIR_CHUNK_VALUES = 2**22
+_ERRORS = 2.0  # standard errors by which bounds of KL(q(z) || p(z)) are widened
 
 
 def make_collect_codes(
@@ -95,7 +96,7 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
 
     `told_apart` is the accuracy of a nearest-neighbour classifier of codes against draws (Lopez-Paz & Oquab 2016, arXiv
     1610.06545, with k = 1). Where q(z) = p(z) it is 1/2, or less than 1/2N below. No classifier is right more often
-    than (1 + TV) / 2. So by Pinsker's inequality KL(q(z) || p(z)) >= 2 (2 told_apart - 1)^2 nats, up to noise.
+    than (1 + TV) / 2, which `pinsker_bound` uses. `told_apart_stderr` is that of `_dependent_stderr`.
     `decompose_rate` adds the parts if q has a density. Returns {} if there are fewer than two codes.
     """
     values = sum(leaf[0].size for leaf in jax.tree.leaves(codes.get("posterior", codes.get("z"))))
@@ -104,11 +105,11 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
         return {}
     chosen = np.linspace(0, len(codes["z"]) - 1, count).astype(int)
     codes = jax.tree.map(lambda a: a[chosen], codes)
-    right = nearest_neighbour_test(codes["z"], codes["prior"])
+    right, nearest = nearest_neighbour_test(codes["z"], codes["prior"])
     found = {
         "examples": count,
         "told_apart": float(right.mean()),
-        "told_apart_stderr": mean_and_stderr(right)["stderr"],
+        "told_apart_stderr": _dependent_stderr(right, nearest),
     }
     if "posterior" in codes:
         among, others = log_aggregate_posterior(codes["posterior"], codes["z"])
@@ -116,16 +117,47 @@ def compare_to_prior(codes: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Returns whether the nearest neighbour of each z, then of each draw of the prior, [N, *Z], is of its kind: [2 N].
+def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns whether the nearest neighbour of each point is of its kind, and which it is; z, prior [N, *Z]: two [2 N].
 
-    1 if it is, 0 if not, and 1/2 if one neighbour of each kind is equally near.
+    The points are each z, then each draw of the prior. The first is 1 if the neighbour is of the kind, 0 if not, and
+    1/2 if one neighbour of each kind is equally near.
     """
-    own, no = np.arange(len(z)), np.full(len(z), -1)
-    nearest = partial(_nearest_distances, chunk=max(1, _PAIR_CHUNK_VALUES // z.size))
-    sides = (z, prior), (prior, z)
-    margin = np.concatenate([nearest(other, each, no) - nearest(each, each, own) for each, other in sides])
-    return 0.5 * (1 + np.sign(margin.astype(np.float64)))
+    points = np.concatenate([z, prior])
+    own, other, nearest = map(np.asarray, _nearest(points, chunk=max(1, _PAIR_CHUNK_VALUES // points.size)))
+    return 0.5 * (1 + np.sign(other.astype(np.float64) - own)), nearest
+
+
+def _dependent_stderr(right: np.ndarray, nearest: np.ndarray) -> float:
+    """Returns the standard error of the mean of `right` [M], by the nearest neighbour `nearest` [M] of each point.
+
+    The values of two points are dependent if each is the other's nearest neighbour, or if both have the same one: these
+    covariances are added. If q(z) = p(z), their mean is (1 + P) / 4 M, P the share of mutual neighbours: the variance
+    of Schilling (1986, JASA 81:799, theorem 3.1) and Henze (1988, Ann. Stat. 16:772) for one neighbour, equal sizes.
+    """
+    off, mutual = right - right.mean(), nearest[nearest] == np.arange(len(nearest))
+    variance = (np.bincount(nearest, off) ** 2).sum() + (off[mutual] ** 2).sum()
+    return math.sqrt(variance) / len(right)
+
+
+def pinsker_bound(accuracy: float) -> float:
+    """Returns the least KL(q(z) || p(z)), nats, if a classifier separates their draws with this accuracy.
+
+    By Pinsker's inequality it is 2 TV^2, where TV >= 2 accuracy - 1.
+    """
+    return 2 * max(0.0, 2 * accuracy - 1) ** 2
+
+
+def divergence_bounds(found: dict[str, float]) -> tuple[float, float]:
+    """Returns the least and the most that KL(q(z) || p(z)) is, nats, by `compare_to_prior`; widened by two errors.
+
+    The most is infinite if q has no density.
+    """
+    least = pinsker_bound(found["told_apart"] - _ERRORS * found["told_apart_stderr"])
+    if "divergence" not in found:
+        return least, math.inf
+    least = max(least, found["divergence_least"] - _ERRORS * found["divergence_least_stderr"])
+    return least, max(least, found["divergence"] + _ERRORS * found["divergence_stderr"])
 
 
 def decompose_rate(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, others: np.ndarray) -> dict[str, float]:
@@ -134,15 +166,17 @@ def decompose_rate(log_q: np.ndarray, log_p: np.ndarray, among: np.ndarray, othe
     `among` is the log of the mean of q(z_i|x_j) over all j. It gives the parts of these N examples' rate without bias.
     As an estimate of KL(q(z) || p(z)) over the whole population, `divergence` is too large in expectation, as KL is
     convex and I(i; z) <= log N. So it means little if `information` is near log N. `others` leaves j = i out: by
-    Jensen's inequality `divergence_least` is too small. The truth is between them, up to the noise of the draws.
+    Jensen's inequality `divergence_least` is too small. The truth is between them, up to their standard errors.
     """
     log_q, log_p, among, others = (each.astype(np.float64) for each in (log_q, log_p, among, others))
+    divergence, least = mean_and_stderr(among - log_p), mean_and_stderr(others - log_p)
     return {
         "rate": float((log_q - log_p).mean()),
         "information": float((log_q - among).mean()),
-        "divergence": float((among - log_p).mean()),
-        "divergence_stderr": mean_and_stderr(among - log_p)["stderr"],
-        "divergence_least": float((others - log_p).mean()),
+        "divergence": divergence["value"],
+        "divergence_stderr": divergence["stderr"],
+        "divergence_least": least["value"],
+        "divergence_least_stderr": least["stderr"],
     }
 
 
@@ -168,12 +202,19 @@ def _log_aggregate_posterior(q: Any, z: Array, *, chunk: int) -> tuple[Array, Ar
 
 
 @partial(jax.jit, static_argnames="chunk")
-def _nearest_distances(points: Array, z: Array, left_out: Array, *, chunk: int) -> Array:
-    """Returns the squared distance of each z [M, *Z] to the nearest of points [N, *Z], `left_out` [M] excepted: [M]."""
+def _nearest(points: Array, *, chunk: int) -> tuple[Array, Array, Array]:
+    """Returns the squared distances of each point [M, *Z] to the nearest of its own half, and of the other; and which.
 
-    def least(each: tuple[Array, Array]) -> Array:
-        z, left_out = each
-        squares = ((points - z[None]) ** 2).reshape(len(points), -1).sum(-1)
-        return jnp.where(jnp.arange(len(points)) == left_out, jnp.inf, squares).min()
+    The halves are the first M / 2 points and the others. Each of the three arrays is [M].
+    """
+    number = jnp.arange(len(points))
+    in_first = number < len(points) // 2
 
-    return lax.map(least, (z, left_out), batch_size=chunk)
+    def least(each: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        point, own = each
+        squares = ((points - point[None]) ** 2).reshape(len(points), -1).sum(-1)
+        squares, same = jnp.where(number == own, jnp.inf, squares), in_first == in_first[own]
+        own_kind, other_kind = (jnp.where(kind, squares, jnp.inf).min() for kind in (same, ~same))
+        return own_kind, other_kind, squares.argmin()
+
+    return lax.map(least, (points, number), batch_size=chunk)

@@ -20,11 +20,12 @@ from jaxvae.evaluate import aggregate_posterior
 from jaxvae.evaluate.aggregate_posterior import (
     compare_to_prior,
     decompose_rate,
+    divergence_bounds,
     log_aggregate_posterior,
     make_collect_codes,
     nearest_neighbour_test,
+    pinsker_bound,
 )
-from jaxvae.training.diagnosis import pinsker_bound
 
 
 def drawn(q, count, seed=0):
@@ -133,17 +134,61 @@ def test_a_shifted_posterior_is_seen_from_below_and_above():
 def test_neighbours_tell_apart_as_often_as_their_densities_say(shift):
     """The limit is 1/2 of the integral of (f^2 + g^2) / (f + g) (Henze 1988)."""
     r, pdf = np.random.default_rng(0), scipy.stats.norm.pdf
-    right = nearest_neighbour_test(
+    right, _ = nearest_neighbour_test(
         r.normal(size=(2000, 1)).astype(np.float32), r.normal(shift, size=(2000, 1)).astype(np.float32)
     )
     limit = 0.5 * quad(lambda z: (pdf(z) ** 2 + pdf(z, shift) ** 2) / (pdf(z) + pdf(z, shift)), -8, 8)[0]
     assert right.mean() == pytest.approx(limit, abs=4 * right.std() / math.sqrt(4000))
 
 
+@pytest.mark.parametrize(("shift", "width", "dimensions"), [(0.0, 1.0, 1), (0.0, 1.0, 8), (1.0, 1.0, 2), (0.0, 0.5, 2)])
+def test_the_two_sample_test_s_error_is_the_spread_of_repeats(shift, width, dimensions):
+    """Where 300 repeats spread by s, the mean error is s, to the repeats' own 4% (and 11% for the closed form)."""
+    r, found = np.random.default_rng(1), []
+    for _ in range(300):
+        z, prior = r.normal(size=(2, 150, dimensions)).astype(np.float32)
+        found.append(compare_to_prior({"z": shift + width * z, "prior": prior}))
+    spread = np.std([each["told_apart"] for each in found], ddof=1)
+    error = math.sqrt(np.mean([each["told_apart_stderr"] ** 2 for each in found]))
+    assert error == pytest.approx(spread, rel=0.12)
+
+
+def test_the_two_sample_test_s_error_counts_dependent_pairs_by_hand():
+    """Seven points on a line, written out pair by pair: r_i, r_j depend if their nearest neighbours share a point."""
+    z, prior = np.array([[0.0], [1.0], [3.1], [9.0]]), np.array([[1.5], [3.0], [8.0], [13.0]])
+    points, kinds = np.concatenate([z, prior])[:, 0], np.repeat([0, 1], 4)
+    distances = abs(points[:, None] - points) + np.diag([np.inf] * 8)
+    nearest = distances.argmin(1)
+    off = (kinds == kinds[nearest]) - np.mean(kinds == kinds[nearest])
+    pairs = [
+        (i, j) for i in range(8) for j in range(8) if nearest[i] == nearest[j] or (nearest[i], nearest[j]) == (j, i)
+    ]
+    expected = math.sqrt(sum(off[i] * off[j] for i, j in pairs)) / 8
+    found = compare_to_prior({"z": z.astype(np.float32), "prior": prior.astype(np.float32)})
+    assert found["told_apart_stderr"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "loc", "variance", "width"), [(200, 0.5, 0.75, 0.5), (200, 1.0, 0.3, 0.8)])
+def test_the_printed_bounds_hold_the_divergence_in_most_repeats(count, loc, variance, width):
+    """q_i = N(m_i, w^2), m_i ~ N(loc, v): q(z) is N(loc, v + w^2), and its KL to N(0, 1) known."""
+    r, spread, held = np.random.default_rng(0), variance + width**2, []
+    kl = (spread + loc**2 - 1 - math.log(spread)) / 2
+    for _ in range(100):
+        means = (loc + math.sqrt(variance) * r.normal(size=(count, 1))).astype(np.float32)
+        z = (means + width * r.normal(size=(count, 1))).astype(np.float32)
+        q, normal = Normal(means, np.full_like(means, math.log(width))), scipy.stats.norm
+        found = decompose_rate(
+            normal.logpdf(z, means, width)[:, 0], normal.logpdf(z)[:, 0], *log_aggregate_posterior(q, z)
+        )
+        least, most = divergence_bounds(found | {"told_apart": 0.5, "told_apart_stderr": 0.03})
+        held.append(least <= kl <= most)
+    assert np.mean(held) >= 0.9
+
+
 def test_neighbours_of_two_kinds_at_one_place_count_half_and_far_ones_one():
     same, far = np.zeros((5, 2), np.float32), np.full((5, 2), 9, np.float32)
-    assert nearest_neighbour_test(same, same).tolist() == [0.5] * 10
-    assert nearest_neighbour_test(same, far).tolist() == [1.0] * 10
+    assert nearest_neighbour_test(same, same)[0].tolist() == [0.5] * 10
+    assert nearest_neighbour_test(same, far)[0].tolist() == [1.0] * 10
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_healthy_run_has_no_illness_and_says_nothing(healthy):
     assert (numbers["examples"], found["overfitting"]["numbers"]["train_examples"]) == (360, 360)
     assert numbers["information"] + numbers["divergence"] == pytest.approx(numbers["rate"], rel=1e-9)
     assert numbers["rate"] == pytest.approx(rate["value"], abs=0.3)  # of one draw each, where that is exact
-    assert "at most 2,000 images" in results.read_results(folder)["protocol"]["diagnosis"]
+    assert "N images, at most 2,000" in results.read_results(folder)["protocol"]["diagnosis"]
 
 
 def test_results_without_a_diagnosis_are_reported_and_evaluated_as_ever(healthy, capsys):

@@ -10,7 +10,7 @@ import pytest
 from jaxvae import objective
 from jaxvae.config import Config, Model, Train
 from jaxvae.config.build import build
-from jaxvae.training.diagnosis import apply_rules
+from jaxvae.training.diagnosis_rules import apply_rules
 
 NUMBERS = {
     "elbo": {"value": -100.0},
@@ -20,6 +20,7 @@ NUMBERS = {
 }
 CLOSED = {"examples": 1000, "told_apart": 0.505, "told_apart_stderr": 0.011}
 DENSITY = {"rate": 3.0, "information": 2.9, "divergence": 0.1, "divergence_stderr": 0.02, "divergence_least": 0.05}
+DENSITY |= {"divergence_least_stderr": 0.02}
 GAP = {"value": 0.5, "stderr": 0.3, "score": -100.0, "train_examples": 1000, "examples": 1000}
 HEALTHY = {"split": "test", "meeting": CLOSED | DENSITY, "gap": GAP}
 COLLAPSED = NUMBERS | {
@@ -118,7 +119,8 @@ def test_the_factor_of_a_wrong_sigma_is_its_square(used, implied, level, factor)
     [
         ({"told_apart": 0.65}, "note"),
         ({"told_apart": 0.8}, "illness"),
-        ({"told_apart": 0.8, "told_apart_stderr": 0.2}, "note"),  # not sure of itself; but Pinsker's 0.72 nats
+        ({"told_apart": 0.8, "told_apart_stderr": 0.2}, "fine"),  # within three standard errors of chance
+        ({"divergence_least": 0.4, "divergence": 0.6, "divergence_least_stderr": 0.1}, "fine"),  # 0.2 at the least
         ({"divergence_least": 0.4, "divergence": 0.6}, "note"),
         ({"divergence_least": 1.2, "divergence": 1.5}, "illness"),
         ({"divergence": 18.0, "divergence_least": -25.0}, "fine"),
@@ -131,7 +133,7 @@ def test_holes_are_what_is_sure_of_the_estimates(values, level):
 
 def test_what_few_images_cannot_say_is_said():
     found = named("holes", meeting=meeting(rate=26.0, information=6.9, divergence=19.1, divergence_least=-20.0))
-    assert "between 0.0002 and 19: 1,000 images are too few to say more" in found["says"]
+    assert "between 0 and 19: 1,000 images are too few to say more" in found["says"]
     assert "too few" not in named("holes")["says"]
 
 
