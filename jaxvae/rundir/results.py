@@ -16,6 +16,7 @@ from jaxvae.rundir import CONFIG, METRICS, RESULTS, TIMING
 from jaxvae.rundir.run import Run, load_run
 from jaxvae.rundir.run_directory import RESTORE, RunDirectory
 from jaxvae.rundir.scores import read_scores
+from jaxvae.runtime.console import format_decimals
 from jaxvae.runtime.files import write_json
 
 __all__ = ["EVALUATION_SEED", "FinishedRun", "draws_of", "format_results", "format_split", "is_complete"]
@@ -80,9 +81,9 @@ def format_split(head: str, numbers: dict[str, Any], value: str, error: str) -> 
     lines, width = [f"{head}, in nats:"], max(16, *(2 + len(name) for name in numbers))
     for name, number in numbers.items():
         if isinstance(number, dict) and isinstance(number[value], int | float):
-            text = f"{number[value]:.3f}" if isinstance(number[value], float) else f"{number[value]}"
+            text = format_decimals(number[value], 3) if isinstance(number[value], float) else f"{number[value]}"
             if number.get(error) is not None:
-                text += f" +- {number[error]:.3f}"
+                text += f" +- {format_decimals(number[error], 3)}"
             elif "of" in number:
                 text += f" of {number['of']}"
             lines.append(f"  {name:<{width}}{text}" + (f"  (K={number['samples']})" if "samples" in number else ""))

@@ -4,7 +4,8 @@ import sys
 import time
 from typing import Any, Self, TextIO
 
-__all__ = ["ProgressBar", "escape_unprintable", "format_bound", "print_safely"]
+__all__ = ["ProgressBar", "escape_unprintable", "format_bound", "format_decimals", "print_safely"]
+_SCIENTIFIC = 1e6
 _PRINT_EVERY = 2.0  # seconds, where there is no bar
 
 
@@ -79,4 +80,10 @@ class ProgressBar:
 
 def format_bound(values: dict[str, float]) -> str:
     """Returns the bound and its terms, in nats, without those that are not known."""
-    return "  ".join(f"{name} {values[name]:.2f}" for name in ("elbo", "rate", "distortion") if name in values)
+    names = ("elbo", "rate", "distortion")
+    return "  ".join(f"{name} {format_decimals(values[name], 2)}" for name in names if name in values)
+
+
+def format_decimals(value: float, decimals: int) -> str:
+    """Returns a number with these decimals, or from a million on in scientific form."""
+    return f"{value:.{decimals}f}" if abs(value) < _SCIENTIFIC else f"{value:.4g}"

@@ -65,6 +65,7 @@ def test_numbers_stand_with_their_error_and_meaning(workdir):
         ({"value": None}, "None"),
         ({"value": [0.5] * 50}, "50 values, see the figure"),
         ({"value": 123456.7}, "123,457"),
+        ({"value": -282715072.0, "stderr": 1.2e6}, "−2.827e+08 ± 1.2e+06"),
         ({"value": 3e-5}, "3e-05"),
         ({"value": "<b>"}, "&lt;b&gt;"),
     ],
@@ -81,7 +82,12 @@ def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
         "numbers": {},
         "remedy": "--config.objective='elbo'",
     }
-    fine = {"name": "holes", "level": "fine", "says": "None, 1 +- 2.", "numbers": {"rate": 777.5}, "remedy": None}
+    fine = {
+        "name": "holes",
+        "level": "fine",
+        "says": "None, 1 +- 2.",
+        "numbers": {"split": "validation", "rate": 777.5},
+    }
     write(workdir, "results", RESULTS | {"diagnosis": [ill, fine]})
     page = read(workdir)
     assert "Illness · beta. beta < 1.Try --config.objective='elbo'Fine · holes. None, 1 ± 2." in page.text
@@ -89,6 +95,7 @@ def test_findings_stand_above_the_numbers_with_their_remedies(workdir):
         page.text.index(part) for part in ("The numbers", "one standard error", "Illness", "Test split", "Contents")
     ]
     assert places == sorted(places)
+    assert "Measured on the validation images" in page.text
     assert [each["class"] for each in page.every("li") if "class" in each] == ["illness", "fine"]
     assert "777" not in page.text
     assert "--workdir of its own" in page.text

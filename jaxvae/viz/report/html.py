@@ -69,10 +69,15 @@ def is_finite_number(value: Any) -> TypeGuard[int | float]:
 
 
 def format_number(value: Any, decimals: int | None = None) -> str:
-    """Returns a number with a true minus sign, to `decimals` or to four digits; any other value as str."""
+    """Returns a number with a true minus sign, to `decimals` or to four digits; any other value as str.
+
+    A float from a million on is in scientific form.
+    """
     if not is_finite_number(value):
         return str(value)
-    if decimals is None and isinstance(value, float):
+    if isinstance(value, float) and abs(value) >= 1e6:
+        form = ".4g"
+    elif decimals is None and isinstance(value, float):
         form = ",.0f" if abs(value) >= 1e4 else ",.4g" if abs(value) >= 1e-3 or value == 0 else ".3g"
     else:
         form = f",.{decimals or 0}f"
