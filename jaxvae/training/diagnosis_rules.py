@@ -17,20 +17,40 @@ __all__ = ["Numbers", "apply_rules"]
 _UNUSED = 0.01  # nats: a latent dimension with a smaller KL is not used
 _COLLAPSED = 0.1  # nats: codes that say less of their images say nothing
 _SIGMA_NOTE, _SIGMA_ILLNESS = 1.5, 4.0  # factors by which the KL weighs too much or too little
-_APART_NOTE, _APART_ILLNESS = 0.6, 0.75  # shares of codes and draws of the prior told apart; 1/2 is chance
+_APART_NOTE, _APART_ILLNESS = 0.6, 0.7  # accuracies of the two-sample test, where 1/2 is chance
 _KL_NOTE, _KL_ILLNESS = 0.25, 1.0  # nats, of the prior
 _SATURATED = 0.9  # information that is this share of log N says that N is too small
 _GAP_ERRORS, _GAP_SHARE = 3.0, 0.01  # overfitting: standard errors, and share of the score
 _USED_NOTE, _USED_ILLNESS = 0.5, 0.1  # share of a codebook in use
 _PATIENCE = 5
+_WORSE = 0.1  # share by which diverged weights score worse than untrained ones, at least
+_STABLE_RATE = 1e-3  # the largest learning rate to try after a divergence
+_FEWEST_VALIDATIONS, _LATE, _LATE_GAIN = 4, 0.75, 0.05  # still improving: share of the gain after 3/4 of the steps
+_WITHOUT_BETA = ("iwae", "miwae", "ciwae", "piwae", "renyi")  # objectives that weigh the rate as the bound does
+_LEVELS = ("illness", "note", "fine")
 
 _Finding = dict[str, Any]
 Numbers = Mapping[str, Any]
 
 
 def apply_rules(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
-    """Returns all findings, the illnesses first, from a split's numbers in results.json, `measure_run`, and betas."""
+    """Returns all findings, the worst first.
+
+    Args:
+        numbers: the scores of a split, as in results.json.
+        measured: of the same split, by `measure_run`; with `validation`, the steps and scores of validations.
+        betas: of the lines of metrics.jsonl.
+    """
     betas = [beta for beta in betas if math.isfinite(beta)]
+    diverged = _find_divergence(config, numbers, measured, betas)
+    found = [] if diverged and not diverged["numbers"] else _find_others(config, numbers, measured, betas)
+    found = [each | {"remedy": None} for each in found] if diverged else found  # they describe the divergence
+    found = [each | {"numbers": {"split": measured["split"]} | each["numbers"]} for each in [diverged, *found] if each]
+    return sorted(found, key=lambda each: _LEVELS.index(each["level"]))
+
+
+def _find_others(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
+    """Returns the findings but that of a divergence."""
     found = [
         _find_collapse(config, numbers, measured, betas),
         _effective_beta(config, numbers, betas),
@@ -38,13 +58,39 @@ def apply_rules(config: Config, numbers: Numbers, measured: dict[str, Any], beta
         _find_holes(config, numbers, measured, betas),
         _find_overfitting(config, measured),
         _find_dead_codes(measured),
+        _find_few_steps(config, measured),
     ]
-    order = ("illness", "note", "fine")
-    return sorted((each for each in found if each), key=lambda each: order.index(each["level"]))
+    return [each for each in found if each]
 
 
 def _make_finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> _Finding:
     return {"name": name, "level": level, "says": says, "numbers": numbers, "remedy": remedy}
+
+
+def _find_divergence(
+    config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]
+) -> _Finding | None:
+    """Finds weights that score worse than untrained ones in what was minimised: distortion + beta x rate, beta <= 1."""
+    rate, distortion = numbers["rate"]["value"], numbers["distortion"]["value"]
+    remedy = _option("optimizer.learning_rate", f"{min(config.optimizer.learning_rate / 10, _STABLE_RATE):g}")
+    if not math.isfinite(rate + distortion):
+        says = "Scores of some images are not finite. Training may have diverged; its log names the step."
+        return _make_finding("divergence", "illness", says, {}, remedy)
+    if "untrained" not in measured:
+        return None
+    like_bound = config.objective.partition("(")[0].strip() in _WITHOUT_BETA
+    weight = min(1.0, betas[-1]) if betas else float(like_bound)
+    untrained = measured["untrained"]["distortion"] + weight * measured["untrained"]["rate"]
+    trained = distortion + weight * rate
+    if trained - untrained <= max(_GAP_ERRORS * numbers["distortion"]["stderr"], _WORSE * abs(untrained)):
+        return None
+    cost = f"distortion + {weight:.3g} x rate" if weight else "distortion"
+    says = (
+        f"Training diverged: {cost} is {trained:.4g} nats, and {untrained:.4g} with untrained weights. "
+        "Repair this first; the other findings describe the weights that diverged."
+    )
+    found = {"trained": trained, "untrained": untrained, "rate_weight": weight}
+    return _make_finding("divergence", "illness", says, found, remedy)
 
 
 def _find_collapse(
@@ -54,15 +100,15 @@ def _find_collapse(
     if "elbo" not in numbers:
         return None
     rate = numbers["rate"]["value"]
-    told = min(rate, measured["meeting"].get("information", rate))
-    found, words = {"rate": rate, "information": told}, ""
+    information = min(rate, measured["meeting"].get("information", rate))
+    found, words = {"rate": rate, "information": information}, ""
     if "active_units" in numbers:
         found |= {"active_units": numbers["active_units"]["value"], "of": numbers["active_units"]["of"]}
         words = f" {found['active_units']} of {found['of']} latent dimensions are active."
-    if told < _COLLAPSED:
+    if information < _COLLAPSED:
         says = (
-            f"The posterior has collapsed: a code says {max(told, 0):.2g} nats of its image, for a rate of {rate:.2g}."
-            f"{words} The decoder ignores z, and every reconstruction is the same average."
+            f"The posterior has collapsed: a code says {max(information, 0):.2g} nats of its image, for a rate of "
+            f"{rate:.2g}.{words} The decoder ignores z, and every reconstruction is the same average."
         )
         return _make_finding("collapse", "illness", says, found, _against_collapse(config, measured, betas))
     if "kl_per_dimension" in numbers:
@@ -142,28 +188,37 @@ def _find_holes(config: Config, numbers: Numbers, measured: dict[str, Any], beta
         return _make_finding("holes", "note", says, {})
     least, most = divergence_bounds(found)
     found = found | {"least": least} | ({"most": most} if "divergence" in found else {})
-    apart = found["told_apart"] if found["told_apart"] - 0.5 > _GAP_ERRORS * found["told_apart_stderr"] else 0.5
-    says = (
-        f"draws of the prior and codes of images, {found['examples']:,} each, are told apart by their nearest "
-        f"neighbours in {found['told_apart']:.0%} of cases, where 50% is chance. {_describe_marginal_kl(found)}"
+    apart, error = found["told_apart"], found["told_apart_stderr"]
+    sure = apart if apart - 0.5 > _GAP_ERRORS * error else 0.5
+    test = (
+        f"a nearest-neighbour classifier separates {found['examples']:,} codes of images from as many draws of the "
+        f"prior in {apart:.0%} +- {error:.1%} of cases (chance is 50%)"
     )
-    if apart <= _APART_NOTE and least <= _KL_NOTE:
-        return _make_finding("holes", "fine", f"Samples come from where the codes are: {says}", found)
-    level = "illness" if apart > _APART_ILLNESS or least > _KL_ILLNESS else "note"
-    says = f"Samples come from where codes are rare, and look worse than reconstructions: {says}"
+    evidence = [(_level_of(sure, _APART_NOTE, _APART_ILLNESS), "two-sample test", test)]
+    if "divergence" in found:
+        evidence.append((_level_of(least, _KL_NOTE, _KL_ILLNESS), "KL", _describe_marginal_kl(found)))
+    evidence.sort(key=lambda each: _LEVELS.index(each[0]))  # what decides first
+    level, _, says = evidence[0]
+    for other, name, text in evidence[1:]:
+        agrees = level == "fine" or other != "fine"
+        says += f". {text[0].upper()}{text[1:]}" if agrees else f". The {name} does not show this: {text}"
+    if level == "fine":
+        return _make_finding("holes", "fine", f"Samples come from where the codes are: {says}.", found)
+    says = f"Samples come from where codes are rare, and look worse than reconstructions: {says}."
     return _make_finding("holes", level, says, found, _against_holes(config, numbers, betas))
 
 
+def _level_of(value: float, note: float, illness: float) -> str:
+    """Returns the level of a value whose limits these are."""
+    return "illness" if value > illness else "note" if value > note else "fine"
+
+
 def _describe_marginal_kl(found: dict[str, float]) -> str:
-    """The share of KL(q(z) || p(z)) in the rate, as far as it is known."""
-    if "divergence" not in found:
-        return "KL(q(z) || p(z)) is not measured for this posterior."
-    rate = max(found["rate"], 0.0)  # noise leads below 0
-    text = (
-        f"Of the rate of {rate:.3g} nats, KL(q(z) || p(z)) takes between {found['least']:.2g} and {found['most']:.2g}"
-    )
+    """Returns the bounds of KL(q(z) || p(z)) beside the rate, of which it is a part."""
+    text = f"KL(q(z) || p(z)) is between {found['least']:.2g} and {found['most']:.2g} nats, "
+    text += f"of a rate of {max(found['rate'], 0.0):.3g}"  # noise can bring it below 0
     saturated = found["information"] > _SATURATED * math.log(found["examples"])
-    return text + (f": {found['examples']:,} images are too few to say more." if saturated else ".")
+    return text + (f"; {found['examples']:,} images are too few for closer bounds" if saturated else "")
 
 
 def _against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> str | None:
@@ -179,7 +234,7 @@ def _against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> 
 
 
 def _find_overfitting(config: Config, measured: dict[str, Any]) -> _Finding | None:
-    """How much better the model is on the images that it was trained on."""
+    """Finds how much better training images score, and whether validation fell meanwhile."""
     if "gap" not in measured:
         return None
     found = measured["gap"]
@@ -188,12 +243,39 @@ def _find_overfitting(config: Config, measured: dict[str, Any]) -> _Finding | No
     says = f"training images score {value:.3g} +- {error:.2g} nats better than others ({sizes})"
     if not (value > _GAP_ERRORS * error and value > _GAP_SHARE * abs(score)):
         return _make_finding("overfitting", "fine", f"No overfitting: {says}.", found)
+    more = "More images help. Smaller networks or dropout may help or harm: compare validation scores."
+    best, last = _best_and_last_step(measured)
+    if last and best == last:
+        says = f"The {says}. Validation still rose at the last step, so early stopping would not help. {more}"
+        return _make_finding("overfitting", "note", says, found)
+    peak = f" Validation was best at step {best:,} of {last:,}." if last else ""
     remedy = None
     if config.train.patience is None:
         held = "" if config.data.validation else " " + _option("data.validation", "0.1")
         remedy = _option("train.patience", str(_PATIENCE)) + held
-    more = "Smaller networks, dropout or more images help, too." if remedy else "Smaller networks or dropout help."
-    return _make_finding("overfitting", "illness", f"The model overfits: {says}. {more}", found, remedy)
+    return _make_finding("overfitting", "illness", f"The model overfits: {says}.{peak} {more}", found, remedy)
+
+
+def _best_and_last_step(measured: dict[str, Any]) -> tuple[int, int]:
+    """Returns the steps of the best and of the last validation; zeros without one."""
+    history = measured.get("validation") or [(0, 0.0)]
+    return max(history, key=lambda each: each[1])[0], history[-1][0]
+
+
+def _find_few_steps(config: Config, measured: dict[str, Any]) -> _Finding | None:
+    """Finds a validation score that still rose: by how much over the last quarter of the steps."""
+    history = measured.get("validation", [])
+    if len(history) < _FEWEST_VALIDATIONS:
+        return None
+    (_, first), (last, score) = history[0], history[-1]
+    before = max(each for each in history if each[0] <= max(_LATE * last, history[0][0]))[1]
+    found = {"best_step": _best_and_last_step(measured)[0], "last_step": last, "late_gain": score - before}
+    if found["best_step"] < last or found["late_gain"] <= _LATE_GAIN * (score - first):
+        says = f"The best of {len(history)} validations was at step {found['best_step']:,} of {last:,}."
+        return _make_finding("steps", "fine", says, found)
+    says = f"Validation was still rising: it gained {score - before:.3g} nats over the last quarter of {last:,} steps. "
+    says += "With more steps, the same command continues the run."
+    return _make_finding("steps", "note", says, found, _option("train.steps", str(2 * config.train.steps)))
 
 
 def _find_dead_codes(measured: dict[str, Any]) -> _Finding | None:

@@ -107,16 +107,43 @@ def test_all_devices_measure_what_one_does():
         found.append(diagnosis.measure_run(experiment, variables, "test", values["test"]))
     one, several = found
     assert jax.device_count() == 8
-    assert one.keys() == several.keys() == {"split", "meeting", "gap"}
-    for name in ("meeting", "gap"):
+    assert one.keys() == several.keys() == {"split", "meeting", "gap", "untrained"}
+    for name in ("meeting", "gap", "untrained"):
         assert one[name] == pytest.approx(several[name], rel=1e-4, abs=1e-4)
 
 
-def test_scores_that_are_not_finite_have_no_diagnosis(healthy):
+def test_scores_that_are_not_finite_are_the_only_finding(healthy):
     folder, _, _ = healthy
     experiment = set_up(config(1))
     numbers = {"step": 1, "protocol": {}, "test": {}}
     diagnosis.diagnose(
         experiment, {}, numbers, {"test": {"rate": np.zeros(2), "distortion": np.array([1, np.nan])}}, folder
     )
-    assert json.loads(json.dumps(numbers["diagnosis"])) == []
+    (found,) = json.loads(json.dumps(numbers["diagnosis"], allow_nan=False))
+    assert (found["name"], found["level"], found["numbers"]) == ("divergence", "illness", {"split": "test"})
+
+
+def test_it_reads_validation_images_if_there_are_any(tmp_path):
+    """Options are chosen by it, so that test images would be selected on."""
+    wanted = config(1)
+    wanted.data.validation = 0.1
+    experiment = set_up(wanted)
+    variables = variables_of(first_state(wanted, experiment.parts, jax.random.key(0), jax.random.key(1)))
+    numbers, values = scoring.score(experiment, variables, 0)
+    diagnosis.diagnose(experiment, variables, numbers, values, tmp_path)
+    found = {each["name"]: each["numbers"] for each in numbers["diagnosis"]}
+    assert (found["holes"]["examples"], found["overfitting"]["examples"]) == (144, 144)
+    assert {each["split"] for each in found.values()} == {"validation"}
+    assert "on the validation split" in numbers["protocol"]["diagnosis"]
+    assert list(results.splits_of(numbers)) == ["test"]
+
+
+def test_a_run_that_diverged_says_so_first(tmp_path):
+    wanted = config(50)
+    wanted.optimizer.learning_rate = 3.0
+    found, said = diagnosed(tmp_path / "run", wanted)
+    assert next(iter(found)) == "divergence"
+    assert found["divergence"]["remedy"] == "--config.optimizer.learning_rate=0.001"
+    assert 64 * np.log(2) < found["divergence"]["numbers"]["untrained"] < 60
+    assert all(each["remedy"] is None for name, each in found.items() if name != "divergence")
+    assert next(line for line in said if line.startswith("illness")).startswith("illness, divergence: Training div")

@@ -15,6 +15,7 @@ from jaxvae.training.diagnosis_rules import apply_rules
 NUMBERS = {
     "elbo": {"value": -100.0},
     "rate": {"value": 20.0},
+    "distortion": {"value": 80.0, "stderr": 1.0},
     "active_units": {"value": 8, "of": 8},
     "kl_per_dimension": {"value": [2.5] * 8},
 }
@@ -28,7 +29,7 @@ COLLAPSED = NUMBERS | {
     "active_units": {"value": 0, "of": 8},
     "kl_per_dimension": {"value": [1e-4] * 8},
 }
-PLAIN = {"rate": {"value": 16.6}, "distortion": {"value": 10.0}}  # of a model without a bound
+PLAIN = {"rate": {"value": 16.6}, "distortion": {"value": 10.0, "stderr": 1.0}}  # of a model without a bound
 
 
 def config(**fields):
@@ -54,7 +55,60 @@ def test_a_healthy_model_has_neither_illness_nor_note():
     assert [(each["name"], each["level"], each["remedy"]) for each in found] == [
         (name, "fine", None) for name in ("collapse", "beta", "holes", "overfitting")
     ]
-    assert all(math.isfinite(number) for each in found for number in each["numbers"].values())
+    numbers = [each["numbers"] for each in found]
+    assert all(math.isfinite(number) for each in numbers for name, number in each.items() if name != "split")
+    assert {each["split"] for each in numbers} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "distortion", "betas", "objective", "diverged"),
+    [
+        (0.0, 2.8e8, [1.0], "elbo", True),
+        (4659.4, 27.0, [1.0], "elbo", True),
+        (400.0, 27.0, [0.01], "elbo(beta=0.01)", False),  # its rate was nearly free
+        (400.0, 27.0, [], "reconstruction() + aae()", False),
+        (400.0, 27.0, [], "iwae()", True),
+        (0.5, 46.0, [1.0], "elbo", False),  # 1.5 nats worse, of 45
+    ],
+)
+def test_weights_worse_than_untrained_ones_diverged(rate, distortion, betas, objective, diverged):
+    numbers = NUMBERS | {"rate": {"value": rate}, "distortion": {"value": distortion, "stderr": 0.2}}
+    untrained = {"rate": 0.5, "distortion": 44.5}
+    cfg = config(objective=objective)
+    cfg.optimizer.learning_rate = 0.5
+    found = apply_rules(cfg, numbers, HEALTHY | {"untrained": untrained}, betas)
+    assert (found[0]["name"] == "divergence") == diverged
+    if diverged:
+        assert (found[0]["level"], found[0]["remedy"]) == ("illness", "--config.optimizer.learning_rate=0.001")
+        assert f"{rate + distortion:.4g} nats" in found[0]["says"]
+        assert not any(each["remedy"] for each in found[1:])
+
+
+def history(*scores):
+    return list(zip(range(100, 1100, 100), scores, strict=True))
+
+
+RISING = history(-50, -40, -36, -33, -31, -29, -27.5, -26, -25, -24)
+FLAT = history(-50, -40, -33, -30, -29, -28.4, -28.2, -28.1, -28.05, -28.0)
+FALLING = history(-50, -40, -33, -30, -29, -30, -31, -32, -33, -34)
+
+
+@pytest.mark.parametrize(("scores", "level"), [(RISING, "note"), (FLAT, "fine"), (FALLING, "fine")])
+def test_a_validation_score_that_still_rises_asks_for_more_steps(scores, level):
+    found = named("steps", validation=scores)
+    assert (found["level"], found["remedy"]) == (level, "--config.train.steps=2000" if level == "note" else None)
+    assert found["numbers"]["best_step"] == (500 if scores is FALLING else 1000)
+    assert named("steps", validation=scores[:3]) is None
+
+
+def test_early_stopping_is_no_remedy_where_validation_rose_to_the_end():
+    gap = GAP | {"value": 5.0}
+    rising, falling, unknown = (named("overfitting", gap=gap, validation=each) for each in (RISING, FALLING, []))
+    assert (rising["level"], rising["remedy"]) == ("note", None)
+    assert "early stopping would not help" in rising["says"]
+    assert (falling["level"], falling["remedy"]) == ("illness", "--config.train.patience=5")
+    assert "best at step 500 of 1,000" in falling["says"]
+    assert (unknown["level"], unknown["remedy"]) == ("illness", "--config.train.patience=5")
 
 
 def test_a_collapse_is_an_illness_and_unused_dimensions_are_a_note():
@@ -90,7 +144,7 @@ def test_the_remedy_of_a_collapse_is_its_cause(beta, measured, expected):
 def test_a_warm_up_that_did_not_end_is_an_illness_and_another_beta_a_note():
     objective = "elbo(beta=linear(0, 1, steps=50000))"
     found = named("beta", config(objective=objective), betas=[0.01, math.nan, 0.02])
-    assert (found["level"], found["numbers"]) == ("illness", {"beta": 0.02})
+    assert (found["level"], found["numbers"]) == ("illness", {"split": "test", "beta": 0.02})
     assert found["remedy"] == "--config.objective='elbo(beta=linear(0, 1, steps=500))'"
     assert "more than pays" in found["says"]
     found = named("beta", config(objective="elbo(beta=4.0)"), betas=[4.0, 4.0])
@@ -119,6 +173,7 @@ def test_the_factor_of_a_wrong_sigma_is_its_square(used, implied, level, factor)
     [
         ({"told_apart": 0.65}, "note"),
         ({"told_apart": 0.8}, "illness"),
+        ({"told_apart": 0.72}, "illness"),  # of samples that are noise
         ({"told_apart": 0.8, "told_apart_stderr": 0.2}, "fine"),  # within three standard errors of chance
         ({"divergence_least": 0.4, "divergence": 0.6, "divergence_least_stderr": 0.1}, "fine"),  # 0.2 at the least
         ({"divergence_least": 0.4, "divergence": 0.6}, "note"),
@@ -131,9 +186,21 @@ def test_holes_are_what_is_sure_of_the_estimates(values, level):
     assert (found["level"], found["remedy"]) == (level, None if level == "fine" else "--config.model.prior='realnvp()'")
 
 
+def test_holes_are_argued_by_the_number_that_decided():
+    by_kl = named("holes", meeting=meeting(told_apart=0.5, divergence_least=1.2, divergence=1.5))["says"]
+    assert by_kl.startswith("Samples come from where codes are rare, and look worse than reconstructions: KL(q(z)")
+    assert "is between 1.2 and 1.5 nats" in by_kl
+    assert "The two-sample test does not show this: " in by_kl
+    by_test = named("holes", meeting=meeting(told_apart=0.65))["says"]
+    assert "reconstructions: a nearest-neighbour classifier separates" in by_test
+    assert "The KL does not show this: " in by_test
+    both = named("holes", meeting=meeting(told_apart=0.9, divergence_least=1.2, divergence=1.5))["says"]
+    assert "does not show this" not in both + named("holes")["says"]
+
+
 def test_what_few_images_cannot_say_is_said():
     found = named("holes", meeting=meeting(rate=26.0, information=6.9, divergence=19.1, divergence_least=-20.0))
-    assert "between 0 and 19: 1,000 images are too few to say more" in found["says"]
+    assert "is between 0 and 19 nats, of a rate of 26; 1,000 images are too few for closer bounds" in found["says"]
     assert "too few" not in named("holes")["says"]
 
 
@@ -149,7 +216,7 @@ def test_the_remedy_of_holes_is_their_cause(model, betas, remedy):
     numbers = PLAIN if model.get("posterior") == "point" else NUMBERS
     found = named("holes", config(model=model), numbers, betas, meeting=CLOSED | {"told_apart": 0.9})
     assert (found["level"], found["remedy"]) == ("illness", remedy)
-    assert "is not measured for this posterior" in found["says"]
+    assert "KL" not in found["says"]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,8 @@ class Comparison:
         if any("told_apart" in row.test for row in self.runs):
             texts.append(
                 "told apart: the accuracy of a nearest-neighbour two-sample test of draws of the prior against codes "
-                "of images. At 50% (0.5) samples come from where the codes are, towards 1 they come from holes."
+                "of validation images, or of test images where there are none, or in runs of older versions. At 50% "
+                "(0.5) samples come from where the codes are, towards 1 they come from holes."
             )
         return texts
 

@@ -162,18 +162,20 @@ def _make_cards(split: str, entries: Mapping[str, Any]) -> str:
 def _list_findings(results: _Results) -> str:
     """Returns the findings of the diagnosis with their remedies; '' without a diagnosis."""
     found = (results or {}).get("diagnosis")
-    items, note = [], ""
+    items, note, split = [], "", ""
     for finding in found if isinstance(found, list) else []:
         if not isinstance(finding, dict):
             continue
         level = finding.get("level") if finding.get("level") in _LEVELS else _LEVELS[0]
+        split = html.format_value(html.nested(finding, "numbers").get("split", "")) or split
         text = html.format_value(finding.get("says", "")).replace("+-", "±")  # ASCII for terminals of any kind
         head = f"{str(level).capitalize()} · {html.format_value(finding.get('name', '?'))}"
         remedy = f"<div>Try <code>{html.format_value(finding['remedy'])}</code></div>" if finding.get("remedy") else ""
         if remedy:
             note = "<p class='soft'>A remedy is an option for the command below; give it a --workdir of its own.</p>"
         items.append(f"<li class='{level}'><strong>{head}.</strong> {text}{remedy}</li>")
-    return f"<h3>What they say</h3><ul class='findings'>{''.join(items)}</ul>{note}" if items else ""
+    measured = f"<p>Measured on the {split} images:</p>" if split else ""
+    return f"<h3>What they say</h3>{measured}<ul class='findings'>{''.join(items)}</ul>{note}" if items else ""
 
 
 def _split_table(split: str, entries: Mapping[str, Any], explained: bool) -> str:
