@@ -98,7 +98,7 @@ def make_train_step(
     `batch` is stored images, labels and indices; `metrics` are scalars, means over the whole batch. With `axis_name`
     it runs on one device's share of the batch, inside pmap or shard_map, and averages over devices. The batch, or the
     device's share of it, is processed in `accumulate` equal parts, which changes the step's memory and nothing else.
-    The model has the fields `training` and `objective_needs`, which this sets.
+    The model has the fields `training`, `objective_needs` and `draw_weights`, which this sets.
     """
     forward = make_forward(model, objective, prepare, samples=samples)
 
@@ -122,7 +122,7 @@ def make_forward(model, objective: Objective, prepare: Callable, *, samples=1) -
 
     It is the forward pass of a step, a function of `params` for the gradient.
     """
-    model = model.clone(training=True, objective_needs=objective.needs.model)
+    model = model.clone(training=True, objective_needs=objective.needs.model, draw_weights=objective.draw_weights)
 
     def forward(state: State, params: Any, batch, *, axis_name: str | None = None):
         key = random.fold_in(state.key, state.step)

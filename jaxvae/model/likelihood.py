@@ -5,6 +5,7 @@ of, and whether it is a probability of coded pixels. One that fits its scale is 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +21,7 @@ __all__ = ["GaussianLikelihood", "bernoulli", "beta", "categorical", "continuous
 __all__ += ["gaussian", "laplace", "logistic_mixture", "student_t"]
 
 _MIN_SCALE = math.exp(-LOG_SCALE_BOUND)  # of the optimal scale, which a perfect fit would make 0
+_EM_STEPS = 20  # of the optimal scale with weighted draws
 SCALE_DECAY = 0.99  # per step, of the running mean square
 _INITIAL_LOGISTIC_SCALE = 0.15  # its standard deviation is that of the uniform density on [0, 1]
 
@@ -90,14 +92,22 @@ class OptimalGaussianLikelihood(nn.Module):
     Called with x, in training, sigma is the batch's own, over samples, examples and pixels alike, and an average of
     the mean squares over batches is renewed in the collection "scale"; called without, sigma is that average's: what
     is scored is a density fixed beforehand. Untrained, sigma is 1. Under pmap and shard_map the batch is a
-    device's share of it, so that training depends a little on their number; the average does not.
+    device's share of it, so that training depends a little on their number; the average does not, where all draws
+    weigh the same.
+
+    The average includes the noise of dropout: scored, without dropout, sigma is a little too large. So is a trained
+    scale, which is fitted to the same draws.
+
+    With `weigh`, a function from log p(x|z) [S, B] to the weights of the draws, the squares are weighted by them.
     """
 
-    traits = Traits(support="real", fits_scale=True)
+    traits = Traits(support="real", fits_scale=True, weighs_draws=True)
     features = _LogitLikelihood.features
 
     @nn.compact
-    def __call__(self, features: Array, x: Array | None = None) -> distributions.Normal:
+    def __call__(
+        self, features: Array, x: Array | None = None, weigh: Callable[[Array], Array] | None = None
+    ) -> distributions.Normal:
         loc = features.astype(jnp.float32)
         # sums of weights and of weighted values: their ratio has forgotten that both began at 0
         total = self.variable("scale", "mean_square", jnp.zeros, (), jnp.float32)
@@ -106,12 +116,30 @@ class OptimalGaussianLikelihood(nn.Module):
             mean_square = jnp.where(weight.value > 0, total.value / jnp.maximum(weight.value, 1e-6), 1.0)
         else:
             # at its optimum the loss has no slope in sigma, so that nothing is lost by holding it fixed
-            mean_square = lax.stop_gradient(jnp.mean((x - loc) ** 2))
+            squares = lax.stop_gradient((x - loc) ** 2)
+            mean_square = jnp.mean(squares) if weigh is None else _weighted_mean_square(squares, weigh)
             if self.is_mutable_collection("scale") and not self.is_initializing():
                 total.value = SCALE_DECAY * total.value + (1 - SCALE_DECAY) * mean_square
                 weight.value = SCALE_DECAY * weight.value + (1 - SCALE_DECAY)
         log_scale = 0.5 * jnp.log(jnp.maximum(mean_square, _MIN_SCALE**2))
         return distributions.Normal(loc, log_scale.reshape((1,) * loc.ndim), event=loc.ndim - 2)
+
+
+def _weighted_mean_square(squares: Array, weigh: Callable[[Array], Array]) -> Array:
+    """Returns the sigma^2 that maximises a bound of weighted draws, of squares (x - loc)^2 [S, B, *X].
+
+    There sigma^2 is the mean of the squares with the weights at that sigma. EM finds it (Dempster, Laird & Rubin 1977,
+    J. R. Stat. Soc. B 39(1)): weigh the draws, set sigma^2, and so on, from equal weights.
+    """
+    pixels = math.prod(squares.shape[2:])
+    total = squares.reshape(*squares.shape[:2], -1).sum(-1)
+
+    def step(_: int, mean_square: Array) -> Array:
+        weights = weigh(-0.5 * total / jnp.maximum(mean_square, _MIN_SCALE**2))  # constants change no weight
+        # half a step in log sigma^2: a whole one may overshoot where weights favour the larger squares, as renyi(2)'s
+        return jnp.sqrt(mean_square * (weights * total).sum(0).mean() / pixels)
+
+    return lax.fori_loop(0, _EM_STEPS, step, total.mean() / pixels)
 
 
 class LaplaceLikelihood(_LocationScaleLikelihood):
@@ -225,8 +253,10 @@ def gaussian(scale: float | str = 1.0) -> GaussianLikelihood | OptimalGaussianLi
 
     `scale` is a number; 'learned', one for all pixels, trained from 1; 'pixel', one for each, from the decoder; or
     'optimal', the root of the mean square error, analytic in training and its running average when scored (sigma-VAE,
-    Rybkin et al. 2021, arXiv 2006.13202), never below e^-7. On data that are not dequantized, a free scale can make the
-    density as large as it likes: compare only with data.prepare='dequantize'.
+    Rybkin et al. 2021, arXiv 2006.13202), never below e^-7. With several draws, `iwae` and the like weigh the squares
+    as they weigh the draws. With dropout in training, a fitted scale is a little too large for scoring, which has none.
+    On data that are not dequantized, a free scale can make the density as large as it likes: compare only with
+    data.prepare='dequantize'.
     """
     if scale == "optimal":
         return OptimalGaussianLikelihood()

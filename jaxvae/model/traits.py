@@ -76,6 +76,8 @@ class Traits:
         support: of a likelihood, the data that it is a density of: a key of `SUPPORTS`.
         mass: of a likelihood, whether it is a probability of coded pixels, and no density.
         fits_scale: of a likelihood, whether training calls it with x [1, B, *X] as a second argument.
+        weighs_draws: of a likelihood that fits its scale, whether it takes a third argument for objectives with several
+            weighted draws: a function from log p(x|z) [S, B] to the weights of the draws, which sum to 1 over S.
         couples_channels: of a likelihood, whether the channels of a pixel depend on each other given z.
     """
 
@@ -98,6 +100,7 @@ class Traits:
     support: str | None = None
     mass: bool = False
     fits_scale: bool = False
+    weighs_draws: bool = False
     couples_channels: bool = False
 
     def __post_init__(self) -> None:

@@ -6,19 +6,20 @@ Five parts, each chosen on its own: encoder and posterior make q(z|x), prior mak
 p(x|z). `terms` returns the pieces of the bound; objectives and evaluations combine them.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array, lax, random
 
 from jaxvae.distributions import draw_each
 from jaxvae.model.layers import apply_folded, call_module, maybe_remat
 from jaxvae.model.reparameterize import draw, draw_gated, draw_relaxed
 from jaxvae.model.traits import require_traits, traits_of
-from jaxvae.terms import Terms
+from jaxvae.terms import Level, Terms
 
 __all__ = ["VAE"]
 
@@ -33,6 +34,7 @@ class VAE(nn.Module):
     activations again: block by block if the network has a field `remat`, else all of them.
     `objective_needs`, also set by the train step, names what the terms must hold for the objective: a 'gate' in the
     draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior.
+    `draw_weights`, of an objective with several weighted draws, are for a likelihood that fits its scale.
     """
 
     encoder: nn.Module
@@ -43,6 +45,7 @@ class VAE(nn.Module):
     training: bool = False
     remat: bool = False
     objective_needs: frozenset[str] = frozenset()
+    draw_weights: Callable[[Array], Array] | None = None
 
     def __post_init__(self) -> None:
         for name in ("encoder", "posterior", "latent_prior", "decoder", "likelihood"):
@@ -72,7 +75,9 @@ class VAE(nn.Module):
         level = draw_level(keys, q=q, p=p)
         if self.training and traits.renewed:
             self.posterior.renew(q)
-        px = self.decode((level.z,), condition, keys=_fold_in(keys, _DECODER) if self.training else None, x=x)
+        dropout = _fold_in(keys, _DECODER) if self.training else None
+        weigh = partial(_weigh_draws, self.draw_weights, level) if self.draw_weights else None
+        px = self.decode((level.z,), condition, keys=dropout, x=x, weigh=weigh)
         log_px = px.log_prob(x[None])
         extra: dict[str, Array] = q.extra() if traits.extra else {}
         if "slope" in self.objective_needs:
@@ -96,19 +101,23 @@ class VAE(nn.Module):
         *,
         keys: Array | None = None,
         x: Array | None = None,
+        weigh: Callable[[Array], Array] | None = None,
     ) -> Any:
         """Returns p(x|z) for zs = (z [S, B, *Z],), over [S, B, *X].
 
-        In training, `keys [S, B]` are for dropout, and x [B, *X] is for a likelihood that fits its scale to the data.
+        In training, `keys [S, B]` are for dropout, and x [B, *X] is for a likelihood that fits its scale to the data:
+        over draws that `weigh` weighs, a function from log p(x|z) [S, B] to their weights.
         """
         (z,) = zs
         condition = _expand_condition(condition, z)
         dropout = (keys,) if self._drops_out(self.decoder) and keys is not None else ()
         network = partial(maybe_remat(self._remat_whole(self.decoder), call_module), self.decoder)
         features = apply_folded(network, z, condition, *dropout)
-        if x is not None and self.training and traits_of(self.likelihood).fits_scale:
-            return self.likelihood(features, x[None])
-        return self.likelihood(features)
+        traits = traits_of(self.likelihood)
+        if x is None or not self.training or not traits.fits_scale:
+            return self.likelihood(features)
+        weights = (weigh,) if weigh and traits.weighs_draws else ()
+        return self.likelihood(features, x[None], *weights)
 
     def log_joint(self, zs: tuple[Array, ...], x: Array, condition: Array | None = None) -> Array:
         """Returns log p(x, z) = log p(x|z) + log p(z), [S, B], nats, for x [B, *X]."""
@@ -164,6 +173,11 @@ class VAE(nn.Module):
 def _expand_condition(condition: Array | None, z: Array) -> Array | None:
     """Returns the condition [B, C] for every draw z [S, B, *Z]: [S, B, C]."""
     return None if condition is None else jnp.broadcast_to(condition[None], (*z.shape[:2], condition.shape[-1]))
+
+
+def _weigh_draws(draw_weights: Callable[[Array], Array], level: Level, log_px: Array) -> Array:
+    """Returns the weights of the level's draws, [S, B], by log p(x|z), [S, B]."""
+    return draw_weights(lax.stop_gradient(log_px + level.log_p - level.log_q))
 
 
 def _fold_in(keys: Array, purpose: int) -> Array:

@@ -75,11 +75,14 @@ class Objective(NamedTuple):
     """A loss; `elbo() + 0.1 * mmd()` is one, too.
 
     `gather(tree, axis)` concatenates over devices along B; objectives that need the engine's 'batch' call it.
+    `draw_weights` maps log importance weights [S, B] to the weights of the draws in the bound, which sum to 1 over S.
+    Without it all draws have the same weight.
     """
 
     init: Callable[..., tuple[Any, Any]]
     apply: Callable[..., Loss]
     needs: Needs = Needs()
+    draw_weights: Callable[[Array], Array] | None = None
 
     def __add__(self, other: Objective) -> Objective:  # type: ignore[override]  # not a tuple's
         return sum_objectives(self, other) if isinstance(other, Objective) else NotImplemented
@@ -92,7 +95,10 @@ class Objective(NamedTuple):
 
 
 def sum_objectives(*objectives: Objective) -> Objective:
-    """Returns the sum of objectives, each with its own parameters, memory and key; equal metric names are numbered."""
+    """Returns the sum of objectives, each with its own parameters, memory and key; equal metric names are numbered.
+
+    The draws are weighted as in the first objective that weighs them.
+    """
     needs = functools.reduce(operator.or_, (each.needs for each in objectives), Needs())
     if "gate" in needs.model and len(objectives) > 1:
         raise UsageError(
@@ -112,7 +118,8 @@ def sum_objectives(*objectives: Objective) -> Objective:
         value = sum((loss.value for loss in losses[1:]), start=losses[0].value)
         return Loss(value, tuple(loss.memory for loss in losses), _merge_metrics([loss.metrics for loss in losses]))
 
-    return Objective(init, apply, needs)
+    weighing = [each.draw_weights for each in objectives if each.draw_weights]
+    return Objective(init, apply, needs, weighing[0] if weighing else None)
 
 
 def scale_objective(weight: Weight, objective: Objective) -> Objective:
@@ -126,7 +133,7 @@ def scale_objective(weight: Weight, objective: Objective) -> Objective:
         loss = objective.apply(params, memory, terms, key=key, step=step, gather=gather)
         return loss._replace(value=schedule(step) * loss.value)
 
-    return Objective(objective.init, apply, objective.needs)
+    return objective._replace(apply=apply)
 
 
 def _merge_metrics(metrics: list[dict[str, Array]]) -> dict[str, Array]:

@@ -29,18 +29,18 @@ def iwae(gradient: str = "plain") -> Objective:
     The decoder's and the prior's gradient is the same in all three.
     """
     require_choice("gradient", gradient, ("plain", "stl", "dreg"))
+    if gradient == "plain":
+        return _importance_objective("iwae", _log_mean)
 
     def value(terms: Terms) -> Array:
-        if gradient == "plain":
-            return -_log_mean(terms.log_weight)
         log_w = _path_log_weight(terms, f"iwae({gradient!r})")
         bound = _log_mean(log_w)
         if gradient == "stl":
             return -bound
         return reweight_gradient(terms.levels[0], jax.nn.softmax(log_w, axis=0)) - bound
 
-    posterior, model = set() if gradient == "plain" else {"path", "density"}, {"gate"} if gradient == "dreg" else set()
-    return _importance_objective("iwae", value, posterior=posterior, model=model)
+    model = {"gate"} if gradient == "dreg" else set()
+    return _importance_objective("iwae", _log_mean, value, posterior={"path", "density"}, model=model)
 
 
 def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -51,12 +51,11 @@ def miwae(groups: int = 2, *, samples: int | None = None) -> Objective:
     """
     _require_groups(groups, samples)
 
-    def value(terms: Terms) -> Array:
-        log_w = terms.log_weight
+    def bound(log_w: Array) -> Array:
         _require_groups(groups, len(log_w))
-        return -jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1])).mean(0)
+        return jax.vmap(_log_mean)(log_w.reshape(groups, -1, log_w.shape[1])).mean(0)
 
-    return _importance_objective("miwae", value)
+    return _importance_objective("miwae", bound)
 
 
 def ciwae(share: float = 0.5) -> Objective:
@@ -66,11 +65,10 @@ def ciwae(share: float = 0.5) -> Objective:
     """
     require_number("share", share, 0, 1)
 
-    def value(terms: Terms) -> Array:
-        log_w = terms.log_weight
-        return -share * log_w.mean(0) - (1 - share) * _log_mean(log_w)
+    def bound(log_w: Array) -> Array:
+        return share * log_w.mean(0) + (1 - share) * _log_mean(log_w)
 
-    return _importance_objective("ciwae", value)
+    return _importance_objective("ciwae", bound)
 
 
 def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
@@ -94,7 +92,7 @@ def piwae(groups: int = 2, *, samples: int | None = None) -> Objective:
         surrogate = (q_term - path_term).sum(0) + reweight_gradient(level, encoder_weight / decoder_weight)
         return surrogate - lax.stop_gradient(surrogate) - _log_mean(log_w)
 
-    return _importance_objective("piwae", value, posterior={"path", "density"}, model={"gate"})
+    return _importance_objective("piwae", _log_mean, value, posterior={"path", "density"}, model={"gate"})
 
 
 def renyi(alpha: float = 0.5) -> Objective:
@@ -107,21 +105,29 @@ def renyi(alpha: float = 0.5) -> Objective:
     if 0 < abs(power) < _MIN_DISTANCE_TO_ONE:
         raise UsageError(f"alpha={alpha!r}: too near 1 for float32; choose alpha=1, the elbo, or one further away.")
 
-    def value(terms: Terms) -> Array:
-        log_w = terms.log_weight
-        return -_log_mean(power * log_w) / power if power else -log_w.mean(0)
+    def bound(log_w: Array) -> Array:
+        return _log_mean(power * log_w) / power if power else log_w.mean(0)
 
-    return _importance_objective("renyi", value)
+    return _importance_objective("renyi", bound)
 
 
-def _importance_objective(name: str, value: Callable[[Terms], Array], **needs: Set[str]) -> Objective:
-    """Returns the objective whose loss is value(terms), [B], minus a bound of that name."""
+def _importance_objective(
+    name: str, bound: Callable[[Array], Array], value: Callable[[Terms], Array] | None = None, **needs: Set[str]
+) -> Objective:
+    """Returns the objective that maximises bound(log w), [K, B] -> [B].
+
+    `value(terms)` is the same bound, negative, with another gradient. The weights of the draws are the bound's
+    derivatives in log w: those of `iwae` are the normalized importance weights.
+    """
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
-        loss = value(terms)
+        loss = value(terms) if value else -bound(terms.log_weight)
         return Loss(loss, memory, {**bound_metrics(terms), name: -loss})
 
-    return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | Needs(**needs))
+    def draw_weights(log_w: Array) -> Array:
+        return jax.grad(lambda log_w: bound(log_w).sum())(log_w)
+
+    return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | Needs(**needs), draw_weights)
 
 
 def _log_mean(log_w: Array) -> Array:

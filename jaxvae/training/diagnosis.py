@@ -74,7 +74,7 @@ def measure_run(experiment: Experiment, variables: Any, split: str, values: dict
 
     codes = experiment.codes(variables, batches(split))
     found: dict[str, Any] = {"split": split, "meeting": compare_to_prior(codes)}
-    if "square_error" in codes:
+    if "square_error" in codes and experiment.parts.objective.draw_weights is None:  # one draw implies no sigma of K
         error = codes["square_error"].mean(dtype=float)
         found["sigma"] = {"used": float(codes["scale"][0]), "implied": math.sqrt(error)}
     if (values["rate"] + values["distortion"]).mean() > _COIN * math.prod(experiment.data.shape):

@@ -10,6 +10,8 @@ from jaxvae._checks import UsageError
 from jaxvae.config.registry import split_list
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
+from jaxvae.model.traits import traits_of
+from jaxvae.model.vae import VAE
 from jaxvae.rundir.results import EVALUATION_SEED, draws_of
 from jaxvae.training.setup import Experiment
 
@@ -25,6 +27,10 @@ _NO_BOUND = {  # the protocol of a model that chooses its z instead of drawing i
 _MEASURED = (
     ", in what the encoder was shown in training. Numbers named from_corrupted are measured so, on one draw per image, "
     "fixed by the seed, and against the clean image; all others from clean inputs"
+)
+_DROPOUT_SCALE = (
+    "sigma of the likelihood is the running root mean square of training batches, dropout on: larger than that of the "
+    "same images without dropout"
 )
 
 
@@ -53,6 +59,12 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     return results, values
 
 
+def _fits_scale_with_dropout(model: VAE) -> bool:
+    """Returns whether the likelihood's scale was fitted to what dropout changed."""
+    dropout = max(traits_of(model.encoder).dropout, traits_of(model.decoder).dropout)
+    return traits_of(model.likelihood).fits_scale and dropout > 0
+
+
 def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
     """Returns the texts that say how the numbers were measured; `bound`: whether the model bounds log p(x)."""
     config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
@@ -74,6 +86,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
         "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
         "draws": draws_of(EVALUATION_SEED),
+        **({"scale": _DROPOUT_SCALE} if _fits_scale_with_dropout(experiment.parts.model) else {}),
         **({"corruption": corrupted.corruption.protocol + _MEASURED} if corrupted else {}),
         "weights": average + chosen,
         **(measured if bound else _NO_BOUND),

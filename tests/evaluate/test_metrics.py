@@ -119,3 +119,18 @@ def test_an_unknown_metric_and_an_untrusted_file_are_refused_before_training(fil
     config = Config(data=Data(name="arrays"), evaluate=Evaluate(metrics=f"{file}:ink"))
     with pytest.raises(ValueError, match=r"runs code of my_metrics\.py\. If you trust it"):
         set_up(config, grey_images(20, (4, 4, 1)), trust=False)
+
+
+def test_the_protocol_names_a_scale_that_was_fitted_with_dropout():
+    """N3: sigma-VAE's sigma was 0.135 with dropout 0.2, where validation without it implies 0.126."""
+
+    def texts(encoder, likelihood):
+        experiment = make_experiment("")
+        model = dataclasses.replace(experiment.config.model, encoder=encoder, likelihood=likelihood)
+        data = dataclasses.replace(experiment.config.data, prepare="dequantize")
+        config = dataclasses.replace(experiment.config, model=model, data=data)
+        return scoring.protocol(set_up(config, ARRAYS, lambda line: None))
+
+    assert "dropout" in texts("mlp(4, dropout=0.2)", "gaussian('optimal')")["scale"]
+    for encoder, likelihood in (("mlp(4)", "gaussian('optimal')"), ("mlp(4, dropout=0.2)", "gaussian(0.3)")):
+        assert "scale" not in texts(encoder, likelihood)
