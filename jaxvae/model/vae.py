@@ -33,7 +33,8 @@ class VAE(nn.Module):
     scale) are updated. It does not change `init`'s parameters. With `remat` the backward pass computes a network's
     activations again: block by block if the network has a field `remat`, else all of them.
     `objective_needs`, also set by the train step, names what the terms must hold for the objective: a 'gate' in the
-    draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior.
+    draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws of the prior. With
+    'detached' these, and p(x|z) once more, have no gradient through z.
     `draw_weights`, of an objective with several weighted draws, are for a likelihood that fits its scale.
     """
 
@@ -85,10 +86,23 @@ class VAE(nn.Module):
         if "norm" in self.objective_needs:
             extra["decoder_norm"] = self._squared_norm()
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
-        bound, generated = not relaxed and "samples" in traits.offers, None
+        bound, generated, detached = not relaxed and "samples" in traits.offers, None, None
         if "generated" in self.objective_needs:
-            _, generated = self.generate(_fold_in(keys, _GENERATED)[0], condition)
-        return Terms(x=x[None], px=px, log_px=log_px, levels=(level,), extra=extra, bound=bound, generated=generated)
+            zs, generated = self.generate(_fold_in(keys, _GENERATED)[0], condition)
+            if "detached" in self.objective_needs:
+                generated = self.decode(lax.stop_gradient(zs), condition)
+        if "detached" in self.objective_needs:
+            detached = self.decode((lax.stop_gradient(level.z),), condition, keys=dropout)
+        return Terms(
+            x=x[None],
+            px=px,
+            log_px=log_px,
+            levels=(level,),
+            extra=extra,
+            bound=bound,
+            generated=generated,
+            detached=detached,
+        )
 
     def prior(self, condition: Array | None = None) -> Any:
         """Returns p(z), leaves [1, 1, *Z], or [1, B, *Z] where it depends on the condition."""

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxvae._checks import require_number, require_whole
+from jaxvae._checks import require_choice, require_number, require_whole
 from jaxvae.distributions import softplus
 from jaxvae.objective.aggregate_posterior import flatten_events, local_rows, sample_prior
 from jaxvae.objective.base import Loss, Needs, Objective, Weight, bound_metrics, require_weight
@@ -69,7 +69,12 @@ def aae(weight: Weight = 1.0, width: int = 256, layers: int = 3, *, critic: _Cri
 
 
 def gan(
-    weight: Weight = 1.0, perceptual: float = 1.0, channels: Sequence[int] = (32, 64), *, image_critic: _Critic
+    weight: Weight = 1.0,
+    perceptual: float = 1.0,
+    channels: Sequence[int] = (32, 64),
+    gradient: str = "joint",
+    *,
+    image_critic: _Critic,
 ) -> Objective:
     """Makes pictures look real to a critic, and reconstructions alike to its features: to be added to elbo() or rate().
 
@@ -77,18 +82,23 @@ def gan(
     z ~ p(z), which does not saturate, plus `perceptual` times half the squared distance of the critic's last features
     at x and at its reconstruction. The critic, one stride-2 convolution per entry of `channels`, tells x from x'. Of
     binarized or dequantized images any smooth pixel would tell: for data.prepare='grey'.
+
+    `gradient` is what -log D trains. 'joint': encoder, prior and decoder. 'decoder': the decoder alone, as in the paper
+    (algorithm 1), where the encoder learns from the rate and the distance of features.
     """
     schedule = require_weight("weight", weight)
+    require_choice("gradient", gradient, ("joint", "decoder"))
     perceptual = require_number("perceptual", perceptual, 0)
     network = image_critic(tuple(require_whole("channels", each) for each in channels))
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         generated = require_provided(terms.generated, "generated")
         x, fixed = terms.x, lax.stop_gradient(params)
-        reconstruction = terms.px.mean()
-        fake = jnp.concatenate([reconstruction, generated.mean()])  # [S + 1, B, *X]
+        shown = terms.px if gradient == "joint" else require_provided(terms.detached, "detached")
+        fake = jnp.concatenate([shown.mean(), generated.mean()])  # [S + 1, B, *X]
         logit, features = _apply_critic(network, fixed, fake)
-        difference = features[: len(reconstruction)] - _apply_critic(network, fixed, x)[1]
+        features = features[:-1] if gradient == "joint" else _apply_critic(network, fixed, terms.px.mean())[1]
+        difference = features - _apply_critic(network, fixed, x)[1]
         distance = 0.5 * jnp.square(difference).sum(-1).mean(0)
         fooled = softplus(-logit).mean(0)
         loss, accuracy = _critic_loss(network, params, real=x, fake=fake)
@@ -96,7 +106,8 @@ def gan(
         value = schedule(step) * fooled + perceptual * distance + loss
         return Loss(value, memory, {**bound_metrics(terms), **metrics})
 
-    return Objective(_critic_init(network, lambda terms: terms.x), apply, Needs(engine={"critic"}, model={"generated"}))
+    model = {"generated"} if gradient == "joint" else {"generated", "detached"}
+    return Objective(_critic_init(network, lambda terms: terms.x), apply, Needs(engine={"critic"}, model=model))
 
 
 def _critic_init(network: Any, inputs: Callable[[Terms], Array]) -> Callable[..., tuple[Any, dict]]:

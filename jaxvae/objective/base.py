@@ -38,7 +38,7 @@ class Loss(NamedTuple):
 _KNOWN: dict[str, Collection[str]] = {  # who provides it -> what an objective may need of it
     "posterior": CAPABILITIES,
     "prior": ("factorises",),
-    "model": ("gate", "slope", "norm", "generated"),
+    "model": ("gate", "slope", "norm", "generated", "detached"),
     "data": ("images",),
     "engine": ("batch", "critic"),
 }
@@ -51,8 +51,8 @@ class Needs:
     Args:
         posterior: what it has to offer: names of `jaxvae.terms.CAPABILITIES`.
         prior: 'factorises', to be a product over the coordinates of z.
-        model: a 'gate' in the draw of z, the decoder's 'slope' or 'norm' in `extra`, or 'generated', p(x|z) at draws
-            of the prior.
+        model: a 'gate' in the draw of z, the decoder's 'slope' or 'norm' in `extra`, 'generated', p(x|z) at draws of
+            the prior, or 'detached', p(x|z) and `generated` without a gradient through z.
         data: 'images' [H, W, C].
         engine: the whole 'batch' at once, an optimizer for a 'critic'.
     """

@@ -11,6 +11,7 @@ from small import binary_images, init, make_vae
 
 from jaxvae.config import Config, Data, Model, Optimizer, Train
 from jaxvae.config.build import build
+from jaxvae.model import prior
 from jaxvae.model.critic import ConvCritic, MLPCritic
 from jaxvae.objective import aae, factor, gan
 from jaxvae.objective.adversarial import permute_dimensions
@@ -144,3 +145,32 @@ def test_the_critic_has_a_learning_rate_of_its_own_and_no_part_in_the_clipping()
     assert float(optax.tree.norm(updates["model"])) == pytest.approx(1e-7, rel=1e-3)
     for leaf in jax.tree.leaves(updates["objective"]):  # Adam's first step
         np.testing.assert_allclose(leaf, -0.01, rtol=1e-3)
+
+
+def test_the_adversarial_gradient_may_stop_at_z_and_leaves_the_rest_as_it_was():
+    """N7: in Larsen et al. 2015 (arXiv 1512.09300, algorithm 1) -log D trains the decoder alone."""
+    model, x = make_vae().clone(latent_prior=prior.mixture(2, latent_dim=2)), binary_images(6)
+    weights = init(model, x)["params"]
+
+    def gradient_of(perceptual, gradient):
+        term = gan(2.0, perceptual, (3,), gradient, image_critic=ConvCritic)
+        with_needs = model.clone(objective_needs=term.needs.model)
+        keys = example_keys(random.key(3), np.arange(6))
+
+        def loss(weights):
+            terms = with_needs.apply({"params": weights}, keys, x)
+            critic, memory = term.init(random.key(1), terms)
+            out = term.apply(critic, memory, terms, key=random.key(5), step=jnp.zeros((), int), gather=local)
+            return out.value.mean()
+
+        return jax.jit(jax.value_and_grad(loss))(weights)
+
+    (value, joint), (same, alone) = (gradient_of(0.0, each) for each in ("joint", "decoder"))
+    np.testing.assert_allclose(value, same, rtol=1e-6)
+    for name in ("encoder", "posterior", "latent_prior"):
+        assert largest(alone[name]) == 0 < largest(joint[name])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), alone["decoder"], joint["decoder"]
+    )
+    _, features = gradient_of(1.0, "decoder")  # their distance trains the encoder
+    assert largest(features["encoder"]) > 0

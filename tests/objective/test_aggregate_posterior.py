@@ -1,5 +1,6 @@
 """Objectives of the aggregate posterior: total correlation, discrepancies, covariances; on one device and on four."""
 
+import inspect
 import itertools
 
 import jax
@@ -193,3 +194,10 @@ def test_four_devices_take_the_steps_of_one(text):
     for name in SUMS[text]:
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(advanced(text, name)), strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_the_defaults_of_dip_i_stay_those_of_old_configs_and_the_studys_are_said():
+    """N8: its diagonal weighs half as much as the rest by default; in disentanglement_lib's study ten times as much."""
+    defaults = inspect.signature(dip_i).parameters
+    assert (defaults["off_diagonal"].default, defaults["diagonal"].default) == (10.0, 5.0)
+    assert "dip_i(10, 100)" in dip_i.__doc__
