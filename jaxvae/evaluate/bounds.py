@@ -180,11 +180,12 @@ def make_measure(
 
 
 def summarize(
-    values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, float] | None = None
+    values: dict[str, np.ndarray], *, samples: int = 0, bits: tuple[int, float] | None = None, classes: int = 1
 ) -> dict[str, Any]:
     """Returns means over examples with standard errors, as results.json holds them.
 
     `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound.
+    `classes` of a latent that is categorical, a one-hot vector of that length, and one unit.
     """
     names = ("elbo", "log_likelihood", "rate", "distortion")
     scalars = {name: mean_and_stderr(values[name]) for name in names if name in values}
@@ -195,7 +196,8 @@ def summarize(
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
         results["bits_per_dim"] = mean_and_stderr(bits_per_dim(values[best], *bits)) | {"of": best}
     if "means" in values and "elbo" in values:  # without a bound the scale of z is arbitrary
-        results["active_units"] = {"value": int(active_units(values["means"]).sum()), "of": values["means"].shape[1]}
+        active = active_units(values["means"], classes)
+        results["active_units"] = {"value": int(active.sum()), "of": len(active)}
     if "kl_per_dimension" in values:
         results["kl_per_dimension"] = {
             "value": [round(float(kl), 6) for kl in values["kl_per_dimension"].mean(0, dtype=float)]
@@ -237,6 +239,10 @@ def bits_per_dim(log_prob: np.ndarray, dimensions: int, cell: float) -> np.ndarr
     return cell - log_prob / (dimensions * math.log(2))
 
 
-def active_units(means: np.ndarray) -> np.ndarray:
-    """Returns which units are active, bool [Z]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z]."""
-    return means.var(axis=0, dtype=np.float64) > _ACTIVE_VARIANCE
+def active_units(means: np.ndarray, classes: int = 1) -> np.ndarray:
+    """Returns which units are active, bool [units]: Var_x(E_q[z]) > 0.01 (arXiv 1509.00519, sec. 5.1); means [N, Z].
+
+    A unit is one coordinate; or `classes` of them, side by side, the probabilities of one categorical latent. Its
+    variance is then their sum.
+    """
+    return means.var(axis=0, dtype=np.float64).reshape(-1, classes).sum(1) > _ACTIVE_VARIANCE

@@ -40,32 +40,32 @@ def ideal_compression(
 
 
 class PrincipalComponents(NamedTuple):
-    """The leading principal components of training examples, and the examples' coordinates."""
+    """The leading principal components of training examples, and the examples' coordinates, each column ascending."""
 
     mean: np.ndarray  # [D]
     directions: np.ndarray  # [D, K], orthonormal
     coordinates: np.ndarray  # [N, K]
 
 
-def code_lengths(training: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """Returns [K]: mean bits of each column of whole numbers `symbols` [M, K], by the frequencies in `training` [N, K].
+def code_lengths(training: np.ndarray, symbols: np.ndarray, step: float = 1.0) -> np.ndarray:
+    """Returns [K]: mean bits of each column of whole numbers `symbols` [M, K], by their frequencies in training.
 
-    -log2 of (count + 1/2) / (N + L/2), L the whole numbers from the column's smallest to its largest in training
+    The numbers are `training` [N, K], each column ascending, in whole steps. A symbol costs -log2 of
+    (count + 1/2) / (N + L/2), L the whole numbers from the column's smallest to its largest
     (Krichevsky & Trofimov 1981, IEEE Trans. Inf. Theory 27(2)). An arithmetic coder with that table takes a bit or two
     more in all. A number outside the table is coded as the nearest in it.
     """
-    low, high = training.min(0), training.max(0)
-    width = int((high - low).max()) + 1
-    columns = np.arange(training.shape[1])
-    places = (training - low + width * columns).ravel()
-    counts = np.bincount(places, minlength=width * len(columns)).reshape(-1, width)
-    found = counts[columns, np.clip(symbols, low, high) - low]
-    return -np.log2((found + 0.5) / (len(training) + 0.5 * (high - low + 1))).mean(0)
+    low, high = np.round(training[0] / step), np.round(training[-1] / step)
+    inside = np.clip(symbols, low, high)
+    edges = (inside + np.reshape([-0.5, 0.5], (2, 1, 1))) * step
+    edges = edges.astype(np.promote_types(training.dtype, np.float32))  # else each column would be converted
+    found = [np.diff(np.searchsorted(column, edges[..., k]), axis=0)[0] for k, column in enumerate(training.T)]
+    return -np.log2((np.stack(found, -1) + 0.5) / (len(training) + 0.5 * (high - low + 1))).mean(0)
 
 
 def _quantize(coordinates: np.ndarray, step: float, within: np.ndarray) -> np.ndarray:
-    """Returns the coordinates [M, K] in whole steps, clipped to the range of `within` [N, K]."""
-    ends = np.round(within.min(0) / step), np.round(within.max(0) / step)
+    """Returns the coordinates [M, K] in whole steps, clipped to the range of `within` [N, K], each column ascending."""
+    ends = np.round(within[0] / step), np.round(within[-1] / step)
     return np.clip(np.round(coordinates / step), *ends).astype(np.int64)
 
 
@@ -82,9 +82,8 @@ def transform_coding_curves(
     bits, errors = [], []
     for step in steps:
         sent = _quantize(coordinates, step, principal.coordinates)
-        training = np.round(principal.coordinates / step).astype(np.int64)
         lost = ((coordinates - step * sent) ** 2).mean(0, dtype=np.float64)
-        bits.append(np.concatenate([[0.0], np.cumsum(code_lengths(training, sent))]))
+        bits.append(np.concatenate([[0.0], np.cumsum(code_lengths(principal.coordinates, sent, step))]))
         errors.append((flat**2).sum(1, dtype=np.float64).mean() + np.concatenate([[0.0], np.cumsum(lost - energy)]))
     return np.array(bits), np.array(errors) / flat.shape[1]
 

@@ -107,7 +107,7 @@ def make_flow(base: Normal, network: Any, context: Array | None = None) -> Flow:
     if network.is_initializing():
         network(jnp.zeros((1, network.dim)), None if context is None else context[:1])
     weights = jax.tree.map(lambda leaf: leaf[None, None], network.variables["params"])
-    context = None if context is None else context.astype(jnp.float32)[None]
+    context = None if context is None else _at_least_float32(context)[None]
     return Flow(base, weights, context, network.clone(parent=None, name=None))
 
 
@@ -183,7 +183,7 @@ class Conditioner(nn.Module):
         for _ in range(self.layers - 1):
             x = nn.relu(nn.Dense(self.hidden)(x))
         shift, free = jnp.split(nn.Dense(2 * self.outputs, kernel_init=_NEAR_IDENTITY)(x), 2, axis=-1)
-        return shift.astype(jnp.float32), free.astype(jnp.float32)
+        return _at_least_float32(shift), _at_least_float32(free)
 
 
 class Autoregressive(nn.Module):
@@ -270,7 +270,12 @@ def _masked_network(layers: list[tuple[Array, Array]], x: Array, context: Array 
         if i == 0 and context is not None:
             x = x + context
     shift, free = jnp.split(x, 2, axis=-1)
-    return shift.astype(jnp.float32), free.astype(jnp.float32)
+    return _at_least_float32(shift), _at_least_float32(free)
+
+
+def _at_least_float32(x: Array) -> Array:
+    """Returns x in float32, or in float64 if it is."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def gated_affine(mean: Array, free: Array, bound: float) -> tuple[Array, Array]:

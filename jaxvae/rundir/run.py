@@ -151,16 +151,26 @@ class Run:
         return self._denoise(self.variables, key, jnp.asarray(given, jnp.float32), draws, condition)
 
     def log_likelihood(
-        self, key: Array, x: ArrayLike, *, samples: int = 1000, condition: ArrayLike | None = None
+        self,
+        key: Array,
+        x: ArrayLike,
+        *,
+        samples: int = 1000,
+        condition: ArrayLike | None = None,
+        index: ArrayLike | None = None,
     ) -> Array:
         """Returns the importance-weighted bound on log p(x) with K = `samples`, [B], nats.
+
+        `index [B]` numbers the examples in their data set, by default from 0 on; the draws belong to the number. Score
+        a data set in batches by one key with each batch's own numbers: without them all batches repeat the same noise.
 
         ValueError if the posterior gives no bound, as of an autoencoder.
         """
         x = self._require_x(x)
         key, samples = require_key("key", key), require_whole("samples", samples)
         condition = self.condition(condition, len(x))
-        return self._log_likelihood(self.variables, key, x, jnp.arange(len(x)), condition, samples=samples)
+        index = self._require_index(index, len(x))
+        return self._log_likelihood(self.variables, key, x, index, condition, samples=samples)
 
     def anomaly(
         self,

@@ -4,12 +4,15 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._checks import UsageError
+from jaxvae.config.build import Parts
 from jaxvae.config.registry import split_list
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
+from jaxvae.latent import latent_shape
 from jaxvae.model.traits import traits_of
 from jaxvae.model.vae import VAE
 from jaxvae.rundir.results import EVALUATION_SEED, draws_of
@@ -39,11 +42,11 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
     results: dict[str, Any] = {"version": _VERSION, "protocol": {}, "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    values = {}
+    values, classes = {}, _count_classes(parts, variables)
     for name in config.evaluate.splits:
         batches = partial(in_order, experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
         values[name] = experiment.evaluate(variables, batches(), samples=samples)
-        results[name] = summarize(values[name], samples=samples, bits=parts.bits)
+        results[name] = summarize(values[name], samples=samples, bits=parts.bits, classes=classes)
         if experiment.evaluate_corrupted:
             results[name] |= summarize_from_corrupted(experiment.evaluate_corrupted(variables, batches()))
         if experiment.metrics:
@@ -57,6 +60,14 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     for item, metric in zip(split_list(config.evaluate.metrics), experiment.metrics.values(), strict=False):
         results["protocol"][f"metric {item}"] = (metric.__doc__ or "not described").strip().splitlines()[0]
     return results, values
+
+
+def _count_classes(parts: Parts, variables: Any) -> int:
+    """Returns the classes of each latent that is categorical, else 1."""
+    if traits_of(parts.model.posterior).space != "one-hot":
+        return 1
+    blank = None if parts.condition_size is None else jnp.zeros((1, parts.condition_size))
+    return latent_shape(parts.model, variables, blank)[-1]
 
 
 def _fits_scale_with_dropout(model: VAE) -> bool:

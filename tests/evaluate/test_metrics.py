@@ -11,6 +11,7 @@ from small import grey_images
 import jaxvae
 from jaxvae.config import Config, Data, Evaluate, Model
 from jaxvae.config.registry import TABLES
+from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.results import is_complete
 from jaxvae.training import scoring
 from jaxvae.training.setup import set_up, set_up_member
@@ -134,3 +135,17 @@ def test_the_protocol_names_a_scale_that_was_fitted_with_dropout():
     assert "dropout" in texts("mlp(4, dropout=0.2)", "gaussian('optimal')")["scale"]
     for encoder, likelihood in (("mlp(4)", "gaussian('optimal')"), ("mlp(4, dropout=0.2)", "gaussian(0.3)")):
         assert "scale" not in texts(encoder, likelihood)
+
+
+def test_a_categorical_latent_is_one_unit():
+    """N10: every class probability was counted."""
+    experiment = make_experiment("")
+    relaxed = {"posterior": "relaxed(3)", "prior": "categorical", "latent_dim": 2}
+    model = dataclasses.replace(experiment.config.model, **relaxed)
+    experiment = set_up(dataclasses.replace(experiment.config, model=model), ARRAYS, lambda line: None)
+    results, values = scoring.score(experiment, variables_of(experiment), 0)
+    variance = values["test"]["means"].reshape(11, 2, 3).var(0).sum(-1)
+    assert results["test"]["active_units"] == {"value": (variance > 0.01).sum(), "of": 2}
+    means = np.repeat([[1.0, 0.0], [0.0, 1.0]], 50, axis=0) @ np.array([[0.07, 0.07, 1, 0], [0, 0, 1, 0]])
+    assert active_units(means, 2).tolist() == [False, False]
+    assert active_units(3 * means, 2).tolist() == [True, False]  # by both coordinates together

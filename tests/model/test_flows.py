@@ -356,3 +356,21 @@ def test_a_configs_string_names_the_flows():
         flow=HEADS["iaf"].flow.clone(layers=1)
     )
     assert build_part("prior", "realnvp(2, 6, 1)", {"latent_dim": 3, "data_shape": (4, 4, 1)}) == HEADS["realnvp"]
+
+
+@pytest.mark.parametrize(("name", "seen"), CASES)
+def test_with_x64_a_flow_keeps_double_precision(name, seen):
+    """N10: its networks' outputs were cast to float32."""
+    network = NETWORKS[name]
+    with jax.enable_x64(True):
+        z = jnp.asarray(np.random.RandomState(0).normal(size=(N, D)))
+        context = jnp.asarray(np.random.RandomState(1).normal(size=(N, network.context_features))) if seen else None
+        variables = drawn_parameters(network.init, z, context)
+        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
+        x, log_det = network.apply(variables, z, context, method="forward")
+        again, back = network.apply(variables, x, context, method="inverse")
+        assert {each.dtype for each in (x, log_det, again, back)} == {jnp.dtype("float64")}
+        jacobian = jax.vmap(jax.jacfwd(lambda z, c: network.apply(variables, z[None], c, method="forward")[0][0]))
+        exact = jnp.linalg.slogdet(jacobian(z, None if context is None else context[:, None]))[1]
+        np.testing.assert_allclose(again, z, atol=1e-9)
+        np.testing.assert_allclose(log_det, exact, atol=1e-9)

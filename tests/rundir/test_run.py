@@ -412,6 +412,11 @@ def test_the_functions_of_a_loaded_model(whole):
     few, many = (vae.log_likelihood(random.key(5), x, samples=k) for k in (1, 200))
     assert few.shape == (3,)
     assert many.mean() > few.mean()
+    # N10: one key for a data set in batches, each example's draws by its number
+    parts = (x[:2], [0, 1]), (x[2:], [2])
+    halves = [vae.log_likelihood(random.key(5), part, samples=5, index=index) for part, index in parts]
+    whole_set = vae.log_likelihood(random.key(5), x, samples=5)
+    np.testing.assert_allclose(np.concatenate(halves), whole_set, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

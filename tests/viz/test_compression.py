@@ -1,5 +1,6 @@
 """Codes of real length, errors that add up, images that do not know each other in a mosaic."""
 
+import dataclasses
 import math
 from itertools import product
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from gaussian import COLUMN_NORMS, SIGMA, images, make_linear_vae
 from jax import random
-from looked_at import make_subject
+from looked_at import make_data, make_subject
 
 from jaxvae import latent
 from jaxvae.latent import compression
 from jaxvae.viz.figures import compression as figure
+from jaxvae.viz.figures.table import FIGURES
 
 
 def test_the_ideal_cost_is_the_rate_in_bits():
@@ -32,6 +34,7 @@ def test_the_ideal_cost_is_the_rate_in_bits():
 
 def test_code_lengths_are_those_of_a_code_that_exists():
     training = np.random.RandomState(0).geometric(0.3, (300, 2)) - np.array([4, 0])
+    training.sort(axis=0)
     for column in training.T[:, :, None]:
         every = np.arange(column.min(), column.max() + 1)
         lengths = [compression.code_lengths(column, np.array([[symbol]]))[0] for symbol in every]
@@ -43,7 +46,7 @@ def test_code_lengths_are_those_of_a_code_that_exists():
 def test_code_lengths_approach_the_entropy():
     random_state, share = np.random.RandomState(1), np.array([0.5, 0.25, 0.125, 0.125])
     training, others = (random_state.choice(4, (20000, 1), p=share) for _ in range(2))
-    np.testing.assert_allclose(compression.code_lengths(training, others), 1.75, rtol=0.01)
+    np.testing.assert_allclose(compression.code_lengths(np.sort(training, axis=0), others), 1.75, rtol=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,13 @@ def test_the_figure_puts_the_model_beside_the_others(tmp_path, shape, likelihood
     assert (np.diff(pca.error) < 0).all()
     assert pca.decoded.shape == jpeg.decoded.shape == (3, *shape)
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}
+
+
+def test_principal_components_are_fitted_to_all_training_images_as_the_model_was():
+    """N10: the report's were fitted to 2,000."""
+    subject = dataclasses.replace(make_subject(), data=make_data(count=3000))
+    found = FIGURES["compression"].compute(subject)
+    assert found.fitted == len(subject.data.splits["train"]) > 2000
 
 
 def test_a_point_costs_no_number_of_bits():

@@ -29,7 +29,8 @@ __all__ = ["CoderCurve", "CompressionData", "compute_compression", "has_finite_r
 _COMPRESS = 30  # purpose folded into the subject's key
 _COMPONENTS, _STEPS, _POINTS = 512, 24, 24  # of the transform coder: at most: components, step sizes, points drawn
 _QUALITIES = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 95)
-_TITLES = {"pca": "principal components, quantized and entropy-coded", "jpeg": "JPEG, in one mosaic"}
+_FIT_VALUES = 2**26  # pixels of training images that the components are fitted to: a quarter of a gigabyte
+_TITLES = {"pca": "principal components of {:,} training images, entropy-coded", "jpeg": "JPEG, in one mosaic"}
 _LOOKS: dict[str, Any] = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color": GREY, "marker": "s", "ls": "--"}}
 
 
@@ -46,7 +47,10 @@ class CoderCurve(NamedTuple):
 
 
 class CompressionData(NamedTuple):
-    """Images [n, *X], the same decoded by the model, its `bits` [M] and squared `error` [M], and the other coders."""
+    """Images [n, *X], the same decoded by the model, its `bits` [M] and squared `error` [M], and the other coders.
+
+    `fitted` training images gave the principal components and their frequencies.
+    """
 
     images: np.ndarray
     decoded: np.ndarray
@@ -54,13 +58,15 @@ class CompressionData(NamedTuple):
     error: np.ndarray
     curves: dict[str, CoderCurve]
     binary: bool
+    fitted: int
 
 
-def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000, training: int = 4000) -> CompressionData:
+def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000) -> CompressionData:
     """Compresses at most `most` images of the split by each coder; n of them are shown.
 
-    All coders are given the same x, prepared as in training. Principal components are fitted to at most `training`
-    training images. ValueError for an autoencoder's point, which has no finite number of bits.
+    All coders are given the same x, prepared as in training. Principal components are fitted to all training images,
+    as the model was, but to no more than `_FIT_VALUES` pixels. ValueError for an autoencoder's point, which has no
+    finite number of bits.
     """
     run = subject.run
     if not has_finite_rate(run):
@@ -74,12 +80,12 @@ def compute_compression(subject: Subject, *, n: int = 10, most: int = 1000, trai
     vae = jax.device_get(through(run.variables, key, shown.x, index, condition))
     bits, error = np.asarray(vae.bits), np.square(vae.x - x).reshape(len(x), -1).mean(1)
     fit_on = dataclasses.replace(subject, name="train")
-    fit_x = np.asarray(fit_on.examples(evenly_spaced(len(fit_on.split), training)).x)
+    fit_x = np.asarray(fit_on.examples(evenly_spaced(len(fit_on.split), max(1, _FIT_VALUES // x[0].size))).x)
     curves = {"pca": _pca_curve(fit_x, x, chosen, bits.mean())}
     if x.ndim == 4 and x.shape[-1] in (1, 3):
         curves["jpeg"] = jpeg_curve(x, chosen, bits.mean())
     binary = run.parts.prepare.support == "binary"
-    return CompressionData(x[chosen], np.asarray(vae.x)[chosen], bits, error, curves, binary)
+    return CompressionData(x[chosen], np.asarray(vae.x)[chosen], bits, error, curves, binary, len(fit_x))
 
 
 def has_finite_rate(run: Run) -> bool:
@@ -113,7 +119,8 @@ def fit_components(training: np.ndarray) -> compression.PrincipalComponents:
     found = PCA(min(_COMPONENTS, *flat.shape), random_state=0).fit(flat)
     kept = found.explained_variance_ > 1e-6 * found.explained_variance_[0]
     directions = found.components_[kept].T
-    return compression.PrincipalComponents(found.mean_, directions, (flat - found.mean_) @ directions)
+    coordinates = np.sort(((flat - found.mean_) @ directions).T).T  # each column contiguous
+    return compression.PrincipalComponents(found.mean_, directions, coordinates)
 
 
 def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> CoderCurve:
@@ -157,7 +164,8 @@ def plot_compression(path: Path, data: CompressionData) -> None:
         grid = figure.add_gridspec(2, 1, height_ratios=[1.35, 1])
         axes = figure.add_subplot(grid[0])
         for name, curve in data.curves.items():
-            axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=_TITLES[name], **_LOOKS[name])
+            title = _TITLES[name].format(data.fitted)
+            axes.plot(curve.bits, _decibels(curve.error), ms=4, lw=1.8, label=title, **_LOOKS[name])
         # with standard errors over the images; that of the ratio by the delta method
         mean, spread = data.error.mean(), data.error.std() / np.sqrt(len(data.error))
         x_error, y_error = data.bits.std() / np.sqrt(len(data.bits)), 10 / np.log(10) * spread / max(mean, 1e-12)

@@ -137,7 +137,7 @@ FIGURES: Mapping[str, Figure] = {
     "inpainting": Figure(_second(inpainting.compute_inpainting, steps=200), inpainting.plot_inpainting),
     "denoising": Figure(_second(inpainting.compute_denoising), inpainting.plot_denoising),
     "compression": Figure(
-        _second(compression.compute_compression, most=300, training=2000),
+        _second(compression.compute_compression, most=300),
         compression.plot_compression,
         ("codes of a finite rate",),
     ),
