@@ -133,7 +133,7 @@ def _dependent_stderr(right: np.ndarray, nearest: np.ndarray) -> float:
 
     The values of two points are dependent if each is the other's nearest neighbour, or if both have the same one: these
     covariances are added. If q(z) = p(z), their mean is (1 + P) / 4 M, P the share of mutual neighbours: the variance
-    of Schilling (1986, JASA 81:799, theorem 3.1) and Henze (1988, Ann. Stat. 16:772) for one neighbour, equal sizes.
+    of Schilling (1986, JASA 81:799) and Henze (1988, Ann. Stat. 16:772) for one neighbour, equal sizes.
     """
     off, mutual = right - right.mean(), nearest[nearest] == np.arange(len(nearest))
     variance = (np.bincount(nearest, off) ** 2).sum() + (off[mutual] ** 2).sum()

@@ -64,12 +64,11 @@ def diagnose(
 
 
 def measure_run(experiment: Experiment, variables: Any, split: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns what the rules need beyond the scores, of some examples of the split, and as many training images."""
+    """Returns what the rules need beyond the scores, of some examples of the split, and of the training images."""
     config, layout, splits = experiment.config, experiment.layout, experiment.data.splits
 
     def batches(name: str):
-        count = min(len(splits[name]), len(splits[split]), _MOST_EXAMPLES)
-        few = draw_rows(splits[name], count, _SEED)[0]  # the same ones every time
+        few = draw_rows(splits[name], min(len(splits[name]), _MOST_EXAMPLES), _SEED)[0]  # the same ones every time
         return in_order(few, config.evaluate.batch_size, layout)
 
     codes = experiment.codes(variables, batches(split))

@@ -51,7 +51,7 @@ def test_a_healthy_run_has_no_illness_and_says_nothing(healthy):
     assert levels(found) == dict.fromkeys(("collapse", "beta", "holes", "overfitting"), "fine")
     assert not any("illness" in line or "note" in line for line in said)
     numbers, rate = found["holes"]["numbers"], results.read_results(folder)["test"]["rate"]
-    assert (numbers["examples"], found["overfitting"]["numbers"]["train_examples"]) == (360, 360)
+    assert (numbers["examples"], found["overfitting"]["numbers"]["train_examples"]) == (360, 1437)
     assert numbers["information"] + numbers["divergence"] == pytest.approx(numbers["rate"], rel=1e-9)
     assert numbers["rate"] == pytest.approx(rate["value"], abs=0.3)  # of one draw each, where that is exact
     assert "N images, at most 2,000" in results.read_results(folder)["protocol"]["diagnosis"]
