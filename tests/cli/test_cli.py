@@ -105,7 +105,7 @@ def test_benchmark_prints_and_writes_its_numbers(tmp_path, capsys):
         (["train", "--config", DIGITS, "--config.model.latent_dim=x"], "latent_dim=x: expected a whole number"),
         (["train", "--config", DIGITS, "--config.model.encoder=mpl(3)"], "did you mean 'mlp'?"),
         (["train", "--config", DIGITS, "--config.data.prepare=grey"], "Either binarize the images"),
-        (["train", "--config", DIGITS, "--config.data.batch_size=5000"], "choose at most 1293"),
+        (["train", "--config", DIGITS, "--config.data.batch_size=5000"], "expected at most 1293"),
         (
             ["train", "--config", DIGITS, "--config.train.engine=scan", "--config.data.pipeline=streaming"],
             "choose data.pipeline='resident'",
