@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxvae.viz.explorer.routes import make_app
 
 from jaxvae.cli.open_run import open_subject
 from jaxvae.viz.explorer.api import PATH_STEPS, compile_all
-from jaxvae.viz.explorer.routes import make_app
 from jaxvae.viz.explorer.server import listen, serve
 from jaxvae.viz.explorer.session import Session, open_session
 

@@ -6,6 +6,7 @@ config/compatibility.py compares those of all parts. A part that declares none i
 
 import dataclasses
 import difflib
+import functools
 import itertools
 from collections.abc import Set
 from typing import Any
@@ -141,24 +142,29 @@ def require_traits(where: str, part: Any) -> None:
 
     `where` names the part in the error.
     """
-    kind, declared = type(part), hasattr(type(part), "traits")
-    if declared and not isinstance(part.traits, Traits):
+    kind: Any = type(part)
+    if hasattr(kind, "traits") and not isinstance(part.traits, Traits):
         raise UsageError(f"{where}: {kind.__name__}.traits is a {type(part.traits).__name__}; expected Traits(...).")
-    fields = {each.name for each in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
-    loose = {name: name for name in _READ_BEFORE if name in fields and not declared}
-    own = itertools.takewhile(lambda home: home is not nn.Module, kind.__mro__)
-    for name, value in (item for home in own for item in vars(home).items()):
-        plain = not callable(value) and not isinstance(value, classmethod | staticmethod)
-        if plain and name not in {*fields, "traits"} and not name.startswith("_"):
-            for near in difflib.get_close_matches(name, ("traits", *_OUTSIDE), 1, cutoff=0.8):
-                loose[name] = near
-    for name, near in loose.items():
+    for name, near, is_field in _misplaced(kind):
         trait = "..." if near == "traits" else f"{_OUTSIDE[near]}=..."
-        form = f"traits = property(lambda self: Traits({trait}))" if name in fields else f"traits = Traits({trait})"
+        form = f"traits = property(lambda self: Traits({trait}))" if is_field else f"traits = Traits({trait})"
         raise UsageError(
             f"{where}: {kind.__name__}.{name} has no effect; expected a declaration of what the part can do in one "
             f"place. Write `{form}` in the class, with `from jaxvae.model import Traits`."
         )
+
+
+@functools.cache
+def _misplaced(kind: type) -> list[tuple[str, str, bool]]:
+    """Returns (name, the trait that is meant, whether it is a field) of a class's attributes that should be traits."""
+    fields = {each.name for each in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    found = [(name, name, True) for name in _READ_BEFORE if name in fields and not hasattr(kind, "traits")]
+    own = itertools.takewhile(lambda home: home is not nn.Module, kind.__mro__)
+    for name, value in (item for home in own for item in vars(home).items()):
+        plain = not callable(value) and not isinstance(value, classmethod | staticmethod)
+        if plain and name not in {*fields, "traits"} and not name.startswith("_"):
+            found += [(name, near, False) for near in difflib.get_close_matches(name, ("traits", *_OUTSIDE), 1, 0.8)]
+    return found
 
 
 def check_support(support: str, x: np.ndarray, name: str) -> None:

@@ -209,6 +209,7 @@ def whole(tmp_path_factory):
     return go(config(), tmp_path_factory.mktemp("whole") / "run")
 
 
+@pytest.mark.slow
 def test_all_scores_but_those_that_say_so_are_of_clean_inputs(whole, tmp_path):
     """They are what the same weights have in a run that knows of no corruption."""
     found = results.read_results(whole.workdir)

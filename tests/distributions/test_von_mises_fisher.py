@@ -262,6 +262,7 @@ def test_a_part_of_the_keys_gives_that_part_of_the_draws_whatever_the_batch():
     assert alone.log_prob(z[4]).shape == (5,)
 
 
+@pytest.mark.slow
 def test_draws_and_gradients_under_shard_map_are_those_under_pmap():
     q, keys = make_density(3, DRAWN[:4]), random.split(random.key(0), (3, 4))
 

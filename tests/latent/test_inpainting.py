@@ -40,6 +40,7 @@ def off(done, mean, covariance):
     return np.abs((drawn.mean(0) - mean) / np.sqrt(np.diag(covariance) / CHAINS)).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "widen", "biased"), [(0.0, 0.0, False), (0.6, 0.3, True)])
 def test_the_chains_draw_from_the_exact_conditional_and_pseudo_gibbs_only_with_the_exact_posterior(
     shift, widen, biased

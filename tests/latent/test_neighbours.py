@@ -106,6 +106,7 @@ def test_positions_are_spread_over_sorted_data():
     assert evenly_spaced(101, 5).tolist() == [0, 25, 50, 75, 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "model"), [((4, 4, 1), {"condition": "label"}), ((4, 4, 3), {"latent_dim": 1})])
 def test_figures_of_neighbours_and_small_changes(tmp_path, shape, model):
     subject = make_subject(shape, "bernoulli" if shape[-1] == 1 else "gaussian(0.3)", **model)

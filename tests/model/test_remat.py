@@ -60,6 +60,7 @@ def test_less_is_kept_for_the_backward_pass_of_the_same_parameters(name):
     assert kept(remat, *args) < 0.4 * kept(plain, *args)
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_the_same():
     """Block by block in the encoder, the decoder as a whole, both with dropout, whose masks are drawn again."""
     models = [model_of(DEEP["attention"], DEEP["mlp"], remat) for remat in (False, True)]

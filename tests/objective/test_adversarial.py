@@ -41,6 +41,7 @@ def critic_trained(objective, draw, steps, batch=256):
     return {name: np.asarray(value)[-steps // 4 :].mean() for name, value in metrics.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.7, 0.9])
 def test_the_critic_of_factor_estimates_the_total_correlation(correlation):
     """Of a Gaussian q(z) in four dimensions, two pairs of which are correlated: -log(1 - r^2) nats."""
@@ -64,6 +65,7 @@ def test_a_permutation_keeps_every_coordinate_and_parts_them():
     assert abs(np.corrcoef(apart[0].T)[0, 1]) < 0.15 < abs(np.corrcoef(z[0].T)[0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_the_critic_of_aae_tells_the_aggregate_from_the_prior_as_well_as_one_can(shift):
     """The best classifier of N(shift, I) against N(0, I) is right with probability Phi(|shift| / 2)."""

@@ -82,6 +82,7 @@ def test_weighted_sampling_is_off_by_its_known_bias():
     assert off == pytest.approx((DIMENSIONS - 1) * np.log(N), rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, 3, 5])
 def test_stratified_weights_are_unbiased_over_all_batches(batch):
     """q(z) at a draw of example 0, averaged over every batch of 6 that holds it; the diagonal is an example's own."""
@@ -188,6 +189,7 @@ def advanced(text, name, steps=2):
     return jax.tree.map(np.asarray, (state.params, state.variables, metrics["loss"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SUMS)
 def test_four_devices_take_the_steps_of_one(text):
     one = advanced(text, "dispatch")

@@ -178,6 +178,7 @@ def test_terms_that_lack_what_an_objective_needs_of_the_model_are_refused_in_wor
         apply(rae(decoder="slope"), seen)
 
 
+@pytest.mark.slow
 def test_a_spectral_bound_holds_every_layer_of_the_decoder():
     x = binary_images(5)
     for bounded in (decoder.mlp(8, 6, shape=SHAPE, spectral=0.5), decoder.conv(4, 3, shape=SHAPE, spectral=0.5)):

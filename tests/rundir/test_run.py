@@ -190,6 +190,7 @@ def test_a_clock_that_jumps_changes_nothing(whole, tmp_path):
     assert_same_bits(run, whole)
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_over_devices_is_never_stopped_to_rounding(tmp_path):
     runs = stopped_and_continued(tmp_path, "sharded", "resident")
     tables = [read_metrics(run.workdir) for run in runs]
@@ -207,6 +208,7 @@ def test_resident_and_streaming_see_the_same_data(tmp_path):
     assert_same_bits(*runs)
 
 
+@pytest.mark.slow
 def test_more_samples_of_an_evaluation_are_not_lost_when_the_command_is_run_again(whole, tmp_path):
     shutil.copytree(whole.workdir, tmp_path / "run")
     assert main(["evaluate", str(tmp_path / "run"), "--samples", "9"]) == 0
@@ -223,6 +225,7 @@ def test_numbers_of_another_step_are_not_kept(whole, tmp_path):
     assert "test" not in renewed
 
 
+@pytest.mark.slow
 def test_several_splits_are_scored_and_the_figures_are_the_tests(tmp_path):
     config = tiny(steps=5)
     config.evaluate = Evaluate(samples=2, splits=("test", "validation"), figures="few")
@@ -258,6 +261,7 @@ def test_a_refused_first_try_does_not_keep_the_workdir(tmp_path):
     assert go(tiny(steps=2), tmp_path / "run").step == 2
 
 
+@pytest.mark.slow
 def test_longer_training_goes_on_and_says_that_a_cosine_jumps(tmp_path):
     config, said = tiny(steps=20), []
     config.optimizer.schedule = "cosine()"
@@ -331,6 +335,7 @@ def test_patience_stops_early_and_gives_the_best_weights(tmp_path):
     assert jaxvae.load(run.workdir).step == best
 
 
+@pytest.mark.slow
 def test_a_run_that_only_meets_nan_stops_and_says_so(tmp_path):
     config = tiny(steps=2000, validate_every=2000, checkpoint_every=2000, rollbacks=1)
     config.optimizer.learning_rate, config.optimizer.clip, config.optimizer.schedule = 1e30, None, "constant"
@@ -375,6 +380,7 @@ def test_splits_of_ones_own_are_kept():
         from_arrays({"train": images(30), "test": images(5, 3)}, validation=0.1)
 
 
+@pytest.mark.slow
 def test_two_channels_and_one_latent_dimension_have_their_report(tmp_path):
     config = tiny(steps=3)
     config.data.batch_size, config.model.latent_dim = 10, 1

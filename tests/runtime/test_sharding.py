@@ -74,6 +74,7 @@ def compared():
     return chosen, steps_of("dispatch", chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPREAD)
 def test_an_objective_that_compares_examples_sees_the_whole_batch_on_every_engine(name, compared):
     chosen, expected = compared
@@ -94,6 +95,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MODELS)
 def test_shard_map_gives_the_gradient_of_one_device(what):
     """Traps A and D of shard_map: a mean D times too large; helper arrays that do not vary with the data."""
@@ -128,6 +130,7 @@ def cut():
     return steps_of("sharded", wide(), layout=all_devices(fsdp=True))
 
 
+@pytest.mark.slow
 def test_a_cut_state_takes_the_steps_of_a_whole_one():
     model, objective, _, prepare = wide()
     chosen = (model, objective, optax.sgd(1e-3), prepare)

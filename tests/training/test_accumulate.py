@@ -76,6 +76,7 @@ def whole(of):
     return model, state, run(jax.jit(parts.train_step), state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "drive", "loops"), [("dense", sharded, False), ("codes", mapped, False), ("codes", under_jit, True)]
 )

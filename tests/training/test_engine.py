@@ -283,6 +283,7 @@ def test_a_transpose_convolution_and_its_gradient_convolve():
     assert not has_convolutions(lambda v: v @ v, jnp.ones((2, 2)))
 
 
+@pytest.mark.slow
 def test_a_gaussian_over_grey_values_takes_the_same_steps_over_devices():
     """No binarization, a learned scale: its scalar parameter is averaged over devices too."""
     resident, _ = pipelines()

@@ -168,6 +168,7 @@ def test_a_members_step_is_the_one_it_takes_alone(tmp_path):
             np.testing.assert_allclose(metrics[name][seed], value, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "sweep", "expected"),
     [
@@ -209,6 +210,7 @@ def test_a_member_without_a_finite_loss_is_skipped_alone(tmp_path):
     np.testing.assert_array_equal(metrics["streak"], [6, 0])
 
 
+@pytest.mark.slow
 def test_a_member_that_stands_still_says_why_and_the_others_go_on(tmp_path):
     """The second learning rate is far too large: its member is diagnosed once, in its own directory."""
     said = []
@@ -303,6 +305,7 @@ def test_the_summary_is_mean_and_standard_deviation_over_members(ensemble):
     assert group["validation"]["elbo"]["std"] > 0
 
 
+@pytest.mark.slow
 def test_stopped_members_go_on_to_the_bits_of_members_never_stopped(ensemble, tmp_path):
     """Stopped by a signal at step 20; one member lost what it saved then, so all go on from step 16."""
     config, stopped = tiny(seeds=2, seed=3), tmp_path / "run"

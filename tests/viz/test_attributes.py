@@ -10,6 +10,7 @@ from looked_at import make_subject
 
 from jaxvae.cli import commands, main
 from jaxvae.data.dataset import Split
+from jaxvae.rundir.run import Run
 from jaxvae.viz.figures import arithmetic, attributes, labelled_codes
 from jaxvae.viz.figures.labelled_codes import LabelledCodes
 from jaxvae.viz.figures.subject import Subject
@@ -148,9 +149,9 @@ def test_codes_of_a_sphere_stay_on_it():
 def test_a_conditional_model_is_given_each_image_s_label():
     subject = make_subject(condition="label")
     learned, _ = labelled_codes.split_codes(subject, None, 30, 5)
-    with mock.patch.object(Subject, "decode", lambda self, z, condition: condition):
-        given = learned.decode(np.stack([learned.codes] * 2))
-    np.testing.assert_array_equal(given, np.stack([learned.positions * 0 + learned.condition] * 2))
+    with mock.patch.object(Run, "decode", autospec=True, side_effect=Run.decode) as decode:
+        learned.decode(np.stack([learned.codes] * 2))
+    np.testing.assert_array_equal(decode.call_args.args[2], np.tile(learned.condition, 2))
 
 
 def test_a_sum_s_result_is_a_minus_b_plus_c(subject):
@@ -219,7 +220,7 @@ def test_the_frame_stands_at_strength_nought_and_the_attribute_s_own_bar_is_firs
 
 def test_pictures_that_do_not_fit_are_refused(tmp_path):
     shown = SimpleNamespace(images=np.zeros((2, 3, 4, 4, 1)), originals=np.zeros((2, 4, 4, 1)), strengths=np.zeros(2))
-    with pytest.raises(ValueError, match="for 2 strengths"):
+    with pytest.raises(ValueError, match="2 strengths for 3 moves of an image"):
         attributes.plot_attribute(tmp_path / "a.png", shown)
     beside = [np.zeros((1, 4, 4, 1))] * 4
     sum_ = SimpleNamespace(images=np.zeros((3, 4, 4, 1)), names="abcd", values="abcd", beside=beside, notes="abcd")

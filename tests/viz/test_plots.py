@@ -3,10 +3,12 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxvae.viz import plots
+from jaxvae.viz.figures.reconstructions import ReconstructionData, plot_reconstructions
 from jaxvae.viz.plots import curves, image_grid, style
 
 
@@ -25,6 +27,12 @@ def contains(page, picture):
     corners = np.argwhere((np.abs(page - picture[0, 0]) < 0.005).all(-1))
     windows = (page[top : top + height, left : left + width] for top, left in corners)
     return any(w.shape == picture.shape and np.abs(w - picture).max() < 0.005 for w in windows)
+
+
+def reconstructed(*counts):
+    """Returns black originals, reconstructions and corrupted images, or None, of these numbers."""
+    x, again, corrupted = (None if count is None else np.zeros((count, 8, 8, 1)) for count in (*counts, None)[:3])
+    return ReconstructionData(x, again, corrupted)
 
 
 def record(step, elbo, split="train", **more):
@@ -97,22 +105,24 @@ def test_large_pictures_keep_their_words_in_proportion(tmp_path, drawn):
 
 def test_reconstructions_stand_below_their_originals(tmp_path, drawn):
     originals = np.zeros((20, 8, 8, 1))
-    plots.reconstructions(tmp_path / "a.png", originals, originals + 0.5)
+    plot_reconstructions(tmp_path / "a.png", ReconstructionData(originals, originals + 0.5, None))
     labels = [text.get_text() for text in drawn[0].axes[0].texts]
-    assert labels[-4:] == ["original", "reconstruction"] * 2
+    assert labels[-6:] == ["original", "reconstruction", "residual"] * 2
     shown = drawn[0].axes[0].images[0].get_array()
-    centres = [text.xy[1] for text in drawn[0].axes[0].texts[-4:]]
-    assert [shown[round(y), 5, 0] for y in centres] == [0.0, 0.5, 0.0, 0.5]
+    centres = [text.xy[1] for text in drawn[0].axes[0].texts[-6:]]
+    assert [shown[round(y), 5, 0] for y in centres] == [0.0, 0.5, 0.0] * 2
+    assert to_hex(shown[round(centres[2]), 5]) == style.BLUE
     assert centres == sorted(centres)
 
 
 def test_corrupted_images_stand_between_originals_and_what_is_restored(tmp_path, drawn):
     originals = np.zeros((20, 8, 8, 1))
-    plots.reconstructions(tmp_path / "a.png", originals, originals + 0.9, corrupted=originals + 0.5)
-    labels = drawn[0].axes[0].texts[-6:]
-    assert [text.get_text() for text in labels] == ["original", "corrupted", "restored"] * 2
+    plot_reconstructions(tmp_path / "a.png", ReconstructionData(originals, originals + 0.9, originals + 0.5))
+    labels = drawn[0].axes[0].texts[-8:]
+    assert [text.get_text() for text in labels] == ["original", "corrupted", "restored", "residual"] * 2
     shown = drawn[0].axes[0].images[0].get_array()
-    assert [shown[round(text.xy[1]), 5, 0] for text in labels] == [0.0, 0.5, 0.9] * 2
+    found = [shown[round(text.xy[1]), 5, 0] for text in labels]  # the residual is 0.9 of the way to blue
+    np.testing.assert_allclose(found, [0.0, 0.5, 0.9, 0.1] * 2, atol=1e-6)
 
 
 def test_training_draws_first_and_last_of_many(tmp_path, drawn):
@@ -245,11 +255,11 @@ def test_latent_plane_takes_any_number_of_classes(tmp_path, drawn, classes):
         (lambda path: plots.samples(path, np.zeros((8, 8))), r"means has shape \(8, 8\); expected \[N,H,W,C\]"),
         (lambda path: plots.samples(path, np.zeros((0, 8, 8, 1))), "none of them 0"),
         (lambda path: plots.samples(path, np.zeros((1, 1, 8, 8))), "8 channels .* move the channels to the end"),
-        (lambda path: plots.reconstructions(path, np.zeros((2, 8, 8, 1)), np.zeros((1, 8, 8, 1))), "one shape"),
         (
-            lambda path: plots.reconstructions(path, *np.zeros((2, 2, 8, 8, 1)), corrupted=np.zeros((1, 8, 8, 1))),
-            "corrupted .1, 8, 8, 1.; expected one shape",
+            lambda path: plot_reconstructions(path, reconstructed(2, 1)),
+            "reconstruction .1, 8, 8, 1.; expected one shape",
         ),
+        (lambda path: plot_reconstructions(path, reconstructed(2, 2, 1)), "corrupted .1, 8, 8, 1.; expected one shape"),
         (lambda path: plots.training(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 steps for 2 frames"),
         (lambda path: plots.manifold(path, np.zeros((2, 3, 8, 8, 1))), "2 rows and 3 columns"),
         (lambda path: plots.training_curves(path, []), "records is empty"),

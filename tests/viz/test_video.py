@@ -17,12 +17,12 @@ from jaxvae.data.dataset import DataSet
 from jaxvae.rundir import snapshots
 from jaxvae.rundir.run import Run
 from jaxvae.terms import example_keys
-from jaxvae.viz import plots
 from jaxvae.viz.figures import animation, reconstructions
 from jaxvae.viz.figures.animation import TrainingData, UnfoldingData
 from jaxvae.viz.figures.images import CURVE, residuals
+from jaxvae.viz.figures.reconstructions import TemperatureData
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots import image_panels, style, video
+from jaxvae.viz.plots import style, video
 
 
 def read(path):
@@ -120,7 +120,10 @@ def test_a_film_of_the_plane_takes_what_is_not_finite_and_no_labels(tmp_path):
             lambda path: animation.plot_unfolding_film(path, unfolding([1, 2], np.zeros((2, 3, 3)))),
             r"expected \[T,N,2\]",
         ),
-        (lambda path: plots.temperatures(path, [1], np.zeros((2, 1, 8, 8, 1))), "1 temperatures for 2 rows"),
+        (
+            lambda path: reconstructions.plot_temperatures(path, TemperatureData((1,), np.zeros((2, 1, 8, 8, 1)))),
+            "1 temperatures for 2 rows",
+        ),
         (lambda path: video.write_film(path.with_suffix(".avi"), [], []), r"expected a file \.gif or \.mp4"),
     ],
 )
@@ -192,13 +195,13 @@ def test_residuals_are_signed_means_over_colours_and_bars_of_sequences():
 
 
 def test_residuals_are_white_where_there_is_none_and_two_colours_elsewhere():
-    colours = image_panels.signed_colours(np.array([-1.0, -0.1, 0.0, 0.1, 1.0, np.nan]), 0.1)
+    colours = reconstructions.signed_colours(np.array([-1.0, -0.1, 0.0, 0.1, 1.0, np.nan]), 0.1)
     np.testing.assert_allclose(colours[[0, 1]], np.broadcast_to(to_rgb(style.BLUE), (2, 3)))
     np.testing.assert_allclose(colours[[3, 4]], np.broadcast_to(to_rgb(style.VERMILION), (2, 3)))
     np.testing.assert_array_equal(colours[[2, 5]], 1.0)
-    assert image_panels._limit_of(np.full(100, 0.07)) == 0.1
-    assert image_panels._limit_of(np.full(100, 7.0)) == 1.0
-    assert image_panels._limit_of(np.zeros(100)) == 0.05
+    assert reconstructions._limit_of(np.full(100, 0.07)) == 0.1
+    assert reconstructions._limit_of(np.full(100, 7.0)) == 1.0
+    assert reconstructions._limit_of(np.zeros(100)) == 0.05
 
 
 @pytest.fixture(scope="module")

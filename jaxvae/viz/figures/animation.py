@@ -5,7 +5,6 @@ letters: T snapshots, N images or codes, K stops, F frames, H height, W width, C
 """
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +22,13 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.rundir.snapshots import read_codes, read_frames
 from jaxvae.terms import example_keys
-from jaxvae.viz.figures.images import conditions, pictures
+from jaxvae.viz.figures.images import conditions
 from jaxvae.viz.figures.latent_plane import plane_axes
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.image_grid import GAP, as_rgb, bounded, checked_images, enlarged, mosaic
+from jaxvae.viz.plots.image_grid import GAP, as_rgb, checked_images, enlarged, mosaic, require_one_each
 from jaxvae.viz.plots.scatter import class_colours, class_indices, list_classes, name_classes, prior_circles, reach_of
 from jaxvae.viz.plots.style import GREY, INK, VERMILION, write_title
-from jaxvae.viz.plots.video import FILM_DPI, RATE, stage, write_film
+from jaxvae.viz.plots.video import FILM_DPI, RATE, new_film
 
 __all__ = ["PathData", "TrainingData", "UnfoldingData", "compute_path", "compute_training", "compute_unfolding"]
 __all__ += ["has_bound", "plot_path_film", "plot_training_film", "plot_unfolding_film"]
@@ -61,9 +60,7 @@ def compute_training(workdir: Path, least: int = 1) -> TrainingData | None:
 
 
 class UnfoldingData(NamedTuple):
-    """Posterior means `codes` [T, N, Z] of the same N images at training steps [T], and their `points` [T, N, 2] on one
-    plane; the images' `labels` [N], or None, the names of the plane's axes, and whether the prior's circles are drawn.
-    """
+    """Posterior means `codes` [T, N, Z] of N images at training steps [T], their `points` [T, N, 2], labels [N]."""
 
     steps: np.ndarray
     points: np.ndarray
@@ -87,7 +84,7 @@ def compute_unfolding(workdir: Path, *, circles: bool) -> UnfoldingData | None:
 
 
 class PathData(NamedTuple):
-    """Codes z [F, Z] along a closed path, decoded to pictures `images` [F, H, W, C], with a text for each, `told` [F].
+    """Codes z [F, Z] along a closed path, decoded to `images` [F, H, W, C], each with its text `told` [F].
 
     The `track` [F, 2] is the path on a map: a decoded plane `manifold` [R, R, H, W, C] in quantiles of the prior, or
     `points` [N, 2] of images with `labels` [N]. At `stops` [K] the path passes an image's code.
@@ -110,10 +107,10 @@ def compute_path(subject: Subject, *, seconds: float = 6.0) -> PathData:
     if subject.run.latent_shape == (2,) and subject.run.config.model.prior == "standard" and has_bound(subject):
         z, grid = np.asarray(latent.circle(RADIUS, count)), latent.quantile_grid(_SIDE)
         condition = conditions(subject.run.parts, subject.data, 1)
-        seen = _decode(subject, np.concatenate([z, grid.reshape(-1, 2)]), condition)
+        seen = subject.decode(np.concatenate([z, grid.reshape(-1, 2)]), condition)
         told = [f"z = ({a:.1f}, {b:.1f})".replace("-", "−") for a, b in z.round(1) + 0.0]  # no minus before 0
         manifold = seen[count:].reshape(_SIDE, _SIDE, *seen.shape[1:])
-        names = np.array(["z1, quantile of the prior", "z2, quantile of the prior"])
+        names = np.array([f"{each}, quantile of the prior" for each in ("z1", "z2")])
         return PathData(z, np.asarray(norm.cdf(z)), seen[:count], np.array(told), names, manifold=manifold)
     return _image_to_image(subject, count)
 
@@ -129,16 +126,10 @@ def _image_to_image(subject: Subject, count: int) -> PathData:
     shown = shown[np.isfinite(means[shown]).all(1)]
     names = [f"image {p}" + ("" if classes is None else f" ({classes[p]})") for p in positions]
     told = [f"{a} → {b}" for a, b in zip(names, [*names[1:], names[0]], strict=True) for _ in range(each)]
-    return PathData(
-        z=z,
-        track=(z - middle) @ basis,
-        images=_decode(subject, z, subject.examples(positions[:1]).condition),
-        told=np.array(told),
-        axes=np.array(axes),
-        stops=each * np.arange(len(positions)),
-        points=(means[shown] - middle) @ basis,
-        labels=None if classes is None else classes[shown],
-    )
+    images = subject.decode(z, subject.examples(positions[:1]).condition)
+    track, points = ((codes - middle) @ basis for codes in (z, means[shown]))
+    stops, labels = each * np.arange(len(positions)), None if classes is None else classes[shown]
+    return PathData(z, track, images, np.array(told), np.array(axes), None, stops, points, labels)
 
 
 def _choose_stops(subject: Subject) -> np.ndarray:
@@ -151,12 +142,6 @@ def _choose_stops(subject: Subject) -> np.ndarray:
     firsts = np.sort(np.unique(classes, return_index=True)[1])[:_STOPS]
     others = np.setdiff1d(np.arange(min(count, _STOPS)), firsts)  # for few classes
     return np.concatenate([firsts, others])[: min(_STOPS, count)]
-
-
-def _decode(subject: Subject, z: np.ndarray, condition: np.ndarray | None) -> np.ndarray:
-    """Returns means of p(x|z) for z [F, Z], as pictures [F, H, W, C]; `condition` [1] or [1, C] is that of all."""
-    given = None if condition is None else np.repeat(condition, len(z), axis=0)
-    return pictures(subject.run.decode(z, given).mean())
 
 
 def has_bound(subject: Subject) -> bool:
@@ -174,22 +159,21 @@ def plot_training_film(path: Path, data: TrainingData, *, seconds: float = 6.0, 
     `still`, here and below, is a .png to write the first frame to.
     """
     frames = checked_images("means", data.means, "TNHWC")
-    _require_one_each("steps", data.steps, "means", frames)
+    require_one_each("steps", data.steps, "means", frames)
     factor = max(1, _PICTURE // max(mosaic(frames[0], pad=0).shape[:2]))
-    shown = [_to_rgb(mosaic(enlarged(each, factor), pad=GAP)) for each in frames]
+    shown = [as_rgb(mosaic(enlarged(each, factor), pad=GAP)) for each in frames]
     order = [len(shown) - 1, *range(len(shown))]
     height, width = shown[0].shape[:2]
     size = 2 * _MARGIN + max(width, _LEAST_WIDTH), _TOP + height + _BOTTOM
-    with stage(size[0] / FILM_DPI, size[1] / FILM_DPI) as (figure, shoot):
+    greys = frames.shape[-1] == 1
+    with new_film(path, size[0] / FILM_DPI, size[1] / FILM_DPI, greys=greys, still=still) as (figure, shoot):
         screen = _add_screen(figure, _MARGIN, _BOTTOM, shown[0])
         write_title(screen.axes, "Samples as training goes on", "each tile is one fixed z, decoded")
         caption = _add_caption(screen.axes)
-        shots = []
-        for index in order:
+        for index, shown_for in zip(order, _durations(len(order), seconds), strict=True):
             screen.set_data(shown[index])
             caption.set_text(f"step {int(data.steps[index]):,}")
-            shots.append(shoot([screen, caption]))
-    write_film(path, shots, _durations(len(shots), seconds), greys=frames.shape[-1] == 1, still=still)
+            shoot([screen, caption], shown_for)
 
 
 def plot_unfolding_film(path: Path, data: UnfoldingData, *, seconds: float = 6.0, still: Path | None = None) -> None:
@@ -203,12 +187,12 @@ def plot_unfolding_film(path: Path, data: UnfoldingData, *, seconds: float = 6.0
             f"points have shape {points.shape} and there are {None if labels is None else len(labels)} labels; "
             "expected [T,N,2] and N, or None."
         )
-    _require_one_each("steps", data.steps, "points", points)
+    require_one_each("steps", data.steps, "points", points)
     classes, indices = class_indices(labels, points.shape[1])
     colours = class_colours(len(classes))
     chosen = np.unique(np.linspace(0, len(points) - 1, min(_SNAPSHOTS, len(points))).round().astype(int))
     track, steps = _interpolate(points[chosen], np.asarray(data.steps)[chosen], round(seconds * (1 - _REST) * RATE))
-    with stage(4.9 + 0.75 * -(-len(classes) // 20), 5.2) as (figure, shoot):
+    with new_film(path, 4.9 + 0.75 * -(-len(classes) // 20), 5.2, still=still) as (figure, shoot):
         figure.set_layout_engine("constrained")
         plane = figure.add_subplot(aspect="equal")
         finite = np.where(np.isfinite(points), points, 0.0)
@@ -223,24 +207,24 @@ def plot_unfolding_film(path: Path, data: UnfoldingData, *, seconds: float = 6.0
         size = np.clip(6000 / points.shape[1], 8, 30)
         dots = plane.scatter(track[0, :, 0], track[0, :, 1], s=size, c=colours[indices], lw=0, animated=True)
         caption = plane.text(0.02, 0.99, "", transform=plane.transAxes, weight="bold", va="top", animated=True)
-        shots = []
-        for place, step in zip([track[-1], *track], [steps[-1], *steps], strict=True):
+        shown_for = _durations(len(track) + 1, seconds)
+        for place, step, each in zip([track[-1], *track], [steps[-1], *steps], shown_for, strict=True):
             dots.set_offsets(place)
             caption.set_text(f"step {int(step):,}")
-            shots.append(shoot([dots, caption]))
-    write_film(path, shots, _durations(len(shots), seconds), still=still)
+            shoot([dots, caption], each)
 
 
 def plot_path_film(path: Path, data: PathData, *, seconds: float = 6.0, still: Path | None = None) -> None:
     """Films the decoded images of a path, beside the map that its track is drawn on."""
     images, track = checked_images("images", data.images, "FHWC"), data.track
-    _require_one_each("points of the track", track, "images", images)
+    require_one_each("points of the track", track, "images", images)
     factor = max(1, _PICTURE // max(images.shape[1:3]))
-    shown = [_to_rgb(enlarged(image, factor)) for image in images]
+    shown = [as_rgb(enlarged(image, factor)) for image in images]
     height, width = shown[0].shape[:2]
     tall, bottom = max(height, _PICTURE), _BOTTOM + 20
     size = 4 * _MARGIN + _LEFT + _PICTURE + max(width, _LEAST_WIDTH - _LEFT), _TOP + tall + bottom
-    with stage(size[0] / FILM_DPI, size[1] / FILM_DPI) as (figure, shoot):
+    greys = images.shape[-1] == 1 and data.manifold is not None
+    with new_film(path, size[0] / FILM_DPI, size[1] / FILM_DPI, greys=greys, still=still) as (figure, shoot):
         place = (_LEFT + _MARGIN) / size[0], bottom / size[1], _PICTURE / size[0], _PICTURE / size[1]
         chart = figure.add_axes(place)
         _draw_map(chart, data)
@@ -254,25 +238,11 @@ def plot_path_film(path: Path, data: PathData, *, seconds: float = 6.0, still: P
         dot = chart.scatter(track[:1, 0], track[:1, 1], animated=True, **look)
         screen = _add_screen(figure, 3 * _MARGIN + _LEFT + _PICTURE, bottom + tall - height, shown[0])
         caption = _add_caption(screen.axes, weight="normal")
-        shots = []
         for point, picture, text in zip(track, shown, data.told, strict=True):
             dot.set_offsets(point[None])
             screen.set_data(picture)
             caption.set_text(text)
-            shots.append(shoot([dot, screen, caption]))
-    greys = images.shape[-1] == 1 and data.manifold is not None
-    write_film(path, shots, [seconds / len(shots)] * len(shots), greys=greys, still=still)
-
-
-def _require_one_each(name: str, some: Sequence[Any] | np.ndarray, other: str, arrays: np.ndarray) -> None:
-    """Raises UsageError unless there is one of `some` for each of `arrays`."""
-    if len(some) != len(arrays):
-        raise UsageError(f"{len(some)} {name} for {len(arrays)} {other}; expected one each.")
-
-
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    """Returns a picture [H,W,C] with three channels, in [0, 1]."""
-    return bounded(as_rgb(image))
+            shoot([dot, screen, caption], seconds / len(track))
 
 
 def _add_screen(figure: Figure, left: float, bottom: float, picture: np.ndarray) -> AxesImage:
@@ -310,7 +280,7 @@ def _draw_map(axes: Axes, data: PathData) -> None:
         side, tile = len(data.manifold), data.manifold.shape[2:]
         factor = -(-_PICTURE // (side * max(tile[:2])))
         tiles = enlarged(data.manifold.reshape(-1, *tile), factor)
-        picture = _to_rgb(mosaic(tiles, side, pad=GAP if max(tile[:2]) < 16 else 0))
+        picture = as_rgb(mosaic(tiles, side, pad=GAP if max(tile[:2]) < 16 else 0))
         axes.imshow(picture, extent=(0, 1, 0, 1), aspect="auto", alpha=0.85)
         axes.set(xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
         axes.xaxis.set_major_formatter("{x:.0%}")

@@ -53,17 +53,13 @@ def compute_roc(known: np.ndarray, novel: np.ndarray) -> Roc:
 
 
 class AnomalyData(NamedTuple):
-    """Every score of the `known` [N] and the `novel` [M] images by name, and the curve of each score that varies.
-
-    `extremes` are four rows of images [K, *X]: known and novel, of each the smallest and the largest first scores.
-    `classes` are the ones left out of training.
-    """
+    """Every score of the `known` [N] and the `novel` [M] images by name, and the curve of each score that varies."""
 
     known: dict[str, np.ndarray]
     novel: dict[str, np.ndarray]
     curves: dict[str, Roc]
-    extremes: list[np.ndarray]
-    classes: list[int]
+    extremes: list[np.ndarray]  # rows [K, *X]: known and novel, of each the smallest and the largest first scores
+    classes: list[int]  # left out of training
 
 
 def compute_anomaly(subject: Subject, *, samples: int = 50, most: int = 2000) -> AnomalyData:
@@ -90,8 +86,7 @@ def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarra
     """Returns every score of at most `most` images of the subject's split, [N]."""
     chosen, key = evenly_spaced(len(subject.split), most), subject.key_for(_SCORE)
     found = []
-    for first in range(0, len(chosen), BATCH):
-        positions = chosen[first : first + BATCH]
+    for positions in np.split(chosen, range(BATCH, len(chosen), BATCH)):
         shown, index = subject.examples(positions), subject.split.index[positions]
         found.append(subject.run.anomaly(key, shown.x, samples=samples, condition=shown.condition, index=index))
     return {name: np.concatenate([np.asarray(each[name]) for each in found]) for name in found[0]}
@@ -100,7 +95,6 @@ def _scores_of(subject: Subject, samples: int, most: int) -> dict[str, np.ndarra
 def plot_anomaly(path: Path, data: AnomalyData) -> None:
     """Draws the curves, histograms of the first score, and the extreme images."""
     with new_figure(path, 10, 9.4) as figure:
-        figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=[1.05, 1])
         axes = figure.add_subplot(grid[0, 0], aspect="equal")
         for (name, curve), (colour, dashes) in zip(data.curves.items(), _LINES, strict=False):
@@ -115,10 +109,7 @@ def plot_anomaly(path: Path, data: AnomalyData) -> None:
         write_title(axes, "Is it new?", "the diagonal, an area of 0.5, is guessing")
         _plot_histograms(figure.add_subplot(grid[0, 1]), data)
         axes = figure.add_subplot(grid[1, :])
-        rows = list(map(pictures, data.extremes))
-        columns = max(map(len, rows))
-        full = [np.concatenate([row, np.ones((columns - len(row), *row.shape[1:]))]) for row in rows]
-        show_rows(axes, np.concatenate(full), columns, _ROWS, 48)
+        show_rows(axes, list(map(pictures, data.extremes)), _ROWS, 48)
         shown = "class " if len(data.classes) == 1 else "classes "
         text = f"The extremes; left out of training: {shown}{', '.join(map(str, data.classes))}"
         axes.set_title(text, fontsize=10)

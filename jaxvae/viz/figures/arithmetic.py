@@ -9,17 +9,10 @@ import numpy as np
 
 from jaxvae import latent
 from jaxvae._checks import UsageError
-from jaxvae.data.attributes import measures, scale_to_unit
+from jaxvae.data.attributes import measures
+from jaxvae.viz.figures import labelled_codes
 from jaxvae.viz.figures.attributes import HELD, train_on
-from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.labelled_codes import (
-    FEWEST,
-    LabelledCodes,
-    column_names,
-    default_attribute,
-    images_at,
-    split_codes,
-)
+from jaxvae.viz.figures.labelled_codes import FEWEST, LabelledCodes
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots.image_grid import GAP, checked_images, enlarged, gallery, mosaic
 from jaxvae.viz.plots.style import GREY
@@ -33,7 +26,7 @@ _NOTE = 30  # characters of a line below the small images
 
 
 class _Term(NamedTuple):
-    """A term of the sum: its code [Z], the condition it is decoded with, or None, real images, a name and a note."""
+    """A term of the sum."""
 
     code: np.ndarray
     condition: Any
@@ -43,82 +36,77 @@ class _Term(NamedTuple):
 
 
 class ArithmeticData(NamedTuple):
-    """The three terms and the result: their `names` [4], `codes` [4, Z] and decoded `images` [4, H, W, C].
+    """The three terms of a sum and its result."""
 
-    `nearest` are the positions of the training images nearest to the result; `judged` [4, L] are a classifier's
-    probabilities of the attributes `judged_names`, `measured` [M, 4] the values of `measured_names`. Below a term are
-    the real images `beside` it, with `notes`; `values` are the measured values of the attributes that a term names.
-    """
-
-    names: np.ndarray
-    codes: np.ndarray
-    images: np.ndarray
-    nearest: np.ndarray
+    names: np.ndarray  # [4]
+    codes: np.ndarray  # [4, Z]
+    images: np.ndarray  # decoded, [4, H, W, C]
+    nearest: np.ndarray  # positions of the training images nearest to the result
     judged_names: np.ndarray
-    judged: np.ndarray
+    judged: np.ndarray  # a classifier's probabilities [4, L]
     measured_names: np.ndarray
-    measured: np.ndarray
-    values: list[str]
-    beside: list[np.ndarray]
-    notes: list[str]
+    measured: np.ndarray  # [M, 4]
+    values: list[str]  # measured values of the attributes that a term names
+    beside: list[np.ndarray]  # real images below each term
+    notes: list[str]  # on these
 
 
 def compute_arithmetic(
-    subject: Subject,
-    a: str | None = None,
-    b: str | None = None,
-    c: str | None = None,
-    *,
-    own: Path | None = None,
-    examples: int = 10_000,
+    subject: Subject, *terms: str | None, own: Path | None = None, examples: int = 10_000
 ) -> ArithmeticData:
-    """Computes a - b + c of codes and decodes the terms and the result.
+    """Computes a - b + c of codes and decodes the three `terms` and the result; the terms are `default_terms` if None.
 
     A term is the number of one of the subject's images, or attributes joined by commas, of which not:NAME is the
     absence: then the mean code of the training images that have them all. The result is decoded with the condition of
     c, where the model has conditions.
     """
-    given = [text for text in (a, b, c) if text is not None]
+    given = [text for text in terms if text is not None]
     if len(given) not in (0, 3):
-        missing = [f"--{name}" for name, text in (("a", a), ("b", b), ("c", c)) if text is None]
+        missing = [f"--{name}" for name, text in zip("abc", terms, strict=True) if text is None]
         raise UsageError(
             f"{' and '.join(missing)} missing: a - b + c has three terms; give all three, or none of them."
         )
-    learned, held = split_codes(subject, own, examples, HELD)
-    terms = [read_term(learned, subject, text) for text in given or default_terms(learned, held)]
-    code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in terms)))
+    learned, held = labelled_codes.split_codes(subject, own, examples, HELD)
+    found = [read_term(learned, subject, text) for text in given or default_terms(learned, held)]
+    code = np.asarray(latent.arithmetic(*(jnp.asarray(each.code) for each in found)))
     near = _nearest(learned.codes, code)
     labels = [key for key in learned.columns if key.startswith("label=")]
-    found = np.argmax([learned.columns[key][near] for key in labels], axis=0) if labels else []
-    note = "nearest real images: " + ", ".join(labels[i].removeprefix("label=") for i in found)
-    terms.append(_Term(code, terms[2].condition, learned.images[near], "the result", note.removesuffix(": ")))
-    one, given_to = learned.take(np.arange(1)), [each.condition for each in terms]
-    alone = [one._replace(condition=None if each is None else np.asarray(each)[None]) for each in given_to]
-    images = np.concatenate([codes.decode(each.code[None]) for codes, each in zip(alone, terms, strict=True)])
-    classifier, own_measures = train_on(learned, held), measures(subject.data.shape)
+    classes = np.argmax([learned.columns[key][near] for key in labels], axis=0) if labels else []
+    note = "nearest real images: " + ", ".join(labels[i].removeprefix("label=") for i in classes)
+    found.append(_Term(code, found[2].condition, learned.images[near], "the result", note.removesuffix(": ")))
+    one = learned.take(np.arange(1))
+    alone = [one._replace(condition=None if t.condition is None else np.asarray(t.condition)[None]) for t in found]
+    images = np.concatenate([codes.decode(each.code[None]) for codes, each in zip(alone, found, strict=True)])
+    classifier, computed = train_on(learned, held), measures(subject.data.shape)
+    measured = {name: measure.of(images) for name, measure in computed.items()}
+    words = {part.removeprefix(_NOT) for each in found for part in each.name.replace("\n", "").split(",")}
+    texts = [
+        [f"{name} {value:.2g} {computed[name].unit}".strip().replace("-", "−") for value in measured[name]]
+        for name in computed
+        if name in words
+    ]
     return ArithmeticData(
-        names=np.array([each.name for each in terms]),
-        codes=np.stack([each.code for each in terms]),
+        names=np.array([each.name for each in found]),
+        codes=np.stack([each.code for each in found]),
         images=images,
         nearest=learned.positions[near],
         judged_names=np.array(classifier.names),
         judged=classifier.probabilities(images),
-        measured_names=np.array(list(own_measures), str),
-        measured=np.stack([m.of(images) for m in own_measures.values()]) if own_measures else np.empty((0, 4)),
-        values=_measured_values(terms, images, subject.data.shape),
-        beside=[each.images for each in terms],
-        notes=[each.note for each in terms],
+        measured_names=np.array(list(computed), str),
+        measured=np.stack(list(measured.values())) if computed else np.empty((0, 4)),
+        values=["\n".join(lines) for lines in zip(*texts, strict=True)] or [""] * 4,
+        beside=[each.images for each in found],
+        notes=[each.note for each in found],
     )
 
 
 def default_terms(learned: LabelledCodes, held: LabelledCodes) -> tuple[str, str, str]:
-    """Returns three terms: a class with an attribute, the same class without it, and another class without it.
+    """Returns three terms: a class with `default_attribute`, the same class without it, and another without it.
 
-    The attribute is `default_attribute`; the classes are those two of which most images have it, and have it not.
-    Without classes, and of colour pictures, whose mean codes show little: all images with it, minus all without, plus
-    one image without.
+    Without classes, and of colour pictures, whose mean codes show little, they are all images with it, all without,
+    and one image without.
     """
-    name = default_attribute(learned)
+    name = labelled_codes.default_attribute(learned)
     labels = [key for key in learned.columns if key.startswith("label=")]
     if name in labels and len(labels) > 2:
         return labels[0], labels[1], labels[2]
@@ -136,27 +124,15 @@ def default_terms(learned: LabelledCodes, held: LabelledCodes) -> tuple[str, str
     return f"{first},{name}", f"{first},{_NOT}{name}", f"{second},{_NOT}{name}"
 
 
-def _measured_values(terms: list[_Term], images: np.ndarray, shape: tuple[int, ...]) -> list[str]:
-    """Returns lines, for each image, of the measured attributes that a term names; '' without such."""
-    words = {part.removeprefix(_NOT) for each in terms for part in each.name.replace("\n", "").split(",")}
-    found: list[list[str]] = [[] for _ in terms]
-    for name, measure in measures(shape).items():
-        if name in words:
-            for lines, value in zip(found, measure.of(images), strict=True):
-                lines.append(f"{name} {value:.2g} {measure.unit}".strip().replace("-", "−"))
-    return ["\n".join(lines) for lines in found]
-
-
 def read_term(learned: LabelledCodes, subject: Subject, text: str) -> _Term:
     """Returns the term of a text; ValueError for an unknown attribute, and for too few images."""
     if text.isdecimal():
-        one = images_at(subject, [int(text)])
+        one = labelled_codes.images_at(subject, [int(text)])
         given = None if one.condition is None else one.condition[0]
-        real = pictures(scale_to_unit(subject.split.take(one.positions)[0]))
-        return _Term(one.codes[0], given, real, f"image {text}", f"the {subject.name} image itself")
+        return _Term(one.codes[0], given, one.images, f"image {text}", f"the {subject.name} image itself")
     has = np.ones(len(learned.positions), bool)
     for part in text.split(","):
-        (name,) = column_names(subject, [part.removeprefix(_NOT)])
+        (name,) = labelled_codes.column_names(subject, [part.removeprefix(_NOT)])
         groups = learned.groups(name)
         has &= groups.lacks if part.startswith(_NOT) else groups.has
     if has.sum() < FEWEST:
@@ -184,7 +160,9 @@ def plot_arithmetic(path: Path, data: ArithmeticData) -> None:
         raise UsageError(f"{len(images)} images, {len(names)} names, {len(data.beside)} rows; expected 4 each.")
     factor = max(1, _TERM // max(images.shape[1:3]))
     large = enlarged(images, factor)
-    below = [_small_images(each, max(1, factor // 3), images.shape[1:]) for each in data.beside]
+    white = np.ones((_NEAREST, *images.shape[1:]))  # in places without an image
+    cells = [np.concatenate([each, white])[:_NEAREST] for each in data.beside]
+    below = [mosaic(enlarged(each, max(1, factor // 3)), 3, GAP) for each in cells]
     size, six = large.shape[1], below[0].shape[0]
     wide = max(large.shape[2], below[0].shape[1], _TERM)
     lines = [name.count("\n") + 1 + len(value.splitlines()) for name, value in zip(names, data.values, strict=True)]
@@ -204,11 +182,3 @@ def plot_arithmetic(path: Path, data: ArithmeticData) -> None:
             axes.text(left, top + six + 8, note, va="top", fontsize=8, color=GREY, linespacing=1.2)
         for left, sign in zip(lefts, "−+=", strict=False):
             axes.text(left + wide + _SIGN / 2, size / 2, sign, fontsize=26, ha="center", va="center")
-
-
-def _small_images(images: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Lays at most 6 images out in two rows of three, enlarged; empty places are white."""
-    cells = np.ones((_NEAREST, *shape))
-    images = np.asarray(images, float)[:_NEAREST]
-    cells[: len(images)] = images
-    return mosaic(enlarged(cells, factor), 3, GAP)

@@ -11,6 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+from jaxvae.viz.figures.images import mean_of_squares
+
 __all__ = ["AttributeClassifier", "paired_change", "train_classifier", "wilson_interval"]
 
 _HIDDEN, _PASSES, _PATIENCE = 128, 25, 5  # units; epochs, at most, and without gain
@@ -19,18 +21,14 @@ _DEVIATIONS = 1.96  # of a normal, on each side of its mean, that hold 95%
 
 
 class AttributeClassifier(NamedTuple):
-    """A network that estimates the probability of each of the attributes `names` [L].
-
-    `accuracy` [L] is that on held-out images, `always` [L] the accuracy of the majority-class baseline there. `middle`
-    [D] is subtracted from the features, and the rest divided by `scale`.
-    """
+    """A network that estimates the probability of each of L attributes."""
 
     network: MLPClassifier
-    middle: np.ndarray
-    scale: float
+    middle: np.ndarray  # [D], subtracted from the features
+    scale: float  # that the rest is divided by
     names: tuple[str, ...]
-    accuracy: np.ndarray
-    always: np.ndarray
+    accuracy: np.ndarray  # [L], on held-out images
+    always: np.ndarray  # [L], of the majority-class baseline there
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Returns the probability [N, L] that each picture [N, *X], of values in [0, 1], has each attribute."""
@@ -43,8 +41,7 @@ def train_classifier(
 ) -> AttributeClassifier:
     """Trains a classifier of attributes `has` {name: bool [N]} of real images [N, *X] in [0, 1]; scores it on `held`.
 
-    It has one hidden layer and a logistic output for each attribute. Training stops when the accuracy on a tenth of
-    its images, kept aside, no longer rises.
+    Training stops when the accuracy on a tenth of its images, kept aside, no longer rises.
     """
     network = MLPClassifier(
         (_HIDDEN,),
@@ -71,9 +68,7 @@ def _features(images: np.ndarray) -> np.ndarray:
     """Returns the features [N, D], float32, of pictures [N, *X]; large ones have their squares averaged."""
     images = np.asarray(images, np.float32)
     if images.ndim == 4 and (factor := min(images.shape[1:3]) // _SIDE) > 1:
-        height, width = (size // factor for size in images.shape[1:3])
-        cut = images[:, : height * factor, : width * factor]
-        images = cut.reshape(len(images), height, factor, width, factor, -1).mean((2, 4))
+        images = mean_of_squares(images, factor)
     return images.reshape(len(images), -1)
 
 

@@ -16,15 +16,10 @@ from matplotlib.patches import Rectangle
 from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.data.attributes import measures
-from jaxvae.viz.figures.attribute_classifier import (
-    AttributeClassifier,
-    paired_change,
-    train_classifier,
-    wilson_interval,
-)
+from jaxvae.viz.figures import attribute_classifier as classifiers
 from jaxvae.viz.figures.labelled_codes import LabelledCodes, column_names, default_attribute, images_at, split_codes
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.image_grid import GAP, checked_images, gallery, side_by_side, stacked
+from jaxvae.viz.plots.image_grid import GAP, checked_images, gallery, require_one_each, side_by_side, stacked
 from jaxvae.viz.plots.style import BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION
 
 __all__ = ["HELD", "AttributeChange", "AttributeData", "choose_images", "compute_attribute", "compute_change"]
@@ -48,10 +43,9 @@ _PANELS = 1.3  # inches that the panels are high, beside their bars
 class AttributeChange(NamedTuple):
     """How often the attribute appears at each strength [T], and what else has changed at strength `judged_at`.
 
-    `appears` is the share of the `judged` images that the classifier finds to have it, with its 95% interval;
-    `measured_appears` the share measured to have it, or None; `had` that of the images themselves. Shifts [2, .] are
-    means and standard errors over the images: `judged_shift` of probabilities, `measured_shift` in deviations of the
-    training images. `judge_always` is the accuracy of the majority-class baseline.
+    `appears` is the share of the `judged` images that the classifier finds to have it, with its 95% interval; `had`
+    that of the images themselves. Shifts [2, .] are means and standard errors over the images, `measured_shift` in
+    deviations of the training images. `judge_always` is the accuracy of the majority-class baseline.
     """
 
     judged: int
@@ -73,11 +67,9 @@ class AttributeChange(NamedTuple):
 
 
 class AttributeData(NamedTuple):
-    """An attribute's `direction` [Z], found by a `method` that leaves the attributes `keep`; the images at `positions`,
-    as pictures, and `images` [N, T, H, W, C], their codes moved by `strengths` [T] times the direction and decoded.
+    """An attribute's `direction` [Z], and `images` [N, T, H, W, C]: codes moved by `strengths` [T] times it, decoded.
 
-    `groups` describes the two groups of images that it is found by; `readable` [2] are the accuracies of a linear
-    probe of the codes and of the majority-class baseline.
+    `readable` [2] are the accuracies of a linear probe of the codes and of the majority-class baseline.
     """
 
     attribute: str
@@ -160,25 +152,24 @@ def find_direction(learned: LabelledCodes, name: str, method: str, keep: Sequenc
 
 def probe_accuracy(learned: LabelledCodes, held: LabelledCodes, name: str) -> np.ndarray:
     """Returns the accuracies [2] on held-out images of a linear probe of the code and of the majority class."""
-    threshold = learned.thresholds()[name]
-    weights, bias = latent.logistic_regression(
-        jnp.asarray(learned.codes), jnp.asarray(learned.columns[name] > threshold)
-    )
-    truth = held.columns[name] > threshold
+    has, truth = (of.columns[name] > learned.thresholds()[name] for of in (learned, held))
+    weights, bias = latent.logistic_regression(jnp.asarray(learned.codes), jnp.asarray(has))
     right = (held.codes @ np.asarray(weights) + float(bias) > 0) == truth
     return np.array([right.mean(), max(truth.mean(), 1 - truth.mean())])
 
 
-def train_on(learned: LabelledCodes, held: LabelledCodes) -> AttributeClassifier:
+def train_on(learned: LabelledCodes, held: LabelledCodes) -> classifiers.AttributeClassifier:
     """Returns a classifier of all attributes, trained on the training images, scored on the held-out ones."""
     thresholds = learned.thresholds()
     has, truth = ({name: of.columns[name] > least for name, least in thresholds.items()} for of in (learned, held))
     few = np.linspace(0, len(learned.positions) - 1, min(len(learned.positions), TRAINED)).astype(int)  # all classes
-    return train_classifier(learned.images[few], {name: each[few] for name, each in has.items()}, held.images, truth)
+    return classifiers.train_classifier(
+        learned.images[few], {name: each[few] for name, each in has.items()}, held.images, truth
+    )
 
 
 def compute_change(
-    classifier: AttributeClassifier,
+    classifier: classifiers.AttributeClassifier,
     learned: LabelledCodes,
     held: LabelledCodes,
     name: str,
@@ -201,19 +192,19 @@ def compute_change(
     return AttributeChange(
         judged=count,
         appears=has / count,
-        appears_band=np.stack(wilson_interval(has, count)),
+        appears_band=np.stack(classifiers.wilson_interval(has, count)),
         had=float(np.mean(held.columns[name] > thresholds[name])),
         judged_at=float(strengths[at]),
         judged_names=np.array(classifier.names),
         judge_accuracy=classifier.accuracy,
         judge_always=classifier.always,
         judged_means=probability.mean(1),
-        judged_shift=np.stack(paired_change(probability[unmoved], probability[at])),
+        judged_shift=np.stack(classifiers.paired_change(probability[unmoved], probability[at])),
         class_changed=(answers != answers[unmoved]).mean(1),
         measured_names=np.array(list(own), str),
         measured_units=np.array([measure.unit for measure in own.values()], str),
         measured_means=values.mean(2),
-        measured_shift=np.stack(paired_change(values[unmoved].T, values[at].T)) / deviations,
+        measured_shift=np.stack(classifiers.paired_change(values[unmoved].T, values[at].T)) / deviations,
         measured_appears=measured,
     )
 
@@ -238,11 +229,8 @@ def plot_attribute(path: Path, data: AttributeData) -> None:
     """Draws images and their moved codes, decoded; below, how often the attribute appears, and what else changed."""
     images, strengths = checked_images("images", data.images, "NTHWC"), data.strengths
     originals = checked_images("originals", data.originals, "NHWC")
-    if images.shape[1] != len(strengths) or originals.shape != images[:, 0].shape:
-        raise UsageError(
-            f"images have shape {images.shape} for {len(strengths)} strengths and originals {originals.shape}; "
-            "expected [N,T,H,W,C], [T], and [N,H,W,C]."
-        )
+    require_one_each("strengths", strengths, "moves of an image", images[0])
+    require_one_each("originals", originals, "images", images)
     rows = [side_by_side(original[None], moved) for original, moved in zip(originals, images, strict=True)]
     (first, wide), (picture, _) = rows[0], stacked([row for row, _ in rows], [GAP] * len(rows))
     right = first.shape[1] - wide - (wide + GAP) * np.arange(len(strengths))  # of the last image, the one before, ...
@@ -264,7 +252,6 @@ def plot_attribute(path: Path, data: AttributeData) -> None:
 
 
 def _signed(value: float) -> str:
-    """Returns a strength with its sign; 0 as 0."""
     return f"{value:+.3g}".replace("-", "−") if value else "0"
 
 
@@ -278,22 +265,17 @@ def _plot_panels(figure: Figure, data: AttributeData, high: float) -> None:
     if measured:
         # its bars as wide as the others', and nothing below them
         parts = [measured + 1, max(judged - measured, 0) + 1e-3]
-        axes = figure.add_subplot(grid[1].subgridspec(2, 1, height_ratios=parts)[0])
-        _plot_bars(axes, change.measured_names, np.asarray(change.measured_shift), name)
-        axes.set(xlabel="deviations")
-        axes.set_title(f"Measured at {at}", fontsize=10)
-    axes = figure.add_subplot(grid[-1])
-    _plot_bars(axes, change.judged_names, 100 * np.asarray(change.judged_shift), name)
-    axes.set_xlabel("percentage points")
-    axes.set_title(f"Judged at {at}", fontsize=10)
+        axes = figure.add_subplot(grid[1].subgridspec(2, 1, height_ratios=parts)[0], xlabel="deviations")
+        _plot_bars(axes, change.measured_names, np.asarray(change.measured_shift), name, f"Measured at {at}")
+    axes = figure.add_subplot(grid[-1], xlabel="percentage points")
+    _plot_bars(axes, change.judged_names, 100 * np.asarray(change.judged_shift), name, f"Judged at {at}")
 
 
 def _plot_appearance(axes: Axes, data: AttributeData) -> None:
     """Draws how often the attribute appears against the strength, with its 95% band."""
     change = data.change
-    low, high = 100 * np.asarray(change.appears_band)
     axes.axhline(100 * float(change.had), color=GREY, lw=1, ls="--", label="the images themselves")
-    axes.fill_between(data.strengths, low, high, color=LIGHT_BLUE, alpha=0.5, lw=0)
+    axes.fill_between(data.strengths, *(100 * np.asarray(change.appears_band)), color=LIGHT_BLUE, alpha=0.5, lw=0)
     style: dict[str, Any] = {"color": BLUE, "marker": "o", "ms": 4, "label": "by the classifier"}
     axes.plot(data.strengths, 100 * np.asarray(change.appears), **style)
     if change.measured_appears is not None:
@@ -304,8 +286,9 @@ def _plot_appearance(axes: Axes, data: AttributeData) -> None:
     axes.legend(fontsize=8, loc="best", borderaxespad=0.4)
 
 
-def _plot_bars(axes: Axes, names: Sequence[str] | np.ndarray, shift: np.ndarray, name: str) -> None:
+def _plot_bars(axes: Axes, names: Sequence[str] | np.ndarray, shift: np.ndarray, name: str, title: str) -> None:
     """Draws changes [2, L], means and standard errors, as bars: the attribute itself first, then the largest."""
+    axes.set_title(title, fontsize=10)
     names, (change, error) = [str(each) for each in names], np.asarray(shift, float)
     order = sorted(range(len(names)), key=lambda i: (names[i] != name, -abs(change[i])))[:_MOST_BARS]
     places = np.arange(len(order))

@@ -25,13 +25,11 @@ _COLUMN = 3.0  # inches
 
 
 class Panel(NamedTuple):
-    """What is shown of one run: `codes` z ~ q(z|x) and draws of the prior `drawn` [N, 2], both None unless z is a
-    vector, the `labels` [N] or None; pictures [N, H, W, C] of samples, and of originals with their reconstructions.
-    """
+    """What is shown of one run: codes, and pictures [N, H, W, C]."""
 
-    codes: np.ndarray | None
-    drawn: np.ndarray | None
-    labels: np.ndarray | None
+    codes: np.ndarray | None  # z ~ q(z|x) [N, 2], None unless z is a vector
+    drawn: np.ndarray | None  # z ~ p(z) [N, 2], likewise
+    labels: np.ndarray | None  # [N]
     samples: np.ndarray
     originals: np.ndarray
     reconstructions: np.ndarray
@@ -81,7 +79,6 @@ def plot_comparison(path: Path, panels: dict[str, Panel], points: dict[str, tupl
     charted = {name: point for name, point in points.items() if point is not None}
     heights = [_COLUMN, _COLUMN, _COLUMN / 3] + [3.4] * (len(charted) > 1)
     with new_figure(path, max(6.5, _COLUMN * len(panels) + 0.9), sum(heights) + 1.6) as figure:
-        figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(len(heights), len(panels), height_ratios=heights)
         for column, (name, panel) in enumerate(panels.items()):
             top, middle, low = (figure.add_subplot(grid[row, column]) for row in range(3))

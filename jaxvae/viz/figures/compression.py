@@ -35,15 +35,12 @@ _LOOKS: dict[str, Any] = {"pca": {"color": BLUE, "marker": "o"}, "jpeg": {"color
 
 
 class CoderCurve(NamedTuple):
-    """Points of one coder, by ascending bits: `bits` [P] of an image and mean squared `error` [P].
+    """Points of one coder, by ascending bits."""
 
-    `decoded` [n, *X] are the shown images at `used` bits, the most that are not above the model's.
-    """
-
-    bits: np.ndarray
-    error: np.ndarray
-    decoded: np.ndarray
-    used: float
+    bits: np.ndarray  # [P], of an image
+    error: np.ndarray  # [P], mean squared
+    decoded: np.ndarray  # [n, *X], the shown images at `used` bits
+    used: float  # the most bits that are not above the model's
 
 
 class CompressionData(NamedTuple):
@@ -136,9 +133,8 @@ def jpeg_curve(x: np.ndarray, chosen: np.ndarray, bits: float) -> CoderCurve:
 def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
     """Returns (bits per image, decoded images) of x [M, H, W, C], C 1 or 3, as one JPEG mosaic.
 
-    Each tile is filled up with its last row and column to whole blocks, 8 pixels wide, of colour 16, as its chroma is
-    sampled at every second pixel: no block holds two images, and no image pays for a header. (A decoder smooths chroma
-    over one pixel beyond its block.)
+    Each tile is filled up with its last row and column to whole blocks, so that no block holds two images: 8 pixels
+    wide, and of colour 16, as chroma is sampled at every second pixel.
     """
     count, height, width, channels = x.shape
     block = 8 if channels == 1 else 16
@@ -160,7 +156,6 @@ def jpeg(x: np.ndarray, quality: int) -> tuple[float, np.ndarray]:
 def plot_compression(path: Path, data: CompressionData) -> None:
     """Draws the coders' curves and the model's point; below, the images above each coder's decoded ones."""
     with new_figure(path, 9, 9) as figure:
-        figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[1.35, 1])
         axes = figure.add_subplot(grid[0])
         for name, curve in data.curves.items():
@@ -183,8 +178,7 @@ def plot_compression(path: Path, data: CompressionData) -> None:
         write_title(axes, "Lossy compression", told + ("binarized images" if data.binary else "images"))
         rows = {"original": data.images, f"VAE, {data.bits.mean():,.0f} bits": data.decoded}
         rows |= {f"{name.upper()}, {curve.used:,.0f} bits": curve.decoded for name, curve in data.curves.items()}
-        tiles = np.concatenate([pictures(each) for each in rows.values()])
-        show_rows(figure.add_subplot(grid[1]), tiles, len(data.images), list(rows), 64)
+        show_rows(figure.add_subplot(grid[1]), list(map(pictures, rows.values())), list(rows), 64)
 
 
 def _decibels(error: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from jax import Array
 from jaxvae.config.build import Parts
 from jaxvae.data.dataset import DataSet
 
-__all__ = ["conditions", "curves_of", "pictures", "residuals"]
+__all__ = ["conditions", "curves_of", "mean_of_squares", "pictures", "residuals"]
 
 CURVE = 48  # pixels that the picture of a sequence is high, and at least as wide
 _CHANNELS = [(0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45)]  # orange, sky blue, green
@@ -34,6 +34,14 @@ def pictures(means: Array | np.ndarray) -> np.ndarray:
 def _in_colour(images: np.ndarray) -> np.ndarray:
     """Returns the channels of images [N, H, W, C] that are shown: all of 1 or 3, else the first."""
     return images if images.shape[-1] in (1, 3) else images[..., :1]
+
+
+def mean_of_squares(images: np.ndarray, side: int) -> np.ndarray:
+    """Returns images [N, H, W, C] with each square of `side` pixels averaged; what is left over is cut off."""
+    count, height, width, _ = images.shape
+    tall, wide = min(side, height), min(side, width)
+    rows, columns = height // tall, width // wide
+    return images[:, : rows * tall, : columns * wide].reshape(count, rows, tall, columns, wide, -1).mean((2, 4))
 
 
 def residuals(x: Array | np.ndarray, means: Array | np.ndarray) -> np.ndarray:

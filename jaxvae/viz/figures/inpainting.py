@@ -16,7 +16,7 @@ from jaxvae.data.corrupt import Corruption, noise, salt_and_pepper
 from jaxvae.model.traits import traits_of
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject, evenly_spaced, jit_once
-from jaxvae.viz.plots.image_grid import GAP, as_rgb, gallery, label_rows, stack_images
+from jaxvae.viz.plots.image_grid import GAP, as_rgb, gallery_of_rows
 from jaxvae.viz.plots.style import LIGHT_BLUE
 
 __all__ = ["DenoisingData", "InpaintingData", "compute_denoising", "compute_inpainting", "plot_denoising"]
@@ -29,16 +29,14 @@ _FEW = 0.01  # share of accepted proposals below which a chain has hardly left i
 
 
 class InpaintingData(NamedTuple):
-    """Images [B, *X], the `known` pixels (bool), `completions` [D, B, *X], their means, and the accepted share of each
-    chain's proposals [B]. `tested`: whether proposals can be rejected.
-    """
+    """Images [B, *X], `known` pixels, `completions` [D, B, *X], their means, the share of proposals `accepted` [B]."""
 
     images: np.ndarray
     known: np.ndarray
     completions: np.ndarray
     means: np.ndarray
     accepted: np.ndarray
-    tested: bool
+    tested: bool  # whether proposals can be rejected
 
 
 def compute_inpainting(subject: Subject, *, n: int = 10, completions: int = 3, steps: int = 300) -> InpaintingData:
@@ -127,6 +125,5 @@ def plot_denoising(path: Path, data: DenoisingData) -> None:
 def _plot_rows(path: Path, title: str, subtitle: str, rows: list[np.ndarray], labels: list[str]) -> None:
     """Draws rows of images, each [B, H, W, 3], with a label at the left of each."""
     gaps = [4 * GAP, *[GAP] * (len(rows) - 3), 4 * GAP, GAP] if len(rows) > 3 else [GAP] * len(rows)
-    picture, centres = stack_images(rows, gaps)
-    with gallery(path, picture, title, subtitle, left=1.3) as axes:
-        label_rows(axes, centres, labels)
+    with gallery_of_rows(path, rows, labels, title, subtitle, gaps):
+        pass

@@ -14,8 +14,8 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.viz.figures.images import pictures
 from jaxvae.viz.figures.subject import Subject
-from jaxvae.viz.plots.image_grid import GAP, fitted, gallery, label_rows, mosaic, side_by_side, stack_images, stacked
-from jaxvae.viz.plots.image_panels import manifold
+from jaxvae.viz.plots.image_grid import GAP, gallery, gallery_of_rows, side_by_side, stacked
+from jaxvae.viz.plots.image_panels import decoded_plane, manifold
 
 __all__ = ["InterpolationData", "TraversalData", "TraversalPlane", "choose_pairs", "compute_interpolation"]
 __all__ += ["compute_manifold", "compute_traversal", "compute_traversal_plane", "largest_dimensions"]
@@ -26,9 +26,7 @@ _ROWS = 10  # dimensions that a traversal shows by default
 
 
 class InterpolationData(NamedTuple):
-    """Pairs of positions [P, 2], the codes z [P, T, Z] between them, decoded `images` [P, T, H, W, C], and the examples
-    at both ends, `starts` and `ends` [P, *X]; `path` is the kind of path, `given` says which condition was given.
-    """
+    """Pairs of positions [P, 2], codes z [P, T, Z] between them, decoded `images` [P, T, H, W, C], the ends [P, *X]."""
 
     pairs: np.ndarray
     z: np.ndarray
@@ -51,7 +49,7 @@ def compute_interpolation(
     a, b = (subject.means[[pair[end] for pair in pairs]] for end in (0, 1))
     z = np.stack([_PATHS[path](*each, steps) for each in zip(jnp.asarray(a), jnp.asarray(b), strict=True)])
     condition = starts.condition
-    images = subject.decode(z, None if condition is None else np.repeat(condition[:, None], steps, axis=1))
+    images = subject.decode(z, None if condition is None else condition[:, None])
     given = "; given the label of the first image all along" if subject.run.conditional else ""
     return InterpolationData(np.array(pairs), z, images, np.asarray(starts.x), np.asarray(ends.x), path, given)
 
@@ -86,9 +84,7 @@ def plot_interpolation(path: Path, data: InterpolationData) -> None:
 
 
 class TraversalData(NamedTuple):
-    """Dimensions [D], the codes z [D, T, Z], the decoded `images` [D, T, H, W, C], the dimensions' `kl` [D] in nats,
-    and the `offsets` [T] in deviations of `reference`; `start` and `given` complete the subtitle.
-    """
+    """Dimensions [D] with their `kl` [D] in nats, codes z [D, T, Z], decoded `images` [D, T, H, W, C], offsets [T]."""
 
     dimensions: np.ndarray
     z: np.ndarray
@@ -113,46 +109,36 @@ def compute_traversal(
     The start is the mean of an `image`, or the middle. By default the 10 dimensions of the largest KL.
     """
     chosen = largest_dimensions(subject, _ROWS) if dimensions is None else list(dimensions)
-    z = subject.center if image is None else subject.means[image]
-    offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    places = [subject.center[d] + subject.scale[d] * offsets for d in chosen]
-    walks = np.stack([latent.traversal(jnp.asarray(z), d, jnp.asarray(p)) for d, p in zip(chosen, places, strict=True)])
-    reference = _reference_of(subject)
-    return TraversalData(
-        dimensions=np.array(chosen),
-        z=walks,
-        images=_decode(subject, walks, image),
-        kl=subject.dimension_kl[chosen],
-        offsets=np.linspace(-reach, reach, steps),
-        start=f"from image {image}" if image is not None else f"from the middle of {reference}",
-        reference=reference,
-        given=_given(subject),
-    )
+    z = jnp.asarray(subject.center if image is None else subject.means[image])
+    offsets, reference = np.linspace(-reach, reach, steps), ("the prior" if subject.has_standard_prior else "the codes")
+    places = [jnp.asarray(subject.center[d] + subject.scale[d] * np.float32(offsets)) for d in chosen]
+    walks = np.stack([latent.traversal(z, d, p) for d, p in zip(chosen, places, strict=True)])
+    start = f"from image {image}" if image is not None else f"from the middle of {reference}"
+    images, kl = _decode(subject, walks, image), subject.dimension_kl[chosen]
+    return TraversalData(np.array(chosen), walks, images, kl, offsets, start, reference, _given(subject))
 
 
 def plot_traversal(path: Path, data: TraversalData) -> None:
     """Draws a row of decoded images for each dimension."""
-    picture, centres = stack_images(list(data.images), [3 * GAP] * len(data.images))
-    subtitle = f"each row moves one latent dimension, {data.start}{data.given}"
-    with gallery(path, picture, "One dimension after the other", subtitle, left=1.5, bottom=0.6) as axes:
-        label_rows(axes, centres, [f"z{d + 1}, {kl:.1f} nats" for d, kl in zip(data.dimensions, data.kl, strict=True)])
-        columns = len(data.offsets)
-        shown = np.unique([0, (columns - 1) // 2, columns - 1])
-        wide = (picture.shape[1] + GAP) / columns
-        axes.set_xticks((shown + 0.5) * wide - GAP / 2, [_signed(data.offsets[i]) for i in shown])
+    labels = [f"z{d + 1}, {kl:.1f} nats" for d, kl in zip(data.dimensions, data.kl, strict=True)]
+    title, subtitle = "One dimension after the other", f"each row moves one latent dimension, {data.start}{data.given}"
+    with gallery_of_rows(path, data.images, labels, title, subtitle, left=1.5, bottom=0.6) as axes:
+        places, texts = _ticks(data.offsets)
+        axes.set_xticks(places * (axes.images[0].get_size()[1] + GAP) - GAP / 2, texts)
         axes.set_xlabel(f"where it is, in deviations of {data.reference}")
 
 
-def _signed(value: float) -> str:
-    """Returns an offset with its sign and one decimal; 0 as 0."""
-    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0"
+def _ticks(offsets: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Returns the first, middle and last offset: their places as shares of a side, their texts with one decimal."""
+    shown = np.unique([0, (len(offsets) - 1) // 2, len(offsets) - 1])
+    texts = [f"{offsets[i]:+.1f}".replace("-", "−") if abs(offsets[i]) >= 0.05 else "0" for i in shown]
+    return (shown + 0.5) / len(offsets), texts
 
 
 class TraversalPlane(NamedTuple):
     """Two `dimensions` [2], the codes z [T, T, Z] of their plane and the decoded `images` [T, T, H, W, C].
 
-    The `offsets` [T] are in deviations of `reference`, or None for its quantiles; `start` and `given` complete the
-    subtitle.
+    The `offsets` [T] are in deviations of `reference`, or None for its quantiles.
     """
 
     dimensions: np.ndarray
@@ -169,10 +155,9 @@ def compute_manifold(subject: Subject, dimensions: Sequence[int] | None = None, 
 
     For a standard normal prior these are the prior's own. Other dimensions stay in their middle.
     """
-    chosen = _two_dimensions(subject, dimensions)
-    grid = subject.center + subject.scale * _unit_plane(subject, chosen, latent.normal_quantiles(side))
-    reference, given = _reference_of(subject).replace("the codes", "a normal about the codes"), _given(subject)
-    return TraversalPlane(np.array(chosen), grid, _decode(subject, grid, None), None, "", reference, given)
+    found = _decode_plane(subject, dimensions, latent.normal_quantiles(side), None)
+    reference = found.reference.replace("the codes", "a normal about the codes")
+    return found._replace(offsets=None, start="", reference=reference)
 
 
 def compute_traversal_plane(
@@ -184,33 +169,37 @@ def compute_traversal_plane(
     reach: float = 2.5,
 ) -> TraversalPlane:
     """Decodes the plane of two dimensions about an image's mean, or the middle, from -`reach` to `reach`."""
-    chosen = _two_dimensions(subject, dimensions)
-    z, reference = subject.center if image is None else subject.means[image], _reference_of(subject)
-    offsets = np.linspace(-reach, reach, steps, dtype=np.float32)
-    kept = np.where(np.isin(np.arange(len(z)), chosen), subject.center, z)
-    grid = kept + subject.scale * _unit_plane(subject, chosen, offsets)
-    images, given = _decode(subject, grid, image), _given(subject)
+    return _decode_plane(subject, dimensions, np.linspace(-reach, reach, steps, dtype=np.float32), image)
+
+
+def _decode_plane(
+    subject: Subject, dimensions: Sequence[int] | None, offsets: np.ndarray, image: int | None
+) -> TraversalPlane:
+    """Decodes the plane of the two dimensions given, or of the largest KL, at `offsets` [T] from the middle."""
+    chosen = largest_dimensions(subject, 2) if dimensions is None else list(dimensions)
+    center, reference = subject.center, ("the prior" if subject.has_standard_prior else "the codes")
+    if len(chosen) != 2:
+        raise UsageError(
+            f"a plane has two dimensions; {len(chosen)} of this model's {len(center)} were given. "
+            "Name two, or look at one with `jaxvae traverse`."
+        )
+    unit = np.asarray(latent.plane(jnp.zeros_like(center), (chosen[0], chosen[1]), jnp.asarray(offsets)))
+    others = center if image is None else subject.means[image]
+    z = np.where(np.isin(np.arange(len(center)), chosen), center, others) + subject.scale * unit
     start = f"image {image}'s code" if image is not None else f"the middle of {reference}"
-    return TraversalPlane(np.array(chosen), grid, images, offsets, start, reference, given)
+    images = _decode(subject, z, image)
+    return TraversalPlane(np.array(chosen), z, images, offsets, start, reference, _given(subject))
 
 
 def plot_traversal_plane(path: Path, data: TraversalPlane) -> None:
     """Draws the decoded plane: the second dimension grows upwards, the first to the right."""
-    first, second = (f"z{d + 1}" for d in data.dimensions)
+    names = f"z{data.dimensions[0] + 1}", f"z{data.dimensions[1] + 1}"
     if data.offsets is None:
-        size = data.z.shape[-1]
-        return manifold(path, data.images, names=(first, second), of=size, whose=data.reference, given=data.given)
-    side = len(data.offsets)
-    picture = mosaic(fitted(data.images.reshape(-1, *data.images.shape[2:]), side, GAP), side, GAP)
+        manifold(path, data.images, names=names, of=data.z.shape[-1], whose=data.reference, given=data.given)
+        return
+    title, unit = f"{names[0]} and {names[1]} together", f"deviations of {data.reference}"
     subtitle = f"the mean of p(x|z) about {data.start}, all other dimensions left as they are{data.given}"
-    with gallery(path, picture, f"{first} and {second} together", subtitle, left=0.9, bottom=0.7) as axes:
-        shown = np.unique([0, (side - 1) // 2, side - 1])
-        labels = [_signed(data.offsets[i]) for i in shown]
-        places, unit = (shown + 0.5) / side, f"deviations of {data.reference}"
-        axes.set_xticks(places * picture.shape[1] - 0.5, labels)
-        axes.set_yticks((1 - places) * picture.shape[0] - 0.5, labels)
-        axes.set(xlabel=f"{first}, {unit}", ylabel=f"{second}, {unit}")
-    return None
+    decoded_plane(path, data.images, *_ticks(data.offsets), title, subtitle, names, unit)
 
 
 def largest_dimensions(subject: Subject, count: int) -> list[int]:
@@ -219,32 +208,9 @@ def largest_dimensions(subject: Subject, count: int) -> list[int]:
     return list(range(z)) if z <= count <= 2 else np.argsort(-subject.dimension_kl, kind="stable")[:count].tolist()
 
 
-def _two_dimensions(subject: Subject, dimensions: Sequence[int] | None) -> tuple[int, int]:
-    """Returns the two dimensions of a plane: those given, or those of the largest KL."""
-    chosen = largest_dimensions(subject, 2) if dimensions is None else list(dimensions)
-    if len(chosen) != 2:
-        raise UsageError(
-            f"a plane has two dimensions; {len(chosen)} of this model's {subject.means.shape[1]} were given. "
-            "Name two, or look at one with `jaxvae traverse`."
-        )
-    return chosen[0], chosen[1]
-
-
-def _unit_plane(subject: Subject, dimensions: tuple[int, int], offsets: np.ndarray) -> np.ndarray:
-    """Returns the offsets [T] of two dimensions as codes about 0, [T, T, Z]."""
-    return np.asarray(latent.plane(jnp.zeros_like(subject.center), dimensions, jnp.asarray(offsets)))
-
-
 def _decode(subject: Subject, z: np.ndarray, image: int | None) -> np.ndarray:
     """Returns pictures of z [..., Z], all given the condition of this image, or of the first one."""
-    condition = subject.examples([image or 0]).condition
-    given = None if condition is None else np.broadcast_to(condition[0], (*z.shape[:-1], *condition.shape[1:]))
-    return subject.decode(z, given)
-
-
-def _reference_of(subject: Subject) -> str:
-    """Returns what offsets are measured by."""
-    return "the prior" if subject.has_standard_prior else "the codes"
+    return subject.decode(z, subject.examples([image or 0]).condition)
 
 
 def _given(subject: Subject) -> str:

@@ -26,17 +26,15 @@ FEWEST = 10  # images with an attribute, and without, that a direction needs
 
 
 class LabelledCodes(NamedTuple):
-    """N images of `subject`'s split at `positions`: as pictures in [0, 1]; codes [N, Z], the means of q(z|x); columns
-    {name: float [N]}; the model's conditions, or None; and the names of a user's columns that hold text.
-    """
+    """N images of a split with their codes and attributes."""
 
     subject: Subject
-    positions: np.ndarray
-    images: np.ndarray
-    codes: np.ndarray
-    columns: Columns
-    condition: np.ndarray | None
-    words: tuple[str, ...] = ()
+    positions: np.ndarray  # [N], in the subject's split
+    images: np.ndarray  # pictures in [0, 1]
+    codes: np.ndarray  # the means of q(z|x), [N, Z]
+    columns: Columns  # {name: float [N]}
+    condition: np.ndarray | None  # of the model
+    words: tuple[str, ...] = ()  # names of a user's columns that hold text
 
     def groups(self, name: str) -> AttributeGroups:
         """Returns who has the attribute and who lacks it; ValueError for an unknown one, and for too few of either."""
@@ -80,10 +78,7 @@ class LabelledCodes(NamedTuple):
         """Returns pictures of z [..., N, Z], each given its image's condition; codes of a sphere are normalized."""
         if traits_of(self.subject.run.model.posterior).space == "sphere":
             z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
-        given = self.condition
-        if given is not None:
-            given = np.broadcast_to(given, (*z.shape[:-1], *given.shape[1:]))
-        return self.subject.decode(z, given)
+        return self.subject.decode(z, self.condition)
 
 
 def label_codes(subject: Subject, positions: np.ndarray, own: UserColumns | None) -> LabelledCodes:

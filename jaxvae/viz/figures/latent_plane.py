@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae import latent
 from jaxvae.data.spec import to_pixels, to_unit
-from jaxvae.viz.figures.images import pictures
+from jaxvae.viz.figures.images import mean_of_squares, pictures
 from jaxvae.viz.figures.subject import BATCH, Subject
 from jaxvae.viz.plots.scatter import Ellipses, latent_plane
 from jaxvae.viz.plots.style import replacing
@@ -26,17 +26,14 @@ _PIXELS = 2**21  # bytes of all images together, and as many of all reconstructi
 
 
 class PlaneData(NamedTuple):
-    """Posterior means as `points` [N, 2], the images' `labels` [N] or None, the names of the axes, ellipses or None.
+    """Posterior means of N images on a plane."""
 
-    `circles`: whether the circles of a standard normal prior belong on the plane. `dots` are those of `compute_dots`.
-    """
-
-    points: np.ndarray
-    labels: np.ndarray | None
-    axes: tuple[str, str]
+    points: np.ndarray  # [N, 2]
+    labels: np.ndarray | None  # [N]
+    axes: tuple[str, str]  # their names
     ellipses: Ellipses | None
-    circles: bool
-    dots: dict[str, np.ndarray]
+    circles: bool  # whether those of a standard normal prior belong on the plane
+    dots: dict[str, np.ndarray]  # of `compute_dots`
 
 
 def compute_plane(subject: Subject, means: np.ndarray, *, circles: bool) -> PlaneData:
@@ -68,9 +65,7 @@ def plane_axes(means: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, st
 
 
 def _ellipses_of(subject: Subject, middle: np.ndarray, basis: np.ndarray) -> Ellipses | None:
-    """Returns ellipses of some images, evenly spread over the split; None unless q is Gaussian, and for one dimension,
-    where an ellipse is a line that hides the dots.
-    """
+    """Returns ellipses of some images; None unless q is Gaussian of more than one dimension (a line hides the dots)."""
     positions = np.unique(np.linspace(0, len(subject.split) - 1, MOST_ELLIPSES).astype(int))
     shown = subject.examples(positions)
     q: Any = subject.run.encode(shown.x, shown.condition)
@@ -131,11 +126,7 @@ def compute_dots(subject: Subject, means: np.ndarray, *, circles: bool) -> dict[
 
 def _small(images: np.ndarray) -> np.ndarray:
     """Returns images [N, H, W, C] in [0, 1] as pixels, each side at most 64: means of squares of pixels."""
-    part = -(-max(images.shape[1:3]) // _SIDE)
-    rows, columns = (max(1, side // part) for side in images.shape[1:3])
-    tall, wide = min(part, images.shape[1]), min(part, images.shape[2])
-    cut = np.nan_to_num(images[:, : rows * tall, : columns * wide])
-    return to_pixels(cut.reshape(len(cut), rows, tall, columns, wide, -1).mean((2, 4)))
+    return to_pixels(mean_of_squares(np.nan_to_num(images), -(-max(images.shape[1:3]) // _SIDE)))
 
 
 class MapData(NamedTuple):
@@ -158,8 +149,7 @@ def compute_map(subject: Subject, means: np.ndarray) -> MapData | None:
 def embed(means: np.ndarray) -> np.ndarray:
     """Returns a map [N, 2] of means [N, Z] that keeps neighbours (t-SNE: van der Maaten & Hinton 2008, JMLR 9).
 
-    It starts from the principal components and runs on one thread: several threads sum in another order and give
-    another map of the same means each time. For a thousand points they also take longer.
+    It runs on one thread: several sum in another order and give another map of the same means each time.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits

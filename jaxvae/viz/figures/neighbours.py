@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from jaxvae.latent.neighbours import majority_label, nearest
 from jaxvae.viz.figures.images import pictures
-from jaxvae.viz.figures.subject import BATCH, Subject, evenly_spaced
+from jaxvae.viz.figures.subject import Subject, evenly_spaced
 from jaxvae.viz.plots.image_grid import GAP, PICTURE, checked_images, enlarged, gallery, mosaic
 from jaxvae.viz.plots.style import BLUE, GREY, VERMILION
 
@@ -24,16 +24,13 @@ _OTHER = {"edgecolor": VERMILION, "ls": (0, (2, 1.2))}  # the frame of a neighbo
 
 
 class Neighbours(NamedTuple):
-    """The K nearest of N images in one space: `images` [N, K, *X], their `positions` and `distances` [N, K].
+    """The K nearest of N images in one space."""
 
-    Where there are classes, `same` [N, K] is whether the classes agree; `accuracy` is that of a vote, of all images.
-    """
-
-    images: np.ndarray
-    positions: np.ndarray
-    distances: np.ndarray
-    same: np.ndarray | None
-    accuracy: float | None
+    images: np.ndarray  # [N, K, *X]
+    positions: np.ndarray  # [N, K]
+    distances: np.ndarray  # [N, K]
+    same: np.ndarray | None  # [N, K], whether the classes agree, where there are classes
+    accuracy: float | None  # of a vote, of all images
 
 
 class NeighboursData(NamedTuple):
@@ -76,13 +73,8 @@ def compute_neighbours(
 def _points_of(subject: Subject, most: int) -> dict[str, np.ndarray]:
     """Returns {"pixels": [N, D], "codes": [N, Z]} of at most `most` images of the split."""
     chosen = evenly_spaced(len(subject.split), most)
-    found: dict[str, list[np.ndarray]] = {space: [] for space in _SPACES}
-    for first in range(0, len(chosen), BATCH):
-        shown = subject.examples(chosen[first : first + BATCH])
-        q: Any = subject.run.encode(shown.x, shown.condition)
-        for space, points in zip(_SPACES, (shown.x, q.mean()), strict=True):
-            found[space].append(np.asarray(points).reshape(len(shown.x), -1))
-    return {space: np.concatenate(parts) for space, parts in found.items()}
+    found = {"pixels": np.asarray(subject.examples(chosen).x), "codes": subject.encode(chosen)}
+    return {space: points.reshape(len(chosen), -1) for space, points in found.items()}
 
 
 def plot_neighbours(path: Path, data: NeighboursData) -> None:

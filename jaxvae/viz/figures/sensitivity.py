@@ -3,6 +3,7 @@
 Axis letters: N images or codes, T steps or sizes of a change, Z latent dimensions, *X the shape of an example.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,18 +34,15 @@ _DRAWS = 16  # of z, by which a posterior's spread is measured
 
 
 class SensitivityData(NamedTuple):
-    """The singular values `lengths` [n, Z] of dx/dz, descending, and `pictures` [n, 2, T, *X] of codes moved by `steps`
-    [T] in the steepest and in the flattest direction; the distances `moved` [A, N] of codes whose images were changed
-    by `sizes` [A], by flipped pixels if `binary`, else by noise; the `spread` [N] of q(z|x) about its mean.
-    """
+    """What small changes do to n codes, and to N images."""
 
-    pictures: np.ndarray
-    lengths: np.ndarray
-    steps: np.ndarray
-    moved: np.ndarray
-    sizes: np.ndarray
-    spread: np.ndarray
-    binary: bool
+    pictures: np.ndarray  # [n, 2, T, *X], of codes moved in the steepest and in the flattest direction
+    lengths: np.ndarray  # the singular values [n, Z] of dx/dz, descending
+    steps: np.ndarray  # [T]
+    moved: np.ndarray  # the distances [A, N] of codes whose images were changed by `sizes`
+    sizes: np.ndarray  # [A]
+    spread: np.ndarray  # [N], of q(z|x) about its mean
+    binary: bool  # changed by flipped pixels, else by noise
 
 
 def compute_sensitivity(
@@ -58,22 +56,15 @@ def compute_sensitivity(
     binary = run.parts.prepare.support == "binary"
     condition = None if shown.condition is None else run.parts.prepare.conditions(shown.condition)
     offsets, sizes = np.linspace(-reach, reach, steps), np.array(_AMOUNTS)
-    change = jit_once(run, partial(_small_changes, run.model, n, offsets, sizes, binary))
+    alter = partial(flip_pixels, shares=sizes) if binary else partial(add_noise, scales=sizes)
+    change = jit_once(run, partial(_small_changes, run.model, n, offsets, alter))
     keys = example_keys(subject.key_for(_CHANGE), jnp.arange(len(shown.x)), 1 + _DRAWS)
     found = jax.device_get(change(run.variables, keys, shown.x, condition))
     return SensitivityData(**found, steps=offsets, sizes=sizes, binary=binary)
 
 
 def _small_changes(
-    model: Any,
-    n: int,
-    offsets: np.ndarray,
-    sizes: np.ndarray,
-    binary: bool,
-    variables: Any,
-    keys: Array,
-    x: Array,
-    condition: Array | None,
+    model: Any, n: int, offsets: np.ndarray, alter: Callable, variables: Any, keys: Array, x: Array, condition: Any
 ) -> dict[str, Array]:
     """Computes the arrays of the figure by one program, of examples x [N, *X] with keys [1 + S, N]."""
     z = latent.encode(model, variables, x, condition).mean()[:n]
@@ -84,8 +75,7 @@ def _small_changes(
     walks = jax.vmap(each_size, (0, 0, None))(z, ends, jnp.asarray(offsets, z.dtype))  # [n, 2, T, Z]
     again = None if first is None else jnp.repeat(first, 2 * len(offsets), axis=0)
     means = latent.decode(model, variables, walks.reshape(-1, z.shape[-1]), again).mean()
-    changed = flip_pixels(keys[0], x, sizes) if binary else add_noise(keys[0], x, sizes)
-    moved = code_displacement(model, variables, x, changed, condition)
+    moved = code_displacement(model, variables, x, alter(keys[0], x), condition)
     wide = posterior_spread(model, variables, keys[1:], x, condition)
     means = means.reshape(n, 2, len(offsets), *x.shape[1:])
     return {"lengths": around.singular_values, "pictures": means, "moved": moved, "spread": wide}
@@ -113,15 +103,14 @@ def add_noise(keys: Array, x: Array, scales: np.ndarray) -> Array:
 
 def plot_sensitivity(path: Path, data: SensitivityData) -> None:
     """Draws two rows of pictures for each code, above the distances that codes move."""
-    count = len(data.pictures)
-    tiles = pictures(data.pictures.reshape(-1, *data.pictures.shape[3:]))
+    count, (_, _, *shape) = len(data.pictures), data.pictures.shape
+    rows = list(map(pictures, data.pictures.reshape(-1, *shape)))
     names = [f"{kind}: {each[i]:.2g}" for each in data.lengths for kind, i in (("steepest", 0), ("flattest", -1))]
     labels = [f"{size:+.2g}" if size else "0" for size in data.steps]
     with new_figure(path, 9, 4.6 + 1.3 * count) as figure:
-        figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[1.3 * count, 3])
         axes = figure.add_subplot(grid[0])
-        _, wide = show_rows(axes, tiles, len(labels), names[: 2 * count], 64)
+        wide = show_rows(axes, rows, names[: 2 * count], 64)
         axes.set_xticks((np.arange(len(labels)) + 0.5) * wide, labels, fontsize=8)
         axes.set_xlabel("length of the step from the code in the middle", fontsize=9)
         how_far = "with how far the picture moves for a step of length 1, at the code"

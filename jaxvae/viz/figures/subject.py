@@ -29,14 +29,12 @@ _QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # see `
 
 
 class PreparedExamples(NamedTuple):
-    """Examples of a split: the stored image [B, *X]; x [B, *X], prepared as in training, not corrupted; the label [B]
-    (-1 without one) or [B, C]; the condition of the model, or None.
-    """
+    """Examples of a split."""
 
-    image: np.ndarray
-    x: Array
-    label: np.ndarray
-    condition: np.ndarray | None
+    image: np.ndarray  # [B, *X], as stored
+    x: Array  # [B, *X], prepared as in training, not corrupted
+    label: np.ndarray  # [B] (-1 without one) or [B, C]
+    condition: np.ndarray | None  # of the model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +98,16 @@ class Subject:
                 f"z is shaped {list(self.run.latent_shape)} here: walks, directions and maps are for a flat z [Z], "
                 "as model.posterior='diagonal' has."
             )
+        return self.encode(positions)
+
+    def encode(self, positions: np.ndarray) -> np.ndarray:
+        """Returns the means of q(z|x) of the images at these positions, [N, *Z]."""
         batches = [self.examples(positions[i : i + BATCH]) for i in range(0, len(positions), BATCH)]
         return np.concatenate([np.asarray(self.run.encode(each.x, each.condition).mean()) for each in batches])
 
     @cached_property
     def dimension_kl(self) -> np.ndarray:
-        """The KL of each latent dimension, [Z], nats, mean over at most 1,000 images; the variance of the means, if the
-        KL is no sum over dimensions.
-        """
+        """The KL of each latent dimension, [Z], nats; if it is no sum over dimensions, the variance of the means."""
         shown = self.examples(np.arange(min(_KL_IMAGES, len(self.split))))
         densities = jax.jit(partial(infer_and_prior, self.run.model))
         q, p = densities(self.run.variables, shown.x, self.run.condition(shown.condition, len(shown.x)))
@@ -129,13 +129,14 @@ class Subject:
         return self.run.config.model.prior == "standard" and self.run.config.model.posterior != "point"
 
     def decode(self, z: np.ndarray, condition: np.ndarray | None = None) -> np.ndarray:
-        """Returns the mean of p(x|z) at z [..., Z] as pictures [..., H, W, C]; `condition` is [...] or [..., C]."""
+        """Returns the means of p(x|z) at z [..., Z] as pictures [..., H, W, C]; `condition` is broadcast to z's."""
         flat = z.reshape(-1, z.shape[-1])
         if condition is not None:
-            condition = condition.reshape(len(flat), *condition.shape[z.ndim - 1 :])
+            each = condition.shape[-1:] if self.run.config.model.condition == "vector" else ()
+            condition = np.broadcast_to(condition, (*z.shape[:-1], *each)).reshape(len(flat), *each)
         parts = [slice(i, i + BATCH) for i in range(0, len(flat), BATCH)]
         given = [None if condition is None else condition[part] for part in parts]
-        decoded = [self.run.decode(flat[part], each).mean() for part, each in zip(parts, given, strict=True)]
+        decoded = [self.run.decode(flat[part], one).mean() for part, one in zip(parts, given, strict=True)]
         shown = np.concatenate(list(map(pictures, decoded)))
         return shown.reshape(*z.shape[:-1], *shown.shape[1:])
 

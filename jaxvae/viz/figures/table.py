@@ -5,6 +5,7 @@ A figure's name is also the name of its file, NAME.png, and its key in the repor
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,30 @@ from jaxvae._checks import UsageError
 from jaxvae.config.registry import TABLES, read_functions
 from jaxvae.evaluate.bounds import active_units
 from jaxvae.rundir.metrics_log import read_metrics
-from jaxvae.viz.figures import (
-    animation,
-    anomaly,
-    compression,
-    inpainting,
-    interpolation,
-    latent_plane,
-    neighbours,
-    reconstructions,
-    sensitivity,
+from jaxvae.viz.figures.animation import compute_training, compute_unfolding, plot_training_film, plot_unfolding_film
+from jaxvae.viz.figures.anomaly import compute_anomaly, plot_anomaly
+from jaxvae.viz.figures.compression import compute_compression, has_finite_rate, plot_compression
+from jaxvae.viz.figures.inpainting import compute_denoising, compute_inpainting, plot_denoising, plot_inpainting
+from jaxvae.viz.figures.interpolation import (
+    compute_interpolation,
+    compute_manifold,
+    compute_traversal,
+    plot_interpolation,
+    plot_traversal,
+    plot_traversal_plane,
 )
+from jaxvae.viz.figures.latent_plane import compute_map, compute_plane, plot_plane
+from jaxvae.viz.figures.neighbours import compute_neighbours, plot_neighbours
+from jaxvae.viz.figures.reconstructions import (
+    TemperatureData,
+    compute_conditional,
+    compute_reconstructions,
+    compute_temperatures,
+    plot_conditional,
+    plot_reconstructions,
+    plot_temperatures,
+)
+from jaxvae.viz.figures.sensitivity import compute_sensitivity, has_flat_real_latent, plot_sensitivity
 from jaxvae.viz.figures.subject import Subject
 from jaxvae.viz.plots import curves, image_panels, scatter
 from jaxvae.viz.plots.style import save_figure, use_style
@@ -43,9 +57,9 @@ REQUIREMENTS: Mapping[str, Callable[[Subject], bool]] = {
     "exactly two latent dimensions": lambda s: s.run.latent_shape == (2,),
     "one or more than two latent dimensions": lambda s: s.run.latent_shape != (2,),
     "a vector for a latent": lambda s: len(s.run.latent_shape) == 1,
-    "a real vector for a latent": lambda s: sensitivity.has_flat_real_latent(s.run),
+    "a real vector for a latent": lambda s: has_flat_real_latent(s.run),
     "two images": lambda s: len(s.split) > 1,
-    "codes of a finite rate": lambda s: compression.has_finite_rate(s.run),
+    "codes of a finite rate": lambda s: has_finite_rate(s.run),
     "model.condition='label'": lambda s: s.run.config.model.condition == "label",
     "data.leave_out": lambda s: "left_out" in s.data.splits,
 }
@@ -72,6 +86,11 @@ def _keys(subject: Subject) -> Array:
     return random.split(random.clone(subject.key), 3)
 
 
+def _sample(subject: Subject, **options: Any) -> TemperatureData:
+    """Decodes draws of the prior, at one temperature or several."""
+    return compute_temperatures(subject.run, subject.data, _keys(subject)[2], _SAMPLED, **options)
+
+
 def _second(compute: Callable[..., Any], **options: Any) -> Callable[[Subject], Any]:
     """Returns the computation with another key than that of the few figures."""
     return lambda s: compute(dataclasses.replace(s, key=s.key_for(_SECOND)), **options)
@@ -80,20 +99,12 @@ def _second(compute: Callable[..., Any], **options: Any) -> Callable[[Subject], 
 _MEANS, _VECTOR = "posterior means", "a vector for a latent"
 FIGURES: Mapping[str, Figure] = {
     "reconstructions": Figure(
-        lambda s: reconstructions.compute_reconstructions(s.run, s.split, _RECONSTRUCTED, _keys(s)[:2]),
-        reconstructions.plot_reconstructions,
-        few=True,
+        lambda s: compute_reconstructions(s.run, s.split, _RECONSTRUCTED, _keys(s)[:2]), plot_reconstructions, few=True
     ),
     "samples": Figure(
-        lambda s: reconstructions.compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED, (1.0,)),
-        lambda path, data: image_panels.samples(path, data.means[0]),
-        few=True,
+        partial(_sample, temperatures=(1.0,)), lambda path, data: image_panels.samples(path, data.means[0]), few=True
     ),
-    "temperatures": Figure(
-        lambda s: reconstructions.compute_temperatures(s.run, s.data, _keys(s)[2], _SAMPLED),
-        reconstructions.plot_temperatures,
-        few=True,
-    ),
+    "temperatures": Figure(_sample, plot_temperatures, few=True),
     "curves": Figure(lambda s: read_metrics(s.workdir) or None, curves.training_curves, few=True),
     "kl_per_dimension": Figure(
         lambda s: (s.scored["kl_per_dimension"].mean(0), active_units(s.scored["means"])),
@@ -102,57 +113,32 @@ FIGURES: Mapping[str, Figure] = {
         few=True,
     ),
     "latent_plane": Figure(
-        lambda s: latent_plane.compute_plane(s, s.scored["means"], circles="elbo" in s.scored),
-        latent_plane.plot_plane,
-        (_MEANS,),
-        few=True,
+        lambda s: compute_plane(s, s.scored["means"], circles="elbo" in s.scored), plot_plane, (_MEANS,), few=True
     ),
     "training": Figure(
-        lambda s: animation.compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
+        lambda s: compute_training(s.workdir), lambda path, data: image_panels.training(path, *data), few=True
     ),
     "latent_map": Figure(
-        lambda s: latent_plane.compute_map(s, s.scored["means"]),
+        lambda s: compute_map(s, s.scored["means"]),
         lambda path, data: scatter.latent_map(path, data.points, data.labels),
         (_MEANS, "more than two latent dimensions"),
     ),
-    "interpolation": Figure(
-        interpolation.compute_interpolation, interpolation.plot_interpolation, (_MEANS, _VECTOR, "two images")
-    ),
-    "manifold": Figure(
-        interpolation.compute_manifold, interpolation.plot_traversal_plane, (_MEANS, "exactly two latent dimensions")
-    ),
-    "traversal": Figure(
-        interpolation.compute_traversal,
-        interpolation.plot_traversal,
-        (_MEANS, _VECTOR, "one or more than two latent dimensions"),
-    ),
-    "training_film": Figure(
-        lambda s: animation.compute_training(s.workdir, least=2), animation.plot_training_film, file="training.gif"
-    ),
+    "interpolation": Figure(compute_interpolation, plot_interpolation, (_MEANS, _VECTOR, "two images")),
+    "manifold": Figure(compute_manifold, plot_traversal_plane, (_MEANS, "exactly two latent dimensions")),
+    "traversal": Figure(compute_traversal, plot_traversal, (_MEANS, _VECTOR, "one or more than two latent dimensions")),
+    "training_film": Figure(lambda s: compute_training(s.workdir, least=2), plot_training_film, file="training.gif"),
     "plane": Figure(
-        lambda s: animation.compute_unfolding(s.workdir, circles="elbo" in s.scored),
-        animation.plot_unfolding_film,
-        file="plane.gif",
+        lambda s: compute_unfolding(s.workdir, circles="elbo" in s.scored), plot_unfolding_film, file="plane.gif"
     ),
-    "inpainting": Figure(_second(inpainting.compute_inpainting, steps=200), inpainting.plot_inpainting),
-    "denoising": Figure(_second(inpainting.compute_denoising), inpainting.plot_denoising),
-    "compression": Figure(
-        _second(compression.compute_compression, most=300),
-        compression.plot_compression,
-        ("codes of a finite rate",),
-    ),
-    "neighbours": Figure(
-        _second(neighbours.compute_neighbours, most=500, among=2000), neighbours.plot_neighbours, (_MEANS,)
-    ),
+    "inpainting": Figure(_second(compute_inpainting, steps=200), plot_inpainting),
+    "denoising": Figure(_second(compute_denoising), plot_denoising),
+    "compression": Figure(_second(compute_compression, most=300), plot_compression, ("codes of a finite rate",)),
+    "neighbours": Figure(_second(compute_neighbours, most=500, among=2000), plot_neighbours, (_MEANS,)),
     "sensitivity": Figure(
-        _second(sensitivity.compute_sensitivity, most=200),
-        sensitivity.plot_sensitivity,
-        (_MEANS, "a real vector for a latent"),
+        _second(compute_sensitivity, most=200), plot_sensitivity, (_MEANS, "a real vector for a latent")
     ),
-    "conditional": Figure(
-        _second(reconstructions.compute_conditional), reconstructions.plot_conditional, ("model.condition='label'",)
-    ),
-    "anomaly": Figure(_second(anomaly.compute_anomaly, most=500), anomaly.plot_anomaly, ("data.leave_out",)),
+    "conditional": Figure(_second(compute_conditional), plot_conditional, ("model.condition='label'",)),
+    "anomaly": Figure(_second(compute_anomaly, most=500), plot_anomaly, ("data.leave_out",)),
 }
 
 

@@ -75,7 +75,6 @@ def training_curves(path: Path, records: _Records) -> None:
     rows = -(-len(small) // 3)
     wide = 6 * rows // max(3, len(small))
     with new_figure(path, 9, 5.8 + 2.2 * rows) as figure:
-        figure.set_layout_engine("constrained")
         grid = figure.add_gridspec(2 + rows, 6, height_ratios=[1.5, 1.15, *[0.85] * rows])
         bound = figure.add_subplot(grid[0, :])
         panels = bound, figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
@@ -96,7 +95,6 @@ def kl_per_dimension(path: Path, kl: ArrayLike, active: ArrayLike) -> None:
         raise UsageError(f"kl has shape {kl.shape} and active {active.shape}; expected both [Z], Z at least 1.")
     order, ranks = np.argsort(-kl), np.arange(1, len(kl) + 1)
     with new_figure(path, 8, 4.2) as figure:
-        figure.set_layout_engine("constrained")
         axes = figure.add_subplot()
         for kind, look in ((active, _ACTIVE), (~active, _INACTIVE)):
             axes.bar(ranks[kind[order]], kl[order][kind[order]], 0.8, **look)

@@ -18,8 +18,8 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import DPI, GREY, LINE, lines_of, new_figure, replacing, write_title
 
-__all__ = ["GAP", "PICTURE", "as_rgb", "bounded", "checked_images", "enlarged", "fitted", "gallery", "label_rows"]
-__all__ += ["mosaic", "save_image", "show_picture", "show_rows", "side_by_side", "stack_images", "stacked"]
+__all__ = ["GAP", "PICTURE", "as_rgb", "checked_images", "enlarged", "fitted", "gallery", "gallery_of_rows", "mosaic"]
+__all__ += ["require_one_each", "save_image", "show_picture", "show_rows", "side_by_side", "stacked"]
 
 PICTURE = 1200  # pixels that a gallery's picture fills, if whole enlargements allow
 _CELL = 168  # pixels above which one image of a gallery is not enlarged further
@@ -41,6 +41,12 @@ def checked_images(name: str, images: ArrayLike, shape: str) -> np.ndarray:
     return images
 
 
+def require_one_each(name: str, some: Sequence[Any] | np.ndarray, other: str, arrays: np.ndarray) -> None:
+    """Raises UsageError unless there is one of `some` for each of `arrays`."""
+    if len(some) != len(arrays):
+        raise UsageError(f"{len(some)} {name} for {len(arrays)} {other}; expected one each.")
+
+
 def mosaic(images: ArrayLike, columns: int | None = None, pad: int = 1) -> np.ndarray:
     """Lays images [N,H,W,C] out row by row, `pad` white pixels apart, in an image [H',W',C]; near-square by default."""
     images = checked_images("images", images, "NHWC")
@@ -54,14 +60,10 @@ def mosaic(images: ArrayLike, columns: int | None = None, pad: int = 1) -> np.nd
     return picture
 
 
-def bounded(image: np.ndarray) -> np.ndarray:
-    """Clips to [0, 1], with NaN as 0."""
-    return np.clip(np.nan_to_num(image, nan=0.0), 0.0, 1.0)
-
-
 def as_rgb(images: np.ndarray) -> np.ndarray:
-    """Returns images [...,C], C 1 or 3, with three channels."""
-    return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
+    """Returns images [...,C], C 1 or 3, with three channels, clipped to [0, 1], and NaN as 0."""
+    bounded = np.clip(np.nan_to_num(images, nan=0.0), 0.0, 1.0)
+    return bounded if images.shape[-1] == 3 else bounded.repeat(3, axis=-1)
 
 
 def enlarged(images: np.ndarray, factor: int) -> np.ndarray:
@@ -100,7 +102,7 @@ def gallery(
     x, y, top, right = (round(inches * dpi) for inches in (left, bottom, above, 0.2))
     full_width, full_height = x + max(width, 6 * dpi) + right, y + height + top
     # The canvas rounds inches times dpi down; the hundredth saves it a pixel, and the picture its sharpness.
-    with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi) as figure:
+    with new_figure(path, (full_width + 0.01) / dpi, (full_height + 0.01) / dpi, dpi, None) as figure:
         axes = figure.add_axes((x / full_width, y / full_height, width / full_width, height / full_height))
         # "none": whole in an SVG; nearest in a PNG of its size
         show_picture(axes, picture, interpolation="none", aspect="auto")
@@ -108,22 +110,47 @@ def gallery(
         yield axes
 
 
+@contextmanager
+def gallery_of_rows(
+    path: Path,
+    rows: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[str],
+    title: str,
+    subtitle: str,
+    gaps: Sequence[int] = (),
+    left: float = 1.3,
+    bottom: float = 0.2,
+) -> Iterator[Axes]:
+    """Yields a gallery's axes with rows of images [N,H,W,C], labelled at the left, the first row being the longest.
+
+    `gaps` are the pixels below each row, all alike by default.
+    """
+    columns = len(rows[0])
+    large = [mosaic(fitted(images, columns), columns, GAP) for images in rows]
+    picture, centres = stacked(large, gaps or [3 * GAP] * len(rows))
+    with gallery(path, picture, title, subtitle, left, bottom) as axes:
+        for centre, label in zip(centres, labels, strict=True):
+            axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)
+        yield axes
+
+
 def show_picture(axes: Axes, picture: np.ndarray, **options: Any) -> None:
     """Shows a picture [H,W,C] without ticks, grid and frame; `options` are those of `imshow`."""
-    axes.imshow(as_rgb(bounded(picture)), **{"interpolation": "nearest"} | options)
+    axes.imshow(as_rgb(picture), **{"interpolation": "nearest"} | options)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
-def show_rows(axes: Axes, images: np.ndarray, columns: int, labels: Sequence[str], side: int) -> tuple[int, int]:
-    """Shows images [N,H,W,C] in labelled rows of `columns`, enlarged up to `side` pixels; returns a cell's (H, W)."""
-    tiles = enlarged(checked_images("images", images, "NHWC"), max(1, side // max(images.shape[1:3])))
+def show_rows(axes: Axes, rows: Sequence[np.ndarray], labels: Sequence[str], side: int) -> int:
+    """Shows labelled rows of images [N,H,W,C], enlarged up to `side` pixels; returns the width of a cell."""
+    columns = max(map(len, rows))
+    full = [np.concatenate([row, np.ones((columns - len(row), *row.shape[1:]))]) for row in rows]
+    tiles = enlarged(checked_images("images", np.concatenate(full), "NHWC"), max(1, side // max(rows[0].shape[1:3])))
     show_picture(axes, mosaic(tiles, columns, GAP))
-    height, width = tiles.shape[1] + GAP, tiles.shape[2] + GAP
-    axes.set_yticks((np.arange(len(labels)) + 0.5) * height, labels, fontsize=9)
+    axes.set_yticks((np.arange(len(labels)) + 0.5) * (tiles.shape[1] + GAP), labels, fontsize=9)
     axes.tick_params(length=0)
-    return height, width
+    return tiles.shape[2] + GAP
 
 
 def stacked(rows: Sequence[np.ndarray], gaps: Sequence[int]) -> tuple[np.ndarray, list[float]]:
@@ -136,14 +163,6 @@ def stacked(rows: Sequence[np.ndarray], gaps: Sequence[int]) -> tuple[np.ndarray
     return picture, [start + (len(row) - 1) / 2 for start, row in zip(starts, rows, strict=True)]
 
 
-def stack_images(
-    rows: Sequence[np.ndarray], gaps: Sequence[int], columns: int | None = None
-) -> tuple[np.ndarray, list[float]]:
-    """Stacks rows of images [N,H,W,C], enlarged to fill a gallery; `columns`, where some rows have fewer images."""
-    columns = columns or len(rows[0])
-    return stacked([mosaic(fitted(images, columns), columns, GAP) for images in rows], gaps)
-
-
 def side_by_side(*parts: np.ndarray) -> tuple[np.ndarray, int]:
     """Lays parts [N,H,W,C] of one row side by side with seams between them; returns the row and an image's width."""
     columns = sum(map(len, parts))
@@ -151,9 +170,3 @@ def side_by_side(*parts: np.ndarray) -> tuple[np.ndarray, int]:
     seam = np.ones((large[0].shape[1], _SEAM, large[0].shape[3]))
     row = [each for part in large for each in (mosaic(part, len(part), GAP), seam)]
     return np.concatenate(row[:-1], axis=1), large[0].shape[2]
-
-
-def label_rows(axes: Axes, centres: Sequence[float], labels: Sequence[str]) -> None:
-    """Writes the labels of a gallery's rows at its left."""
-    for centre, label in zip(centres, labels, strict=True):
-        axes.annotate(label, (0, centre), (-8, 0), textcoords="offset points", ha="right", va="center", color=GREY)

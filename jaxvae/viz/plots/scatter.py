@@ -1,5 +1,7 @@
 """The latent space as a plane of dots, one an image. Axis letters: N images, M of them with ellipses."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,14 +26,12 @@ CLASSES += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 
 
 class Ellipses(NamedTuple):
-    """Of M posteriors, in the plane's units: `centres` [M,2], `half_axes` [M,2], the longer first, its `angles` [M] in
-    radians, and `labels` [M], or None.
-    """
+    """The ellipses of M posteriors, in the plane's units."""
 
-    centres: np.ndarray
-    half_axes: np.ndarray
-    angles: np.ndarray
-    labels: np.ndarray | None
+    centres: np.ndarray  # [M,2]
+    half_axes: np.ndarray  # [M,2], the longer first
+    angles: np.ndarray  # [M], of the longer, in radians
+    labels: np.ndarray | None  # [M]
 
 
 def class_indices(labels: ArrayLike | None, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,10 +40,7 @@ def class_indices(labels: ArrayLike | None, count: int) -> tuple[np.ndarray, np.
 
 
 def class_colours(count: int) -> np.ndarray:
-    """Returns a colour for each of `count` classes: ten that colour-blind readers can tell apart, or a scale.
-
-    Without classes it is one colour.
-    """
+    """Returns a colour for each of `count` classes, ten that are told apart or a scale; without any, one colour."""
     scale = matplotlib.colormaps["turbo"](np.linspace(0.04, 0.96, count))
     some = CLASSES[:count] if count <= len(CLASSES) else [to_hex(colour) for colour in scale]
     return np.array(some or [BLUE])
@@ -84,9 +81,12 @@ def list_classes(axes: Axes, classes: np.ndarray, colours: np.ndarray) -> None:
     axes.legend(handles, names, title="label", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
 
 
-def _width_beside_legend(labels: np.ndarray | None) -> float:
-    """Returns the inches that a square plane with its legend of these labels is wide."""
-    return 6.7 + 0.9 * -(-len(class_indices(labels, 0)[0]) // 20)
+@contextmanager
+def _class_plane(path: Path, points: np.ndarray, labels: np.ndarray | None) -> Iterator[tuple[Axes, dict[Any, Any]]]:
+    """Yields a square plane of the points [N,2], beside a legend of their classes, and the classes' colours."""
+    with new_figure(path, 6.7 + 0.9 * -(-len(class_indices(labels, 0)[0]) // 20), 6.8) as figure:
+        plane = figure.add_subplot(aspect="equal")
+        yield plane, _scatter_classes(plane, points, labels)
 
 
 def latent_plane(
@@ -100,18 +100,14 @@ def latent_plane(
 ) -> None:
     """Draws the posterior means [N,2], coloured by labels [N] (ints, or None), over the prior's circles of radius 1, 2.
 
-    axes are the two axes' names: two latent dimensions, or two principal components. `ellipses` are the Ellipses of
-    some posteriors. Without circles the dots set the scale: for a model that holds its means near no prior. Means that
-    are not finite are left out.
+    `axes` are the two axes' names; `ellipses` are those of some posteriors. Without circles the dots set the scale.
+    Means that are not finite are left out.
     """
     points, classes = _finite_points("means", means, labels)
     parts = ["dots: means of q(z|x)" if circles or ellipses else "one dot an image"]
     parts += ["ellipses: some at one deviation"] if ellipses else []
     parts += ["dashed: the prior"] if circles else []
-    with new_figure(path, _width_beside_legend(classes), 6.8) as figure:
-        figure.set_layout_engine("constrained")
-        plane = figure.add_subplot(aspect="equal")
-        colours = _scatter_classes(plane, points, classes)
+    with _class_plane(path, points, classes) as (plane, colours):
         if circles:
             prior_circles(plane)
         if ellipses:
@@ -169,10 +165,7 @@ def _draw_ellipses(axes: Axes, ellipses: Ellipses, colours: dict[Any, Any]) -> N
 def latent_map(path: Path, points: ArrayLike, labels: ArrayLike | None) -> None:
     """Draws a t-SNE map [N,2] of posterior means, coloured by labels [N], or None."""
     points, labels = _finite_points("points", points, labels)
-    with new_figure(path, _width_beside_legend(labels), 6.8) as figure:
-        figure.set_layout_engine("constrained")
-        plane = figure.add_subplot(aspect="equal")
-        _scatter_classes(plane, points, labels)
+    with _class_plane(path, points, labels) as (plane, _):
         reach = 1.05 * max(np.abs(points).max(initial=0.0), 1e-3)
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
         plane.set(xlabel="no axis has a unit: only who is near whom counts")

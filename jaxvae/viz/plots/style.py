@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -70,10 +70,12 @@ def use_style() -> Iterator[None]:
 
 
 @contextmanager
-def new_figure(path: Path, width: float, height: float, dpi: float = DPI) -> Iterator[Figure]:
+def new_figure(
+    path: Path, width: float, height: float, dpi: float = DPI, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Figure]:
     """Yields an empty figure of width x height inches in this module's style, and then saves it."""
     with use_style():
-        figure = Figure(figsize=(width, height), dpi=dpi)
+        figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
         save_figure(path, figure)

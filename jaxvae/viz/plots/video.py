@@ -21,7 +21,7 @@ from jaxvae._checks import UsageError
 from jaxvae.data.spec import to_pixels
 from jaxvae.viz.plots.style import INK, VERMILION, replacing, use_style
 
-__all__ = ["FILM_DPI", "MP4_RATE", "RATE", "require_mp4", "stage", "write_film"]
+__all__ = ["FILM_DPI", "MP4_RATE", "RATE", "new_film", "require_mp4", "write_film"]
 
 _FORMATS = (".gif", ".mp4")
 FILM_DPI = 100  # of films, which are looked at on a screen
@@ -33,27 +33,33 @@ MP4_RATE = 24  # frames a second; what lasts longer is repeated
 
 
 @contextmanager
-def stage(width: float, height: float) -> Iterator[tuple[Figure, Callable[[Sequence[Any]], np.ndarray]]]:
-    """Yields (figure, shoot) of width x height inches in the style of all figures.
+def new_film(
+    path: Path, width: float, height: float, *, greys: bool = False, still: Path | None = None
+) -> Iterator[tuple[Figure, Callable[[Sequence[Any], float], None]]]:
+    """Yields (figure, shoot) of width x height inches in the style of all figures, and then writes the film.
 
-    shoot(artists) returns the pixels uint8 [H,W,3] with the artists as they are now; these were made with
-    animated=True. Everything else is drawn at the first shot.
+    shoot(artists, seconds) adds a frame of the artists as they are now; these were made with animated=True.
+    Everything else is drawn at the first shot. The other arguments are those of `write_film`.
     """
+    frames: list[np.ndarray] = []
+    lengths: list[float] = []
     with use_style():
         figure = Figure(figsize=(width, height), dpi=FILM_DPI)
         canvas = FigureCanvasAgg(figure)
         drawn: list[Any] = []
 
-        def shoot(artists: Sequence[Any]) -> np.ndarray:
+        def shoot(artists: Sequence[Any], seconds: float) -> None:
             if not drawn:
                 canvas.draw()
                 drawn.append(canvas.copy_from_bbox(figure.bbox))
             canvas.restore_region(drawn[0])
             for artist in artists:
                 artist.axes.draw_artist(artist)
-            return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+            frames.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+            lengths.append(seconds)
 
         yield figure, shoot
+    write_film(path, frames, lengths, greys=greys, still=still)
 
 
 def write_film(
