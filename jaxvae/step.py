@@ -21,6 +21,7 @@ PREPARE, MODEL, _OBJECTIVE = range(3)  # purposes folded into the step's key
 _GUARD_WINDOW = 50  # losses of the running means
 _SPIKE_SPREADS = 10.0  # a spike is this many spreads above the running mean
 _MIN_SPREAD = 1e-4  # of the running mean: less is rounding
+_MOST_UNROLLED = 8  # parts of a batch that a CPU compiles one by one; 128 of them took minutes and all memory
 _int_zero, _float_zero = (partial(jnp.zeros, (), dtype) for dtype in (jnp.int32, jnp.float32))
 
 
@@ -160,11 +161,12 @@ def _mean_over_microbatches(function: Callable, batch: Any, parts: int, axis_nam
 
     shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[:, 0], by_part))
     zeros = _mark_varying(jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), axis_name)
+    loop = partial(lax.fori_loop, 0, parts, add)
     total = lax.platform_dependent(
         zeros,
         # unrolled on a CPU, where convolutions are ten times slower inside a loop, and memory is plenty
-        cpu=lambda total: reduce(lambda total, part: add(part, total), range(parts), total),
-        default=partial(lax.fori_loop, 0, parts, add),
+        cpu=loop if parts > _MOST_UNROLLED else lambda total: reduce(lambda t, part: add(part, t), range(parts), total),
+        default=loop,
     )
     return jax.tree.map(lambda a: a / parts, total)
 

@@ -120,7 +120,8 @@ class Optimizer:
 class Train:
     steps: int = _count(5000, least=0, may_change=True)  # 0: none, of weights that train.init_from gives
     samples: int = _count(1, most=10**6)  # draws of z per image and step
-    # parts of a batch, computed in turn to save an accelerator's memory; on a CPU each is compiled on its own
+    # parts of a batch, computed in turn to save an accelerator's memory; on a CPU up to 8 are compiled one by one,
+    # more of them run in a loop, in which convolutions may be slower
     accumulate: int = _count(1, most=256, may_change=True)
     seed: int = _count(0, least=0, most=2**32 - 1)
     # dispatch | scan, on one device; sharded | sharded_scan | shard_map | pmap, on all; auto: by backend and model

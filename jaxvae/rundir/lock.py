@@ -18,7 +18,7 @@ from jaxvae._checks import UsageError
 from jaxvae.rundir import CHECKPOINTS
 from jaxvae.rundir.manifest import saved_steps
 from jaxvae.runtime import multihost
-from jaxvae.runtime.files import disk_full_errno, try_lock
+from jaxvae.runtime.files import DamagedFile, disk_full_errno, require_regular, try_lock
 from jaxvae.runtime.signals import Shutdown
 
 __all__ = ["LOCK", "explain_full_disk", "lock_run_directory", "require_disk_space"]
@@ -86,6 +86,7 @@ def _open_locked(workdir: Path) -> IO[str]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         while True:
+            require_regular(path)  # what is written to a link would destroy the file that it leads to
             file = path.open("a+")
             file.seek(0)
             if try_lock(file.fileno()) is False:
@@ -95,6 +96,8 @@ def _open_locked(workdir: Path) -> IO[str]:
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
             file.close()  # its owner removed it after we opened and before we locked it
+    except DamagedFile as error:
+        raise UsageError(f"{path} is not a lock: {error}. Remove it, and start again.") from error
     except OSError as error:
         raise UsageError(
             f"cannot write into {workdir} ({error.strerror or error}); a run directory is needed that can be written "

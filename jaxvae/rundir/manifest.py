@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvae._checks import is_instance, short_repr
 from jaxvae.rundir import RESULTS
-from jaxvae.runtime.files import DamagedFile, read_json, write_json
+from jaxvae.runtime.files import DamagedFile, open_regular, read_json, write_json
 
 __all__ = ["MANIFEST", "best_step", "file_fingerprint", "find_damage", "has_checkpoints", "metrics_fingerprint"]
 __all__ += ["read_manifest", "rollback_steps", "saved_config", "saved_steps", "unfinished_steps", "write_manifest"]
@@ -30,21 +31,29 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Returns the manifest of the checkpoint in this folder; {} if it is missing or damaged."""
     try:
-        return read_json(path / MANIFEST)
+        return _read_checked(path)
     except (OSError, DamagedFile):
         return {}
 
 
+def _read_checked(path: Path) -> dict[str, Any]:
+    """Returns the manifest of the checkpoint in this folder; DamagedFile also if it is of another step."""
+    content = read_json(path / MANIFEST)
+    if str(content.get("step")) != path.name:
+        raise DamagedFile(f"it is of step {short_repr(content.get('step'))}, the folder's name is {path.name}")
+    return content
+
+
 def file_fingerprint(path: Path) -> dict[str, Any]:
     """Returns {"size": bytes, "sha256": hex} of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def find_damage(path: Path) -> str | None:
     """Returns what is wrong with the checkpoint in this folder; None if every file is as its manifest says."""
     try:
-        files = read_json(path / MANIFEST)["files"]
+        files = _read_checked(path)["files"]
     except OSError as error:
         return f"{MANIFEST}: {error.strerror}"
     except (DamagedFile, KeyError) as reason:
@@ -104,4 +113,6 @@ def saved_config(folder: Path) -> dict[str, Any]:
 
 def metrics_fingerprint(folder: Path, step: int) -> dict[str, Any] | None:
     """Returns the fingerprint that metrics.jsonl had when this step was saved; None if it is not known."""
-    return read_manifest(folder / str(step)).get("lines")
+    found = read_manifest(folder / str(step)).get("lines")
+    intact = isinstance(found, dict) and is_instance(found.get("size"), int) and is_instance(found.get("sha256"), str)
+    return found if intact else None

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from jaxvae._checks import UsageError
 from jaxvae.rundir import METRICS, TENSORBOARD, TIMING
-from jaxvae.runtime.files import write_atomically
+from jaxvae.runtime.files import DamagedFile, open_regular, write_atomically
 
-__all__ = ["MetricsLog", "json_line", "keep_lines", "read_lines", "read_metrics", "truncate_after"]
+__all__ = ["MetricsLog", "begins_with", "json_line", "keep_lines", "read_lines", "read_log", "read_metrics"]
+__all__ += ["truncate_after"]
 _log = logging.getLogger("jaxvae")
 
 
@@ -39,7 +41,7 @@ class MetricsLog:
         suffix, start = f".{os.getpid()}.{time.monotonic_ns()}", SessionLog(status=SessionLog.START)
         self._tensorboard = EventsWriter(str(workdir / TENSORBOARD / "events"), suffix)
         self._tensorboard.write_event(Event(step=step + 1, session_log=start))  # hides what other files have after step
-        content = (workdir / METRICS).read_bytes()
+        content = read_log(workdir / METRICS)
         self._size, self._digest = len(content), hashlib.sha256(content)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
@@ -75,10 +77,25 @@ class MetricsLog:
                 closing.callback(file.close)
 
 
+def read_log(path: Path) -> bytes:
+    """Returns the content of a log, empty without the file; UsageError if it is not a regular file."""
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+    except DamagedFile as error:
+        raise UsageError(f"{path} is damaged ({error}). Remove it, or restore the file.") from error
+
+
+def begins_with(content: bytes, lines: dict[str, Any] | None) -> bool:
+    """Returns whether a log begins with the lines of this fingerprint; True without a fingerprint."""
+    return not lines or hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]
+
+
 def _check_fingerprint(path: Path, lines: dict[str, Any] | None) -> None:
     """Warns and keeps a copy of the file if it does not begin with the lines that were saved."""
-    content = path.read_bytes() if path.exists() else b""
-    if not lines or hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]:
+    if begins_with(read_log(path), lines):
         return
     copy = path.with_name(path.name + ".damaged")
     if path.exists() and not copy.exists():
@@ -96,7 +113,7 @@ def json_line(values: dict[str, Any]) -> str:
 def read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     """Returns the lines of a log that can be read, as bytes and parsed; a line without a step or an end is left out."""
     found = []
-    for text in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+    for text in read_log(path).splitlines(keepends=True):
         with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
             line = json.loads(text)
             int(line["step"])
@@ -111,8 +128,8 @@ def truncate_after(path: Path, step: int) -> None:
 
 
 def keep_lines(path: Path, lines: list[bytes]) -> None:
-    """Removes all other lines of a log."""
-    if path.exists() and path.read_bytes() != b"".join(lines):
+    """Removes all other lines of a log; a symbolic link becomes a file, so that nothing is written through it."""
+    if path.is_symlink() or read_log(path) != b"".join(lines):
         write_atomically(path, b"".join(lines))
 
 

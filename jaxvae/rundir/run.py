@@ -291,4 +291,5 @@ def load_run(directory: RunDirectory, *, trust: bool = False) -> Run:
             f"{folder} has no checkpoint: it was stopped before its first, or they were removed since. "
             "Train it on with the same command."
         )
+    directory.warn_of_mismatch(int(state.step))
     return Run(config, parts, variables_of(state), int(state.step), folder)

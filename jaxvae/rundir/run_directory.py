@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, is_instance, short_repr
 from jaxvae.config import Config
 from jaxvae.config.schema import is_ensemble
 from jaxvae.config.serialization import config_from_json
 from jaxvae.rundir import CHECKPOINTS, CONFIG, METRICS, RESULTS, TIMING, manifest
+from jaxvae.rundir.metrics_log import begins_with, read_log, read_metrics
 from jaxvae.runtime.environment import ENVIRONMENT
 from jaxvae.runtime.files import DamagedFile, read_json
 
@@ -86,6 +87,32 @@ class RunDirectory:
         _log.warning("%s The copy in the checkpoints is used.", reason)
         return config_from_json(copy, f"the copy of {path} in its checkpoints")
 
+    def warn_of_mismatch(self, step: int) -> None:
+        """Warns if results.json or metrics.jsonl is not of the weights of this step, or cannot be read."""
+        folder, path = self.workdir / CHECKPOINTS, self.workdir / METRICS
+        try:
+            scored, content = (self.results or {}).get("step"), read_log(path)
+        except (OSError, UsageError) as error:
+            _log.warning("%s", error)
+            return
+        newest = max(manifest.saved_steps(folder), default=step)
+        if scored is not None and scored != step:
+            later = is_instance(scored, int) and scored > step
+            remedy = "A later checkpoint is missing or damaged. Run the command that trained it again."
+            _log.warning(
+                "%s: %s is of step %s, the weights are of step %d: its numbers are of other weights. %s",
+                self.workdir,
+                RESULTS,
+                short_repr(scored),
+                step,
+                remedy if later else f"Score them: jaxvae evaluate {self.workdir}",
+            )
+        elif newest < (last := max((int(line["step"]) for line in read_metrics(self.workdir)), default=0)):
+            text = "%s: %s goes to step %d, the newest checkpoint is of step %d: a later one is missing or not saved."
+            _log.warning(text, self.workdir, METRICS, last, newest)
+        if not begins_with(content, manifest.metrics_fingerprint(folder, step)):
+            _log.warning("%s is damaged or gone: its lines up to step %d are not those that were saved.", path, step)
+
     def _read_json(self, name: str) -> dict[str, Any]:
         path = self.workdir / name
         try:
@@ -94,6 +121,8 @@ class RunDirectory:
             raise UsageError(f"{path} is damaged ({error}). {RESTORE}") from error
         except FileNotFoundError:
             reason = f"it has no {name}" if self.workdir.is_dir() else "there is no such folder"
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read ({error.strerror}). {RESTORE}") from error
         if self.workdir.is_dir() and name != CONFIG:
             raise UsageError(f"{self.workdir} is not finished: {reason}. Run the command that trained it again.")
         raise UsageError(
@@ -103,7 +132,7 @@ class RunDirectory:
 
     def _read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.workdir / name
-        texts = path.read_bytes().splitlines() if path.exists() else []
+        texts = read_log(path).splitlines()
         found = []
         for number, text in enumerate(texts, start=1):
             try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae.rundir import SCORES
-from jaxvae.runtime.files import write_atomically
+from jaxvae.runtime.files import open_regular, write_atomically
 
 __all__ = ["PAIRED", "paired_difference", "read_scores", "write_scores"]
 
@@ -54,7 +54,7 @@ def paired_difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
 def _read(workdir: Path) -> dict[str, np.ndarray]:
     """Returns the content; {} without the file, and with a warning if it is damaged."""
     try:
-        with open(workdir / SCORES, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open_regular(workdir / SCORES) as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:
         return {}

@@ -58,8 +58,10 @@ def read_codes(workdir: Path) -> tuple[dict[int, np.ndarray], np.ndarray | None]
 def _save(folder: Path, name: str, array: np.ndarray) -> None:
     """Saves the array, whole or not at all."""
     folder.mkdir(exist_ok=True)
-    np.save(folder / "new.npy", array)
-    (folder / "new.npy").replace(folder / name)
+    new = folder / "new.npy"
+    new.unlink(missing_ok=True)  # a link would be followed, and opening a FIFO would wait for its reader
+    np.save(new, array)
+    new.replace(folder / name)
 
 
 def _read(folder: Path, dtype: type | np.dtype, rank: int) -> dict[int, np.ndarray]:

@@ -2,17 +2,28 @@
 
 import errno
 import hashlib
+import io
 import json
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from jaxvae._checks import UsageError
 
-__all__ = ["DamagedFile", "disk_full_errno", "read_json", "sync_folder", "try_lock", "write_atomically", "write_json"]
+__all__ = ["DamagedFile", "disk_full_errno", "open_regular", "read_json", "require_regular", "sync_folder", "try_lock"]
+__all__ += ["write_atomically", "write_json"]
 _DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
@@ -50,18 +61,47 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that after a crash it has the new content or the old; an OSError leaves no temporary file."""
+    """Writes a file so that after a crash it has the new content or the old; an OSError leaves no temporary file.
+
+    A link or a FIFO at this path is replaced; UsageError if a folder is there.
+    """
     temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)  # a link would be followed, and opening a FIFO would wait for its reader
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+        temporary.replace(path)
+    except OSError as error:
         temporary.unlink(missing_ok=True)  # on a full disk it would keep the last bytes
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: expected a file. Remove it, or restore the file.") from error
         raise
-    temporary.replace(path)
     sync_folder(path.parent)
+
+
+def require_regular(path: Path, *, links: bool = False) -> None:
+    """Raises DamagedFile if there is something else than a regular file, which could block for ever or have no end.
+
+    `links`: whether a symbolic link to a regular file is accepted, wherever it leads.
+    """
+    try:
+        mode = (path.stat() if links else path.lstat()).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DamagedFile("it is a symbolic link to itself, not a regular file") from error
+    if not stat.S_ISREG(mode):
+        raise DamagedFile(f"it is a {_KINDS.get(stat.S_IFMT(mode), 'special file')}, not a regular file")
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Opens a regular file, or a link to one, for reading; DamagedFile for a folder, FIFO, socket or device."""
+    require_regular(path, links=True)
+    return path.open("rb")
 
 
 def sync_folder(folder: Path) -> None:
@@ -89,7 +129,10 @@ def read_json(path: Path, *, bare: bool = True) -> dict[str, Any]:
     `bare`: whether a file without a digest, as 0.1 wrote them, is accepted.
     """
     try:
-        content = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            content = json.loads(file.read())
+    except DamagedFile:
+        raise
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"it is not JSON: {error}") from error
     if not isinstance(content, dict):

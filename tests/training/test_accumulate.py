@@ -128,3 +128,22 @@ def test_what_looks_at_the_whole_batch_is_refused_in_words(monkeypatch):
     monkeypatch.setitem(TABLES["objective"], "comparing", lambda: elbo()._replace(needs=Needs(engine={"batch"})))
     with pytest.raises(ValueError, match=r"objective='comparing' compares the examples .* Choose train.accumulate=1"):
         build(config(DENSE, accumulate=2, objective="comparing"), (4, 4, 1))
+
+
+def test_many_parts_are_compiled_once_and_few_each():
+    """128 parts, each compiled for itself, did not compile within minutes; up to 8 keep their bits and their speed."""
+    state = whole("dense")[1]
+
+    def products(parts):
+        step = jax.jit(build(config(DENSE, accumulate=parts, batch_size=128), (4, 4, 1)).train_step)
+        return step.lower(state, make_examples(128)).as_text().count("dot_general")
+
+    assert products(8) == 8 * products(2) / 2
+    assert products(128) == products(16) < products(8)
+
+
+def test_many_parts_move_as_the_whole():
+    model, state, (expected, expected_metrics) = whole("dense")
+    got, metrics = run(jax.jit(build(config(model, accumulate=16), (4, 4, 1)).train_step), state)
+    chex.assert_trees_all_close(got, expected, rtol=0, atol=STEPS * 1e-6)
+    chex.assert_trees_all_close(metrics, expected_metrics, rtol=1e-5)

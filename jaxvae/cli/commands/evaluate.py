@@ -21,10 +21,13 @@ def run(arguments: argparse.Namespace) -> None:
     run, workdir = open_run(arguments), arguments.run
     from jaxvae.rundir import results
     from jaxvae.rundir.lock import lock_run_directory
+    from jaxvae.rundir.run_directory import RunDirectory
     from jaxvae.rundir.scores import write_scores
     from jaxvae.training import diagnosis, scoring
     from jaxvae.viz import report
 
+    directory = RunDirectory(workdir)
+    _ = directory.config_json, directory.environment, directory.metrics  # the report needs them: refused before scoring
     given = run.config.evaluate
     samples, splits = arguments.samples or given.samples, tuple(arguments.splits or given.splits)
     chosen = dataclasses.replace(given, samples=samples, splits=splits)

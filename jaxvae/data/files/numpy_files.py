@@ -23,6 +23,7 @@ from jaxvae._checks import UsageError
 from jaxvae.data.cache import cache_folder, map_array, open_set, require_space, write_header
 from jaxvae.data.files.folder_layout import require_bounded, stamp
 from jaxvae.data.spec import DTYPE, TOP, Say, Section, StoredSet, StoredSplit, existing_path
+from jaxvae.runtime.files import open_regular
 
 __all__ = ["check_size", "fingerprint", "load_arrays", "load_npy", "load_npz", "mapped", "read_head"]
 
@@ -153,7 +154,7 @@ def check_size(
 
 def mapped(path: Path) -> np.ndarray:
     """Maps the array of a .npy file read-only; UsageError if it is pickled, or shorter than its header says."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         shape, _, dtype = read_head(file, str(path))
         if file.tell() + math.prod(shape) * dtype.itemsize > path.stat().st_size:
             raise UsageError(f"{path} is damaged: its head says {list(shape)}, its size differs. Save it again.")

@@ -55,6 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` that takes its place when the block succeeds and vanishes when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # the same in every process: what a killed one left is overwritten
+    temporary.unlink(missing_ok=True)  # a link would be followed, and opening a FIFO would wait for its reader
     try:
         yield temporary
         os.replace(temporary, path)

@@ -27,6 +27,7 @@ def write_report(workdir: str | Path) -> Path:
     """Writes report.html of the run directory from its JSON files and figures; returns the file's path."""
     workdir = Path(workdir).resolve()
     path, temporary = workdir / REPORT, workdir / ".report.html.tmp"  # one name: that of a killed process is replaced
+    temporary.unlink(missing_ok=True)  # a link would be followed, and opening a FIFO would wait for its reader
     try:
         # encoding errors are surrogates, which JSON can hold
         temporary.write_text(_make_page(RunDirectory(workdir)), encoding="utf-8", errors="backslashreplace")

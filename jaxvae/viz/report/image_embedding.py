@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxvae._checks import UsageError
+from jaxvae.runtime.files import DamagedFile, open_regular
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -40,8 +43,12 @@ _Forms = Callable[[Sequence["Image"], Sequence[int]], Iterator[tuple[bytes, str]
 
 
 def load_picture(path: Path) -> Picture:
-    """Returns the picture in a file, its type by the file's suffix."""
-    return Picture(path.read_bytes(), f"image/{path.suffix[1:].lower()}")
+    """Returns the picture in a file, its type by the file's suffix; UsageError if it is not a regular file."""
+    try:
+        with open_regular(path) as file:
+            return Picture(file.read(), f"image/{path.suffix[1:].lower()}")
+    except DamagedFile as error:
+        raise UsageError(f"{path} is not a picture: {error}. Remove it, or draw it again.") from error
 
 
 def last_frame(picture: Picture) -> Picture | None:

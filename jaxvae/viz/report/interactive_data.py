@@ -14,6 +14,7 @@ from jaxvae._checks import UsageError
 from jaxvae.data.files.folder_layout import require_bounded
 from jaxvae.data.files.numpy_files import check_size, read_head
 from jaxvae.data.spec import DTYPE
+from jaxvae.runtime.files import open_regular
 from jaxvae.viz.report import captions, html
 from jaxvae.viz.report.image_embedding import Picture, encode_image
 
@@ -117,7 +118,7 @@ def plane_data(path: Path) -> dict[str, Any] | None:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of an .npz file of at most MAX_UNPACKED bytes; nothing in it is unpickled."""
     arrays, size = {}, 0
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             require_bounded(info, path)
             size += info.file_size
