@@ -11,6 +11,7 @@ import pytest
 
 import jaxvae
 from jaxvae._checks import UsageError
+from jaxvae.cli import main
 from jaxvae.rundir import CHECKPOINTS, METRICS, checkpoint, event_log, manifest, results, snapshots
 from jaxvae.rundir.checkpoint import Saver
 from jaxvae.rundir.lock import LOCK, lock_run_directory
@@ -127,6 +128,14 @@ def test_metrics_that_are_not_those_saved_are_named_when_a_run_is_loaded(harm, w
     if harm == "bytes":
         with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged: line 2 is no JSON .*Restore it"):
             _ = RunDirectory(workdir).metrics
+
+
+def test_damaged_metrics_are_refused_before_a_run_is_scored_again(workdir, capsys):
+    before = (workdir / "results.json").read_bytes()
+    (workdir / METRICS).write_bytes(b"\xff\n{}\n")
+    assert main(["evaluate", str(workdir), "--samples", "2"]) == 2
+    assert "metrics.jsonl is damaged: line 1 is no JSON" in capsys.readouterr().err
+    assert (workdir / "results.json").read_bytes() == before
 
 
 def test_a_folder_in_place_of_a_record_is_named(workdir, caplog):
