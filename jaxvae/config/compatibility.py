@@ -5,7 +5,7 @@ so that a new part is judged by what it declares, and an error names both fields
 """
 
 from collections.abc import Iterator, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
@@ -15,7 +15,7 @@ from jaxvae.model.vae import VAE
 from jaxvae.objective import Needs, Objective
 from jaxvae.terms import CAPABILITIES
 
-__all__ = ["USUAL", "check_compatibility"]
+__all__ = ["USUAL", "check_compatibility", "find_doubts"]
 
 USUAL = {  # space of z -> a posterior and a prior of it, and its points
     "real": ("diagonal", "standard", "real vectors"),
@@ -75,6 +75,18 @@ def check_compatibility(config: Config, shape: tuple[int, ...], prepared: Prepar
             raise UsageError(error)
 
 
+def find_doubts(config: Config, prepared: Prepare, likelihood: Any) -> list[str]:
+    """Returns a sentence for each choice that works, but is seldom meant."""
+    traits = traits_of(likelihood)
+    if prepared.support != "binary" or traits.mass:
+        return []
+    return [
+        f"note: model.likelihood={config.model.likelihood!r} is a density, but data.prepare={config.data.prepare!r} "
+        "gives zeros and ones: its log p(x) is no log-probability of them. Try model.likelihood='bernoulli', or "
+        "data.prepare='dequantize'."
+    ]
+
+
 def _data_parts(c: _Choices) -> Iterator[str]:
     wanted = str(c.likelihood.support)
     if wanted not in CONTAINED_IN[c.support]:
@@ -89,7 +101,8 @@ def _data_parts(c: _Choices) -> Iterator[str]:
         if takes == "sequences" and not sequence:
             yield (
                 f"{c.named(name)} reads sequences [L, C], but {data} images {list(c.shape)}. "
-                f"Choose model.{name}='conv(32, 64)'."
+                f"Choose model.{name}='conv(32, 64)'; or pass sequences of several channels "
+                "as [N, 1, L, C], x[:, None]."
             )
         if takes == "images" and len(c.shape) != 3:
             yield (

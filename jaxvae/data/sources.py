@@ -2,8 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
-from jaxvae._checks import UsageError
+from jaxvae._checks import UsageError, short_repr
 from jaxvae.data.dataset import DataSet, leave_out_classes, make_splits
 from jaxvae.data.files.image_folder import load_folder
 from jaxvae.data.files.numpy_files import load_arrays, load_npy, load_npz
@@ -46,6 +47,8 @@ def open_data(section: Section, arrays: object = None, say: Say = lambda line: N
     UsageError for all that cannot be read. Example: `open_data(Data(name="digits", validation=0))`.
     """
     kind = "arrays" if arrays is not None else section.name.partition(":")[0]
+    if arrays is None and kind not in SOURCES:
+        _refuse_bare_path(section.name)
     source = SOURCES.get(kind, SOURCES[""])
     if not source.resizes and (section.size, section.channels) != (None, None):
         raise UsageError(
@@ -56,3 +59,14 @@ def open_data(section: Section, arrays: object = None, say: Say = lambda line: N
     splits = make_splits(stored.splits, section.validation, hold_out_test=source.own)
     splits = leave_out_classes(splits, section.leave_out, stored.name)
     return DataSet(stored.name, stored.version, stored.fingerprint, splits, stored.class_names, source.own)
+
+
+def _refuse_bare_path(name: str) -> None:
+    """Raises UsageError for a path without the kind of data in front of it."""
+    path = Path(name)
+    kind = {".npy": "npy", ".npz": "npz", ".zip": "folder"}.get(path.suffix.lower(), "")
+    if not kind and name.startswith(("/", ".", "~")) and path.expanduser().is_dir():
+        kind = "folder"
+    if kind:
+        expected = f"expected a kind of data before a path. Try {f'{kind}:{name}'!r}"
+        raise UsageError(f"data.name={short_repr(name)}: {expected}.")

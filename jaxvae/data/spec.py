@@ -4,6 +4,7 @@ A stored value k, a whole number from 0 to 255, stands for k / 255 in [0, 1].
 A source returns every split in stored order, before anything is held out.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,18 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 
-__all__ = ["DTYPE", "TOP", "ExampleSpec", "ImageArray", "Say", "Section", "StoredSet", "StoredSplit", "example_spec"]
-__all__ += ["existing_path", "to_pixels", "to_unit"]
+__all__ = [
+    "DTYPE",
+    "TOP",
+    "ExampleSpec",
+    "ImageArray",
+    "Say",
+    "Section",
+    "StoredSet",
+    "StoredSplit",
+    "advise_conversion",
+]
+__all__ += ["example_spec", "existing_path", "to_pixels", "to_unit"]
 
 DTYPE = np.dtype(np.uint8)  # of stored values, and of the pixels of a picture
 TOP = 255  # the largest stored value, which stands for 1
@@ -36,6 +47,29 @@ class ExampleSpec:
 def example_spec(shape: tuple[int, ...]) -> ExampleSpec:
     """Returns the spec of examples of this shape: (H, W, C) are images, (L, C) sequences."""
     return ExampleSpec("image" if len(shape) == 3 else "sequence", tuple(int(n) for n in shape))
+
+
+def advise_conversion(dtype: np.dtype, values: np.ndarray | None) -> str:
+    """Returns how arrays of this dtype become bytes, by the range of their values if these are given."""
+    if dtype.kind == "b":
+        return f" Truth values become bytes by {TOP} * x.astype('{DTYPE}')."
+    if dtype.kind not in "fiu":
+        return ""
+    simple = f"({TOP} * x).round().astype('{DTYPE}')" if dtype.kind == "f" else f"x.astype('{DTYPE}')"
+    top = 1 if dtype.kind == "f" else TOP
+    if values is None:
+        return f" Values from 0 to {top} become bytes by {simple}; scale others to that range first."
+    low, high = float(values.min()), float(values.max())
+    if not math.isfinite(low) or not math.isfinite(high):
+        return " Its values are not all finite. Replace NaN and infinity, then scale the others to 0 to 255."
+    if low >= 0 and high <= top:
+        return f" Values from 0 to {top} become bytes by {simple}."
+    if low >= 0 and high <= TOP:
+        return f" Its values run from {low:g} to {high:g}: grey levels become bytes by x.round().astype('{DTYPE}')."
+    return (
+        f" Its values run from {low:g} to {high:g}, and bytes hold 0 to {TOP}: astype alone would wrap them around. "
+        f"Scale them: ({TOP} * (x - x.min()) / (x.max() - x.min())).round().astype('{DTYPE}')."
+    )
 
 
 def to_unit(stored: Any) -> Any:

@@ -208,6 +208,10 @@ def refused(tmp_path, words, **arrays):
         (IMAGES > 9, r"got bool .* 255 \* x\.astype\('uint8'\)"),
         (IMAGES.astype(np.int64), r"got int64 .* x\.astype\('uint8'\)"),
         (IMAGES[0, 0, 0], r"got uint8 \[3\]\.$"),
+        (
+            IMAGES.astype(np.float64),
+            r"got float64 .*(bytes by x\.round|scale others to that range first)",
+        ),
         (IMAGES[None], r"expected uint8 images \[N, H, W, C\] or \[N, H, W\], or sequences \[N, L\]"),
         (IMAGES[:0], r"none of them empty, got uint8 \[0, 4, 5, 3\]"),
         (IMAGES[:, :0], r"got uint8 \[20, 0, 5, 3\]"),
@@ -219,6 +223,48 @@ def test_what_are_no_images_is_refused_with_what_to_do(tmp_path, array, words):
     for attempt in (lambda: opened(tmp_path / "a.npy"), lambda: from_arrays(array, 0)):
         with pytest.raises(ValueError, match=words):
             attempt()
+
+
+@pytest.mark.parametrize("kind", ["array", "npy"])
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.linspace(-2.03, 3, 2400).reshape(20, 10, 12), "run from -2.03 to 3, and bytes hold 0 to 255: astype alone"),
+        (np.arange(2400).reshape(20, 10, 12), r"run from 0 to 2399, .* \(255 \* \(x - x\.min\(\)\) /"),
+        (np.where(np.eye(20) == 1, np.nan, 0.5), "Its values are not all finite"),
+    ],
+)
+def test_values_that_bytes_do_not_hold_are_scaled_and_not_wrapped_around(tmp_path, array, words, kind):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ValueError, match=words):
+        from_arrays(array) if kind == "array" else opened(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("shape", [(20, 3, 32, 32), (20, 1, 28, 28), (20, 3, 32, 48), (20, 4, 9, 5)])
+def test_images_with_their_channels_first_are_refused_with_the_transpose(tmp_path, shape):
+    array = np.zeros(shape, np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    for attempt in (
+        lambda: from_arrays(array),
+        lambda: opened(tmp_path / "a.npy"),
+        lambda: opened(npz(tmp_path / "a.npz", x=array)),
+    ):
+        with pytest.raises(ValueError, match=r"or \[N, C, H, W\]\. Try np\.transpose\(x, \(0, 2, 3, 1\)\)"):
+            attempt()
+    assert from_arrays(np.transpose(array, (0, 2, 3, 1))).shape == (*shape[2:], shape[1])
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 3), (1, 16, 7), (4, 4, 16), (8, 8, 1), (2, 9, 9)])
+def test_small_images_and_sequences_of_many_channels_are_no_images_with_channels_first(shape):
+    assert from_arrays(np.zeros((20, *shape), np.uint8)).shape == shape
+
+
+def test_a_path_without_its_kind_is_refused_with_it(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    kinds = {f"{tmp_path}/a.npy": "npy", "a.NPZ": "npz", "photos.zip": "folder", str(tmp_path): "folder"}
+    for name, kind in kinds.items():
+        with pytest.raises(ValueError, match=f"expected a kind of data before a path. Try '{kind}:{name}'"):
+            open_named(name, None, 0)
 
 
 @pytest.mark.parametrize(

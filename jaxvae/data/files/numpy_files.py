@@ -22,7 +22,7 @@ import numpy as np
 from jaxvae._checks import UsageError
 from jaxvae.data.cache import cache_folder, map_array, open_set, require_space, write_header
 from jaxvae.data.files.folder_layout import require_bounded, stamp
-from jaxvae.data.spec import DTYPE, TOP, Say, Section, StoredSet, StoredSplit, existing_path
+from jaxvae.data.spec import DTYPE, Say, Section, StoredSet, StoredSplit, advise_conversion, existing_path
 from jaxvae.runtime.files import open_regular
 
 __all__ = ["check_size", "fingerprint", "load_arrays", "load_npy", "load_npz", "mapped", "read_head"]
@@ -34,11 +34,7 @@ _SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", 
 _PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"), ("images_{}", "labels_{}"))
 _EXPECTED = "'images' and 'labels', or 'x' and 'y'; 'x_train', 'y_train', 'x_test', 'y_test'; 'train_images', ..."
 _CHUNK = 4096
-_HINTS = {  # by the kind of a dtype
-    "f": f" Values in [0, 1] become bytes by ({TOP} * x).round().astype('{DTYPE}').",
-    "b": f" Truth values become bytes by {TOP} * x.astype('{DTYPE}').",
-    **dict.fromkeys("iu", f" Values 0 to {TOP} become bytes by x.astype('{DTYPE}')."),
-}
+_COLOURS = (1, 3, 4)  # channels of a picture
 
 
 def load_npy(section: Section, say: Say) -> StoredSet:
@@ -46,7 +42,10 @@ def load_npy(section: Section, say: Say) -> StoredSet:
     path = existing_path(section, "file", Path.is_file)
     try:
         with open(path, "rb") as file:
-            _check_head(*read_head(file, str(path)), str(path))
+            shape, fortran, dtype = read_head(file, str(path))
+            # only what is refused is read, for the range of its values
+            values = None if dtype == DTYPE or 0 in shape or not shape else mapped(path)
+            _check_head(shape, fortran, dtype, str(path), values)
         train = StoredSplit(_add_channels(mapped(path)), None)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") if str(path) not in str(error) else error from None
@@ -182,9 +181,11 @@ def read_head(source: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.d
     return shape, fortran, dtype
 
 
-def _check_head(shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str) -> None:
+def _check_head(
+    shape: tuple[int, ...], fortran: bool, dtype: np.dtype, name: str, values: np.ndarray | None = None
+) -> None:
     """Raises UsageError unless the array can be read as images or sequences."""
-    _check_images(dtype, shape, name)
+    _check_images(dtype, shape, name, values)
     if fortran:
         raise UsageError(f"{name} is stored with its first axis fastest; save np.ascontiguousarray(x) instead.")
 
@@ -219,7 +220,7 @@ def _stored_split(value: object, name: str) -> StoredSplit:
         raise UsageError(f"{name}: a tuple of {len(value)}; expected images alone, or the pair (images, labels).")
     given, labels = value if isinstance(value, tuple) else (value, None)
     images = _as_array(given, f"{name}: the images")
-    _check_images(images.dtype, images.shape, name)
+    _check_images(images.dtype, images.shape, name, images)
     return StoredSplit(_add_channels(images), None if labels is None else _check_labels(labels, len(images), name))
 
 
@@ -234,14 +235,29 @@ def _as_array(value: object, name: str) -> np.ndarray:
         ) from error
 
 
-def _check_images(dtype: np.dtype, shape: tuple[int, ...], name: str) -> None:
-    """Raises UsageError unless arrays of this dtype and shape are images or sequences."""
+def _check_images(dtype: np.dtype, shape: tuple[int, ...], name: str, values: np.ndarray | None = None) -> None:
+    """Raises UsageError unless arrays of this dtype and shape are images or sequences, with their channels last.
+
+    `values`: the array, if it can be looked at for the advice how to convert it.
+    """
     if dtype != DTYPE or len(shape) not in (2, 3, 4) or 0 in shape:
-        hint = _HINTS.get(dtype.kind, "") if dtype != DTYPE else ""
+        hint = advise_conversion(dtype, None if 0 in shape else values) if dtype != DTYPE else ""
         raise UsageError(
             f"{name}: expected {DTYPE} images [N, H, W, C] or [N, H, W], or sequences [N, L], none of them empty, "
             f"got {dtype} {list(shape)}.{hint}"
         )
+    if _has_channels_first(shape):
+        raise UsageError(
+            f"{name}: expected images [N, H, W, C], got {list(shape)}, which are {shape[1]} x {shape[2]} images of "
+            f"{shape[3]} channels, or [N, C, H, W]. Try np.transpose(x, (0, 2, 3, 1))."
+        )
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    """Returns whether images of this shape look like [N, C, H, W]; [N, 1, L, C] are sequences unless square."""
+    if len(shape) != 4 or shape[1] not in _COLOURS or shape[3] <= max(_COLOURS):
+        return False
+    return shape[2] == shape[3] or (shape[1] > 1 and shape[2] > max(_COLOURS))
 
 
 def _add_channels(images: np.ndarray) -> np.ndarray:

@@ -269,7 +269,7 @@ def _recipe(name: str, root: Path) -> str:
     if dataset in downloads.FILES:
         return f"  jaxvae data {dataset} --data_dir {root}    # from the internet, or with --manual_dir FOLDER"
     return (
-        f"  pip install 'jaxvae[tf]'    # TFDS's own preparation of most sets needs TensorFlow; reading does not\n"
+        f"  pip install tensorflow    # TFDS's own preparation of most sets needs TensorFlow; reading does not\n"
         f'  python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, data_dir={str(root)!r}, '
         f"file_format='array_record').download_and_prepare()\""
     )
