@@ -32,6 +32,7 @@ class ProgressBar:
         self.speed: float | None = None  # steps/s
         self.bar: Any = None
         self._last = (time.perf_counter(), step)
+        self._held = (0.0, 0)  # seconds and steps before a rest, for the next line
         self._printed = 0.0
 
     def __enter__(self) -> Self:
@@ -48,15 +49,15 @@ class ProgressBar:
         if self.bar is not None:
             self.bar.stop()
 
-    def update(self, step: int, values: dict[str, float]) -> dict[str, float]:
+    def update(self, step: int, values: dict[str, float], at: float | None = None) -> dict[str, float]:
         """Prints the speed since the last call and the bound's terms; returns the entries of timing.jsonl.
 
-        `step` is the last one that the device has completed.
+        `at` is the clock's time when the device had completed `step`; None: now.
         """
-        now, (before, first) = time.perf_counter(), self._last
-        self._last = (now, step)
-        seconds = max(now - before, 1e-9)
-        self.speed = speed = (step - first) / seconds
+        now = time.perf_counter()
+        self.rest(step, at)
+        (seconds, steps), self._held = self._held, (0.0, 0)
+        self.speed = speed = steps / max(seconds, 1e-9)
         text = f"{speed:,.0f} steps/s  {speed * self.images_per_step:,.0f} images/s  {format_bound(values)}"
         if self.bar is not None:
             self.bar.update(self._task, completed=step, description=text)
@@ -72,6 +73,12 @@ class ProgressBar:
             self.bar.console.print(escape_unprintable(text), markup=False, highlight=False)
         elif self.show:
             print_safely(text)
+
+    def rest(self, step: int, at: float | None = None) -> None:
+        """Counts the steps up to this one, completed `at` this time, in the next line."""
+        now, (before, first) = time.perf_counter() if at is None else at, self._last
+        self._last, (seconds, steps) = (now, step), self._held
+        self._held = seconds + max(now - before, 0.0), steps + step - first
 
     def restart_clock(self, step: int) -> None:
         """Measures the speed from this step on, without the validation or checkpoint before it."""

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import signal
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +114,7 @@ def take_steps(
         for run, state in zip(runs, states, strict=True):
             run.open(state, opened, bar.print)
         opened.enter_context(bar)
-        session = _Session(runs, engine, states, bar, on_streak)
+        session = _Session(runs, engine, states, bar, on_streak, opened)
         del states, state  # training needs their memory
         while not session.stuck and session.step < train.steps and not session.stops_early:
             if multihost.any_process(shutdown.signum is not None):
@@ -155,12 +157,14 @@ class _Session:
         states: list[State],
         bar: ProgressBar,
         on_streak: Callable[[TrainingRun, State], None],
+        opened: contextlib.ExitStack,
     ):
         train = runs[0].config.train
         self.runs, self.engine, self.bar, self.on_streak = runs, engine, bar, on_streak
         self.step, self.total, self.saved = int(states[0].step), train.steps, -1
         self.scores: list[float | None] = [None] * len(runs)
-        self._waiting: tuple[int, dict[str, jax.Array]] | None = None
+        self._waiting: tuple[int, dict[str, jax.Array], Future[float]] | None = None
+        self._clock = opened.enter_context(ThreadPoolExecutor(1))
         self._newest: tuple[int, dict[str, jax.Array]] = (0, {})
         self.actions = [
             _Action(self._log, (train.log_every,)),
@@ -209,23 +213,22 @@ class _Session:
     def _log(self) -> None:
         """Writes the lines that waited, and keeps the newest metrics for the next ones."""
         self._write_lines()
-        self._waiting = self._newest
+        self._waiting = (*self._newest, self._clock.submit(_time_when_ready, self._newest[1]))
 
     def _flush(self) -> None:
         """Waits for the device and writes the lines that waited."""
         jax.block_until_ready(self._newest[1])
         self._write_lines()
+        self.bar.rest(self.step)
 
     def _write_lines(self) -> None:
         """Writes the runs' lines that waited, if any, and finds the runs in a streak."""
         if self._waiting is None:
             return
-        (step, metrics), self._waiting = self._waiting, None
+        (step, metrics, ready), self._waiting = self._waiting, None
         values = sorted(jax.device_get(metrics).items())  # each a scalar or [runs]
-        done, latest = self._newest
-        reached = done if all(getattr(value, "is_ready", bool)() for value in latest.values()) else step
         each = [{name: float(np.ravel(value)[i]) for name, value in values} for i in range(len(self.runs))]
-        clock = self.bar.update(reached, _mean_over_runs(each))
+        clock = self.bar.update(step, _mean_over_runs(each), ready.result())
         clock["images_per_second"] /= len(each)
         for run, numbers in zip(self.runs, each, strict=True):
             run.write_line(step, numbers, clock)
@@ -267,6 +270,12 @@ class _Session:
             run.saver.save(self.step, state, score, lines=written, regular=regular)
         self.saved = self.step
         self.bar.restart_clock(self.step)
+
+
+def _time_when_ready(metrics: dict[str, jax.Array]) -> float:
+    """Returns the clock's time when the device has computed the metrics."""
+    jax.block_until_ready(metrics)
+    return time.perf_counter()
 
 
 def _mean_over_runs(each: Sequence[dict[str, float]]) -> dict[str, float]:
