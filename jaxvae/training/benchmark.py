@@ -21,19 +21,23 @@ import optax
 from jax import random
 
 from jaxvae.config import Config
+from jaxvae.data.dataset import draw_rows
+from jaxvae.data.pipeline import in_order
 from jaxvae.data.spec import to_unit
 from jaxvae.rundir.state import abstract_batch, abstract_state, first_state, variables_of
 from jaxvae.runtime.environment import describe_environment
 from jaxvae.training import roofline
 from jaxvae.training.setup import Experiment, make_engine, require_memory, set_up
+from jaxvae.viz.figures.images import conditions
 
 __all__ = ["benchmark", "check", "compile_cost", "peak_memory"]
 
 _WINDOWS = 9  # timed stretches: their median and spread are reported
+_TRIED = 8  # images that a check scores and draws
 
 
 def check(config: Config, say: Callable[[str], None] = print) -> None:
-    """Builds and compiles everything, prints what it is and what an epoch will take, and trains nothing."""
+    """Builds, compiles and tries everything, prints what it is and what an epoch will take, and trains nothing."""
     experiment = set_up(config, say=say)
     pipeline, engine = make_engine(experiment)
     flops, memory = compile_cost(experiment)
@@ -55,7 +59,25 @@ def check(config: Config, say: Callable[[str], None] = print) -> None:
         f"time        {pipeline.steps_per_epoch / speed:,.2f} s an epoch, "
         f"{config.train.steps / speed:,.0f} s for {config.train.steps:,} steps, evaluation not counted"
     )
-    say("everything builds; nothing was trained or written.")
+    _try_evaluation(experiment, first)
+    say("everything builds, scores, draws and reconstructs; nothing was trained or written.")
+
+
+def _try_evaluation(experiment: Experiment, state: Any) -> None:
+    """Scores a few images, samples, and takes the mean, as the end of a training does: what fails there fails here."""
+    config, parts, data = experiment.config, experiment.parts, experiment.data
+    split = draw_rows(data.splits["train"], min(_TRIED, len(data.splits["train"])), seed=0)[0]
+    variables, (key, model_key) = variables_of(state), random.split(random.key(0))
+    batches = partial(in_order, split, min(config.evaluate.batch_size, len(split)), experiment.layout)
+    for score in (experiment.evaluate, experiment.evaluate_corrupted):
+        if score is not None:
+            score(variables, batches(), samples=2)
+    if experiment.metrics:
+        experiment.measure(variables, batches())
+    labels = conditions(parts, data, len(split))
+    keys = random.split(model_key, len(split))
+    _, px = experiment.generate(experiment.layout.to_first_device(variables), keys, parts.prepare.conditions(labels))
+    jax.block_until_ready((px.mean(), px.sample(key)))
 
 
 def benchmark(

@@ -14,6 +14,7 @@ from jaxvae import latent
 from jaxvae._checks import UsageError
 from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
+from jaxvae.config.compatibility import find_doubts
 from jaxvae.config.registry import read_functions
 from jaxvae.config.schema import check_config, is_ensemble
 from jaxvae.data.dataset import DataSet
@@ -77,6 +78,8 @@ def set_up(
     size, examples = data.condition_size(config.model.condition), len(data.splits["train"])
     parts = build(config, data.shape, condition=size, examples=examples)
     check_config_with_data(config, data)
+    for doubt in find_doubts(config, parts.prepare, parts.model.likelihood):
+        say(doubt)
     if layout is None:  # all devices if the engine takes them and they divide the batch; else this process's first
         shares = jax.device_count() * config.train.accumulate
         wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0

@@ -173,10 +173,10 @@ def conclude(run: TrainingRun, state: State, say: Callable[[str], None]) -> Run:
     finished = results.is_complete(results.read_results(workdir), run.config, concluded.step) and page.exists()
     if multihost.broadcast_from_first(finished):
         say(f"already trained for {concluded.step:,} steps and evaluated; raise train.steps to train longer.")
+        for line in results.format_results(results.read_results(workdir)):
+            say(line)
     else:
         _evaluate(experiment, concluded, variables, workdir, say)
-    for line in results.format_results(results.read_results(workdir)):
-        say(line)
     say(f"report: {page}")
     return concluded
 
@@ -192,6 +192,8 @@ def _evaluate(experiment: Experiment, run: Run, variables: Any, workdir: Path, s
     (workdir / report.REPORT).unlink(missing_ok=True)  # stopped from here on, the report is known to be missing
     write_scores(workdir, run.step, values)
     results.write_results(workdir, numbers)
+    for line in results.format_results(numbers):  # first: a figure may fail, or take long
+        say(line)
     scored = time.perf_counter()
     figures.draw_figures(run, experiment.data, values, workdir, experiment.figure_key, config.evaluate.figures)
     report.write_report(workdir)
