@@ -184,7 +184,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Returns means over examples with standard errors, as results.json holds them.
 
-    `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound.
+    `bits` = (dimensions of x, bits of a pixel's cell) where bits per dimension mean something: of the tightest bound
+    under `bits_per_dim`, and of the ELBO, if that is another, under `bits_per_dim_elbo`.
     `classes` of a latent that is categorical, a one-hot vector of that length, and one unit.
     """
     names = ("elbo", "log_likelihood", "rate", "distortion")
@@ -195,6 +196,9 @@ def summarize(
     if bits and "elbo" in values:
         best = "log_likelihood" if "log_likelihood" in values else "elbo"
         results["bits_per_dim"] = mean_and_stderr(bits_per_dim(values[best], *bits)) | {"of": best}
+        if best != "elbo":
+            results["bits_per_dim"]["samples"] = samples
+            results["bits_per_dim_elbo"] = mean_and_stderr(bits_per_dim(values["elbo"], *bits)) | {"of": "elbo"}
     if "means" in values and "elbo" in values:  # without a bound the scale of z is arbitrary
         active = active_units(values["means"], classes)
         results["active_units"] = {"value": int(active.sum()), "of": len(active)}

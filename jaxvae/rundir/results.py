@@ -78,7 +78,8 @@ def format_results(results: dict[str, Any]) -> list[str]:
 
 def format_split(head: str, numbers: dict[str, Any], value: str, error: str) -> list[str]:
     """Returns the numbers of a split as lines; each has its value and its error under these keys."""
-    lines, width = [f"{head}, in nats:"], max(16, *(2 + len(name) for name in numbers))
+    lines, width = [f"{head}, in nats, unless named bits:"], max(16, *(2 + len(name) for name in numbers))
+    lines = lines if "bits_per_dim" in numbers else [f"{head}, in nats:"]
     for name, number in numbers.items():
         if isinstance(number, dict) and isinstance(number[value], int | float):
             text = format_decimals(number[value], 3) if isinstance(number[value], float) else f"{number[value]}"
@@ -86,7 +87,9 @@ def format_split(head: str, numbers: dict[str, Any], value: str, error: str) -> 
                 text += f" +- {format_decimals(number[error], 3)}"
             elif "of" in number:
                 text += f" of {number['of']}"
-            lines.append(f"  {name:<{width}}{text}" + (f"  (K={number['samples']})" if "samples" in number else ""))
+            origin = [f"from {number['of']}"] if isinstance(number.get("of"), str) else []
+            origin += [f"K={number['samples']}"] if "samples" in number else []
+            lines.append(f"  {name:<{width}}{text}" + (f"  ({', '.join(origin)})" if origin else ""))
     return lines
 
 

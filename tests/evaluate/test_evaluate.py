@@ -180,6 +180,21 @@ def test_a_uniform_model_of_256_levels_takes_exactly_8_bits():
         assert bits["of"] == ("log_likelihood" if "log_likelihood" in names else "elbo")
 
 
+def test_bits_per_dimension_are_given_of_both_bounds_and_named():
+    values = {name: np.full(4, value) for name, value in (("elbo", -9.0), ("log_likelihood", -8.0))}
+    values |= {"rate": np.ones(4), "distortion": np.full(4, 8.0)}
+    summary = summarize(values, samples=100, bits=(4, 0.0))
+    assert summary["bits_per_dim"]["value"] == pytest.approx(2 / math.log(2))
+    assert summary["bits_per_dim_elbo"]["value"] == pytest.approx(9 / 4 / math.log(2))
+    assert summary["bits_per_dim_elbo"]["of"] == "elbo"
+    lines = format_split("test", summary, "value", "stderr")
+    assert [line.split("(")[1] for line in lines if "bits_per_dim" in line] == [
+        "from log_likelihood, K=100)",
+        "from elbo)",
+    ]
+    assert "bits_per_dim_elbo" not in summarize({"elbo": values["elbo"], "distortion": values["rate"]}, bits=(4, 0.0))
+
+
 def test_a_fair_coin_takes_exactly_1_bit():
     model, split = make_vae(), make_split(10)
     variables = without_information(init(model, binary_images(2)))
