@@ -71,14 +71,23 @@ def flat_log_prob(density: Any, x: Array) -> Array:
     return jax.tree.map(flat, density).log_prob_each(flat(x)).sum(axis=-1)
 
 
-def draw_each(sampler: Callable[..., Array], keys: Array, shape: tuple[int, ...], event: int) -> Array:
-    """Draws `sampler(key, event shape)` once for every key, so that no draw depends on its neighbours.
+def draw_each(
+    sampler: Callable[..., Array], keys: Array, shape: tuple[int, ...], event: int, *parameters: Array
+) -> Array:
+    """Draws `sampler(key, *parameters, shape=event shape)` once for every key: no draw depends on its neighbours.
 
-    `keys` shaped like the batch, `[*batch]`, gives `[*batch, *event]`; a scalar key is split over `shape`'s own batch.
+    A Poisson of its own rate for each coordinate: `draw_each(random.poisson, keys, rate.shape, 1, rate)`.
+
+    Args:
+        sampler: of `jax.random`, such as `random.normal`, or of the same arguments.
+        keys: `[*batch]`, which gives `[*batch, *event]`; a scalar key is split over `shape`'s own batch.
+        shape: `[*batch, *event]`; if there are keys for more, its batch may have axes of size 1.
+        event: the number of axes of an outcome.
+        parameters: each broadcasts to `[*batch, *event]`; the sampler is given those of its outcome, `[*event]`.
     """
     batch, outcome = shape[: len(shape) - event], shape[len(shape) - event :]
     draw, keys = map_keys(functools.partial(sampler, shape=outcome), keys, batch)
-    return draw(keys)
+    return draw(keys, *(jnp.broadcast_to(each, (*keys.shape, *outcome)) for each in parameters))
 
 
 def map_keys(draw: Callable[..., Any], keys: Array, batch: tuple[int, ...]) -> tuple[Callable[..., Any], Array]:

@@ -247,3 +247,21 @@ def test_parameters_that_are_shared_broadcast_to_the_batch():
     density = Normal(jnp.zeros((2, 3, 4)), jnp.full((1, 1, 1), 0.5))
     assert density.mean().shape == density.scale().shape == density.sample(random.key(0)).shape == (2, 3, 4)
     assert density.log_prob(jnp.zeros((2, 3, 4))).shape == (2, 3)
+
+
+def test_draws_have_parameters_of_their_own_for_each_coordinate():
+    rate = jnp.asarray(np.random.default_rng(0).uniform(0.5, 50, (3, 4, 5)), jnp.float32)
+    keys = random.split(random.key(1), (3, 4))
+    drawn = draw_each(random.poisson, keys, rate.shape, 1, rate)
+    for s, b in np.ndindex(3, 4):
+        np.testing.assert_array_equal(drawn[s, b], random.poisson(random.clone(keys)[s, b], rate[s, b], (5,)))
+    shared = draw_each(
+        random.gamma,
+        random.split(random.key(2), (200, 4)),
+        (1, 4, 5),
+        1,
+        rate[:1],
+    )
+    assert shared.shape == (200, 4, 5)
+    np.testing.assert_allclose(shared.mean(0), rate[0], rtol=0.5)
+    assert draw_each(random.poisson, random.key(3), (3, 4, 5), 1, jnp.float32(2.0)).shape == (3, 4, 5)
