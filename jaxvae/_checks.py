@@ -4,6 +4,7 @@ Importing this module must not import JAX, so that the command line starts fast.
 """
 
 import ast
+import contextlib
 import difflib
 import math
 import operator
@@ -96,7 +97,9 @@ def require_whole(name: str, value: Any, least: int = 1, most: int = INT32_MAX) 
         number = None
     if number is None or not least <= number <= most:
         bound = "on" if number is None or number < least else f"to {most:,}"
-        raise UsageError(f"{name}={short_repr(value)}: expected a whole number from {least} {bound}.")
+        whole = isinstance(value, float) and value.is_integer() and least <= value <= most
+        hint = f" Try {int(value)}." if whole else ""
+        raise UsageError(f"{name}={short_repr(value)}: expected a whole number from {least} {bound}.{hint}")
     return number
 
 
@@ -191,9 +194,15 @@ def require_scalar(name: str, value: Any) -> Any:
 
 
 def require_key(name: str, value: Any, *, many: bool = False) -> Any:
-    """Returns the value; raises UsageError unless it is a key of jax.random, or with `many` a row of them."""
+    """Returns the value; raises UsageError unless it is a key of jax.random, or with `many` a row of them.
+
+    A raw key, as `jax.random.PRNGKey(0)` makes it, is wrapped.
+    """
     import jax
 
+    if isinstance(value, jax.Array) and value.dtype == np.uint32 and value.ndim == 1 + int(many):
+        with contextlib.suppress(TypeError, ValueError):  # of another length than the default generator's
+            value = jax.random.wrap_key_data(value)
     typed = isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
     if not typed or value.ndim != int(many) or 0 in value.shape:
         found = f"{value.dtype} {list(value.shape)}" if isinstance(value, jax.Array) else type(value).__name__
@@ -222,6 +231,8 @@ def parse_text(text: str, annotation: Any) -> Any:
 def _converted(text: str, kind: Any) -> Any:
     if kind is bool:
         return _SWITCH.get(text.lower())
+    if kind is int and "e" in text.lower() and float(text).is_integer():  # 1e4
+        return int(float(text)) if abs(float(text)) <= 2**53 else None
     if kind in (int, float):
         return kind(text)
     inner = typing.get_args(kind)[0] if typing.get_args(kind) else str

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from jaxvae.cli.arguments import check_arguments
 from jaxvae.cli.commands import COMMANDS, make_parser
 from jaxvae.cli.errors import explain
-from jaxvae.config.command_line import PREFIX
+from jaxvae.config.command_line import PREFIX, suggest_fields
 from jaxvae.runtime.console import print_safely
 from jaxvae.runtime.signals import Interrupted, exit_on_signal
 
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, overrides = parser.parse_known_args(argv)
     stray = [text for text in overrides if not text.startswith(PREFIX)]
     if stray or (overrides and "config" not in arguments):
-        parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}")
+        near = suggest_fields(stray) if stray and "config" in arguments else ""
+        parser.error(f"unrecognized arguments: {' '.join(stray or overrides)}; {near}".removesuffix("; "))
     arguments.overrides = overrides
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if not arguments.debug:

@@ -52,7 +52,10 @@ def explain(error: Exception) -> tuple[str, int]:
             "That file is not part of jaxvae. Correct it; --debug shows the traceback."
         )
     elif isinstance(error, ImportError):
-        message = f"{short}. Install what is missing, or jaxvae and its requirements again: pip install jaxvae."
+        message = (
+            f"{short}. Install what is missing, or jaxvae with its requirements again: pip install -e . in the folder "
+            "with its pyproject.toml."
+        )
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
         where = (

@@ -12,7 +12,7 @@ from jaxvae.config import Config
 from jaxvae.config.schema import field_types, require_types
 from jaxvae.config.user_file import describe_error, run_file
 
-__all__ = ["PREFIX", "config_file", "read_config"]
+__all__ = ["PREFIX", "config_file", "read_config", "suggest_fields"]
 
 PREFIX = "--config."
 
@@ -24,11 +24,9 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
         name, equals, text = override.removeprefix(PREFIX).partition("=")
         if name not in kinds:
             inside = [field for field in kinds if field.startswith(f"{name}.")]
-            near = "" if inside else suggest(PREFIX + name, [PREFIX + field for field in kinds])
-            raise UsageError(
-                f"{PREFIX}{name[:100]}: there is no such field; {near}"
-                f"The fields {'there ' * bool(inside)}are: {', '.join(inside or kinds)}."
-            )
+            near = "" if inside else suggest(PREFIX + name, [PREFIX + field for field in kinds]).strip()
+            fields = near or f"The fields {'there ' * bool(inside)}are: {', '.join(inside or kinds)}."
+            raise UsageError(f"{PREFIX}{name[:100]}: there is no such field; {fields}")
         if not equals and kinds[name] is not bool:
             raise UsageError(f"{PREFIX}{name}: its value is missing; write {PREFIX}{name}=VALUE.")
         try:
@@ -42,6 +40,13 @@ def read_config(path: str, overrides: Sequence[str]) -> Config:
     return config
 
 
+def suggest_fields(options: Sequence[str]) -> str:
+    """Returns 'did you mean --config.model.latent_dim=3?' for options without the prefix; '' if any is no field's."""
+    meant = [option.lstrip("-") for option in options]
+    known = all(name.partition("=")[0] in field_types() for name in meant)
+    return f"did you mean {' '.join(PREFIX + each for each in meant)}?" if known else ""
+
+
 def _from_file(path: str) -> Config:
     """Returns get_config() of the file, called with the text after a colon in 'configs/x.py:big'."""
     where, file = f"--config {path}", config_file(path)
@@ -51,8 +56,9 @@ def _from_file(path: str) -> Config:
         raise UsageError(f"{where[:200]}: {error.strerror}.") from error
     if not found:
         kind = "it is a folder" if Path(file).is_dir() else "there is no such file"
-        near = ", ".join(sorted(str(each) for each in Path("configs").glob("*.py"))) or "none in ./configs"
-        raise UsageError(f"{where}: {kind}. Configs here: {near}.")
+        here = sorted(str(each) for each in Path("configs").glob("*.py"))
+        listed = f"Configs here: {', '.join(here) or 'none in ./configs'}."
+        raise UsageError(f"{where}: {kind}. {suggest(file, here).replace('did', 'Did', 1).strip() or listed}")
     get_config = getattr(run_file(file, where), "get_config", None)
     if not callable(get_config):
         raise UsageError(f"{where}: the file has no function get_config(), which returns a jaxvae.Config.")

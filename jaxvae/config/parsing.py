@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jaxvae._checks import UsageError, describe_type, is_instance, short_repr, suggest
+from jaxvae.config.other_names import name_here
 from jaxvae.config.user_file import describe_error, run_file
 from jaxvae.objective import Objective, scale_objective, sum_objectives
 
@@ -62,7 +63,13 @@ def construct(
             f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
         )
     if name not in table:
-        raise UsageError(f"{where}: {name!r} is not a known {kind}; {suggest(name, table)}known: {', '.join(table)}.")
+        near, own = name_here(kind, name) or suggest(name, table), ""
+        if ".py:" not in where:
+            own = (
+                f" Register a part of your own before load or train, jaxvae.register({kind!r}, {name!r}, ...), or name "
+            )
+            own += f"its file: 'my_file.py:{name}'."
+        raise UsageError(f"{where}: {name!r} is not a known {kind}; {near}known: {', '.join(table)}.{own}")
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise UsageError(f"{where}: * and ** are not read; write the arguments out.")
     args = [_literal_or_schedule(node, weights, where) for node in call.args]

@@ -63,9 +63,12 @@ class Run:
         """Returns x, float32 [B, *X], of stored images [B, *X], prepared as in training and not corrupted.
 
         `index [B]` numbers the images in their data set, for data.prepare='static', whose draws belong to an image;
-        by default it counts from 0.
+        by default it counts from 0. As in training, images of one channel may come without its axis: [B, H, W].
         """
-        images = self._require_batch("images", images, f"{self.spec.dtype} images [B, *X]")
+        expected = f"{self.spec.dtype} images [B, *X]"
+        given = require_array("images", images, expected)
+        images = given[..., None] if given.shape[1:] == self.shape[:-1] and self.shape[-1] == 1 else given
+        images = self._require_batch("images", images, expected)
         if images.dtype != self.spec.dtype:
             raise UsageError(f"prepare takes {self.spec.dtype} images, got {images.dtype}; pass prepared x to encode.")
         return self._prepare(require_key("key", key), images, self._require_index(index, len(images)))
@@ -87,7 +90,8 @@ class Run:
 
         If the model was trained on corrupted inputs, x may be any finite numbers, here and in `reconstruct`.
 
-        `condition`, here and below, for a model that has one: the classes, int [B], or the vectors, float [B, C].
+        `condition`, here and below, for a model that has one: the classes, int [B], or the vectors, float [B, C]; or
+        one class or vector for all.
         """
         x = self._require_x(x, corrupted=True)
         return self._encode(self.variables, x, self.condition(condition, len(x)))
@@ -203,16 +207,18 @@ class Run:
             return None
         shape = (count, size) if kind == "vector" else (count,)
         what = "vectors" if kind == "vector" else f"the classes, whole numbers in [0, {size})"
-        expected = f"{what} shaped {list(shape)}"
+        expected = f"{what} shaped {list(shape)}, or one for all"
         if condition is None:
             raise UsageError(f"this model depends on a condition, model.condition={kind!r}: pass {expected}.")
         given = require_array("condition", condition, expected)
-        fits = given.shape == shape
-        if fits and kind != "vector":
-            fits = np.issubdtype(given.dtype, np.integer)
-            fits = fits and (isinstance(given, jax.core.Tracer) or bool(((given >= 0) & (given < size)).all()))
-        if not fits:
+        if given.shape == shape[1:]:
+            given = given[None].repeat(count, 0)
+        if given.shape != shape or (kind != "vector" and not np.issubdtype(given.dtype, np.integer)):
             raise UsageError(f"condition is {given.dtype} shaped {list(given.shape)}; expected {expected}.")
+        if kind != "vector" and not isinstance(given, jax.core.Tracer):
+            outside = np.asarray(given)[(np.asarray(given) < 0) | (np.asarray(given) >= size)]
+            if len(outside):
+                raise UsageError(f"condition holds {outside[0]}; expected {expected}.")
         require_finite("condition", given)
         return self.parts.prepare.conditions(given)
 
@@ -230,9 +236,9 @@ class Run:
         """Returns x [B, *X] as float32, in the likelihood's support; or any numbers, if it may be `corrupted`."""
         given = self._require_batch("x", x, "real numbers [B, *X]")
         if not isinstance(given, jax.core.Tracer):
+            require_finite("x", given)
             if not (corrupted and self._corrupt):
                 check_support(str(traits_of(self.model.likelihood).support), np.asarray(given), "x")
-            require_finite("x", given)
         return jnp.asarray(given, jnp.float32)
 
     def _require_known(self, known: ArrayLike) -> Any:

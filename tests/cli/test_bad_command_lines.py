@@ -146,7 +146,7 @@ def test_a_config_changed_within_its_second_is_read_anew(here, monkeypatch):
     [
         *(
             (f"train.steps={text}", "expected a whole number.")
-            for text in ("abc", "1e3", "", "(1, 2)", "True", "1.0", "0x8", "9" * 5000, "é", "\0", "--5")
+            for text in ("abc", "1e-3", "1e30", "", "(1, 2)", "True", "1.0", "0x8", "9" * 5000, "é", "\0", "--5")
         ),
         ("train.steps", "its value is missing; write --config.train.steps=VALUE"),
         ("train.steps=-5", "train.steps=-5: expected a whole number from 1 on"),
@@ -164,6 +164,11 @@ def test_a_config_changed_within_its_second_is_read_anew(here, monkeypatch):
         ("train=3", "The fields there are: train.steps, train.samples"),
         ("=3", "there is no such field"),
         ("modle.encoder=mlp(3)", "did you mean '--config.model.encoder'?"),
+        ("train.step=3", "error: --config.train.step: there is no such field; did you mean '--config.train.steps'?\n"),
+        ("model.likelihood=mse", "'mse' is not a known likelihood; its name here is gaussian, whose -log p(x)"),
+        ("model.likelihood=bce", "'bce' is not a known likelihood; its name here is bernoulli; known"),
+        ("objective=beta_vae(4)", "'beta_vae' is not a known objective; its name here is elbo(beta=4.0); known"),
+        ("optimizer.name=lion", "jaxvae.register('optimizer', 'lion', lambda *, schedule: optax.lion(schedule))"),
     ],
     ids=lambda text: text[:30],
 )
@@ -184,7 +189,7 @@ def test_an_override_is_read_as_what_its_field_holds():
                 "--config.data.size=8",
             ),
             *("--config.train.fsdp=true", "--config.evaluate.splits=test, train", "--config.optimizer.clip=1"),
-            *("--config.data.data_dir=a=b", "--config.optimizer.learning_rate=1e-2"),
+            *("--config.data.data_dir=a=b", "--config.optimizer.learning_rate=1e-2", "--config.train.steps=1e4"),
         ],
     )
     assert config.train.patience is None
@@ -195,6 +200,15 @@ def test_an_override_is_read_as_what_its_field_holds():
     assert config.optimizer.clip == 1.0
     assert config.data.data_dir == "a=b"
     assert config.optimizer.learning_rate == 0.01
+    assert config.train.steps == 10_000
+
+
+def test_a_config_whose_name_is_misspelt_comes_with_the_nearest(here):
+    (here / "configs").mkdir()
+    for name in ("digits", "mnist", "photos"):
+        (here / "configs" / f"{name}.py").touch()
+    text = refusal("train", "--config", "configs/digit.py")
+    assert text == "error: --config configs/digit.py: there is no such file. Did you mean 'configs/digits.py'?\n"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +252,8 @@ def test_an_override_is_read_as_what_its_field_holds():
         ("fly", "invalid choice: 'fly'"),
         ("train --config DIGITS extra", "unrecognized arguments: extra"),
         ("train --config DIGITS --config.train.steps 7", "unrecognized arguments: 7"),
+        ("train --config DIGITS --model.latent_dim=3", "=3; did you mean --config.model.latent_dim=3?"),
+        ("sample run --model.latent_dim=3", "unrecognized arguments: --model.latent_dim=3\n"),
     ],
 )
 def test_a_wrong_option_is_refused_before_any_work(argv, words, here):

@@ -13,8 +13,11 @@ from small_configs import refused, small_config
 
 from jaxvae.config import Config, Model
 from jaxvae.config.build import build
-from jaxvae.config.registry import TABLES, build_part, register
-from jaxvae.model import decoder, encoder, likelihood, posterior, prior
+from jaxvae.config.compatibility import find_doubts
+from jaxvae.config.other_names import OTHER_NAMES
+from jaxvae.config.registry import TABLES, build_objective, build_part, register
+from jaxvae.data import prepare
+from jaxvae.model import critic, decoder, encoder, likelihood, posterior, prior
 from jaxvae.model.decoder import MLPDecoder
 from jaxvae.model.encoder import ConvEncoder, MLPEncoder
 
@@ -391,6 +394,34 @@ def test_a_registered_part_is_built_with_what_build_knows():
     assert model.decoder == decoder.mlp(5, shape=(4, 6, 1))
     assert model.encoder == encoder.mlp(3, 3)
     refused(r"expected plain\(width=8\)", model__decoder="plain(5, 6)")
+
+
+def test_a_part_that_is_not_registered_in_this_process_is_refused_with_both_ways_to_it():
+    refused(
+        r"'my_enc' is not a known encoder; .* Register a part of your own before load or train, "
+        r"jaxvae\.register\('encoder', 'my_enc', \.\.\.\), or name its file: 'my_file\.py:my_enc'",
+        model__encoder="my_enc(3)",
+    )
+
+
+@pytest.mark.parametrize("text", [f"{kind}: {each}" for kind, table in OTHER_NAMES.items() for each in table.values()])
+def test_every_name_that_stands_for_another_librarys_can_be_built(text):
+    kind, _, call = text.partition(": ")
+    call = call.partition(", whose")[0].partition(", codes")[0]
+    known = {"latent_dim": 2, "data_shape": SHAPE, "shape": SHAPE, "learning_rate": 0.1, "steps": 9, "dtype": "f4"}
+    known |= {"critic": critic.mlp, "image_critic": critic.conv, "remat": False, "examples": 100, "samples": 1}
+    if kind == "objective":
+        call = call if call != "rate" else "elbo() + rate()"
+        build_objective(call, known)
+    else:
+        build_part(kind, call, known)
+
+
+def test_a_density_of_zeros_and_ones_is_doubted():
+    (doubt,) = find_doubts(small_config(model__likelihood="gaussian"), prepare.binarize(), likelihood.gaussian())
+    assert doubt.startswith("note: model.likelihood='gaussian' is a density, but data.prepare='binarize' gives")
+    assert find_doubts(small_config(), prepare.binarize(), likelihood.bernoulli()) == []
+    assert find_doubts(small_config(), prepare.grey(), likelihood.gaussian()) == []
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,8 @@ def test_what_is_right_is_taken(runs):
         (lambda run: run.encode([[1.0], [1.0, 2.0]]), r"x is no array .*expected real numbers \[B, \*X\]"),
         (lambda run: run.encode(np.ones((3, 4, 4, 1), complex)), r"x holds complex128; expected real numbers"),
         (lambda run: run.encode(np.ones((0, 4, 4, 1))), r"x has shape \[0, 4, 4, 1\]; this model takes batches"),
-        (lambda run: run.encode(np.full((1, 4, 4, 1), np.nan)), "the values 0 and 1 only"),
+        (lambda run: run.encode(np.full((1, 4, 4, 1), np.nan)), "x holds 16 values that are NaN"),
+        (lambda run: run.encode(np.full((1, 4, 4, 1), 0.5)), "the values 0 and 1 only"),
         (lambda run: run.decode("z"), r"z holds <U1; expected real numbers"),
         (lambda run: run.decode(np.full((1, 2), np.nan)), "z holds 2 values that are NaN, infinite or beyond float32"),
         (lambda run: run.sample(random.key(0), True), "n=True: expected a whole number from 1 on"),
@@ -317,3 +318,26 @@ def test_inside_a_jit_of_ones_own_shapes_are_checked_and_values_are_not(runs):
         assert jax.eval_shape(run.encode, jax.ShapeDtypeStruct((2, 4, 4, 1), jnp.float32)).shape == (2, 4, 4, 1)
         with pytest.raises(ValueError, match=r"x has shape \[2, 4, 4\]"):
             jax.eval_shape(run.encode, jax.ShapeDtypeStruct((2, 4, 4), jnp.float32))
+
+
+def test_one_class_or_vector_stands_for_all_and_one_that_there_is_not_is_named(runs):
+    _, classes, vectors = runs
+    assert classes.condition(2, 3).tolist() == classes.condition([2, 2, 2], 3).tolist()
+    assert vectors.condition([0.5, 1.0], 3).tolist() == vectors.condition([[0.5, 1.0]] * 3, 3).tolist()
+    with pytest.raises(ValueError, match=r"condition holds 12; expected the classes, whole numbers in \[0, 3\)"):
+        classes.condition([2, 2, 2, 12], 4)
+    with pytest.raises(ValueError, match="condition holds -1; expected the classes"):
+        classes.condition(-1, 4)
+
+
+def test_a_raw_key_is_wrapped_and_images_of_one_channel_come_without_its_axis(runs):
+    run, (old, new) = runs[0], (random.PRNGKey(3), random.key(3))
+    assert jaxvae._checks.require_key("key", old) == new
+    assert (jaxvae._checks.require_key("keys", random.split(old, 5), many=True) == random.split(new, 5)).all()
+    for wrong in (np.zeros(2, np.uint32), jnp.zeros(3, jnp.uint32), jnp.zeros((2, 2), jnp.uint32)):
+        with pytest.raises(ValueError, match="expected one key"):
+            jaxvae._checks.require_key("key", wrong)
+    with mock.patch.object(run, "_prepare", lambda key, images, index: images):
+        assert run.prepare(new, np.zeros((3, 4, 4), np.uint8)).shape == (3, 4, 4, 1)
+        with pytest.raises(ValueError, match=r"images has shape \[3, 4, 5\]"):
+            run.prepare(new, np.zeros((3, 4, 5), np.uint8))

@@ -27,7 +27,7 @@ from jaxvae.runtime.signals import Interrupted, Shutdown
 from jaxvae.step import PREPARE
 from jaxvae.terms import example_keys
 from jaxvae.training.ensemble import engine as members_engine
-from jaxvae.training.ensemble.members import members_of
+from jaxvae.training.ensemble.members import format_summary, members_of
 from jaxvae.training.ensemble.train import (
     common_step,
     initial_states,
@@ -434,3 +434,12 @@ def test_members_named_by_value_and_seed():
         "learning_rate-0.5-seed-5",
         "learning_rate-0.5-seed-6",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "head"), [(1, "test, of one member,"), (2, "test, mean and standard deviation over 2 m")]
+)
+def test_the_summary_names_the_number_of_members(count, head):
+    numbers = {"examples": 3, "elbo": {"mean": -1.0, "std": None, "n": count}}
+    summary = {"groups": [{"value": {}, "members": ["a"] * count, "test": numbers}]}
+    assert format_summary(summary)[0].startswith(head)

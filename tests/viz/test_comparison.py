@@ -115,6 +115,15 @@ def test_runs_are_compared_from_the_command_line(digits_run, tmp_path, capsys):
     assert (out / "figure.svg").exists()
 
 
+def test_a_comparison_is_written_into_the_first_run_and_not_where_one_works(digits_run, tmp_path, monkeypatch, capsys):
+    one, two = (shutil.copytree(digits_run, tmp_path / name) for name in ("one", "two"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["compare", str(one), str(two)]) == 0
+    assert str(one / "explored" / "compared" / "table.md") in capsys.readouterr().out
+    assert not list((tmp_path / "here").iterdir())
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from jaxvae._checks import UsageError
 from jaxvae.cli.arguments import parse_path
-from jaxvae.cli.open_run import prepare_jax, save_arrays, set_up_run
+from jaxvae.cli.open_run import EXPLORED, prepare_jax, save_arrays, set_up_run
 from jaxvae.runtime.files import write_atomically
 
 __all__ = ["add_arguments", "run"]
@@ -16,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", type=parse_path, nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--trust", action="store_true", help="let the runs' configs import parts from files")
     parser.add_argument("--data_dir", help="where TFDS prepared the data, if not where it was when they were trained")
-    text = "a folder for the table and the figure (default: compared)"
-    parser.add_argument("--out", dest="out_folder", type=parse_path, metavar="OUT", default=Path("compared"), help=text)
+    text = "a folder for the table and the figure (default: explored/compared of the first run)"
+    parser.add_argument("--out", dest="out_folder", type=parse_path, metavar="OUT", help=text)
     parser.add_argument("--mixed", action="store_true", help="compare runs of different data or protocols all the same")
 
 
@@ -33,7 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxvae.viz.figures.subject import Subject
     from jaxvae.viz.report import comparison
 
-    found, folder = comparison.read_runs(arguments.runs), arguments.out_folder
+    found = comparison.read_runs(arguments.runs)
+    folder = arguments.out_folder or arguments.runs[0] / EXPLORED / "compared"
     if len(found) < 2:
         raise UsageError(f"compare takes two runs or more, and {len(found)} was given: name another run directory.")
     if not arguments.mixed:

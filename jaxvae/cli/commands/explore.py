@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UsageError(f"jaxvae explore needs {error.name}: pip install 'jaxvae[explore]'") from error
+            raise UsageError(f"jaxvae explore needs {error.name}. Try pip install starlette uvicorn.") from error
     from jaxvae.viz.explorer.api import compile_all
     from jaxvae.viz.explorer.server import listen, make_app, serve, wait_for_interrupt
     from jaxvae.viz.explorer.session import open_session

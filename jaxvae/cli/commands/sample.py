@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=int, default=64, help="how many images (default 64)")
     add_out(parser, "the file to write", (".png", ".npy"))
     parser.add_argument("--temperature", type=float, default=1.0, help="times the prior's spread")
+    text = "of a model of model.condition='label': the class, or several in turn (default: all in turn)"
+    parser.add_argument("--label", type=int, nargs="+", metavar="CLASS", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes n images of the model, of the classes in turn if it is given the class."""
+    """Writes n images of the model; of the classes in turn, all or those of --label, if it depends on the class."""
     run, out, n = open_run(arguments), arguments.out or arguments.run / "samples.png", arguments.n
     from jax import random
 
@@ -32,7 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
             "use jaxvae.load(...).sample(key, n, condition=vectors)."
         )
     key, temperature = random.key(arguments.seed), arguments.temperature
-    classes = None if run.parts.condition_size is None else np.arange(n) % run.parts.condition_size
+    labels = arguments.label or (None if run.parts.condition_size is None else range(run.parts.condition_size))
+    classes = None if labels is None else np.resize(np.asarray(labels), n)
     if out.suffix == ".npy":
         np.save(out, np.asarray(run.sample(key, n, temperature=temperature, condition=classes)))
     else:

@@ -127,6 +127,8 @@ def format_summary(summary: dict[str, Any]) -> list[str]:
     for group in summary["groups"]:
         value = "".join(f"{name} {number:g}; " for name, number in group["value"].items())
         for split, numbers in results.splits_of(group).items():
-            head = f"{value}{split}, mean and standard deviation over {len(group['members'])} members"
+            count = len(group["members"])
+            over = "of one member" if count == 1 else f"mean and standard deviation over {count} members"
+            head = f"{value}{split}, {over}"
             text += results.format_split(head, numbers, "mean", "std")
     return text

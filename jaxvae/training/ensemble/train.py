@@ -71,7 +71,8 @@ def train_and_evaluate_members(
         name = f"{engine.name} of {len(runs)} members"
         claim_all(places, data, engine=name, pipeline="resident", command=command)
         images, listed = len(data.splits["train"]), ", ".join(run.name for run in runs)
-        say(f"{data.name}: {images:,} training images, {len(runs)} members ({listed}), {engine.name} engine")
+        members_text = f"{len(runs)} member{'s' * (len(runs) > 1)} ({listed})"
+        say(f"{data.name}: {images:,} training images, {members_text}, {engine.name} engine")
         states = take_all_steps(runs, engine, shutdown, say)
         concluded, failed = [], []
         for run, state in zip(runs, states, strict=True):

@@ -131,8 +131,7 @@ def require_mp4() -> None:
         importlib.import_module("av")
     except ImportError as error:
         raise UsageError(
-            f"an MP4 is encoded by PyAV, which cannot be imported ({error}). Install it: pip install 'jaxvae[video]'; "
-            "or choose --format gif."
+            f"an MP4 is encoded by PyAV, which cannot be imported ({error}). Try pip install av, or --format gif."
         ) from error
 
 
