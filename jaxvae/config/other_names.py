@@ -20,7 +20,7 @@ OTHER_NAMES: dict[str, dict[str, str]] = {
     | {"tcvae": "tc", "beta_tcvae": "tc", "btcvae": "tc", "factor_vae": "elbo() + factor()"}
     | {"info_vae": "elbo(beta=0.5) + 100.0 * mmd()", "wae": "reconstruction() + 100.0 * mmd()"}
     | {"dip_vae": "elbo() + dip_ii()", "vae_gan": "elbo() + 20.0 * gan()", "ae": "reconstruction"},
-    "schedule": {"cosine_annealing": "cosine", "linear": "warmup"},
+    "schedule": {"cosine_annealing": "cosine", "linear": "warmup(500)"},
 }
 
 

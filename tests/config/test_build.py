@@ -407,8 +407,8 @@ def test_a_part_that_is_not_registered_in_this_process_is_refused_with_both_ways
 @pytest.mark.parametrize("text", [f"{kind}: {each}" for kind, table in OTHER_NAMES.items() for each in table.values()])
 def test_every_name_that_stands_for_another_librarys_can_be_built(text):
     kind, _, call = text.partition(": ")
-    call = call.partition(", whose")[0].partition(", codes")[0]
-    known = {"latent_dim": 2, "data_shape": SHAPE, "shape": SHAPE, "learning_rate": 0.1, "steps": 9, "dtype": "f4"}
+    call = call.partition(", ")[0] if kind in ("likelihood", "prior") else call
+    known = {"latent_dim": 2, "data_shape": SHAPE, "shape": SHAPE, "learning_rate": 0.1, "steps": 900, "dtype": "f4"}
     known |= {"critic": critic.mlp, "image_critic": critic.conv, "remat": False, "examples": 100, "samples": 1}
     if kind == "objective":
         call = call if call != "rate" else "elbo() + rate()"

@@ -22,6 +22,7 @@ from jaxvae.evaluate.bounds import (
     summarize,
 )
 from jaxvae.model import Traits
+from jaxvae.rundir.results import format_split
 from jaxvae.terms import example_keys
 
 PIXELS = math.prod(SHAPE)

@@ -81,7 +81,7 @@ def test_every_line_has_the_speed_of_the_device_those_before_a_validation_includ
     )
     with (
         mock.patch("jaxvae.training.loop.save_snapshot"),
-        mock.patch("jaxvae.training.loop.validate", lambda *_: time.sleep(0.1) or {}),
+        mock.patch("jaxvae.training.loop.validate", side_effect=lambda *_: time.sleep(0.1) or {}),
     ):
         take_steps([run], slow_device(), lambda: [SimpleNamespace(step=0)], Shutdown())
     assert list(lines) == [10, 20, 30, 40, 50, 60, 70]
