@@ -63,8 +63,9 @@ def construct(
             f"{where}: expected a name or a call of a name, such as 'mlp(400)'; known: {', '.join(table)}."
         )
     if name not in table:
-        near, own = name_here(kind, name) or suggest(name, table), ""
-        if ".py:" not in where:
+        translated, own = name_here(kind, name), ""
+        near = translated or suggest(name, table)
+        if not translated and ".py:" not in where:
             own = (
                 f" Register a part of your own before load or train, jaxvae.register({kind!r}, {name!r}, ...), or name "
             )

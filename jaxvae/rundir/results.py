@@ -85,7 +85,7 @@ def format_split(head: str, numbers: dict[str, Any], value: str, error: str) -> 
             text = format_decimals(number[value], 3) if isinstance(number[value], float) else f"{number[value]}"
             if number.get(error) is not None:
                 text += f" +- {format_decimals(number[error], 3)}"
-            elif "of" in number:
+            elif isinstance(number.get("of"), int):
                 text += f" of {number['of']}"
             origin = [f"from {number['of']}"] if isinstance(number.get("of"), str) else []
             origin += [f"K={number['samples']}"] if "samples" in number else []

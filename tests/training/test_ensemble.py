@@ -442,4 +442,7 @@ def test_members_named_by_value_and_seed():
 def test_the_summary_names_the_number_of_members(count, head):
     numbers = {"examples": 3, "elbo": {"mean": -1.0, "std": None, "n": count}}
     summary = {"groups": [{"value": {}, "members": ["a"] * count, "test": numbers}]}
-    assert format_summary(summary)[0].startswith(head)
+    numbers["bits_per_dim_elbo"] = {"mean": 1.5, "std": None, "n": count, "of": "elbo"}
+    lines = format_summary(summary)
+    assert lines[0].startswith(head)
+    assert lines[-1].split() == ["bits_per_dim_elbo", "1.500", "(from", "elbo)"]
