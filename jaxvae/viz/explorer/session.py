@@ -60,9 +60,8 @@ class Session:
         if self.codes is not None:
             return ""
         return (
-            f"This model's z is shaped {list(self.subject.run.latent_shape)}, of discrete parts: no slider moves "
-            "between them, and no line leads from one to another. The page shows images and their reconstructions, "
-            "drawings and samples."
+            f"This model's z is shaped {list(self.subject.run.latent_shape)}, of discrete parts: it has no sliders and "
+            "no paths. The page shows images and their reconstructions, drawings and samples."
         )
 
     def require_codes(self) -> Codes:

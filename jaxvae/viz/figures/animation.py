@@ -167,9 +167,8 @@ def plot_training_film(path: Path, data: TrainingData, *, seconds: float = 6.0, 
     size = 2 * _MARGIN + max(width, _LEAST_WIDTH), _TOP + height + _BOTTOM
     greys = frames.shape[-1] == 1
     with new_film(path, size[0] / FILM_DPI, size[1] / FILM_DPI, greys=greys, still=still) as (figure, shoot):
-        screen = _add_screen(figure, _MARGIN, _BOTTOM, shown[0])
+        screen, caption = _add_screen(figure, _MARGIN, _BOTTOM, shown[0], "bold")
         write_title(screen.axes, "Samples as training goes on", "each tile is one fixed z, decoded")
-        caption = _add_caption(screen.axes)
         for index, shown_for in zip(order, _durations(len(order), seconds), strict=True):
             screen.set_data(shown[index])
             caption.set_text(f"step {int(data.steps[index]):,}")
@@ -236,8 +235,8 @@ def plot_path_film(path: Path, data: PathData, *, seconds: float = 6.0, still: P
         write_title(chart, "A walk through the latent space", "left: where z is; right: the mean of p(x|z) there")
         look: dict[str, Any] = {"s": 90, "c": VERMILION, "edgecolors": "white", "lw": 1.5, "zorder": 4}
         dot = chart.scatter(track[:1, 0], track[:1, 1], animated=True, **look)
-        screen = _add_screen(figure, 3 * _MARGIN + _LEFT + _PICTURE, bottom + tall - height, shown[0])
-        caption = _add_caption(screen.axes, weight="normal")
+        left = 3 * _MARGIN + _LEFT + _PICTURE
+        screen, caption = _add_screen(figure, left, bottom + tall - height, shown[0], "normal")
         for point, picture, text in zip(track, shown, data.told, strict=True):
             dot.set_offsets(point[None])
             screen.set_data(picture)
@@ -245,18 +244,16 @@ def plot_path_film(path: Path, data: PathData, *, seconds: float = 6.0, still: P
             shoot([dot, screen, caption], seconds / len(track))
 
 
-def _add_screen(figure: Figure, left: float, bottom: float, picture: np.ndarray) -> AxesImage:
-    """Returns the artist that shows such pictures [H,W,3] pixel for pixel, at this place of the figure in pixels."""
+def _add_screen(
+    figure: Figure, left: float, bottom: float, picture: np.ndarray, weight: str
+) -> tuple[AxesImage, Annotation]:
+    """Returns the artist of pictures [H,W,3], pixel for pixel at this place in pixels, and the text below it."""
     width, height = figure.get_size_inches() * FILM_DPI
     axes = figure.add_axes((left / width, bottom / height, picture.shape[1] / width, picture.shape[0] / height))
     axes.set_axis_off()
-    return axes.imshow(picture, interpolation="nearest", aspect="auto", animated=True)
-
-
-def _add_caption(axes: Axes, weight: str = "bold") -> Annotation:
-    """Returns the text below the axes."""
+    screen = axes.imshow(picture, interpolation="nearest", aspect="auto", animated=True)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    return axes.annotate("", (0, 0), (0, -8), weight=weight, color=INK, animated=True, **place)
+    return screen, axes.annotate("", (0, 0), (0, -8), weight=weight, color=INK, animated=True, **place)
 
 
 def _durations(count: int, seconds: float) -> list[float]:

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from jaxvae.viz.figures.images import mean_of_squares
 
-__all__ = ["AttributeClassifier", "paired_change", "train_classifier", "wilson_interval"]
+__all__ = ["DEVIATIONS", "AttributeClassifier", "paired_change", "train_classifier", "wilson_interval"]
 
 _HIDDEN, _PASSES, _PATIENCE = 128, 25, 5  # units; epochs, at most, and without gain
 _SIDE = 16  # pixels: twice as large images have their squares averaged, since a small set gains nothing by more
-_DEVIATIONS = 1.96  # of a normal, on each side of its mean, that hold 95%
+DEVIATIONS = 1.96  # of a normal, on each side of its mean, that hold 95%
 
 
 class AttributeClassifier(NamedTuple):
@@ -74,7 +74,7 @@ def _features(images: np.ndarray) -> np.ndarray:
 
 def wilson_interval(count: np.ndarray, of: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the 95% interval of a share, `count` out of `of`: Wilson (1927, JASA 22), also valid at 0 and 1."""
-    share, z = np.asarray(count) / of, _DEVIATIONS
+    share, z = np.asarray(count) / of, DEVIATIONS
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     reach = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2)) / (1 + z**2 / of)
     return np.clip(middle - reach, 0, 1), np.clip(middle + reach, 0, 1)

@@ -33,7 +33,6 @@ HELD = 2000  # held-out images that the classifier itself is scored on
 TRAINED = 6000  # images that the classifier is trained on, at most
 _MOST, _FARTHEST = 20, 100  # strengths, and how large one may be
 _STRENGTHS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-_ONE_SIDED = 1.96  # standard errors on each side that hold 95%
 _MOST_BARS = 14  # attributes whose change is drawn, the largest ones
 _BARS = 0.21  # inches a bar
 _METHODS = {"means": "the difference of means", "probe": "a linear probe's"}
@@ -294,7 +293,7 @@ def _plot_bars(axes: Axes, names: Sequence[str] | np.ndarray, shift: np.ndarray,
     places = np.arange(len(order))
     colours = [VERMILION if names[i] == name else BLUE for i in order]
     style = {"ecolor": INK, "elinewidth": 1, "capsize": 2}
-    axes.barh(places, change[order], 0.7, color=colours, xerr=_ONE_SIDED * error[order], error_kw=style)
+    axes.barh(places, change[order], 0.7, color=colours, xerr=classifiers.DEVIATIONS * error[order], error_kw=style)
     axes.axvline(0, color=PALE, lw=1)
     classes = [names[i].partition("label=")[2] for i in order]  # a class without 'label=', unless it is a number
     labels = [value if value and not value.isdecimal() else names[i] for i, value in zip(order, classes, strict=True)]

@@ -22,21 +22,20 @@ class _Question(NamedTuple):
     figures: str  # their names, with spaces
 
 
+_BLUR = "Blur is expected: the picture is the mean of p(x|z), an average of plausible images for this code."
 # by the stem of the figure's file
 CAPTIONS = {
     "reconstructions": Caption(
         "What survives the code",
         "Rows of original images, each above the image that the decoder makes of its code, and above their difference.",
-        "Above, an image; below it, what the decoder makes of its code. The residual shows what was lost: orange where "
-        "the image is brighter than its reconstruction, blue where it is darker. Blur is honest: the picture is the "
-        "mean of p(x|z), an average of all images that the model finds plausible for this code.",
+        "Above, an image; below it, its reconstruction. The residual shows what was lost: orange where the image is "
+        f"brighter than its reconstruction, blue where it is darker. {_BLUR}",
     ),
     "samples": Caption(
         "What the model imagines",
         "A grid of generated images.",
-        "Each z was drawn from the prior p(z) and decoded; no image was used. The pictures are means of p(x|z), not "
-        "draws from it. If they look worse than the reconstructions, the prior covers places that the encoder never "
-        "uses, and the decoder has not learned what to make of them.",
+        "Each z was drawn from the prior p(z) and decoded. The pictures are means of p(x|z), not draws. If they "
+        "look worse than the reconstructions, the prior covers places without codes, which the decoder never learned.",
     ),
     "manifold": Caption(
         "The latent space, decoded",
@@ -47,9 +46,8 @@ CAPTIONS = {
     "interpolation": Caption(
         "From one image to another",
         "Rows of decoded images that change gradually from one test image into another.",
-        "At the ends of a row are two images; between them, pictures of evenly spaced points between their codes. A "
-        "good latent space passes through plausible images all the way. Where it shows two images laid over one "
-        "another, the walk crosses a hole with no image's code near it.",
+        "At the ends of a row are two images; between them, pictures of evenly spaced points between their codes. All "
+        "should be plausible images. Two images on top of each other show a hole: no image's code is near.",
     ),
     "traversal": Caption(
         "What each dimension says",
@@ -60,10 +58,9 @@ CAPTIONS = {
     "latent_plane": Caption(
         "Where the encoder puts the images",
         "A scatter plot of posterior means of images in two dimensions, coloured by label, with ellipses around some.",
-        "Each dot is one image at the mean of its q(z|x). The colours are the labels, which the model never saw unless "
-        "it is conditional: groups were found from the pixels alone. The dashed circles hold 39% and 86% of a standard "
-        "normal prior: samples will hardly ever resemble images whose dots are far outside. An ellipse is one standard "
-        "deviation of q(z|x). Where ellipses overlap, so do the codes of different images.",
+        "Each dot is one image at the mean of its q(z|x). The colours are the labels, which only a conditional model "
+        "is given. The dashed circles hold 39% and 86% of a standard normal prior: samples hardly ever resemble images "
+        "far outside. An ellipse is one standard deviation of q(z|x). Where ellipses overlap, so do the codes.",
     ),
     "kl_per_dimension": Caption(
         "Which dimensions carry information",
@@ -103,15 +100,14 @@ CAPTIONS = {
     "walk": Caption(
         "A walk through the latent space",
         "A film of a decoded image that changes while a dot moves along a closed path through the latent space.",
-        "The dot is z, the image the mean of p(x|z) there. Small steps change the image a little: the decoder has "
-        "learned a continuous space, and the images between the kinds are its own invention.",
+        "The dot is z, the image the mean of p(x|z) there. In a continuous space, small steps change the image little.",
     ),
     "inpainting": Caption(
         "What is missing, filled in",
         "Rows of images: originals, the same with pixels hidden in flat blue, three completions each, and their mean.",
-        "The model fills in the blue pixels. A Markov chain draws in turn a code for the image and the missing pixels "
-        "for that code; a completion is the picture of the chain's last code. Where completions differ, the visible "
-        "pixels leave a choice, and the mean is blurred. A chain with an acceptance rate below 1% hardly moved.",
+        "A Markov chain draws in turn a code for the image and the blue pixels for that code; a completion is the "
+        "picture of its last code. Where completions differ, the visible pixels leave a choice, and the mean is "
+        "blurred. A chain with an acceptance rate below 1% hardly moved.",
     ),
     "denoising": Caption(
         "Noise, averaged away",
@@ -130,24 +126,22 @@ CAPTIONS = {
         "The model as a compressor",
         "A chart of signal-to-noise ratio against bits for principal components, JPEG and this model; images below.",
         "The star is this model: its bits are the rate, which relative entropy coding comes near (no file was "
-        "written), and the picture is the mean of p(x|z). The curves were coded for real: principal components of "
-        "training images with entropy-coded coefficients, and one JPEG mosaic of all images, so that its header costs "
-        "little. Above a curve, the model is the better compressor. A Bernoulli model was not trained for squared "
-        "error. Where JPEG cannot be as short as the model, its shortest is shown.",
+        "written). The curves are of files: principal components of training images with entropy-coded coefficients, "
+        "and one JPEG mosaic of all images. Above a curve, the model is the better compressor. A Bernoulli model was "
+        "not trained for squared error. Where JPEG cannot be as short as the model, its shortest is shown.",
     ),
     "neighbours": Caption(
         "Which images are near",
         "Rows: an image, its nearest training images by pixels, and its nearest by codes.",
-        "Two images can be close pixel by pixel and mean different things, or the reverse. If codes keep what matters, "
-        "the nearest by codes are of the same kind, and a vote of the five nearest finds the class more often. Codes "
-        "of a conditional model need not hold the class, and should find it less often.",
+        "If codes keep what matters, the nearest by codes have the same class, and a vote of the five nearest is right "
+        "more often than by pixels. Codes of a conditional model need not hold the class: fewer are right.",
     ),
     "sensitivity": Caption(
         "Small changes",
         "Rows of pictures of codes moved step by step; below, a chart of how far codes move when images are changed.",
-        "Above, a code moved by equal lengths in the directions where its picture changes most and least. The number "
-        "is the change in pixel values for a step of length 1; the decoder ignores a direction near 0. Below, the "
-        "image is changed a little, and its code moves: less than the spread of q(z|x) is nearly the same code.",
+        "Above, a code moves by equal lengths in the directions that change its picture most and least. The number is "
+        "the change in pixel values for a step of length 1. Below, the image changes a little, and its code moves: "
+        "less than the spread of q(z|x) is nearly the same code.",
     ),
     "conditional": Caption(
         "The class, and everything else",
@@ -158,10 +152,9 @@ CAPTIONS = {
     "attribute": Caption(
         "An attribute, added",
         "Rows of decoded images, each row one image's code moved along a direction, above charts of what has changed.",
-        "The direction goes from the mean code of images without the attribute to the mean code of those with it. Each "
-        "row is one image, moved along it; the framed column is its own code. Below, a classifier of real images "
-        "measures how often the attribute appears, and what else changed (lines: 95% intervals). A good direction "
-        "changes the orange bar and no other.",
+        "The direction goes from the mean code of images without the attribute to that of those with it. Each row is "
+        "one image, moved along it; the framed column is its own code. Below, a classifier measures how often the "
+        "attribute appears, and what else changed (95% intervals). A good direction changes only the orange bar.",
     ),
     "arithmetic": Caption(
         "Arithmetic with codes",
@@ -175,9 +168,8 @@ CAPTIONS = {
 _RESTORED = Caption(
     "What is restored",
     "Rows of original images, each above the same image corrupted, and below that what the decoder makes of its code.",
-    "Above, an image; below it, the image corrupted as in training, which is all that the encoder was shown; at the "
-    "bottom, what the decoder makes of the code. What was restored, the model knew from other images. Blur is honest: "
-    "the picture is the mean of p(x|z), an average of all images that the model finds plausible for this code.",
+    "Above, an image; below it, the image corrupted as in training, the encoder's only input; at the bottom, the "
+    f"reconstruction. What was restored was learned from other images. {_BLUR}",
 )
 
 # (title, unit) of the quantities of metrics.jsonl, in their order

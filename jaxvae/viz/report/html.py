@@ -1,7 +1,4 @@
-"""The HTML of a page: numbers, tables, and the whole page, which asks no other machine for anything.
-
-Text of unknown origin passes through `escape` on its way to the page, or through `embed_json`.
-"""
+"""The HTML of a page: numbers, tables, and the whole page, which loads nothing from other machines."""
 
 import base64
 import hashlib
@@ -123,19 +120,15 @@ def make_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str 
 
 def field_table(content: Mapping[str, Any], caption: str, head: Sequence[str] = ("Field", "Value")) -> str:
     """Returns nested dicts as a table of dotted name and value."""
-    # on a narrow screen, a dotted name breaks after a dot
-    rows = [
-        (f"<code>{escape(name).replace('.', '.<wbr>')}</code>", format_value(value)) for name, value in _leaves(content)
-    ]
-    return make_table(head, rows, caption)
 
+    def rows(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+        for name, value in content.items():
+            if isinstance(value, dict):
+                yield from rows(value, f"{prefix}{name}.")
+            else:  # on a narrow screen, a dotted name breaks after a dot
+                yield f"<code>{escape(prefix + name).replace('.', '.<wbr>')}</code>", format_value(value)
 
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return make_table(head, rows(content, ""), caption)
 
 
 def missing_note(text: str) -> str:

@@ -53,14 +53,25 @@ def load_picture(path: Path) -> Picture:
 
 def last_frame(picture: Picture) -> Picture | None:
     """Returns the last frame of an animation as a PNG; None if it cannot be read."""
+    frames, _ = _read_frames(picture, last=True)
+    return Picture(encode_image(frames[0], "PNG", optimize=True), "image/png") if frames else None
+
+
+def _read_frames(picture: Picture, last: bool = False) -> tuple[list[Image], list[int]]:
+    """Returns all frames or the last one, and their durations in milliseconds; none if they cannot be read."""
     from PIL import Image
 
+    frames, durations = [], []
     try:
         with Image.open(io.BytesIO(picture.content)) as image:
-            image.seek(getattr(image, "n_frames", 1) - 1)
-            return Picture(encode_image(_flatten(image), "PNG", optimize=True), "image/png")
+            count = getattr(image, "n_frames", 1)
+            for index in range(count - 1 if last else 0, count):
+                image.seek(index)
+                frames.append(_flatten(image))
+                durations.append(image.info.get("duration", 100))
     except (OSError, ValueError, EOFError, Image.DecompressionBombError):
-        return None
+        return [], []
+    return frames, durations
 
 
 def fit_pictures(pictures: Mapping[Path, Picture], preferred: int, most: int) -> dict[Path, Picture | None]:
@@ -100,22 +111,14 @@ def _shared_limit(sizes: Sequence[int], room: float) -> float:
 
 def _repack(picture: Picture, limit: float, forms: _Forms, remark: str) -> Picture:
     """Returns the first form of at most `limit` characters, or the smallest; the picture if it cannot be read."""
-    from PIL import Image
-
-    best = picture
+    best, (frames, durations) = picture, _read_frames(picture)
     try:
-        with Image.open(io.BytesIO(picture.content)) as image:
-            frames, durations = [], []
-            for index in range(getattr(image, "n_frames", 1)):
-                image.seek(index)
-                frames.append(_flatten(image))
-                durations.append(image.info.get("duration", 100))
-            for content, kind in forms(frames, durations):
-                if len(content) < len(best.content):
-                    best = Picture(content, kind, remark)
-                if best.characters <= limit:
-                    break
-    except (OSError, ValueError, Image.DecompressionBombError):
+        for content, kind in forms(frames, durations) if frames else ():
+            if len(content) < len(best.content):
+                best = Picture(content, kind, remark)
+            if best.characters <= limit:
+                break
+    except (OSError, ValueError):  # WebP has at most 16,383 pixels a side
         return picture
     return best
 

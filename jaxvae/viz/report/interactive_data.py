@@ -136,17 +136,17 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
     """Raises UsageError or KeyError unless the arrays are those of the latent plane."""
-    for name, rank in {"xy": 2, "position": 1, "image": 4, "axes": 1, "total": 0}.items():
-        if arrays[name].ndim != rank:
-            raise UsageError(f"{name} is shaped {list(arrays[name].shape)}")
+    needed = {"xy": (2, "f"), "position": (1, "iu"), "image": (4, "u"), "axes": (1, "U"), "total": (0, "iu")}
+    for name, (rank, kinds) in needed.items():
+        if arrays[name].ndim != rank or arrays[name].dtype.kind not in kinds:
+            raise UsageError(f"{name} is {arrays[name].dtype}, shaped {list(arrays[name].shape)}")
     count, image = len(arrays["xy"]), arrays["image"]
     rows = [arrays[name] for name in ("position", "image", "reconstruction", "label") if name in arrays]
     pictures = [arrays[name] for name in ("image", "reconstruction") if name in arrays]
     equal = all(each.shape == image.shape and each.dtype == DTYPE for each in pictures)
     if any(len(each) != count for each in rows) or arrays["xy"].shape != (count, 2) or not equal:
         raise UsageError("their shapes differ")
-    kinds = {"xy": "f", "position": "iu", "label": "iu", "axes": "U", "names": "U", "total": "iu"}
-    for name, kind in kinds.items():
+    for name, kind in {"label": "iu", "names": "U"}.items():
         if name in arrays and arrays[name].dtype.kind not in kind:
             raise UsageError(f"{name} is {arrays[name].dtype}")
     if min(image.shape) < 1 or image.shape[-1] not in (1, 3) or len(arrays["axes"]) != 2:

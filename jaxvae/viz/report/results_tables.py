@@ -20,8 +20,8 @@ _INTERVALS = (
     "the second a tighter one. As they are of the same images, their distance is surer than the bars suggest."
 )
 _COSTS = (
-    "The cost of an image of the {split} split, in nats: of its code (rate), then of the image, once the code is known "
-    "(distortion). Together they are minus the ELBO, where β is 1."
+    "The cost of an image of the {split} split, in nats: of its code (rate), and of the image given the code "
+    "(distortion). Together they are minus the ELBO, if β is 1."
 )
 # name in results.json: (title, unit, meaning)
 _QUANTITIES = {
@@ -33,8 +33,7 @@ _QUANTITIES = {
     "log_likelihood": (
         "log p(x)",
         "nats",
-        "A tighter estimate of log p(x) of unseen images, from many weighted draws of z. It is above the ELBO; the gap "
-        "is what the approximate posterior costs. Larger is better.",
+        "A tighter bound than the ELBO, from many draws of z. Larger is better; the gap is the posterior's cost.",
     ),
     "rate": (
         "Rate",
@@ -49,8 +48,7 @@ _QUANTITIES = {
     "distortion_from_corrupted": (
         "Distortion, from corrupted inputs",
         "nats",
-        "−E[log p(x|z)] of the clean image if the encoder was shown a corrupted one: how well the image is restored. "
-        "Smaller is better; its distance from the distortion above is what the corruption costs.",
+        "−E[log p(x|z)] of the clean image, from a corrupted one: how well the image is restored. Smaller is better.",
     ),
     "rate_from_corrupted": (
         "Rate, from corrupted inputs",
