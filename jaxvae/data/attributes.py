@@ -220,7 +220,6 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> UserCol
         raise UsageError(f"--columns {path}: expected a .csv file with a header, or an .npz file of arrays.")
     read = _read_csv(path) if path.suffix == ".csv" else _read_npz(path)
     columns = {name: values for name, values in read.items() if len(values)}
-    left_out = tuple(name for name in read if name not in columns)
     lengths = {name: len(values) for name, values in columns.items()}
     if not columns or len(set(lengths.values())) != 1:
         raise UsageError(f"--columns {path} has {lengths or 'no numbers'}; expected columns of one length.")
@@ -236,7 +235,8 @@ def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> UserCol
             f"--columns {path} has {rows:,} rows; expected one for each of the {sum(stored.values()):,} stored images, "
             f"in stored order, or for each of the {len(own.image):,} of which the {shown} images are."
         )
-    return UserColumns(columns, 0 if rows == sum(stored.values()) else own.offset, left_out)
+    first = 0 if rows == sum(stored.values()) else own.offset
+    return UserColumns(columns, first, tuple(name for name in read if name not in columns))
 
 
 def _read_csv(path: Path) -> Columns:
@@ -246,27 +246,28 @@ def _read_csv(path: Path) -> Columns:
             header, *rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise UsageError(f"--columns {path} cannot be read ({error}); expected a .csv file with a header.") from error
-    if len({name.strip() for name in header}) < len(header):
+    header = [name.strip() for name in header]
+    if len(set(header)) < len(header):
         raise UsageError(f"--columns {path}: two columns have one name; give each a name of its own.")
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise UsageError(f"--columns {path}: image {number} has {len(row)} cells for {len(header)} columns.")
-    read = {name.strip(): [_as_number(row[k]) for row in rows] for k, name in enumerate(header)}
-    kept = {name: values for name, values in read.items() if any(value is not None for value in values)}
-    for name, values in kept.items():
-        if None in values:
-            missing = values.index(None)
-            cell = rows[missing][[each.strip() for each in header].index(name)]
-            raise UsageError(f"--columns {path}: {name!r} of image {missing} is {cell[:40]!r}; expected a number.")
-    return {name: np.array(kept.get(name, ()), float) for name in read}
+    columns = {}
+    for name, *cells in zip(header, *rows, strict=True):
+        words = [row for row, cell in enumerate(cells) if not _is_number(cell)]
+        if 0 < len(words) < len(cells):
+            found = cells[words[0]][:40]
+            raise UsageError(f"--columns {path}: {name!r} of image {words[0]} is {found!r}; expected a number.")
+        columns[name] = np.array([] if words else [float(cell) for cell in cells])
+    return columns
 
 
-def _as_number(cell: str) -> float | None:
-    """Returns the number in a cell, or None."""
+def _is_number(cell: str) -> bool:
     try:
-        return float(cell)
+        float(cell)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _read_npz(path: Path) -> Columns:

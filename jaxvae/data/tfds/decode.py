@@ -48,11 +48,11 @@ def load_tfds(section: Section, say: Say) -> StoredSet:
         files = read_description(target / META)["files"]
         size = sum(file["size"] for path, file in files.items() if path.endswith(".image.npy"))
     except (OSError, ValueError):
-        size = _image_bytes(open_builder(section.name, section.data_dir).info)
+        size = _image_bytes(open_builder(folder).info)
     streamed = size / 1e9 > section.decoded_limit
 
     def build(scratch: Path) -> dict[str, Any]:
-        builder = open_builder(section.name, section.data_dir)
+        builder = open_builder(folder)
         if not streamed:
             require_space(scratch, _image_bytes(builder.info), builder.name)
         splits = {split: info.num_examples for split, info in builder.info.splits.items()}
@@ -67,7 +67,7 @@ def load_tfds(section: Section, say: Say) -> StoredSet:
     count = default_count() if section.workers is None else section.workers
     say(f"{name}: {size / 1e9:,.2g} GB decoded, more than {section.decoded_limit:g}: streamed by {count} workers")
     decode = Workers(folder, count).decode if count else decoder(folder)
-    shape = open_builder(section.name, section.data_dir).info.features["image"].shape
+    shape = open_builder(folder).info.features["image"].shape
     labels = cache_folder() / "labels" / place
     return open_set(name, labels, build, say, lambda split, n: Records(split, (n, *shape), decode))
 
