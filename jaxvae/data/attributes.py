@@ -151,9 +151,8 @@ class AttributeGroups(NamedTuple):
 def split_by_attribute(values: np.ndarray) -> AttributeGroups:
     """Returns the images with and without an attribute, by its values, float [N].
 
-    Of two different values the larger has it, as of 0 and 1, or of CelebA's -1 and 1. Of more, the quarter with the
-    largest values has it and the quarter with the smallest has not. Equal values stay together, so that of small whole
-    numbers the groups can be larger. UsageError if all are equal.
+    Of two different values the larger has it. Of more, the quarter with the largest values has it and the quarter with
+    the smallest has not; equal values stay together. UsageError if all are equal.
     """
     distinct = np.unique(values)
     if len(distinct) < 2:
@@ -165,14 +164,11 @@ def split_by_attribute(values: np.ndarray) -> AttributeGroups:
         return AttributeGroups(values == high, values == low, (low + high) / 2, f"{high:g} against {low:g}")
     low, high = np.quantile(values, [0.25, 0.75], method="closest_observation")
     if low == high:  # more than half of the images have this value: the others are split from it
-        if low < distinct[-1]:
-            high = distinct[distinct > low][0]
-        else:
-            low = distinct[distinct < low][-1]
-    description = f"{high:.3g} and more (the top {np.mean(values >= high):.0%}) against {low:.3g} and less"
-    return AttributeGroups(
-        values >= high, values <= low, (low + high) / 2, f"{description} (the bottom {np.mean(values <= low):.0%})"
-    )
+        low, high = (low, distinct[distinct > low][0]) if low < distinct[-1] else (distinct[-2], high)
+    has, lacks = values >= high, values <= low
+    above = f"{high:.3g} and more (the top {has.mean():.0%})"
+    below = f"{low:.3g} and less (the bottom {lacks.mean():.0%})"
+    return AttributeGroups(has, lacks, (low + high) / 2, f"{above} against {below}")
 
 
 def class_columns(label: np.ndarray | None, class_names: tuple[str, ...]) -> Columns:
@@ -212,9 +208,8 @@ class UserColumns(NamedTuple):
 def read_columns(path: Path, splits: Mapping[str, Split], shown: str) -> UserColumns:
     """Reads a user's attributes: a .csv with a header, or an .npz of arrays [M]; numbers alone, such as 0/1 or -1/1.
 
-    M is the number of all stored images, in stored order (training images, test, validation, whatever was held out
-    of one in its place), or of the stored images that the split `shown` is of. A column of a .csv without any number,
-    such as file names, is left out.
+    M is the number of all stored images, in stored order (training images with those held out, test, validation), or
+    of those that the split `shown` is part of. A column of a .csv without any number, such as file names, is left out.
     """
     if path.suffix not in (".csv", ".npz"):
         raise UsageError(f"--columns {path}: expected a .csv file with a header, or an .npz file of arrays.")

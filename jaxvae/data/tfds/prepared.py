@@ -65,14 +65,11 @@ def open_builder(folder: Path) -> tfds.core.DatasetBuilder:
         )
     if image.np_dtype != DTYPE:
         raise UsageError(f"{name} has images of type {image.np_dtype}; expected {DTYPE}. Pass arrays instead.")
-    if None in image.shape:
+    if len(image.shape) != 3 or min(n or 0 for n in image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
+        found = "varying size," if None in image.shape else "shape"
         raise UsageError(
-            f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
-            "Resize them first, and pass them as arrays or as a TFDS data set of your own."
-        )
-    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
-        raise UsageError(
-            f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
+            f"{name} has images of {found} {image.shape}; expected one fixed size [H,W,C], at most {_MOST_PIXELS:,} "
+            "values. Resize them first, and pass them as arrays or as a TFDS data set of your own."
         )
     return builder
 
@@ -129,8 +126,8 @@ def find_versions(name: str, data_dir: str | os.PathLike | None = None) -> tuple
 def prepared_folder(name: str, data_dir: str | os.PathLike | None = None, say: Say = lambda line: None) -> Path:
     """Finds the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
 
-    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
-    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says.
+    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one. `data_dir=None` is TFDS's
+    default. 'digits' is prepared on first use, always in jaxvae's cache folder.
     UsageError for a name that is unknown, not prepared, or prepared in a format other than array_record.
     """
     dataset, version, root, versions = find_versions(name, data_dir)
@@ -198,12 +195,12 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     """Returns the JSON object in a file; UsageError if there is none."""
     try:
         content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise UsageError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read ({error}): the prepared folder is damaged. Delete it and prepare it again."
         ) from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
     return content
 
 
