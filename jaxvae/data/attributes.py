@@ -81,12 +81,12 @@ def thickness(images: np.ndarray) -> np.ndarray:
 def loops(images: np.ndarray) -> np.ndarray:
     """Returns the number of holes of the ink: parts of the ground that cannot be reached from outside.
 
-    Ink is what is brighter than _FILLED times the picture's brightest, and hangs together over corners; then the ground
-    does not (Rosenfeld & Pfaltz 1966). 1 for a 0, 6 or 9, 2 for an 8.
+    Ink is brighter than 0.4 times the picture's brightest and is connected over corners, the ground over sides alone
+    (Rosenfeld & Pfaltz 1966). 1 for a 0, 6 or 9, 2 for an 8.
     """
     drawn = ink(images)
     ground = drawn <= _FILLED * np.maximum(drawn.max((1, 2), keepdims=True), 1e-12)
-    ground = np.pad(ground, ((0, 0), (1, 1), (1, 1)), constant_values=True)  # all that is outside hangs together
+    ground = np.pad(ground, ((0, 0), (1, 1), (1, 1)), constant_values=True)  # all outside is one part
     crosses = np.zeros((3, 3, 3), int)
     crosses[1] = ndimage.generate_binary_structure(2, 1)  # within a picture alone
     parts, count = ndimage.label(ground, crosses)

@@ -90,7 +90,7 @@ def leave_out_classes(splits: dict[str, Split], classes: Sequence[int], name: st
         kind = "no labels" if any(split.label is None for split in splits.values()) else "labels that are vectors"
         raise UsageError(f"{field}: {name} has {kind}; classes can be left out of data labelled by whole numbers.")
     if "test" not in splits:
-        raise UsageError(f"{field}: {name} has no test images, of which those of these classes are to be told apart.")
+        raise UsageError(f"{field}: {name} has no test images; expected some of these classes and some of others.")
     labels = {split: each.labels(np.arange(len(each))) for split, each in splits.items()}
     found = np.unique(np.concatenate(list(labels.values())))
     if absent := [each for each in classes if each not in found]:
@@ -134,8 +134,8 @@ class DataSet:
     def source(self, split: str) -> str:
         """Returns where the images of a split other than 'train' come from."""
         if split == "left_out":
-            label = self.splits[split].labels(np.arange(len(self.splits[split])))
-            classes = ", ".join(map(str, np.unique(label)))
+            each = self.splits[split]
+            classes = ", ".join(map(str, np.unique(each.labels(np.arange(len(each))))))
             return f"test images of the classes left out of training, validation and test ({classes})"
         held = self.splits[split].image is self.splits["train"].image
         return "held out of the training images by a fixed seed" if held else "the data set's own"

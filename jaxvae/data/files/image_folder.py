@@ -30,7 +30,7 @@ from jaxvae.data.spec import Say, Section, StoredSet, existing_path
 
 __all__ = ["FORMATS", "load_folder", "read_picture"]
 
-# Pillow would open more, but of what strangers pack into a zip the fewer parsers see it the better: EPS runs a program.
+# Pillow opens more, but fewer parsers are safer for files from others: its EPS parser runs a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _CONVERSION = 1  # raise it when read_picture makes other pixels of the same files: caches are then built again
@@ -151,11 +151,11 @@ def _read_chunks(
 def _keep_one_channel(path: Path) -> None:
     """Rewrites the .npy file of grey images [N, H, W, 3] as [N, H, W, 1]."""
     images = map_array(path)
-    with open(path.with_suffix(".one"), "wb") as file:
+    with open(part := path.with_suffix(".one"), "wb") as file:
         write_header(file, (*images.shape[:3], 1))
         for start in range(0, len(images), _CHUNK):
             file.write(images[start : start + _CHUNK, ..., :1].tobytes())
-    path.with_suffix(".one").replace(path)
+    part.replace(path)
 
 
 def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
@@ -191,9 +191,11 @@ def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
         raise UsageError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            found = f"from {levels.min()} to {levels.max()}, not from 0 to 65535"
-            raise UsageError(f"its grey levels run {found}; save it with 8 or 16 bits")
+        least, most = levels.min(), levels.max()
+        if least < 0 or most > 65535:
+            raise UsageError(
+                f"its grey levels run from {least} to {most}, not from 0 to 65535; save it with 8 or 16 bits"
+            )
         return PIL.Image.fromarray(((levels.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
     if image.has_transparency_data:
         return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

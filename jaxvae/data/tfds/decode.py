@@ -57,8 +57,8 @@ def load_tfds(section: Section, say: Say) -> StoredSet:
         splits = {split: info.num_examples for split, info in builder.info.splits.items()}
         for split in splits:
             _write_split(scratch, builder, split, say, images=not streamed)
-        features = builder.info.features
-        class_names = list(getattr(features["label"], "names", None) or ()) if has_label(features) else []
+        label = builder.info.features["label"] if has_label(builder.info.features) else None
+        class_names = list(getattr(label, "names", None) or ())
         return {"version": folder.name, "fingerprint": fingerprint, "class_names": class_names, "splits": splits}
 
     if not streamed:

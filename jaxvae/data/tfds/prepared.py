@@ -49,8 +49,7 @@ def open_builder(folder: Path) -> tfds.core.DatasetBuilder:
 
     _check_metadata(folder)
     logging.getLogger("absl").addFilter(_not_about_opencv)
-    # From the files alone: the builder's own code may be another version, or a package that is not installed here.
-    try:
+    try:  # from the files alone: the builder's own code may be another version, or not installed
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # its parsers have many kinds
         raise UsageError(
@@ -148,7 +147,7 @@ def prepared_folder(name: str, data_dir: str | os.PathLike | None = None, say: S
 
 
 def _not_about_opencv(record: logging.LogRecord) -> bool:
-    # Most records are decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
+    # TFDS advises OpenCV for speed, but most records are decoded only once
     return "OpenCV is not installed" not in record.getMessage()
 
 

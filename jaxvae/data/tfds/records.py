@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +47,10 @@ class Records:
 
 def decoder(folder: Path) -> Decode:
     """Returns a function that decodes records of the prepared folder in this process, importing TFDS at the first."""
-    sources: dict[str, BaseDataSource] = {}
+    source = functools.cache(lambda split: read_split(open_builder(folder), split))
 
     def decode(split: str, rows: np.ndarray, out: np.ndarray) -> None:
-        if split not in sources:
-            sources[split] = read_split(open_builder(folder), split)
-        copy_images(out, read_records(sources[split], rows.tolist()), sources[split])
+        copy_images(out, read_records(source(split), rows.tolist()), source(split))
 
     return decode
 
