@@ -175,11 +175,11 @@ def costs(options, n: int = 2048) -> dict[str, float]:
     from jax import random
 
     from jaxvae.data.pipeline import Streaming
-    from jaxvae.data.tfds.prepared import open_builder, read_split
+    from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split
     from jaxvae.data.tfds.workers import Workers
     from jaxvae.rundir.state import first_state
 
-    builder = open_builder("quarter", options.scratch)
+    builder = open_builder(prepared_folder("quarter", options.scratch))
     raw, whole = read_split(builder, "train", images=False), read_split(builder, "train")
     experiment = experiment_of("quarter", options.scratch, limit=1e9, workers=0, pipeline="streaming")
     pipeline = Streaming(experiment.data.splits["train"], random.key(0), 128)
@@ -273,13 +273,13 @@ def against_grain(options) -> dict:
     from absl import flags
 
     from jaxvae.data.pipeline import epoch_order, read_ahead
-    from jaxvae.data.tfds.prepared import open_builder
+    from jaxvae.data.tfds.prepared import open_builder, prepared_folder
     from jaxvae.data.tfds.records import Records
     from jaxvae.data.tfds.workers import Workers
 
     flags.FLAGS.mark_as_parsed()
-    folder, per_window = Path(open_builder("quarter", options.scratch).data_path), 40
-    n = open_builder("quarter", options.scratch).info.splits["train"].num_examples
+    folder, per_window = Path(open_builder(prepared_folder("quarter", options.scratch)).data_path), 40
+    n = open_builder(prepared_folder("quarter", options.scratch)).info.splits["train"].num_examples
     source = DecodedBatches(folder, np.asarray(epoch_order(jax.random.key(0), 0, n)))
     records = Records("train", (n, SIDE, SIDE, 3), Workers(folder, options.workers).decode)
     dataset = grain.MapDataset.source(source).repeat().to_iter_dataset(grain.ReadOptions(1, 2))

@@ -216,10 +216,7 @@ def open_set(
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Begins a .npy file of stored images, whose bytes are then written as they come.
-
-    A plain file, not a memory map: a full disk is then an OSError and not a SIGBUS.
-    """
+    """Begins a .npy file of stored images: not a memory map, where a full disk is a SIGBUS in place of an OSError."""
     descr = np.lib.format.dtype_to_descr(DTYPE)
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 

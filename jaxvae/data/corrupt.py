@@ -99,13 +99,15 @@ def salt_and_pepper(share: float) -> Corruption:
 def blur(scale: float) -> Corruption:
     """Each channel convolved with a Gaussian of standard deviation `scale`, in pixels (at most 16) along every side.
 
-    The window ends at 4 standard deviations; beyond the edges lies the image's reflection, its outermost pixels twice:
+    The window ends at 4 standard deviations; beyond the edges the image is reflected, its outermost pixels twice:
     scipy.ndimage.gaussian_filter's defaults.
     """
     scale = _checks.require_positive("scale", scale)
     if scale > _MOST_BLUR:
         raise UsageError(f"scale={scale:g}: expected at most {_MOST_BLUR:g} pixels.")
-    weights = _gaussian_window(scale)
+    reach = int(_REACH * scale + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
+    weights /= weights.sum()
 
     def change(keys: Array, x: Array) -> Array:
         for axis in range(1, x.ndim - 1):
@@ -123,13 +125,6 @@ def _draw_words(keys: Array, x: Array) -> Array:
 def bits_threshold(share: float) -> Array:
     """Returns the uint32 that a uniform uint32 is below with this probability, to within 2^-33."""
     return jnp.uint32(min(round(share * 2**32), 2**32 - 1))
-
-
-def _gaussian_window(scale: float) -> np.ndarray:
-    """Returns a Gaussian's values at whole numbers of pixels, of sum 1, [2 R + 1], R 4 standard deviations, rounded."""
-    reach = int(_REACH * scale + 0.5)
-    values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
-    return values / values.sum()
 
 
 def _weighted_windows(x: Array, axis: int, weights: np.ndarray) -> Array:

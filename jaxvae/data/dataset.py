@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.data.spec import ExampleSpec, ImageArray, StoredSplit, example_spec
+from jaxvae.data.spec import ExampleSpec, ImageArray, StoredSplit
 
 __all__ = ["DataSet", "Split", "draw_rows", "leave_out_classes", "make_splits"]
 
@@ -53,9 +53,9 @@ def make_splits(
 ) -> dict[str, Split]:
     """Splits the stored 'train' images into train and validation and takes 'test' whole.
 
-    `validation` is the share of the training images held out, below 1, or their number from 1 on; 0 holds out none.
-    A data set with a 'validation' split of its own keeps it, and none is held out. With `hold_out_test` a tenth of
-    'train' becomes 'test' first, if there is none. What is held out is chosen by a fixed seed.
+    `validation` is the share (below 1) or number of training images to hold out, by a fixed seed; 0 holds out none.
+    A 'validation' split of the set's own is kept instead. With `hold_out_test` a tenth of 'train' becomes 'test' first,
+    if there is none.
     """
     if "train" not in stored:
         raise UsageError(f"the data set has no 'train' split, only {', '.join(sorted(stored))}; choose one that has.")
@@ -90,11 +90,11 @@ def leave_out_classes(splits: dict[str, Split], classes: Sequence[int], name: st
         kind = "no labels" if any(split.label is None for split in splits.values()) else "labels that are vectors"
         raise UsageError(f"{field}: {name} has {kind}; classes can be left out of data labelled by whole numbers.")
     if "test" not in splits:
-        raise UsageError(f"{field}: {name} has no test images, of which those of these classes are to be told apart.")
+        raise UsageError(f"{field}: {name} has no test images; expected some of these classes and some of others.")
     labels = {split: each.labels(np.arange(len(each))) for split, each in splits.items()}
-    there = np.unique(np.concatenate(list(labels.values())))
-    if absent := [each for each in classes if each not in there]:
-        raise UsageError(f"{field}: {name} has no class {absent[0]}; it has {', '.join(map(str, there[:20]))}.")
+    found = np.unique(np.concatenate(list(labels.values())))
+    if absent := [each for each in classes if each not in found]:
+        raise UsageError(f"{field}: {name} has no class {absent[0]}; it has {', '.join(map(str, found[:20]))}.")
     novel = {split: np.isin(label, list(classes)) for split, label in labels.items()}
     if novel["train"].all():
         raise UsageError(f"{field}: these are all classes of {name}; leave some to train on.")
@@ -125,8 +125,7 @@ class DataSet:
 
     @property
     def spec(self) -> ExampleSpec:
-        """What one example is."""
-        return example_spec(self.splits["train"].image.shape[1:])
+        return ExampleSpec(self.splits["train"].image.shape[1:])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,21 +134,21 @@ class DataSet:
     def source(self, split: str) -> str:
         """Returns where the images of a split other than 'train' come from."""
         if split == "left_out":
-            label = self.splits[split].labels(np.arange(len(self.splits[split])))
-            classes = ", ".join(map(str, np.unique(label)))
+            each = self.splits[split]
+            classes = ", ".join(map(str, np.unique(each.labels(np.arange(len(each))))))
             return f"test images of the classes left out of training, validation and test ({classes})"
         held = self.splits[split].image is self.splits["train"].image
         return "held out of the training images by a fixed seed" if held else "the data set's own"
 
     def condition_size(self, kind: str) -> int | None:
         """Returns the number of classes ('label') or the length of the vectors ('vector'); None without such labels."""
-        labels = [split.label for split in self.splits.values()]
-        if any(label is None or label.ndim != {"label": 1, "vector": 2}.get(kind) for label in labels):
+        ndim = {"label": 1, "vector": 2}.get(kind)
+        labels = [each.label for each in self.splits.values() if each.label is not None and each.label.ndim == ndim]
+        if len(labels) < len(self.splits):
             return None
-        present = [label for label in labels if label is not None]
         if kind == "vector":
-            return int(present[0].shape[1])
-        classes = max(len(self.class_names), 1 + max(int(label.max()) for label in present))
+            return int(labels[0].shape[1])
+        classes = max(len(self.class_names), 1 + max(int(label.max()) for label in labels))
         if classes > _MOST_CLASSES:
             raise UsageError(
                 f"the labels of {self.name} run to {classes - 1:,}, so that a condition would have as many entries; "

@@ -18,8 +18,7 @@ __all__ = ["SOURCES", "Source", "open_data"]
 class Source:
     """How one kind of data is read: `load(section, arrays, say)`, with the arrays that a program passed, or None.
 
-    `own`: these are a user's data, so a tenth of the training images becomes 'test' if there is none.
-    `resizes`: data.size and data.channels apply.
+    `own`: a user's data, of which a tenth becomes 'test' if there is none. `resizes`: data.size and channels apply.
     """
 
     load: Callable[[Section, object, Say], StoredSet]

@@ -14,18 +14,8 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 
-__all__ = [
-    "DTYPE",
-    "TOP",
-    "ExampleSpec",
-    "ImageArray",
-    "Say",
-    "Section",
-    "StoredSet",
-    "StoredSplit",
-    "advise_conversion",
-]
-__all__ += ["example_spec", "existing_path", "to_pixels", "to_unit"]
+__all__ = ["DTYPE", "TOP", "ExampleSpec", "ImageArray", "Say", "Section", "StoredSet", "StoredSplit"]
+__all__ += ["advise_conversion", "existing_path", "to_pixels", "to_unit"]
 
 DTYPE = np.dtype(np.uint8)  # of stored values, and of the pixels of a picture
 TOP = 255  # the largest stored value, which stands for 1
@@ -34,19 +24,15 @@ Say = Callable[[str], None]  # is given a line of text for the user now and then
 
 @dataclass(frozen=True)
 class ExampleSpec:
-    """The kind of an example ('image' [H, W, C] or 'sequence' [L, C]), its shape, and the dtype of its stored values.
+    """The shape of an example, (H, W, C) of an image or (L, C) of a sequence, and the dtype of its stored values."""
 
-    An image is shown as a picture, a sequence as a curve for each channel.
-    """
-
-    kind: str
     shape: tuple[int, ...]
     dtype: np.dtype = DTYPE
 
-
-def example_spec(shape: tuple[int, ...]) -> ExampleSpec:
-    """Returns the spec of examples of this shape: (H, W, C) are images, (L, C) sequences."""
-    return ExampleSpec("image" if len(shape) == 3 else "sequence", tuple(int(n) for n in shape))
+    @property
+    def kind(self) -> str:
+        """Returns 'image', shown as a picture, or 'sequence', shown as a curve for each channel."""
+        return "image" if len(self.shape) == 3 else "sequence"
 
 
 def advise_conversion(dtype: np.dtype, values: np.ndarray | None) -> str:

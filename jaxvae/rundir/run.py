@@ -25,7 +25,7 @@ from jaxvae.config import Config
 from jaxvae.config.build import Parts, build
 from jaxvae.config.schema import is_ensemble
 from jaxvae.data.prepare import Examples
-from jaxvae.data.spec import example_spec
+from jaxvae.data.spec import ExampleSpec
 from jaxvae.evaluate.bounds import make_log_likelihood
 from jaxvae.model.traits import check_support, traits_of
 from jaxvae.rundir import CHECKPOINTS, checkpoint, manifest
@@ -41,7 +41,7 @@ class Run:
     def __init__(self, config: Config, parts: Parts, variables: Any, step: int, workdir: Path | None = None):
         self.config, self.parts, self.model, self.variables = config, parts, parts.model, variables
         self.shape, self.step, self.workdir = parts.shape, step, workdir
-        self.spec = example_spec(parts.shape)
+        self.spec = ExampleSpec(parts.shape)
         model, size = parts.model, parts.condition_size
         self.conditional = size is not None
         blank = None if size is None else jnp.zeros((1, size))

@@ -11,7 +11,7 @@ from jax import Array, random
 from jaxvae.config import Config
 from jaxvae.config.build import Parts
 from jaxvae.data.prepare import Examples
-from jaxvae.data.spec import example_spec
+from jaxvae.data.spec import ExampleSpec
 from jaxvae.step import State, init_state
 
 __all__ = ["abstract_batch", "abstract_state", "first_state", "make_first_state", "variables_of"]
@@ -46,7 +46,7 @@ def abstract_state(config: Config, parts: Parts) -> State:
 
 def abstract_batch(config: Config, parts: Parts, batch_size: int) -> Examples:
     """Returns the shapes and dtypes of a stored batch, of the label what the model uses."""
-    spec, index = example_spec(parts.shape), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    spec, index = ExampleSpec(parts.shape), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     vector = jax.ShapeDtypeStruct((batch_size, parts.condition_size or 0), jnp.float32)
     label = vector if config.model.condition == "vector" else index
     return Examples(jax.ShapeDtypeStruct((batch_size, *spec.shape), spec.dtype), label, index)

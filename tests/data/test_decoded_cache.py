@@ -12,7 +12,7 @@ from opened_data import load_stored
 
 from jaxvae.data import cache
 from jaxvae.data.tfds import decode
-from jaxvae.data.tfds.prepared import open_builder, read_split
+from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split
 
 TRAIN = 2100  # two full chunks and a part of one
 
@@ -38,7 +38,7 @@ def only_folder(cache_folder):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_cache_equals_its_source(data_dir, split):
-    records = list(read_split(open_builder("kmnist", data_dir), split))
+    records = list(read_split(open_builder(prepared_folder("kmnist", data_dir)), split))
     images = load_stored("kmnist", data_dir).splits[split]
     np.testing.assert_array_equal(images.image, [record["image"] for record in records])
     np.testing.assert_array_equal(images.label, [record["label"] for record in records])

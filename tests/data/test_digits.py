@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxvae.data.tfds import prepared as jaxvae_tfds
-from jaxvae.data.tfds.prepared import DIGITS_VERSION, open_builder, read_split
+from jaxvae.data.tfds.prepared import DIGITS_VERSION, open_builder, prepared_folder, read_split
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def _cache(cache_folder, monkeypatch):
 
 
 def pairs(split):
-    source = read_split(open_builder("digits"), split)
+    source = read_split(open_builder(prepared_folder("digits")), split)
     return [(record["image"].tobytes(), record["label"]) for record in source.__getitems__(range(len(source)))]
 
 
@@ -43,20 +42,20 @@ def test_the_split_is_the_frozen_permutation():
 
 
 def test_images_are_grey_bytes_with_a_channel_axis():
-    image = read_split(open_builder("digits"), "test")[0]["image"]
+    image = read_split(open_builder(prepared_folder("digits")), "test")[0]["image"]
     assert image.dtype == np.uint8
     assert image.shape == (8, 8, 1)
 
 
 def test_digits_are_prepared_only_once(monkeypatch):
-    open_builder("digits")
-    monkeypatch.setattr(jaxvae_tfds, "_prepare_digits", lambda scratch: pytest.fail("prepared again"))
-    open_builder("digits")
+    open_builder(prepared_folder("digits"))
+    monkeypatch.setattr("jaxvae.data.tfds.digits.prepare_digits", lambda scratch: pytest.fail("prepared again"))
+    open_builder(prepared_folder("digits"))
 
 
 def test_preparing_says_nothing_and_leaves_nothing_beside(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("JAXVAE_CACHE", str(tmp_path))
-    read_split(open_builder("digits"), "train")[0]
+    read_split(open_builder(prepared_folder("digits")), "train")[0]
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in (tmp_path / "tfds" / "digits").iterdir()] == [DIGITS_VERSION]
 
@@ -72,9 +71,9 @@ def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Digits, "_generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            open_builder("digits")
+            open_builder(prepared_folder("digits"))
     assert list((tmp_path / "tfds" / "digits").iterdir()) == []
-    assert len(read_split(open_builder("digits"), "train")) == 1437
+    assert len(read_split(open_builder(prepared_folder("digits")), "train")) == 1437
 
 
 def test_the_module_can_be_imported_twice():
@@ -85,14 +84,15 @@ def test_the_module_can_be_imported_twice():
 
 def test_an_unknown_version_of_digits_is_refused():
     with pytest.raises(ValueError, match=r"no version 2\.0\.0; expected 'digits' or 'digits:1\.0\.0'"):
-        open_builder("digits:2.0.0")
+        open_builder(prepared_folder("digits:2.0.0"))
 
 
 def test_reading_needs_no_tensorflow_and_importing_not_even_tfds():
     lines = (
         "import sys, jaxvae.data.tfds.decode, jaxvae.data.tfds.prepared",
         "assert 'tensorflow_datasets' not in sys.modules",
-        "jaxvae.data.tfds.prepared.read_split(jaxvae.data.tfds.prepared.open_builder('digits'), 'test')[0]",
+        "from jaxvae.data.tfds.prepared import open_builder, prepared_folder, read_split",
+        "read_split(open_builder(prepared_folder('digits')), 'test')[0]",
         "assert 'tensorflow_datasets' in sys.modules and 'tensorflow' not in sys.modules",
     )
     child = [sys.executable, "-W", "error", "-c", "\n".join(lines)]

@@ -98,7 +98,7 @@ def test_a_class_may_be_called_train(top):
     ("names", "words"),
     [
         ([], "holds no images; expected files ending in .bmp"),
-        (["cat/1.png", "2.png", "3.png"], r"2 images lie beside the class folders \(2.png, 3.png\)"),
+        (["cat/1.png", "2.png", "3.png"], r"2 images are beside the class folders \(2.png, 3.png\)"),
         (["train/cat/1.png", "test/cow/1.png"], r"the classes \['cow'\] have no folder in train"),
         (["train/1.png", "test/1.png", "more/1.png"], r"\['test', 'train'\] of splits and beside them \['more'\]"),
         (["train/1.png", "test/1.png", "1.png"], r"beside them \['loose images'\]"),

@@ -7,7 +7,7 @@ from opened_data import from_arrays, open_named
 
 from jaxvae.data import sources
 from jaxvae.data.sources import Source
-from jaxvae.data.spec import DTYPE, TOP, StoredSet, StoredSplit, example_spec, to_pixels, to_unit
+from jaxvae.data.spec import DTYPE, TOP, ExampleSpec, StoredSet, StoredSplit, to_pixels, to_unit
 
 IMAGES, LABELS = noise(40, (4, 4, 1))
 
@@ -49,7 +49,7 @@ def test_the_name_of_arrays_without_arrays_says_where_they_go():
 @pytest.mark.parametrize(("shape", "kind"), [((4, 4, 1), "image"), ((7, 1), "sequence"), ((1, 7, 3), "image")])
 def test_a_set_holds_the_spec_of_its_examples(shape, kind):
     data = from_arrays(noise(20, shape if len(shape) == 3 else shape[:1])[0])
-    assert data.spec == example_spec(shape)
+    assert data.spec == ExampleSpec(shape)
     assert (data.spec.kind, data.spec.shape, data.spec.dtype) == (kind, shape, data.splits["train"].image.dtype)
 
 

@@ -38,19 +38,19 @@ def fake_prepared(folder, **changes):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_stock_set_is_read_image_for_image(data_dir, arrays, split):
-    source = read_split(open_builder("fashion_mnist", data_dir), split)
+    source = read_split(open_builder(prepared_folder("fashion_mnist", data_dir)), split)
     read = sorted((record["image"].tobytes(), record["label"]) for record in source)
     assert read == sorted((image.tobytes(), label) for image, label in zip(*arrays[split], strict=True))
 
 
 def test_the_order_is_that_of_the_stock_reader(data_dir):
-    ours = read_split(open_builder("fashion_mnist", data_dir), "train")
+    ours = read_split(open_builder(prepared_folder("fashion_mnist", data_dir)), "train")
     stock = tfds.data_source("fashion_mnist", split="train", data_dir=data_dir, download=False)
     np.testing.assert_array_equal([record["image"] for record in ours], [record["image"] for record in stock])
 
 
 def test_a_split_may_be_sliced_and_an_unknown_one_is_refused(data_dir):
-    builder = open_builder("fashion_mnist", data_dir)
+    builder = open_builder(prepared_folder("fashion_mnist", data_dir))
     assert len(read_split(builder, "train[:25%]")) == 5
     with pytest.raises(ValueError, match=r"no split 'validation'; expected one of \['test', 'train'\]"):
         read_split(builder, "validation")
@@ -83,18 +83,18 @@ def test_without_data_dir_the_default_of_tfds_is_searched(tmp_path, monkeypatch)
 @pytest.mark.parametrize("name", ["fashion_mnits", "Fashion_MNIST"])
 def test_an_unknown_name_gets_its_nearest_and_a_few_known_ones(name, tmp_path):
     with pytest.raises(ValueError, match=rf"unknown data set '{name}'\. Did you mean fashion_mnist.*digits, mnist"):
-        open_builder(name, tmp_path)
+        open_builder(prepared_folder(name, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["", "../mnist", "huggingface:mnist", "mnist:latest"])
 def test_what_is_no_name_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="unknown data set"):
-        open_builder(name, tmp_path)
+        open_builder(prepared_folder(name, tmp_path))
 
 
 def test_a_set_that_is_not_prepared_comes_with_the_lines_that_prepare_it(tmp_path):
     with pytest.raises(ValueError, match="svhn_cropped is not prepared in") as refusal:
-        open_builder("svhn_cropped", tmp_path)
+        open_builder(prepared_folder("svhn_cropped", tmp_path))
     message = str(refusal.value)
     assert str(tmp_path / "svhn_cropped") in message
     assert "pip install tensorflow " in message
@@ -106,44 +106,44 @@ def test_a_set_that_is_not_prepared_comes_with_the_lines_that_prepare_it(tmp_pat
 
 def test_another_version_than_the_prepared_one_is_refused(data_dir):
     with pytest.raises(ValueError, match=r"fashion_mnist:9\.9\.9 is not prepared .* there: fashion_mnist:3\.0\.1"):
-        open_builder("fashion_mnist:9.9.9", data_dir)
+        open_builder(prepared_folder("fashion_mnist:9.9.9", data_dir))
 
 
 @pytest.mark.parametrize(("changes", "found"), [({"fileFormat": "riegeli"}, "riegeli"), ({}, "tfrecord")])
 def test_another_format_is_named_with_the_lines_that_prepare_again(tmp_path, changes, found):
     fake_prepared(tmp_path / "svhn_cropped" / "3.1.0", **changes)
     with pytest.raises(ValueError, match=f"is prepared as {found}; expected array_record") as refusal:
-        open_builder("svhn_cropped", tmp_path)
+        open_builder(prepared_folder("svhn_cropped", tmp_path))
     assert f"data_dir='{tmp_path / 'array_record'}', file_format='array_record'" in str(refusal.value)
 
 
 def test_a_remote_data_dir_is_refused():
     with pytest.raises(ValueError, match="'gs://bucket/sets' is remote; expected a local folder"):
-        open_builder("mnist", "gs://bucket/sets")
+        open_builder(prepared_folder("mnist", "gs://bucket/sets"))
 
 
 def test_a_set_without_images_is_refused(tmp_path):
     prepare_own("numbers", {"value": np.int64}, {"train": [{"value": 1}]}, tmp_path)
     with pytest.raises(ValueError, match=r"numbers has no image feature named 'image'.*\['value'\]"):
-        open_builder("numbers", tmp_path)
+        open_builder(prepared_folder("numbers", tmp_path))
 
 
 def test_images_of_another_type_are_refused(tmp_path):
     deep = tfds.features.Image(shape=(8, 8, 1), dtype=np.uint16)
     prepare_own("deep", {"image": deep}, {"train": [{"image": png(noise(1, (8, 8, 1))[0][0])}]}, tmp_path)
     with pytest.raises(ValueError, match="images of type uint16; expected uint8"):
-        open_builder("deep", tmp_path)
+        open_builder(prepared_folder("deep", tmp_path))
 
 
 def test_images_of_varying_size_are_refused(tmp_path):
     examples = [{"image": png(noise(1, shape)[0][0])} for shape in ((8, 8, 3), (4, 9, 3))]
     prepare_own("photos", {"image": tfds.features.Image()}, {"train": examples}, tmp_path)
     with pytest.raises(ValueError, match=r"varying size, \(None, None, 3\); expected one fixed size"):
-        open_builder("photos", tmp_path)
+        open_builder(prepared_folder("photos", tmp_path))
 
 
 @pytest.mark.skipif("JAXVAE_TEST_DATA" not in os.environ, reason="JAXVAE_TEST_DATA names no folder with real MNIST")
 def test_real_mnist_is_read():
-    builder = open_builder("mnist", os.environ["JAXVAE_TEST_DATA"])
+    builder = open_builder(prepared_folder("mnist", os.environ["JAXVAE_TEST_DATA"]))
     assert [len(read_split(builder, split)) for split in ("train", "test")] == [60_000, 10_000]
     assert read_split(builder, "test")[0]["image"].shape == (28, 28, 1)

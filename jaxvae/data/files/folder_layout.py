@@ -4,8 +4,8 @@
     PATH/train/cat/1.png  PATH/test/cat/2.png            splits, too (also 'validation', 'valid' or 'val')
     PATH/1.png  PATH/2.png                               no labels
 
-One folder around all of it is tolerated. What is beneath a class folder belongs to the class. Files and classes are
-in the order of their names. A zip is read in place: nothing is extracted.
+One folder around all of it is tolerated. All beneath a class folder belongs to the class. Files and classes are in
+the order of their names. A zip is read in place.
 """
 
 import os
@@ -143,8 +143,7 @@ def arrange(members: Sequence[Member], path: Path) -> _Layout:
     splits = _by_split(placed, path)
     folders = {split: _class_folders([parts for parts, _ in placed], path) for split, placed in splits.items()}
     class_names = tuple(sorted({name for names in folders.values() for name in names or ()}))
-    unknown = sorted(set(class_names) - set(folders["train"] or class_names))
-    if unknown:
+    if unknown := sorted(set(class_names) - set(folders["train"] or class_names)):
         raise UsageError(f"{path}: the classes {unknown[:MOST_NAMED]} have no folder in train; name the folders alike.")
     number = {name: label for label, name in enumerate(class_names)}
     return _Layout(
@@ -175,11 +174,9 @@ def _by_split(placed: list[_Placed], path: Path) -> dict[str, list[_Placed]]:
 def _class_folders(rows: Sequence[tuple[str, ...]], path: Path) -> list[str] | None:
     """Returns the class folder of each file; None if no file is in one."""
     loose = ["/".join(parts) for parts in rows if len(parts) == 1]
-    if not loose:
-        return [parts[0] for parts in rows]
-    if len(loose) < len(rows):
+    if 0 < len(loose) < len(rows):
         raise UsageError(
-            f"{path}: {len(loose)} images lie beside the class folders ({', '.join(loose[:MOST_NAMED])}). "
+            f"{path}: {len(loose)} images are beside the class folders ({', '.join(loose[:MOST_NAMED])}). "
             "Move them into class folders, or all images into one folder, without classes."
         )
-    return None
+    return None if loose else [parts[0] for parts in rows]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +30,7 @@ from jaxvae.data.spec import Say, Section, StoredSet, existing_path
 
 __all__ = ["FORMATS", "load_folder", "read_picture"]
 
-# Pillow would open more, but of what strangers pack into a zip the fewer parsers see it the better: EPS runs a program.
+# Pillow opens more, but fewer parsers are safer for files from others: its EPS parser runs a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _CONVERSION = 1  # raise it when read_picture makes other pixels of the same files: caches are then built again
@@ -44,11 +45,8 @@ def load_folder(section: Section, say: Say) -> StoredSet:
     """Maps the images of a folder or zip, decoding them first if that has not been done.
 
     data.size: the central square of each, resized to size x size; None: all must have one size. data.channels: 1, 3,
-    or None for 3 if any image has colour.
-
-    The cache is found by the files' names, sizes and times, which costs no reading. The fingerprint is the sha256 of
-    their contents in order, of labels and classes, size and channels: it survives copying, packing, and other
-    versions of Pillow.
+    or None for 3 if any image has colour. The cache is found by the files' names, sizes and times, without reading.
+    The fingerprint is the sha256 of their contents, labels and classes, size and channels.
     """
     size, channels = section.size, section.channels
     if size is not None and size < 1:
@@ -85,7 +83,9 @@ def _decode(
         for split, files in layout.splits.items():
             with open(folder / f"{split}.image.npy", "wb") as file:
                 write_header(file, (len(files), height, width, depth))
-                for images, digests in _chunks(pool, read, files, f"{path} {split}", say):
+                for chunk in _read_chunks(pool, read, files, f"{path} {split}", say):
+                    pixels, digests = zip(*chunk, strict=True)
+                    images = np.stack(pixels)
                     file.write(images.tobytes())
                     coloured = coloured or bool(depth == 3 and (images != images[..., :1]).any())
                     digest.update(b"".join(digests))
@@ -102,9 +102,7 @@ def _decode(
 
 def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path) -> tuple[int, int]:
     """Returns the (height, width) of all images; UsageError lists the sizes if they differ."""
-    sizes: Counter[tuple[int, int]] = Counter()
-    for start in range(0, len(members), _CHUNK):
-        sizes.update(_read_all(pool, _picture_size, members[start : start + _CHUNK], path))
+    sizes = Counter(chain.from_iterable(_read_chunks(pool, _picture_size, members, path, lambda line: None)))
     if len(sizes) > 1:
         most = ", ".join(f"{h} x {w} ({count:,} images)" for (h, w), count in sizes.most_common(MOST_NAMED))
         others = ", and others" if len(sizes) > MOST_NAMED else ""
@@ -114,18 +112,6 @@ def _common_size(pool: ThreadPoolExecutor, members: Sequence[Member], path: Path
             "the central square of each image is then resized to that."
         )
     return next(iter(sizes))
-
-
-def _chunks(
-    pool: ThreadPoolExecutor, read: Callable[[Member], Any], members: Sequence[Member], title: str, say: Say
-) -> Iterator[tuple[np.ndarray, Sequence[bytes]]]:
-    """Yields (images [n, H, W, C], the sha256 of each file), in order, decoded by threads."""
-    for turn, start in enumerate(range(0, len(members), _CHUNK)):
-        if turn % _CHUNKS_PER_LINE == 0:
-            say(f"decoding {title}: {start:,} of {len(members):,}")
-        pixels, digests = zip(*_read_all(pool, read, members[start : start + _CHUNK], title), strict=True)
-        yield np.stack(pixels), digests
-    say(f"decoding {title}: {len(members):,} of {len(members):,}")
 
 
 def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | None) -> tuple[np.ndarray, bytes]:
@@ -140,31 +126,36 @@ def _pixels_and_digest(member: Member, shape: tuple[int, int, int], size: int | 
     return pixels, hashlib.sha256(content).digest()
 
 
-def _read_all(
-    pool: ThreadPoolExecutor, job: Callable[[Member], Any], members: Sequence[Member], where: object
-) -> list[Any]:
-    """Returns job(member) of each member, by threads; UsageError names the files that cannot be read, if any."""
-    futures = [pool.submit(job, member) for member in members]
-    # of a hostile or damaged file Pillow and zipfile raise nearly any kind of error
-    errors = [(member.name, future.exception()) for member, future in zip(members, futures, strict=True)]
-    broken = [f"\n  {name!r}: {str(error) or type(error).__name__}" for name, error in errors if error is not None]
-    if broken:
-        more = f"\n  and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
-        raise UsageError(
-            f"{where}: {len(broken)} image files cannot be read, and there may be others after them:"
-            f"{''.join(broken[:MOST_NAMED])}{more}\nRepair them, or take them out; nothing is skipped silently."
-        )
-    return [future.result() for future in futures]
+def _read_chunks(
+    pool: ThreadPoolExecutor, job: Callable[[Member], Any], members: Sequence[Member], where: object, say: Say
+) -> Iterator[list[Any]]:
+    """Yields job(member) of each member, by threads, a chunk at a time; UsageError names those that cannot be read."""
+    for turn, start in enumerate(range(0, len(members), _CHUNK)):
+        if turn % _CHUNKS_PER_LINE == 0:
+            say(f"decoding {where}: {start:,} of {len(members):,}")
+        chunk = members[start : start + _CHUNK]
+        futures = [pool.submit(job, member) for member in chunk]
+        # of a hostile or damaged file Pillow and zipfile raise nearly any kind of error
+        errors = [(member.name, future.exception()) for member, future in zip(chunk, futures, strict=True)]
+        broken = [f"\n  {name!r}: {str(error) or type(error).__name__}" for name, error in errors if error is not None]
+        if broken:
+            more = f"\n  and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+            raise UsageError(
+                f"{where}: {len(broken)} image files cannot be read, and there may be others after them:"
+                f"{''.join(broken[:MOST_NAMED])}{more}\nRepair them, or take them out; nothing is skipped silently."
+            )
+        yield [future.result() for future in futures]
+    say(f"decoding {where}: {len(members):,} of {len(members):,}")
 
 
 def _keep_one_channel(path: Path) -> None:
     """Rewrites the .npy file of grey images [N, H, W, 3] as [N, H, W, 1]."""
     images = map_array(path)
-    with open(path.with_suffix(".one"), "wb") as file:
+    with open(part := path.with_suffix(".one"), "wb") as file:
         write_header(file, (*images.shape[:3], 1))
         for start in range(0, len(images), _CHUNK):
             file.write(images[start : start + _CHUNK, ..., :1].tobytes())
-    path.with_suffix(".one").replace(path)
+    part.replace(path)
 
 
 def read_picture(file: BinaryIO, mode: str, size: int | None) -> np.ndarray:
@@ -200,9 +191,11 @@ def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
         raise UsageError("its pixels are floating-point numbers of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            found = f"from {levels.min()} to {levels.max()}, not from 0 to 65535"
-            raise UsageError(f"its grey levels run {found}; save it with 8 or 16 bits")
+        least, most = levels.min(), levels.max()
+        if least < 0 or most > 65535:
+            raise UsageError(
+                f"its grey levels run from {least} to {most}, not from 0 to 65535; save it with 8 or 16 bits"
+            )
         return PIL.Image.fromarray(((levels.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
     if image.has_transparency_data:
         return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

@@ -32,10 +32,8 @@ _CHUNKS_PER_LINE = 12
 def load_tfds(section: Section, say: Say) -> StoredSet:
     """Maps the decoded splits of a TFDS data set or of 'digits', decoding them first if that has not been done.
 
-    `jaxvae.data.tfds.prepared.prepared_folder` says what data.name and data.data_dir mean and what is refused. A stock
-    set that is not prepared is made from its original files, see `jaxvae.data.tfds.downloads`. If all images are more
-    than data.decoded_limit GB, their splits are `Records`, decoded whenever they are indexed, by data.workers processes
-    (0: in this process; None: one less than the cores, at most 8).
+    A stock set that is not prepared is made from its original files, see `jaxvae.data.tfds.downloads`. Images of more
+    than data.decoded_limit GB are `Records`, decoded at each indexing by data.workers processes (0: in this process).
     """
     dataset, version, root, versions = find_versions(section.name, section.data_dir)
     if not versions and version in (None, VERSIONS.get(dataset)) and dataset in VERSIONS:
@@ -48,18 +46,19 @@ def load_tfds(section: Section, say: Say) -> StoredSet:
         files = read_description(target / META)["files"]
         size = sum(file["size"] for path, file in files.items() if path.endswith(".image.npy"))
     except (OSError, ValueError):
-        size = _image_bytes(open_builder(section.name, section.data_dir).info)
+        info = open_builder(folder).info
+        size = math.prod(info.features["image"].shape) * sum(split.num_examples for split in info.splits.values())
     streamed = size / 1e9 > section.decoded_limit
 
     def build(scratch: Path) -> dict[str, Any]:
-        builder = open_builder(section.name, section.data_dir)
+        builder = open_builder(folder)
         if not streamed:
-            require_space(scratch, _image_bytes(builder.info), builder.name)
+            require_space(scratch, size, builder.name)
         splits = {split: info.num_examples for split, info in builder.info.splits.items()}
         for split in splits:
             _write_split(scratch, builder, split, say, images=not streamed)
-        features = builder.info.features
-        class_names = list(getattr(features["label"], "names", None) or ()) if has_label(features) else []
+        label = builder.info.features["label"] if has_label(builder.info.features) else None
+        class_names = list(getattr(label, "names", None) or ())
         return {"version": folder.name, "fingerprint": fingerprint, "class_names": class_names, "splits": splits}
 
     if not streamed:
@@ -67,13 +66,9 @@ def load_tfds(section: Section, say: Say) -> StoredSet:
     count = default_count() if section.workers is None else section.workers
     say(f"{name}: {size / 1e9:,.2g} GB decoded, more than {section.decoded_limit:g}: streamed by {count} workers")
     decode = Workers(folder, count).decode if count else decoder(folder)
-    shape = open_builder(section.name, section.data_dir).info.features["image"].shape
+    shape = open_builder(folder).info.features["image"].shape
     labels = cache_folder() / "labels" / place
     return open_set(name, labels, build, say, lambda split, n: Records(split, (n, *shape), decode))
-
-
-def _image_bytes(info: tfds.core.DatasetInfo) -> int:
-    return math.prod(info.features["image"].shape) * sum(split.num_examples for split in info.splits.values())
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -58,14 +58,9 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     def _generate_examples(self, image: np.ndarray, label: np.ndarray, indices: np.ndarray) -> Iterator:
         for index in indices:
-            yield int(index), {"image": _encode_png(image[index]), "label": int(label[index])}
-
-
-def _encode_png(image: np.ndarray) -> bytes:
-    # TFDS encodes arrays with TensorFlow, but takes bytes as they are.
-    stream = io.BytesIO()
-    PIL.Image.fromarray(image[..., 0]).save(stream, "PNG")
-    return stream.getvalue()
+            stream = io.BytesIO()  # TFDS encodes arrays with TensorFlow, but takes bytes as they are
+            PIL.Image.fromarray(image[index, ..., 0]).save(stream, "PNG")
+            yield int(index), {"image": stream.getvalue(), "label": int(label[index])}
 
 
 def prepare_digits(folder: Path) -> None:

@@ -69,7 +69,8 @@ def load_stock(name: str, root: Path, manual_dir: Path | None, say: Say) -> Stor
         else:
             arrays, class_names = read_idx_files(files), builder_class(data_dir=root).info.features["label"].names
         check_arrays(name, arrays)
-        digest = hashlib.sha256(ascii((name, VERSIONS[name], list(class_names))).encode())
+        described = {"version": VERSIONS[name], "class_names": list(class_names)}
+        digest = hashlib.sha256(ascii((name, *described.values())).encode())
         for split, (images, labels) in arrays.items():
             order = sorted(range(len(labels)), key=Hasher(split).hash_key)  # TFDS shuffles by the hash of the key
             for kind, array in (("image", images), ("label", labels.astype(np.int32))):
@@ -77,12 +78,7 @@ def load_stock(name: str, root: Path, manual_dir: Path | None, say: Say) -> Stor
                 digest.update(array[order].tobytes())
         splits = {split: len(labels) for split, (_, labels) in arrays.items()}
         say(f"prepared {name} in {target}: {sum(splits.values()):,} images")
-        return {
-            "version": VERSIONS[name],
-            "fingerprint": digest.hexdigest(),
-            "class_names": list(class_names),
-            "splits": splits,
-        }
+        return {**described, "fingerprint": digest.hexdigest(), "splits": splits}
 
     return open_set(name, target, build, say)
 
@@ -144,13 +140,10 @@ def find_file(file: str, original: RegisteredFile, name: str, manual_dir: Path, 
     places = [folder / spelled for folder in (manual_dir / name, manual_dir) for spelled in names]
     path = next((path for path in places if path.exists()), None)
     if path is None:
-        python = (
-            " The Python version (cifar-10-python.tar.gz) is pickled, which could run any code, and is never read; "
-            "take the binary one."
-        )
+        pickled = "The Python version (cifar-10-python.tar.gz) is pickled, could run any code, and is never read. "
         raise UsageError(
-            f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}."
-            f"{python if file == CIFAR else ''} It is {original.url} ({original.size:,} bytes)."
+            f"{manual_dir} has no {file} of {name}; looked for {', '.join(names)} there and in {manual_dir / name}. "
+            f"{pickled if file == CIFAR else ''}It is {original.url} ({original.size:,} bytes)."
         )
     if path.suffix != ".gz":
         say(f"{path} is unpacked, so that no sha256 is known of it: only its form and numbers are checked")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.data_sources.base import BaseDataSource
 
-__all__ = ["DIGITS_VERSION", "find_versions", "open_builder", "open_folder", "prepared_folder", "read_split"]
+__all__ = ["DIGITS_VERSION", "find_versions", "open_builder", "prepared_folder", "read_split"]
 
 _MOST_PIXELS = 2**28  # of one image, times its channels: where Pillow begins to suspect a bomb
 DIGITS_VERSION = "1.0.0"  # that of digits.Digits, without importing TFDS
@@ -43,16 +43,19 @@ _TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w.+-])+", re.ASCII)  # no folders, and n
 _LENGTHS = {"shardLengths", "shard_lengths"}
 
 
-def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """Opens the prepared data set `name` as a TFDS builder whose images [H,W,C] have one size.
-
-    `name` and `data_dir` as for `prepared_folder`. UsageError also for a data set without a feature 'image', with
-    images of another type or of varying size.
-    """
+def open_builder(folder: Path) -> tfds.core.DatasetBuilder:
+    """Opens a prepared folder as a TFDS builder; UsageError unless its images are uint8 [H, W, C] of one size."""
     import tensorflow_datasets as tfds
 
-    builder = open_folder(prepared_folder(name, data_dir))
-    features = builder.info.features
+    _check_metadata(folder)
+    logging.getLogger("absl").addFilter(_not_about_opencv)
+    try:  # from the files alone: the builder's own code may be another version, or not installed
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:  # its parsers have many kinds
+        raise UsageError(
+            f"TFDS cannot open {folder} ({type(error).__name__}: {error}). Delete it and prepare it again."
+        ) from error
+    name, features = builder.name, builder.info.features
     image = dict(features.items()).get("image")
     if not isinstance(image, tfds.features.Image):
         raise UsageError(
@@ -61,31 +64,13 @@ def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         )
     if image.np_dtype != DTYPE:
         raise UsageError(f"{name} has images of type {image.np_dtype}; expected {DTYPE}. Pass arrays instead.")
-    if None in image.shape:
+    if len(image.shape) != 3 or min(n or 0 for n in image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
+        found = "varying size," if None in image.shape else "shape"
         raise UsageError(
-            f"{name} has images of varying size, {image.shape}; expected one fixed size [H,W,C]. "
-            "Resize them first, and pass them as arrays or as a TFDS data set of your own."
-        )
-    if len(image.shape) != 3 or min(image.shape) < 1 or math.prod(image.shape) > _MOST_PIXELS:
-        raise UsageError(
-            f"{name} has images of shape {image.shape}; expected [H,W,C], at most {_MOST_PIXELS:,} values."
+            f"{name} has images of {found} {image.shape}; expected one fixed size [H,W,C], at most {_MOST_PIXELS:,} "
+            "values. Resize them first, and pass them as arrays or as a TFDS data set of your own."
         )
     return builder
-
-
-def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
-    """Opens a prepared folder as a TFDS builder."""
-    import tensorflow_datasets as tfds
-
-    _check_metadata(folder)
-    logging.getLogger("absl").addFilter(_not_about_opencv)
-    # From the files alone: the builder's own code may be another version, or a package that is not installed here.
-    try:
-        return tfds.builder_from_directory(folder)
-    except Exception as error:  # its parsers have many kinds
-        raise UsageError(
-            f"TFDS cannot open {folder} ({type(error).__name__}: {error}). Delete it and prepare it again."
-        ) from error
 
 
 def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = True) -> BaseDataSource:
@@ -102,27 +87,25 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str, *, images: bool = 
     return builder.as_data_source(split=split, decoders=builder.info.features._nest(decoders))
 
 
-class _ImageDecoder:
-    """Decodes an image as TFDS does, but refuses formats that Pillow hands to another program, such as EPS."""
-
-    def setup(self, feature: tfds.features.Image) -> None:
-        self.feature = feature
-
-    def decode_example_np(self, example: bytes) -> np.ndarray:
-        if not (example or b"").startswith(_SIGNATURES):
-            raise UsageError("it is no PNG, JPEG, BMP or GIF")
-        return self.feature.decode_example_np(example)
-
-
 class _Undecoded:
     """Leaves a feature that is not used as it is stored: decoding some of them runs other programs."""
 
-    def setup(self, feature: tfds.features.FeatureConnector) -> None: ...
+    def setup(self, feature: tfds.features.FeatureConnector) -> None:
+        self.feature = feature
 
     def decode_example_np(self, example: Any) -> Any:
         return example
 
     decode_batch_example_np = decode_ragged_example_np = decode_example_np
+
+
+class _ImageDecoder(_Undecoded):
+    """Decodes an image as TFDS does, but refuses formats that Pillow hands to another program, such as EPS."""
+
+    def decode_example_np(self, example: bytes) -> np.ndarray:
+        if not (example or b"").startswith(_SIGNATURES):
+            raise UsageError("it is no PNG, JPEG, BMP or GIF")
+        return self.feature.decode_example_np(example)
 
 
 def find_versions(name: str, data_dir: str | os.PathLike | None = None) -> tuple[str, str | None, Path, list[str]]:
@@ -142,8 +125,8 @@ def find_versions(name: str, data_dir: str | os.PathLike | None = None) -> tuple
 def prepared_folder(name: str, data_dir: str | os.PathLike | None = None, say: Say = lambda line: None) -> Path:
     """Finds the folder <data_dir>/<dataset>/<version> of a prepared data set, without importing TFDS.
 
-    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one there. `data_dir=None` is
-    TFDS's own default. 'digits' is prepared on first use in jaxvae's cache folder, whatever `data_dir` says.
+    `name` is 'mnist', 'mnist:3.0.1' or 'emnist/balanced'; without a version the newest one. `data_dir=None` is TFDS's
+    default. 'digits' is prepared on first use, always in jaxvae's cache folder.
     UsageError for a name that is unknown, not prepared, or prepared in a format other than array_record.
     """
     dataset, version, root, versions = find_versions(name, data_dir)
@@ -164,7 +147,7 @@ def prepared_folder(name: str, data_dir: str | os.PathLike | None = None, say: S
 
 
 def _not_about_opencv(record: logging.LogRecord) -> bool:
-    # Most records are decoded once and cached, so that TFDS's advice to install OpenCV for speed would only worry.
+    # TFDS advises OpenCV for speed, but most records are decoded only once
     return "OpenCV is not installed" not in record.getMessage()
 
 
@@ -172,20 +155,19 @@ def _digits_folder(version: str | None, say: Say) -> Path:
     if version not in (None, DIGITS_VERSION):
         raise UsageError(f"digits has no version {version}; expected 'digits' or 'digits:{DIGITS_VERSION}'.")
 
+    def build(scratch: Path) -> Path:
+        from jaxvae.data.tfds.digits import prepare_digits
+
+        prepare_digits(scratch)
+        folder = scratch / "digits" / DIGITS_VERSION
+        write_description(folder / _DESCRIPTION, {})
+        return folder
+
     def read(folder: Path) -> Path:
         read_description(folder / _DESCRIPTION)
         return folder
 
-    return open_or_build(cache_folder() / "tfds" / "digits" / DIGITS_VERSION, _prepare_digits, read, say)
-
-
-def _prepare_digits(scratch: Path) -> Path:
-    from jaxvae.data.tfds.digits import prepare_digits
-
-    prepare_digits(scratch)
-    folder = scratch / "digits" / DIGITS_VERSION
-    write_description(folder / _DESCRIPTION, {})
-    return folder
+    return open_or_build(cache_folder() / "tfds" / "digits" / DIGITS_VERSION, build, read, say)
 
 
 def _check_metadata(folder: Path) -> None:
@@ -212,12 +194,12 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     """Returns the JSON object in a file; UsageError if there is none."""
     try:
         content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise UsageError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read ({error}): the prepared folder is damaged. Delete it and prepare it again."
         ) from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no JSON object: the folder is damaged. Delete it and prepare it again.")
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxvae._checks import UsageError
 from jaxvae.data.spec import DTYPE
-from jaxvae.data.tfds.prepared import open_folder, read_split
+from jaxvae.data.tfds.prepared import open_builder, read_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -46,12 +47,10 @@ class Records:
 
 def decoder(folder: Path) -> Decode:
     """Returns a function that decodes records of the prepared folder in this process, importing TFDS at the first."""
-    sources: dict[str, BaseDataSource] = {}
+    source = functools.cache(lambda split: read_split(open_builder(folder), split))
 
     def decode(split: str, rows: np.ndarray, out: np.ndarray) -> None:
-        if split not in sources:
-            sources[split] = read_split(open_folder(folder), split)
-        copy_images(out, read_records(sources[split], rows.tolist()), sources[split])
+        copy_images(out, read_records(source(split), rows.tolist()), source(split))
 
     return decode
 
@@ -59,34 +58,23 @@ def decoder(folder: Path) -> Decode:
 def read_records(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Returns the records in these rows; UsageError names the file of one that is missing or damaged."""
     try:
-        return _complete_records(source, rows)
+        records = source.__getitems__(list(rows))
+        # of a file that was cut short array_record gives some without any content
+        if any(record[name] is None for record in records for name in ("image", "label") if name in record):
+            raise UsageError("the record is empty")
+        return records
     except Exception as error:  # array_record, the parser and each image format raise errors of their own
-        row = next((row for row in rows if not _readable(source, row)), None)
-        if row is None:
+        if len(rows) > 1:
+            for row in rows:  # to find the one
+                read_records(source, [row])
             raise
         files = source.dataset_info.splits[source.split].file_instructions
         ends = np.cumsum([file.examples_in_shard if file.take == -1 else file.take for file in files])
-        name = files[int(np.searchsorted(ends, row, side="right"))].filename
+        name = files[int(np.searchsorted(ends, rows[0], side="right"))].filename
         raise UsageError(
-            f"cannot read record {row:,} of {source.dataset_info.name} {source.split}, in {name}: {error}. "
+            f"cannot read record {rows[0]:,} of {source.dataset_info.name} {source.split}, in {name}: {error}. "
             f"The prepared folder {source.dataset_info.data_dir} is damaged: delete it and prepare it again."
         ) from error
-
-
-def _complete_records(source: BaseDataSource, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Returns the records in these rows; of a file that was cut short array_record gives some without any content."""
-    records = source.__getitems__(list(rows))
-    if any(record[name] is None for record in records for name in ("image", "label") if name in record):
-        raise UsageError("the record is empty")
-    return records
-
-
-def _readable(source: BaseDataSource, row: int) -> bool:
-    try:
-        _complete_records(source, [row])
-    except Exception:  # as in read_records
-        return False
-    return True
 
 
 def copy_images(out: np.ndarray, records: Sequence[dict[str, Any]], source: BaseDataSource) -> None:
