@@ -63,7 +63,6 @@ def describe_model(session: Session) -> _Payload:
 
 
 def _decode(session: Session, fields: Fields) -> _Payload:
-    """Returns the picture of a code."""
     return _pack_code(session, fields, fields.vector("z", len(session.require_codes().information)))
 
 
@@ -197,7 +196,6 @@ def compile_all(session: Session) -> None:
 
 
 def _pack_code(session: Session, fields: Fields, z: np.ndarray) -> _Payload:
-    """Returns one code [Z] with its picture."""
     return {"z": _pack_numbers(z), "picture": _pack_pictures(_decode_codes(session, fields, z[None]))}
 
 
@@ -233,14 +231,12 @@ def _plane_range(session: Session, fields: Fields) -> tuple[tuple[int, int], flo
 
 
 def _path(session: Session, fields: Fields, steps: int) -> np.ndarray:
-    """Returns the codes [steps, Z] from image a to image b."""
     means = session.require_codes().means
     path = PATHS[require_choice("path", fields["path"], PATHS)]
     return np.asarray(path(means[_position(session, fields, "a")], means[_position(session, fields, "b")], steps))
 
 
 def _pack_bytes(array: np.ndarray) -> str:
-    """Returns the array's bytes in base64."""
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 

@@ -65,7 +65,7 @@ class Session:
         )
 
     def require_codes(self) -> Codes:
-        """Returns the codes; raises UsageError if z is no vector."""
+        """Returns the codes; raises UsageError if there are none."""
         if self.codes is None:
             raise UsageError(self.limitation)
         return self.codes

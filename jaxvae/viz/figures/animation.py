@@ -178,7 +178,7 @@ def plot_training_film(path: Path, data: TrainingData, *, seconds: float = 6.0, 
 def plot_unfolding_film(path: Path, data: UnfoldingData, *, seconds: float = 6.0, still: Path | None = None) -> None:
     """Films the points of the same images, coloured by label, as they move from snapshot to snapshot.
 
-    The axes are fixed. Points move straight between two snapshots, slowly at both ends; at most 14 snapshots are shown.
+    Points move straight between two snapshots, slowly at both ends; at most 14 snapshots are shown.
     """
     points, labels = np.asarray(data.points, float), data.labels
     if points.ndim != 3 or points.shape[2] != 2 or (labels is not None and len(labels) != points.shape[1]):
@@ -272,7 +272,6 @@ def _interpolate(points: np.ndarray, steps: np.ndarray, frames: int) -> tuple[np
 
 
 def _draw_map(axes: Axes, data: PathData) -> None:
-    """Draws the decoded plane, or the points of the images."""
     if data.manifold is not None:
         side, tile = len(data.manifold), data.manifold.shape[2:]
         factor = -(-_PICTURE // (side * max(tile[:2])))

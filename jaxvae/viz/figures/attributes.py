@@ -255,15 +255,13 @@ def _signed(value: float) -> str:
 
 
 def _plot_panels(figure: Figure, data: AttributeData, high: float) -> None:
-    """Adds the charts to the lowest `high` inches."""
     name, change, at = data.attribute, data.change, _signed(float(data.change.judged_at))
     figure.set_layout_engine("constrained", rect=(0.01, 0, 0.98, high / figure.get_figheight()))
     measured, judged = len(change.measured_names), min(_MOST_BARS, len(change.judged_names))
     grid = figure.add_gridspec(1, 3 if measured else 2)
     _plot_appearance(figure.add_subplot(grid[0]), data)
     if measured:
-        # its bars as wide as the others', and nothing below them
-        parts = [measured + 1, max(judged - measured, 0) + 1e-3]
+        parts = [measured + 1, max(judged - measured, 0) + 1e-3]  # its bars are as wide as the others'
         axes = figure.add_subplot(grid[1].subgridspec(2, 1, height_ratios=parts)[0], xlabel="deviations")
         _plot_bars(axes, change.measured_names, np.asarray(change.measured_shift), name, f"Measured at {at}")
     axes = figure.add_subplot(grid[-1], xlabel="percentage points")

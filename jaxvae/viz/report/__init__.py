@@ -1,7 +1,4 @@
-"""The report of a run: one self-contained HTML file, readable without a network or JavaScript.
-
-Text of unknown origin passes through `escape`, `html.format_value` or `html.embed_json`.
-"""
+"""The report of a run: one self-contained HTML file; text of unknown origin is escaped, or JSON by `embed_json`."""
 
 import os
 from collections.abc import Mapping

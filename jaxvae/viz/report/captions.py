@@ -94,8 +94,7 @@ CAPTIONS = {
     "plane": Caption(
         "The latent space unfolds",
         "A film of dots, one for each image, coloured by label, that separate from one heap into groups.",
-        "Each dot is one image at the mean of its q(z|x), from the first step of training to the last. At first all "
-        "images are in a heap; then the decoder finds a use for z, and they separate.",
+        "Each dot is one image at the mean of its q(z|x). At first all are in a heap; then they separate.",
     ),
     "walk": Caption(
         "A walk through the latent space",

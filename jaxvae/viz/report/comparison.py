@@ -19,13 +19,8 @@ __all__ = ["Comparison", "Row", "as_markdown", "as_text", "compare_runs", "escap
 __all__ += ["read_runs", "require_one_protocol"]
 
 _VERSION = 1
-_SHARED = (
-    "data",
-    "split",
-    "binarization",
-    "draws",
-    "units",
-)  # of a protocol: scores are comparable where these are equal
+# entries of a protocol: scores are comparable where these are equal
+_SHARED = ("data", "split", "binarization", "draws", "units")
 _TITLES = {
     "elbo": "ELBO",
     "log_likelihood": "log p(x)",
@@ -150,17 +145,13 @@ def _differences(found: Sequence[FinishedRun]) -> dict[str, dict[str, list[str]]
 
 def compare_runs(found: Sequence[FinishedRun]) -> Comparison:
     """Returns the table of these runs."""
-    seeds = ("train.seed", "train.seeds", "train.sweep")
     fields = [flatten(run.run.config) for run in found]
     compared = [name for name, (_, may_change) in fields[0].items() if name == "train.steps" or not may_change]
-    compared = [name for name in compared if name not in seeds]
     varied = [name for name in compared if len({str(each[name][0]) for each in fields}) > 1]
-    rows = [
-        Row(run.name, config, _scores_of(run), best, run.parameters, round(run.seconds, 1), run.skipped)
-        for run, config, best in zip(
-            found, ({name: each[name][0] for name in varied} for each in fields), _to_best(found), strict=True
-        )
-    ]
+    rows = []
+    for run, values, best in zip(found, fields, _to_best(found), strict=True):
+        config = {name: values[name][0] for name in varied if name not in ("train.seed", "train.seeds", "train.sweep")}
+        rows.append(Row(run.name, config, _scores_of(run), best, run.parameters, round(run.seconds, 1), run.skipped))
     first = found[0].protocol
     shared = {name: text for name, text in first.items() if all(run.protocol.get(name) == text for run in found)}
     return Comparison(shared, _differences(found), rows)

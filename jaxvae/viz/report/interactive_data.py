@@ -24,7 +24,9 @@ _MAX_POINTS = 480  # of one curve
 MAX_NUMBERS = 60_000  # of all curves together
 MAX_UNPACKED = 2**26  # bytes of the plane's file
 MAX_SPRITE = 1_000_000  # characters of the plane's images in the page
-_FORMS: list[tuple[str, dict[str, Any], int]]  # of the sprite: its kind, options, and pixels that a cell's sides divide
+# forms of the sprite, the second if the first is too large: its kind, options, and the pixels that divide a cell's
+# sides, so that no image bleeds into another in a WebP
+_FORMS: list[tuple[str, dict[str, Any], int]]
 _FORMS = [("PNG", {"optimize": True}, 1), ("WEBP", {"quality": 80, "method": 4}, 8)]
 _Series = dict[int | float, int | float | None]  # value by step; None is a gap
 
@@ -69,11 +71,10 @@ def _collect_series(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
             exact = isinstance(value, int) and abs(value) < 2**53
             # a value that is not finite, null or as Python spells it, was measured: the curve has a gap there
             series[step] = value if exact else float(f"{value:.6g}") if html.is_finite_number(value) else None
-    finite = {
-        name: {split: series for split, series in splits.items() if set(series.values()) != {None}}
-        for name, splits in found.items()
-    }
-    return {name: splits for name, splits in finite.items() if splits}
+    for splits in found.values():
+        for split in [split for split, series in splits.items() if set(series.values()) == {None}]:
+            del splits[split]
+    return {name: splits for name, splits in found.items() if splits}
 
 
 def thin_curve(steps: list, values: list, most: int) -> tuple[list, list]:
@@ -154,10 +155,7 @@ def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _make_sprite(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Picture, int, tuple[int, int]]:
-    """Returns one picture of all images, each before its reconstruction, its columns and its (width, height) steps.
-
-    It is a PNG; if that is too large, a WebP, each image in a cell of whole blocks, so that none bleeds into another.
-    """
+    """Returns one picture of all images, each before its reconstruction, its columns and its (width, height) steps."""
     from PIL import Image
 
     pairs = [arrays[name][rows] for name in ("image", "reconstruction") if name in arrays]

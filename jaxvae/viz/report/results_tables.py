@@ -16,8 +16,8 @@ _CARDS += ["code_perplexity"]
 _BOUNDS = ("elbo", "log_likelihood")  # drawn on one axis: the second is the tighter bound on the same
 _MAX_DRAWN = 1e15  # beyond this, a number is not drawn
 _INTERVALS = (
-    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x), "
-    "the second a tighter one. As they are of the same images, their distance is surer than the bars suggest."
+    "Dots: means over the images; bars: two standard errors to each side. Both scores are lower bounds on log p(x). "
+    "As they are of the same images, their distance is surer than the bars suggest."
 )
 _COSTS = (
     "The cost of an image of the {split} split, in nats: of its code (rate), and of the image given the code "
@@ -95,10 +95,8 @@ def summary_sentence(config: Mapping[str, Any], results: _Results, records: Sequ
     for name, model, score in scores:
         if results and html.nested(test, name):
             value, steps = html.format_score(test[name]), html.format_value(results.get("step", "?"))
-            return (
-                f"{model} {start} for {steps} steps, scores {score} of <strong>{value} nats</strong> "
-                "on unseen test images."
-            )
+            scored = f"scores {score} of <strong>{value} nats</strong> on unseen test images."
+            return f"{model} {start} for {steps} steps, {scored}"
     taken = [record["step"] for record in records if html.is_finite_number(record.get("step"))]
     so_far = f" for {html.format_value(max(taken))} steps so far" if taken else ""
     return f"An autoencoder {start}{so_far}, waits for its final evaluation."
