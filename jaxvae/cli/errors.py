@@ -58,9 +58,8 @@ def explain(error: Exception) -> tuple[str, int]:
         )
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
-        where = (
-            f" ({Path(frames[-1].filename).relative_to(_PACKAGE.parent)}, line {frames[-1].lineno})" if frames else ""
-        )
+        last = frames[-1] if frames else None
+        where = f" ({Path(last.filename).relative_to(_PACKAGE.parent)}, line {last.lineno})" if last else ""
         versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "optax", "numpy"))
         message = (
             f"this is a bug of jaxvae, not a mistake of yours: {short}{where}. Please report it: the command, the "

@@ -130,9 +130,6 @@ def _with_condition(prepared: prepare.Prepare, config: Config, size: int | None)
 
 
 def _bits_of(shape: tuple[int, ...], prepared: prepare.Prepare, px: Any) -> tuple[int, float] | None:
-    """Returns (dimensions, bits of a cell) where -log p(x) codes the images, else None.
-
-    It does as a probability of them, or as a density of dequantized ones, whose cells are 2^-8 wide.
-    """
+    """Returns (dimensions, bits of a cell) where -log p(x) codes images, as dequantized in cells of 2^-8; else None."""
     coded = traits_of(px).support if traits_of(px).mass else "open"
     return (math.prod(shape), 0.0 if traits_of(px).mass else 8.0) if prepared.support == coded else None

@@ -66,10 +66,8 @@ def construct(
         translated, own = name_here(kind, name), ""
         near = translated or suggest(name, table)
         if not translated and ".py:" not in where:
-            own = (
-                f" Register a part of your own before load or train, jaxvae.register({kind!r}, {name!r}, ...), or name "
-            )
-            own += f"its file: 'my_file.py:{name}'."
+            own = f" Register a part of your own before load or train, jaxvae.register({kind!r}, {name!r}, ...), or "
+            own += f"name its file: 'my_file.py:{name}'."
         raise UsageError(f"{where}: {name!r} is not a known {kind}; {near}known: {', '.join(table)}.{own}")
     if any(isinstance(node, ast.Starred) for node in call.args) or any(k.arg is None for k in call.keywords):
         raise UsageError(f"{where}: * and ** are not read; write the arguments out.")

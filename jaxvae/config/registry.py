@@ -1,8 +1,7 @@
 """Names of parts and what they build: the tables behind a config's strings.
 
-A factor is one string, a name or a call of literals: `conv(32, 64)`, `elbo(beta=linear(0, 1, steps=5000))`. It is read
-with `ast`: names from the tables below and literals, nothing else, so no code of the string runs. What the data and the
-other fields determine (a decoder's output shape, the latent's size) reaches a factory as keyword-only arguments.
+A string is read with `ast`: names from the tables below and literals, so no code of it runs. What the data and other
+fields determine (a decoder's output shape, the latent's size) reaches a factory as keyword-only arguments.
 """
 
 import ast

@@ -39,13 +39,7 @@ _FIGURES = "'all', 'few', 'none', or names of figures"
 
 
 def _setting(default: Any, check: Callable[[str, Any], Any] | None = None, *, may_change: bool = False) -> Any:
-    """Returns a field of a config.
-
-    Args:
-        default: its value where a config does not set it.
-        check: check(name, value) raises UsageError for a value outside the field's range.
-        may_change: whether the value may differ when a run is resumed.
-    """
+    """Returns a field; `check(name, value)` raises UsageError; `may_change`: whether a resumed run may have another."""
     return field(default=default, metadata={"check": check, "may_change": may_change})
 
 
@@ -195,10 +189,7 @@ def check_config(config: Any) -> None:
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, dataclasses.Field]]:
-    """Yields ('train.steps', its value, its dataclass field) of every field that is no section.
-
-    UsageError for an unknown field, and for a section that is none.
-    """
+    """Yields ('train.steps', value, field) of every field that is no section; UsageError for unknown fields."""
     fields = {each.name: each for each in dataclasses.fields(config)}
     for name in vars(config):
         if name not in fields:

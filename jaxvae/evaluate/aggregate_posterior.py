@@ -131,9 +131,7 @@ def nearest_neighbour_test(z: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray
 def _dependent_stderr(right: np.ndarray, nearest: np.ndarray) -> float:
     """Returns the standard error of the mean of `right` [M], by the nearest neighbour `nearest` [M] of each point.
 
-    The values of two points are dependent if each is the other's nearest neighbour, or if both have the same one: these
-    covariances are added. If q(z) = p(z), their mean is (1 + P) / 4 M, P the share of mutual neighbours: the variance
-    of Schilling (1986, JASA 81:799) and Henze (1988, Ann. Stat. 16:772) for one neighbour, equal sizes.
+    Adds the covariances of mutual neighbours and of points with the same one (Schilling 1986, JASA 81:799; Henze 1988).
     """
     off, mutual = right - right.mean(), nearest[nearest] == np.arange(len(nearest))
     variance = (np.bincount(nearest, off) ** 2).sum() + (off[mutual] ** 2).sum()
@@ -203,10 +201,7 @@ def _log_aggregate_posterior(q: Any, z: Array, *, chunk: int) -> tuple[Array, Ar
 
 @partial(jax.jit, static_argnames="chunk")
 def _nearest(points: Array, *, chunk: int) -> tuple[Array, Array, Array]:
-    """Returns the squared distances of each point [M, *Z] to the nearest of its own half, and of the other; and which.
-
-    The halves are the first M / 2 points and the others. Each of the three arrays is [M].
-    """
+    """Returns, [M] each, squared distances to the nearest of the own half of M points, and of the other; and which."""
     number = jnp.arange(len(points))
     in_first = number < len(points) // 2
 

@@ -1,10 +1,5 @@
 """Anomaly scores of examples: four, each larger for examples less like the training images.
 
-    negative_log_likelihood   -log p(x), by the importance-weighted bound
-    negative_elbo             rate + distortion
-    rate                      KL(q(z|x) || p(z))
-    distortion                -log p(x|z)
-
 A score is not a probability. An anomaly need not be improbable: plain images can be more probable than any training
 image (Nalisnick et al. 2019, arXiv 1810.09136).
 """

@@ -1,10 +1,7 @@
-"""Lossy compression: the bits of a code, and the error of its reconstruction.
+"""Lossy compression: the bits of a code and its reconstruction's error, against transform coding by components.
 
-A VAE is a compressor whose cost is its rate: z ~ q(z|x) can be sent by relative entropy coding in about
-KL(q(z|x) || p(z)) / ln 2 bits, given a shared source of randomness (Havasi et al. 2019, arXiv 1810.00440; Flamich,
-Havasi & Hernandez-Lobato 2020, arXiv 2010.01185). The baseline is transform coding by principal components: their
-coefficients are quantized uniformly and entropy-coded with their frequencies on training images.
-
+z ~ q(z|x) can be sent by relative entropy coding in about KL(q(z|x) || p(z)) / ln 2 bits, given a shared source of
+randomness (Havasi et al. 2019, arXiv 1810.00440; Flamich, Havasi & Hernandez-Lobato 2020, arXiv 2010.01185).
 Axis letters: N training examples, M others, D values of an example, K components, T step sizes.
 """
 

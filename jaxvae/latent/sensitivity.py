@@ -1,8 +1,7 @@
 """Sensitivity of decoded images to codes, and of codes to images.
 
-The decoder pulls the metric of pixels back to the latent space: a small step dz moves the mean of p(x|z) by a length
-|J dz| = sqrt(dz' G dz), G = J'J, J = dx/dz (Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379, eq. 3, of a
-deterministic decoder). J's singular values are the lengths in the directions of steepest and flattest change.
+A small step dz moves the mean of p(x|z) by |J dz|, J = dx/dz (Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379,
+eq. 3). J's singular values are the lengths in the directions of steepest and flattest change.
 """
 
 from collections.abc import Callable
@@ -45,9 +44,7 @@ def decoder_jacobian_svd(model, variables, z: Array, condition: Array | None = N
 def _jacobian(f: Callable[[Array], Array], z: Array) -> Array:
     """Returns dx/dz, [D, Z], of x [D] = f(z [Z]), a column for each of few z, by reverse mode alone.
 
-    u -> J'u is linear, so that its own reverse mode gives v -> J v (Townsend 2017, "A new trick for calculating
-    Jacobian vector products"): forward mode stops at networks whose gradient is written by hand, as a transposed
-    convolution's.
+    Reverse mode twice (Townsend 2017): forward mode stops at networks whose gradient is written by hand.
     """
     x, pull = jax.vjp(f, z)
     _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(x))

@@ -1,8 +1,7 @@
 """Decoders: z (and a condition) -> features of p(x|z), [N, *Z] -> [N, *shape].
 
-`shape` is (H, W, features per pixel) or (L, features): the likelihood says how many features a pixel needs, build.py
-passes it in. Called as network(z, condition, keys), as encoders are; the condition is appended to the flattened z. The
-last layer gives float32 whatever `dtype` the others compute in: a likelihood is no place to round.
+`shape` is (H, W, features per pixel) or (L, features). Called as network(z, condition, keys), as encoders are; the
+condition is appended to the flattened z. The last layer gives float32, whatever the `dtype` of the others.
 """
 
 import dataclasses

@@ -1,9 +1,7 @@
 """Encoders: x (and a condition) -> features, [N, *X] -> [N, F].
 
-A factory takes what a config's string holds, `conv(32, 64, dense=256)`, and returns a Linen module. Called as
-network(x, condition, keys): `condition` [N, C] is a one-hot class or a vector, or None; `keys` [N] are for dropout, in
-training alone. Each declares by its traits the data it takes and its rate of dropout. What it computes in
-is a factory's keyword-only `dtype`, which build.py fills in; a network without one computes in float32.
+Called as network(x, condition, keys): `condition` [N, C] is a one-hot class or a vector, or None; `keys` [N] are for
+dropout, in training alone. build.py fills in a factory's keyword-only `dtype`; without one it computes in float32.
 """
 
 import dataclasses

@@ -1,8 +1,7 @@
 """Normalizing flows: invertible networks of z [N, D], whose Jacobian's determinant is a product of scales.
 
 Each has `forward(z, context) -> (x [N, D], log |det dx/dz| [N])` and `inverse(x, context) -> (z, log |det dz/dx|)`.
-`context [N, context_features]`, or None, holds one shift of the first hidden layer for every step, side by side. It is
-computed once per image, however many z are drawn.
+`context [N, context_features]`, or None, holds a shift of each step's first hidden layer, computed once per image.
 """
 
 from collections.abc import Callable
@@ -26,10 +25,7 @@ _GATE = 2.0  # an IAF's gates start at sigmoid(2) = 0.88, nearly open (arXiv 160
 
 
 class _Flow(nn.Module):
-    """`steps` invertible maps of `dim` coordinates, with networks of `layers` hidden layers of width `hidden`.
-
-    Where `backwards`, the flow's forward is the inverse of its steps. A call takes the steps forward, which is fast.
-    """
+    """`steps` invertible maps with networks of `layers` hidden layers; where `backwards`, forward is their inverse."""
 
     dim: int
     steps: int

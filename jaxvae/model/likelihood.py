@@ -126,11 +126,7 @@ class OptimalGaussianLikelihood(nn.Module):
 
 
 def _weighted_mean_square(squares: Array, weigh: Callable[[Array], Array]) -> Array:
-    """Returns the sigma^2 that maximises a bound of weighted draws, of squares (x - loc)^2 [S, B, *X].
-
-    There sigma^2 is the mean of the squares with the weights at that sigma. EM finds it (Dempster, Laird & Rubin 1977,
-    J. R. Stat. Soc. B 39(1)): weigh the draws, set sigma^2, and so on, from equal weights.
-    """
+    """Returns the sigma^2 of greatest bound for squares [S, B, *X], by EM (Dempster, Laird & Rubin 1977)."""
     pixels = math.prod(squares.shape[2:])
     total = squares.reshape(*squares.shape[:2], -1).sum(-1)
 

@@ -1,9 +1,5 @@
-"""Linear baselines in closed form, as VAEs with their variables set.
+"""Linear baselines in closed form, as (model, variables): the best linear autoencoder, and the best linear VAE.
 
-    pca                 the best linear autoencoder
-    probabilistic_pca   the best VAE with a linear decoder and Gaussian noise: its ELBO is log p(x)
-
-Each takes x [N, *X] and returns (model, variables), with the tree of `model.init`.
 The eigenvalues are of the covariance with 1/N, the maximum likelihood's, computed in float64 on the host.
 """
 

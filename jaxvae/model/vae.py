@@ -84,7 +84,8 @@ class VAE(nn.Module):
         if "slope" in self.objective_needs:
             extra["decoder_slope"] = self._squared_jacobian(keys, level.z, condition)
         if "norm" in self.objective_needs:
-            extra["decoder_norm"] = self._squared_norm()
+            squares = jax.tree.map(lambda leaf: jnp.square(leaf).sum(), self.decoder.variables["params"])
+            extra["decoder_norm"] = sum(jax.tree.leaves(squares), start=jnp.zeros(()))
         extra = {name: jnp.broadcast_to(value, log_px.shape) for name, value in extra.items()}
         bound, generated, detached = not relaxed and "samples" in traits.offers, None, None
         if "generated" in self.objective_needs:
@@ -150,16 +151,8 @@ class VAE(nn.Module):
         zs = given or (self.prior(condition).sample(keys[None], temperature),)
         return zs, self.decode(zs, condition)
 
-    def _squared_norm(self) -> Array:
-        """Returns the sum of the decoder's squared parameters."""
-        squares = jax.tree.map(lambda leaf: jnp.square(leaf).sum(), self.decoder.variables["params"])
-        return sum(jax.tree.leaves(squares), start=jnp.zeros(()))
-
     def _squared_jacobian(self, keys: Array, z: Array, condition: Array | None) -> Array:
-        """Returns |dx/dz|^2, the squared Jacobian of the mean of p(x|z), summed over pixels and latents, [S, B].
-
-        Without bias from one projection: E |u' dx/dz|^2 for u ~ N(0, I) (Hutchinson 1990, Commun. Stat. 19(2)).
-        """
+        """Returns |dx/dz|^2 of p(x|z)'s mean, [S, B]: E |u' dx/dz|^2 for u ~ N(0, I), one draw (Hutchinson 1990)."""
 
         # unbound, as pure functions of z: Linen's vjp refuses modules whose submodules are arguments
         (network, of_network), (head, of_head) = self.decoder.unbind(), self.likelihood.unbind()

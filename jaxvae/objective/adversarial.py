@@ -116,10 +116,7 @@ def _critic_init(network: Any, inputs: Callable[[Terms], Array]) -> Callable[...
 
 
 def _critic_loss(network: Any, params: Any, *, real: Array, fake: Array) -> tuple[Array, Array]:
-    """Returns (the critic's loss, its accuracy), [B], on real and generated inputs [S, B, ...] without gradient.
-
-    The cross-entropy of both halves (Goodfellow et al. 2014, arXiv 1406.2661, eq. 1): 2 log 2 at chance.
-    """
+    """Returns (cross-entropy, accuracy) of a critic, [B]; inputs [S, B, ...] get no gradient (arXiv 1406.2661)."""
     real, fake = (_critic_logits(network, params, lax.stop_gradient(each)) for each in (real, fake))
     loss = softplus(-real).mean(0) + softplus(fake).mean(0)
     return loss, ((real > 0).mean(0) + (fake < 0).mean(0)) / 2

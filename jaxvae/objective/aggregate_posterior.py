@@ -138,10 +138,7 @@ _KERNELS: dict[str, Callable[[Array, float], Array]] = {
 
 
 def _mmd_per_example(z: Array, everyone: Array, prior: Array, rows: Array, kernel: Callable[[Array], Array]) -> Array:
-    """Returns [B], whose mean over the batch is the unbiased estimate of MMD^2 (Gretton et al. 2012, JMLR 13, eq. 3).
-
-    z [S, B, D] are this device's draws, `everyone` [S, A, D] all devices', `prior` [1 or S, A, D] as many of the prior.
-    """
+    """Returns [B], whose batch mean is the unbiased estimate of MMD^2 (Gretton et al. 2012, JMLR 13, eq. 3)."""
     count = everyone.shape[1]
     mine = jnp.take(prior, rows, axis=1)
     other = (rows[:, None] != jnp.arange(count)[None])[None]

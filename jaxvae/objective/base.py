@@ -1,7 +1,6 @@
 """Objectives, their sums and weights.
 
-An objective is a pair of pure functions, as optax pairs its transformations:
-`init(key, terms) -> (params, memory)` and `apply(params, memory, terms, *, key, step, gather) -> Loss`.
+`init(key, terms) -> (params, memory)` and `apply(params, memory, terms, *, key, step, gather) -> Loss` are pure.
 Always: summed over event dimensions, one value per example, averaged over the batch by the step.
 """
 

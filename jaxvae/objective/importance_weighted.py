@@ -114,19 +114,13 @@ def renyi(alpha: float = 0.5) -> Objective:
 def _importance_objective(
     name: str, bound: Callable[[Array], Array], value: Callable[[Terms], Array] | None = None, **needs: Set[str]
 ) -> Objective:
-    """Returns the objective that maximises bound(log w), [K, B] -> [B].
-
-    `value(terms)` is the same bound, negative, with another gradient. The weights of the draws are the bound's
-    derivatives in log w: those of `iwae` are the normalized importance weights.
-    """
+    """Returns the objective that maximises bound(log w), [K, B] -> [B], by the loss `value(terms)` if given."""
 
     def apply(params, memory, terms: Terms, *, key, step, gather) -> Loss:
         loss = value(terms) if value else -bound(terms.log_weight)
         return Loss(loss, memory, {**bound_metrics(terms), name: -loss})
 
-    def draw_weights(log_w: Array) -> Array:
-        return jax.grad(lambda log_w: bound(log_w).sum())(log_w)
-
+    draw_weights = jax.grad(lambda log_w: bound(log_w).sum())  # those of `iwae`: normalized importance weights
     return Objective(init_stateless, apply, Needs(posterior={"samples", "continuous"}) | Needs(**needs), draw_weights)
 
 
@@ -152,10 +146,7 @@ def _path_log_weight(terms: Terms, name: str) -> Array:
 
 
 def _single_level(terms: Terms, name: str) -> Level:
-    """Returns the one level of the terms; raises UsageError for a hierarchy.
-
-    There q of a level depends on the z above it, and fixing its parameters would cut that path, too.
-    """
+    """Returns the only level; UsageError for a hierarchy, where fixing q would cut the path through the z above."""
     if len(terms.levels) != 1:
         raise UsageError(
             f"objective={name!r} is unbiased for one latent variable, this model has {len(terms.levels)}; "

@@ -58,10 +58,7 @@ def _ssim_parts(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _gaussian_filter(x: Array) -> Array:
-    """Returns means under a Gaussian window, without padding: [S, B, H, W, C] -> [S, B, H', W', C].
-
-    As two products with band matrices: a CPU's convolutions are slow inside a compiled loop.
-    """
+    """Returns Gaussian means [S, B, H', W', C], by products: convolutions are slow inside a CPU's compiled loop."""
     rows, columns = _window_matrix(x.shape[2]), _window_matrix(x.shape[3])
     return jnp.einsum("sbhwc,hi,wj->sbijc", x, rows, columns, precision="highest")
 

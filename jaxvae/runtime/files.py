@@ -16,14 +16,8 @@ __all__ = ["DamagedFile", "disk_full_errno", "open_regular", "read_json", "requi
 __all__ += ["write_atomically", "write_json"]
 _DIGEST = "sha256"  # the key of a JSON file's digest of the rest of its content
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_KINDS = {
-    stat.S_IFDIR: "folder",
-    stat.S_IFIFO: "FIFO",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFLNK: "symbolic link",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}
+_KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFLNK: "symbolic link"}
+_KINDS |= {stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 

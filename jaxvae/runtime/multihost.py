@@ -1,8 +1,7 @@
 """Several processes that train together, on JAX's distributed runtime: joining, agreeing, and which one writes.
 
-Every process runs the same program on its own devices and rows of a batch. The first one writes logs, figures and
-reports; each writes its shards of checkpoints. When one dies, the collective operations of the others fail if their
-transport reports it (Gloo does). Otherwise JAX aborts them after at most HEARTBEAT_TIMEOUT seconds (exit code 134).
+The first process writes logs, figures and reports; each writes its shards of checkpoints. When one dies, the others'
+collective operations fail, or JAX aborts them after at most HEARTBEAT_TIMEOUT seconds (exit code 134).
 """
 
 import ipaddress

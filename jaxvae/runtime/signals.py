@@ -1,7 +1,6 @@
 """SIGINT (Ctrl-C) and SIGTERM: training saves and stops; any other program ends with one message.
 
-No exception is raised where a signal arrives. Inside a callback it would be lost, and inside an extension's import it
-crashes the process (both seen with jaxlib 0.10). A run can be killed anywhere, so outside training the program exits.
+No exception is raised where a signal arrives: a callback would lose it, an extension's import crash (jaxlib 0.10).
 No Python code of the main thread runs while XLA compiles; therefore a second thread waits for signals too.
 """
 
@@ -96,10 +95,7 @@ def exit_on_signal(*, resumes: bool = True) -> Iterator[Shutdown]:
 
 
 def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Sets the handler of both signals, unless the program was started to ignore them; returns what restores the old.
-
-    Python allows this in the main thread only; elsewhere nothing is changed.
-    """
+    """Sets the handlers of signals not ignored, in the main thread alone; returns what restores the old ones."""
     main = threading.current_thread() is threading.main_thread()
     found = {signum: signal.getsignal(signum) for signum in SIGNALS if main}
     before = {signum: old for signum, old in found.items() if old != signal.SIG_IGN}
