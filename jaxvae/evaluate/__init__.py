@@ -1,4 +1,8 @@
-"""The quality of a trained model: its bounds, and its aggregate posterior against the prior."""
+"""The quality of a trained model.
+
+bounds                the ELBO and its parts, the importance-weighted likelihood, active units, summaries
+aggregate_posterior   q(z) against p(z): a two-sample test, and the parts of the rate
+"""
 
 from jaxvae.evaluate.aggregate_posterior import compare_to_prior, make_collect_codes
 from jaxvae.evaluate.bounds import active_units, bits_per_dim, elbo_parts, make_evaluate, make_log_likelihood, summarize

@@ -1,4 +1,17 @@
-"""The latent space of a trained model: pure functions of arrays, to be jitted, vmapped or differentiated."""
+"""The latent space of a trained model.
+
+    encode_decode       encode, decode, generate, sample, reconstruct
+    interpolation       lines, great circles, closed paths, traversals, planes
+    projection          the principal plane, and posteriors' ellipses on it
+    attribute_vectors   directions for an attribute, arithmetic with codes
+    inpainting          missing pixels by Markov chains, denoising
+    neighbours          exact nearest neighbours
+    sensitivity         how images change with codes, and codes with images
+    compression         bits against error, beside transform coding
+    anomaly             anomaly scores
+
+Pure functions of arrays, (model, variables, ...) or (z, ...), to be jitted, vmapped or differentiated.
+"""
 
 from jaxvae.latent.anomaly import make_anomaly_scores
 from jaxvae.latent.attribute_vectors import arithmetic, logistic_regression, mean_difference, orthogonalize, probe

@@ -1,4 +1,14 @@
-"""Objectives: losses of the bound's terms, which add up: `elbo() + 0.1 * mmd()`."""
+"""Objectives: losses as functions of the bound's terms.
+
+    base                  Objective, Loss, sums and weights
+    bound                 the elbo, and constraints on its rate or distortion
+    importance_weighted   tighter bounds from several weighted draws
+    aggregate_posterior   divergences of q(z) from p(z), or from independence
+    adversarial           critics of codes and images
+    perceptual            structural similarity of images
+
+Objectives add up, as terms of one loss: `elbo() + 0.1 * mmd()`.
+"""
 
 from jaxvae.objective.adversarial import aae, factor, gan
 from jaxvae.objective.aggregate_posterior import dip_i, dip_ii, mmd, tc
