@@ -70,8 +70,17 @@ class Saver:
 
     def _complete(self, target: Path, content: dict[str, Any], state: Any, response: Any) -> None:
         """Waits for Orbax, then writes the manifest and removes old checkpoints."""
+        from orbax.checkpoint import v1 as ocp
+
         try:
-            _await_orbax(target, state, response)
+            try:
+                response.result()
+            except TimeoutError:  # it occurs when the clock jumps ahead
+                if jax.process_count() > 1:
+                    raise
+                time.sleep(_SETTLE)
+                shutil.rmtree(target, ignore_errors=True)
+                ocp.save(target / "state", state)
             if not multihost.is_first_process():
                 return
             if isinstance(state, State):
@@ -108,20 +117,6 @@ class Saver:
             self.wait()
         finally:
             self._worker.shutdown()
-
-
-def _await_orbax(target: Path, state: Any, response: Any) -> None:
-    """Waits for Orbax's save; saves again after a timeout, which occurs when the clock jumps ahead."""
-    from orbax.checkpoint import v1 as ocp
-
-    try:
-        response.result()
-    except TimeoutError:
-        if jax.process_count() > 1:
-            raise
-        time.sleep(_SETTLE)
-        shutil.rmtree(target, ignore_errors=True)
-        ocp.save(target / "state", state)
 
 
 def all_finite(tree: Any) -> bool:

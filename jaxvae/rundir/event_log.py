@@ -47,10 +47,7 @@ def truncate_events(workdir: Path, step: int) -> None:
 
 
 def _read_kept(workdir: Path, step: float) -> list[tuple[bytes, dict[str, Any]]]:
-    """Returns the lines that stay if a run goes on from this step: events up to it, and rollbacks that led to it.
-
-    Rollbacks before the last one that led to it or before it stay too, wherever they led: the run went through them.
-    """
+    """Returns the events up to this step, and all rollbacks until the last one that led to it or before it."""
     lines = read_lines(workdir / EVENTS)
     led_here = [place for place, (_, event) in enumerate(lines) if event.get("to", math.inf) <= step]
     last = max(led_here, default=-1)

@@ -31,17 +31,24 @@ class MetricsLog:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        _check_fingerprint(workdir / METRICS, lines)
+        path = workdir / METRICS
+        if not begins_with(read_log(path), lines):
+            copy = path.with_name(path.name + ".damaged")
+            if path.exists() and not copy.exists():
+                shutil.copyfile(path, copy)
+            where = f"what was found first is {copy}" if copy.exists() else "it is gone"
+            text = "%s is damaged: lines of it are lost (%s). Training goes on with those that can be read."
+            _log.warning(text, path, where)
         for name in (METRICS, TIMING):
             truncate_after(workdir / name, step)
-        self._metrics = (workdir / METRICS).open("a")
+        self._metrics = path.open("a")
         self._timing = (workdir / TIMING).open("a")
         # not a SummaryWriter, whose thread dies of a full disk, and is then waited for without end
         (workdir / TENSORBOARD).mkdir(exist_ok=True)
         suffix, start = f".{os.getpid()}.{time.monotonic_ns()}", SessionLog(status=SessionLog.START)
         self._tensorboard = EventsWriter(str(workdir / TENSORBOARD / "events"), suffix)
         self._tensorboard.write_event(Event(step=step + 1, session_log=start))  # hides what other files have after step
-        content = read_log(workdir / METRICS)
+        content = read_log(path)
         self._size, self._digest = len(content), hashlib.sha256(content)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
@@ -91,17 +98,6 @@ def read_log(path: Path) -> bytes:
 def begins_with(content: bytes, lines: dict[str, Any] | None) -> bool:
     """Returns whether a log begins with the lines of this fingerprint; True without a fingerprint."""
     return not lines or hashlib.sha256(content[: lines["size"]]).hexdigest() == lines["sha256"]
-
-
-def _check_fingerprint(path: Path, lines: dict[str, Any] | None) -> None:
-    """Warns and keeps a copy of the file if it does not begin with the lines that were saved."""
-    if begins_with(read_log(path), lines):
-        return
-    copy = path.with_name(path.name + ".damaged")
-    if path.exists() and not copy.exists():
-        shutil.copyfile(path, copy)
-    where = f"what was found first is {copy}" if copy.exists() else "it is gone"
-    _log.warning("%s is damaged: lines of it are lost (%s). Training goes on with those that can be read.", path, where)
 
 
 def json_line(values: dict[str, Any]) -> str:

@@ -143,7 +143,15 @@ def read_finished_run(workdir: Path) -> FinishedRun:
         raise _damaged(path, "expected its parameters and its protocol")
     found = results.get("diagnosis")
     findings = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    test = _test_numbers(results, path)
+    test, environment = _test_numbers(results, path), directory.environment
+    last: Any = directory.timing[-1].get("step") if directory.timing else None
+    seconds: list[Any] = [line.get("seconds") for line in directory.timing if run.step > 0]
+    complete = run.step == 0 or (is_instance(last, int) and last >= run.step)
+    if not complete or not all(is_instance(each, float) for each in seconds):
+        raise _damaged(workdir / TIMING, f"expected the seconds of all {run.step:,} steps")
+    counts = [line.get("skipped", 0) for line in directory.metrics if line.get("split") == "train"]
+    if not all(is_instance(count, float) for count in counts):
+        raise _damaged(workdir / METRICS, "expected numbers of skipped steps")
     return FinishedRun(
         name=name,
         run=run,
@@ -151,10 +159,10 @@ def read_finished_run(workdir: Path) -> FinishedRun:
         scores=read_scores(workdir, "test", test),
         parameters=parameters,
         protocol={"draws": draws_of(run.config.train.seed)} | protocol,  # of runs before there was the entry
-        environment=directory.environment,
+        environment=environment,
         diagnosis=tuple(each for each in findings if isinstance(each.get("numbers"), dict)),
-        seconds=_seconds_of(directory, run.step),
-        skipped=_skipped_of(directory),
+        seconds=float(sum(seconds)),
+        skipped=int(max(counts, default=0)),
     )
 
 
@@ -169,24 +177,6 @@ def _test_numbers(results: dict[str, Any], path: Path) -> dict[str, dict[str, An
         if not all(is_instance(fields.get(field), kind) for field, kind in kinds.items()):
             raise _damaged(path, f"test.{name}={short_repr(number)}: expected a value and its error")
     return found
-
-
-def _seconds_of(directory: RunDirectory, step: int) -> float:
-    """Returns the seconds of the steps, the compiling of the first included; 0 without steps."""
-    if step == 0:
-        return 0.0
-    last: Any = directory.timing[-1].get("step") if directory.timing else None
-    seconds: list[Any] = [line.get("seconds") for line in directory.timing]
-    if not is_instance(last, int) or last < step or not all(is_instance(each, float) for each in seconds):
-        raise _damaged(directory.workdir / TIMING, f"expected the seconds of all {step:,} steps")
-    return float(sum(seconds))
-
-
-def _skipped_of(directory: RunDirectory) -> int:
-    counts = [line.get("skipped", 0) for line in directory.metrics if line.get("split") == "train"]
-    if not all(is_instance(count, float) for count in counts):
-        raise _damaged(directory.workdir / METRICS, "expected numbers of skipped steps")
-    return int(max(counts, default=0))
 
 
 def _damaged(path: Path, reason: str) -> UsageError:

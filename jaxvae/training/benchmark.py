@@ -192,7 +192,6 @@ def compile_cost(experiment: Experiment) -> tuple[float, int]:
 def _trace_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     """The shapes of a batch on its way through the model: x, features, z, and the mean of p(x|z)."""
     parts, size = experiment.parts, experiment.config.data.batch_size
-    state = abstract_state(experiment.config, parts)
 
     def through(variables, keys, x, condition):
         terms: Any = parts.model.apply(variables, keys, x, condition)
@@ -203,7 +202,7 @@ def _trace_shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     x = jax.ShapeDtypeStruct((size, *experiment.data.shape), jnp.float32)
     given = parts.condition_size
     condition = None if given is None else jax.ShapeDtypeStruct((size, given), jnp.float32)
-    found = jax.eval_shape(through, variables_of(state), keys, x, condition)
+    found = jax.eval_shape(through, variables_of(abstract_state(experiment.config, parts)), keys, x, condition)
     return {name: array.shape for name, array in zip(("x", "features", "z", "p(x|z)"), found, strict=True)}
 
 

@@ -81,7 +81,10 @@ def measure_run(experiment: Experiment, variables: Any, split: str, values: dict
     if split != "train":
         found["gap"] = _generalization_gap(experiment.evaluate(variables, batches("train")), values)
     if "codes" in values:
-        found["codebook"] = _codebook_usage(values)
+        chosen, rate = values["codes"], values["rate"].mean(dtype=float)
+        size = round(math.exp(rate / chosen.shape[1]))  # the rate of each slot is log K
+        expected = -size * math.expm1(chosen.size * math.log1p(-1 / size)) if size > 1 else 1.0  # if all were alike
+        found["codebook"] = {"codes": size, "used": len(np.unique(chosen)), "expected": expected}
     return found
 
 
@@ -105,21 +108,5 @@ def _generalization_gap(train: dict[str, np.ndarray], values: dict[str, np.ndarr
     one, other = (sign * each[name].astype(np.float64) for each in (train, values))
     several = min(len(one), len(other)) > 1
     stderr = math.hypot(mean_and_stderr(one)["stderr"], mean_and_stderr(other)["stderr"]) if several else math.inf
-    return {
-        "value": float(one.mean() - other.mean()),
-        "stderr": stderr,
-        "score": float(other.mean()),
-        "train_examples": len(one),
-        "examples": len(other),
-    }
-
-
-def _codebook_usage(values: dict[str, np.ndarray]) -> dict[str, float]:
-    """How many codes there are, K of the rate slots log K; how many were chosen, and would be if all were alike."""
-    chosen, rate = values["codes"], values["rate"].mean(dtype=float)
-    size = round(math.exp(rate / chosen.shape[1]))
-    return {
-        "codes": size,
-        "used": len(np.unique(chosen)),
-        "expected": -size * math.expm1(chosen.size * math.log1p(-1 / size)) if size > 1 else 1.0,
-    }
+    found = {"value": float(one.mean() - other.mean()), "stderr": stderr, "score": float(other.mean())}
+    return found | {"train_examples": len(one), "examples": len(other)}

@@ -7,6 +7,7 @@ reads the numbers) or 'illness'; `remedy` a part of a command line, or None. Wha
 import ast
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from jaxvae.config import Config
@@ -43,24 +44,20 @@ def apply_rules(config: Config, numbers: Numbers, measured: dict[str, Any], beta
     """
     betas = [beta for beta in betas if math.isfinite(beta)]
     diverged = _find_divergence(config, numbers, measured, betas)
-    found = [] if diverged and not diverged["numbers"] else _find_others(config, numbers, measured, betas)
-    found = [each | {"remedy": None} for each in found] if diverged else found  # they describe the divergence
-    found = [each | {"numbers": {"split": measured["split"]} | each["numbers"]} for each in [diverged, *found] if each]
-    return sorted(found, key=lambda each: _LEVELS.index(each["level"]))
-
-
-def _find_others(config: Config, numbers: Numbers, measured: dict[str, Any], betas: Sequence[float]) -> list[_Finding]:
-    """Returns the findings but that of a divergence."""
-    found = [
-        _find_collapse(config, numbers, measured, betas),
-        _effective_beta(config, numbers, betas),
-        _find_wrong_sigma(numbers, measured),
-        _find_holes(config, numbers, measured, betas),
-        _find_overfitting(config, measured),
-        _find_dead_codes(measured),
-        _find_few_steps(config, measured),
-    ]
-    return [each for each in found if each]
+    found = [diverged]
+    if not diverged or diverged["numbers"]:
+        others = [
+            _find_collapse(config, numbers, measured, betas),
+            _effective_beta(config, numbers, betas),
+            _find_wrong_sigma(numbers, measured),
+            _find_holes(config, numbers, measured, betas),
+            _find_overfitting(config, measured),
+            _find_dead_codes(measured),
+            _find_few_steps(config, measured),
+        ]
+        found += [each | {"remedy": None} if each and diverged else each for each in others]
+    about_split = [each | {"numbers": {"split": measured["split"]} | each["numbers"]} for each in found if each]
+    return sorted(about_split, key=lambda each: _LEVELS.index(each["level"]))
 
 
 def _make_finding(name: str, level: str, says: str, numbers: dict[str, Any], remedy: str | None = None) -> _Finding:
@@ -196,7 +193,11 @@ def _find_holes(config: Config, numbers: Numbers, measured: dict[str, Any], beta
     )
     evidence = [(_level_of(sure, _APART_NOTE, _APART_ILLNESS), "two-sample test", test)]
     if "divergence" in found:
-        evidence.append((_level_of(least, _KL_NOTE, _KL_ILLNESS), "KL", _describe_marginal_kl(found)))
+        text = f"KL(q(z) || p(z)) is between {least:.2g} and {most:.2g} nats, "
+        text += f"of a rate of {max(found['rate'], 0.0):.3g}"  # noise can bring it below 0
+        if found["information"] > _SATURATED * math.log(found["examples"]):
+            text += f"; {found['examples']:,} images are too few for closer bounds"
+        evidence.append((_level_of(least, _KL_NOTE, _KL_ILLNESS), "KL", text))
     evidence.sort(key=lambda each: _LEVELS.index(each[0]))  # what decides first
     level, _, says = evidence[0]
     for other, name, text in evidence[1:]:
@@ -211,14 +212,6 @@ def _find_holes(config: Config, numbers: Numbers, measured: dict[str, Any], beta
 def _level_of(value: float, note: float, illness: float) -> str:
     """Returns the level of a value whose limits these are."""
     return "illness" if value > illness else "note" if value > note else "fine"
-
-
-def _describe_marginal_kl(found: dict[str, float]) -> str:
-    """Returns the bounds of KL(q(z) || p(z)) beside the rate, of which it is a part."""
-    text = f"KL(q(z) || p(z)) is between {found['least']:.2g} and {found['most']:.2g} nats, "
-    text += f"of a rate of {max(found['rate'], 0.0):.3g}"  # noise can bring it below 0
-    saturated = found["information"] > _SATURATED * math.log(found["examples"])
-    return text + (f"; {found['examples']:,} images are too few for closer bounds" if saturated else "")
 
 
 def _against_holes(config: Config, numbers: Numbers, betas: Sequence[float]) -> str | None:
@@ -244,7 +237,8 @@ def _find_overfitting(config: Config, measured: dict[str, Any]) -> _Finding | No
     if not (value > _GAP_ERRORS * error and value > _GAP_SHARE * abs(score)):
         return _make_finding("overfitting", "fine", f"No overfitting: {says}.", found)
     more = "More images help. Smaller networks or dropout may help or harm: compare validation scores."
-    best, last = _best_and_last_step(measured)
+    history = measured.get("validation") or [(0, 0.0)]
+    best, last = max(history, key=itemgetter(1))[0], history[-1][0]
     if last and best == last:
         says = f"The {says}. Validation still rose at the last step, so early stopping would not help. {more}"
         return _make_finding("overfitting", "note", says, found)
@@ -256,12 +250,6 @@ def _find_overfitting(config: Config, measured: dict[str, Any]) -> _Finding | No
     return _make_finding("overfitting", "illness", f"The model overfits: {says}.{peak} {more}", found, remedy)
 
 
-def _best_and_last_step(measured: dict[str, Any]) -> tuple[int, int]:
-    """Returns the steps of the best and of the last validation; zeros without one."""
-    history = measured.get("validation") or [(0, 0.0)]
-    return max(history, key=lambda each: each[1])[0], history[-1][0]
-
-
 def _find_few_steps(config: Config, measured: dict[str, Any]) -> _Finding | None:
     """Finds a validation score that still rose: by how much over the last quarter of the steps."""
     history = measured.get("validation", [])
@@ -269,7 +257,7 @@ def _find_few_steps(config: Config, measured: dict[str, Any]) -> _Finding | None
         return None
     (_, first), (last, score) = history[0], history[-1]
     before = max(each for each in history if each[0] <= max(_LATE * last, history[0][0]))[1]
-    found = {"best_step": _best_and_last_step(measured)[0], "last_step": last, "late_gain": score - before}
+    found = {"best_step": max(history, key=itemgetter(1))[0], "last_step": last, "late_gain": score - before}
     if found["best_step"] < last or found["late_gain"] <= _LATE_GAIN * (score - first):
         says = f"The best of {len(history)} validations was at step {found['best_step']:,} of {last:,}."
         return _make_finding("steps", "fine", says, found)

@@ -85,10 +85,7 @@ def shard_map(train_step: Callable, pipeline: Resident | Streaming, layout: Devi
 
 
 def pmap(train_step: Callable, pipeline: Resident | Streaming, layout: DeviceLayout) -> Engine:
-    """Data-parallel over the devices of one process, the state whole on each: the old way, jax.pmap.
-
-    It is kept for users who ask for it by name; `shard_map` does the same, over the devices of any number of processes.
-    """
+    """As `shard_map`, over the devices of one process, by jax.pmap: kept for users who ask for it by name."""
     # laid out as pmap's own results are: another layout would compile the step a second time, or be refused
     over_devices = NamedSharding(layout.mesh, PartitionSpec(AXIS))
     compiled = jax.pmap(

@@ -5,6 +5,7 @@ so the state of the first of them is still at hand.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -23,6 +24,7 @@ __all__ = ["NonfiniteFinding", "find_first_nonfinite", "inspect_step"]
 
 _INFERENCE, _GENERATION = ("encoder", "posterior"), ("decoder", "likelihood")
 _OWN = "the objective"
+_path_of = partial(keystr, simple=True, separator="/")
 _PARTS = {"p": ("latent_prior",), "log_p": ("latent_prior",), "px": _GENERATION, "log_px": _GENERATION}
 
 
@@ -137,10 +139,6 @@ def _leaf_name(path: Any) -> tuple[str | None, str]:
     """(the layer's path, the array's name) of a leaf of params or variables; None for the objective's own."""
     names = _path_of(path).split("/")
     return "/".join(names[1:-1]) or None, names[-1]
-
-
-def _path_of(path: Any) -> str:
-    return keystr(path, simple=True, separator="/")
 
 
 def _all_finite(tree: Any) -> bool:

@@ -79,10 +79,7 @@ def copy_weights_from(workdir: str, state: State) -> State:
 
 
 def _solve_closed_form(experiment: Experiment, state: State) -> State:
-    """Returns the new state with the weights of PCA (a point posterior) or probabilistic PCA (a diagonal one).
-
-    They are those of the training images, prepared once. UsageError if the config's model is not linear.
-    """
+    """Returns the state with the weights of PCA of the training images, probabilistic for a diagonal posterior."""
     model = experiment.config.model
     solve = {"point": pca.pca, "diagonal": pca.probabilistic_pca}.get(model.posterior)
     linear = (model.encoder, model.decoder, model.prior, model.condition) == ("linear", "linear", "standard", "none")
@@ -93,26 +90,22 @@ def _solve_closed_form(experiment: Experiment, state: State) -> State:
             "model.posterior='point' with a model.likelihood='gaussian(1.0)', or model.posterior='diagonal' with "
             f"model.likelihood=\"gaussian('learned')\"; got {model}."
         )
-    _, variables = solve(_training_x(experiment), model.latent_dim)
-    given = {"model": variables["params"], "objective": state.params["objective"]}
-    if jax.tree.map(jnp.shape, given) != jax.tree.map(jnp.shape, state.params):
+    split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
+    key = random.fold_in(random.clone(experiment.init_key), _PREPARE)
+    batches = in_order(split, experiment.config.evaluate.batch_size)
+    given = ((example_keys(random.clone(key), batch.index)[0], batch, n) for batch, n in batches)
+    x = np.concatenate([np.asarray(prepare(keys, batch).x)[:n] for keys, batch, n in given])
+    _, variables = solve(x, model.latent_dim)
+    params = {"model": variables["params"], "objective": state.params["objective"]}
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, state.params):
         fits = "gaussian(1.0)" if model.posterior == "point" else "gaussian('learned')"
         raise UsageError(
             f"train.init_from={CLOSED_FORM!r} with model.posterior={model.posterior!r} does not fit "
             f"model.likelihood={model.likelihood!r}: expected {fits!r}."
         )
-    return _with_params(state, jax.tree.map(jnp.asarray, given))
+    return _with_params(state, jax.tree.map(jnp.asarray, params))
 
 
 def _with_params(state: State, params: Any) -> State:
     """Returns the state with these parameters, and their average if one is kept."""
     return state.replace(params=params, ema=jax.tree.map(jnp.copy, params) if state.ema else {})
-
-
-def _training_x(experiment: Experiment) -> np.ndarray:
-    """Returns all training images as the model gets them, [N, *X], prepared once."""
-    split, prepare = experiment.data.splits["train"], jax.jit(experiment.parts.prepare)
-    key = random.fold_in(random.clone(experiment.init_key), _PREPARE)
-    size = experiment.config.evaluate.batch_size
-    given = ((example_keys(random.clone(key), batch.index)[0], batch, n) for batch, n in in_order(split, size))
-    return np.concatenate([np.asarray(prepare(keys, batch).x)[:n] for keys, batch, n in given])

@@ -63,14 +63,12 @@ def roll_back(experiment: Experiment, workdir: Path, streak: Streak, state: Stat
 
 
 def _rollback_target(experiment: Experiment, folder: Path, first_bad: int) -> int | None:
-    """Returns the step of the last good checkpoint after which something was learned, or 0 if there is none yet.
-
-    None if that would not help, as the checkpoint's own weights gave the bad numbers.
-    """
+    """Returns the step of the last good checkpoint, 0 if there is none yet, None if going back cannot help."""
     abstract = experiment.layout.abstract(abstract_state(experiment.config, experiment.parts))
     good = [step for step in manifest.rollback_steps(folder) if step < first_bad]
     for step in reversed(good):
         path = folder / str(step)
+        # the checkpoint's own weights gave the bad numbers if the step after it is bad
         if step + 1 == first_bad or multihost.any_process(manifest.find_damage(path) is not None):
             continue
         state = checkpoint.read_state(path / "state", abstract)

@@ -90,10 +90,10 @@ def make_step_products(experiment: Experiment) -> tuple[TimedFunction, float]:
     found = list(_products_in(jax.make_jaxpr(parts.train_step)(state, batch).jaxpr))
     keys = random.split(random.key(0), max(1, len(found)))
 
-    def draw(key: jax.Array, given: Any) -> jax.Array:
-        return random.normal(key, given.aval.shape, given.aval.dtype)
-
-    operands = [list(map(draw, random.split(key), each.invars)) for key, each in zip(keys, found, strict=False)]
+    operands = [
+        [random.normal(k, of.aval.shape, of.aval.dtype) for k, of in zip(random.split(key), each.invars, strict=True)]
+        for key, each in zip(keys, found, strict=False)
+    ]
 
     @jax.jit
     def program(operands):

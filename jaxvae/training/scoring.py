@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._checks import UsageError
-from jaxvae.config.build import Parts
 from jaxvae.config.registry import split_list
 from jaxvae.data.pipeline import in_order
 from jaxvae.evaluate.bounds import mean_and_stderr, summarize, summarize_from_corrupted
 from jaxvae.latent import latent_shape
 from jaxvae.model.traits import traits_of
-from jaxvae.model.vae import VAE
 from jaxvae.rundir.results import EVALUATION_SEED, draws_of
 from jaxvae.training.setup import Experiment
 
@@ -42,7 +40,10 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     config, parts, samples = experiment.config, experiment.parts, experiment.config.evaluate.samples
     results: dict[str, Any] = {"version": _VERSION, "protocol": {}, "step": step}
     results["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    values, classes = {}, _count_classes(parts, variables)
+    values, classes = {}, 1
+    if traits_of(parts.model.posterior).space == "one-hot":  # of each latent
+        blank = None if parts.condition_size is None else jnp.zeros((1, parts.condition_size))
+        classes = latent_shape(parts.model, variables, blank)[-1]
     for name in config.evaluate.splits:
         batches = partial(in_order, experiment.data.splits[name], config.evaluate.batch_size, experiment.layout)
         values[name] = experiment.evaluate(variables, batches(), samples=samples)
@@ -62,29 +63,16 @@ def score(experiment: Experiment, variables: Any, step: int) -> tuple[dict[str, 
     return results, values
 
 
-def _count_classes(parts: Parts, variables: Any) -> int:
-    """Returns the classes of each latent that is categorical, else 1."""
-    if traits_of(parts.model.posterior).space != "one-hot":
-        return 1
-    blank = None if parts.condition_size is None else jnp.zeros((1, parts.condition_size))
-    return latent_shape(parts.model, variables, blank)[-1]
-
-
-def _fits_scale_with_dropout(model: VAE) -> bool:
-    """Returns whether the likelihood's scale was fitted to what dropout changed."""
-    dropout = max(traits_of(model.encoder).dropout, traits_of(model.decoder).dropout)
-    return traits_of(model.likelihood).fits_scale and dropout > 0
-
-
 def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
     """Returns the texts that say how the numbers were measured; `bound`: whether the model bounds log p(x)."""
-    config, prepare, data = experiment.config, experiment.parts.prepare, experiment.data
+    config, prepare, data, model = experiment.config, experiment.parts.prepare, experiment.data, experiment.parts.model
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
     sources = "; ".join(f"{name} images are {data.source(name)}" for name in data.splits if name != "train")
     best = "elbo" if bound else "rate + distortion"
     chosen = f"at the best validation {best}" if config.train.patience else "at the last step"
     corrupted = experiment.parts.corrupted
     average = f"averaged over steps (EMA {config.optimizer.ema:g}), " if config.optimizer.ema else ""
+    dropout = max(traits_of(model.encoder).dropout, traits_of(model.decoder).dropout)
     fixed = "; scored on one draw per image, fixed by the seed" if prepare.support == "binary" else ""
     density = "densities of values that are no coded pixels: comparable under the same likelihood alone"
     measured = {
@@ -97,7 +85,7 @@ def protocol(experiment: Experiment, *, bound: bool = True) -> dict[str, str]:
         "split": f"images: {sizes}; {sources}; a split is scored whole",
         "binarization": prepare.protocol + fixed,
         "draws": draws_of(EVALUATION_SEED),
-        **({"scale": _DROPOUT_SCALE} if _fits_scale_with_dropout(experiment.parts.model) else {}),
+        **({"scale": _DROPOUT_SCALE} if dropout > 0 and traits_of(model.likelihood).fits_scale else {}),
         **({"corruption": corrupted.corruption.protocol + _MEASURED} if corrupted else {}),
         "weights": average + chosen,
         **(measured if bound else _NO_BOUND),

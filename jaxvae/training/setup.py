@@ -84,7 +84,8 @@ def set_up(
         shares = jax.device_count() * config.train.accumulate
         wanted = config.train.engine not in ONE_DEVICE and config.data.batch_size % shares == 0
         layout = all_devices(fsdp=config.train.fsdp) if wanted and jax.device_count() > 1 else one_device()
-    evaluate_key = _evaluation_key()
+    # whatever train.seed is: runs of other seeds are scored on the same draws
+    evaluate_key = random.split(random.split(random.key(EVALUATION_SEED), 4)[3])[0]
     scored = partial(make_evaluate, parts.model, key=evaluate_key, fetch=layout.fetch)
     evaluate, corrupted = scored(parts.prepare), scored(parts.corrupted) if parts.corrupted else None
     measure = make_measure(parts.model, parts.prepare, metrics, key=evaluate_key, fetch=layout.fetch)
@@ -103,18 +104,8 @@ def set_up_member(config: Config, other: Experiment) -> Experiment:
 
 def _split_seed(seed: int) -> dict[str, Any]:
     """Returns init_key, data_key, train_key and figure_key of a run with this train.seed."""
-    init_key, data_key, train_key, evaluate_key = random.split(random.key(seed), 4)
-    return {
-        "init_key": init_key,
-        "data_key": data_key,
-        "train_key": train_key,
-        "figure_key": random.split(evaluate_key)[1],
-    }
-
-
-def _evaluation_key() -> Array:
-    """Returns the key of every evaluation, whatever train.seed is: runs of other seeds are scored on the same draws."""
-    return random.split(random.split(random.key(EVALUATION_SEED), 4)[3])[0]
+    init, data, train, evaluate = random.split(random.key(seed), 4)
+    return {"init_key": init, "data_key": data, "train_key": train, "figure_key": random.split(evaluate)[1]}
 
 
 def make_engine(experiment: Experiment) -> tuple[Resident | Streaming, Engine]:

@@ -1,5 +1,6 @@
 """The training of a single run, from the claim of its directory to its report."""
 
+import contextlib
 import dataclasses
 import signal
 import tempfile
@@ -101,7 +102,12 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
 
     A directory without a checkpoint has nothing to lose: the new config takes it over.
     """
-    identity = _identity_of(data, config)
+    identity: dict[str, Any] = {"name": data.name, "version": data.version, "shape": list(data.shape)}
+    identity["images"] = {name: len(split) for name, split in data.splits.items()}
+    if (size := data.condition_size(config.model.condition)) is not None:
+        identity["condition_size"] = size
+    if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
+        identity["fingerprint"] = data.fingerprint
     folders = workdir / CHECKPOINTS, *workdir.glob(f"*/{CHECKPOINTS}")  # the run's, and its members'
     trained = any(manifest.has_checkpoints(folder) for folder in folders)
     if trained and ((workdir / CONFIG).exists() or manifest.has_checkpoints(workdir / CHECKPOINTS)):
@@ -116,29 +122,13 @@ def claim(workdir: Path, config: Config, data: DataSet, say: Callable[[str], Non
         if old.train.steps != config.train.steps and config.optimizer.schedule.startswith("cosine"):
             say(f"the cosine is stretched to {config.train.steps:,} steps: the learning rate jumps here.")
     if multihost.is_first_process():
-        if not trained and not _began_with(config, workdir):
+        same = trained
+        with contextlib.suppress(OSError, ValueError):
+            same = same or not differences(RunDirectory(workdir).config, config)
+        if not same:
             (workdir / EVENTS).unlink(missing_ok=True)  # of a run that left nothing else
         save_config(workdir / CONFIG, config, identity | {"fingerprint": data.fingerprint})
     multihost.broadcast_from_first(0)  # the others continue once the folder is there
-
-
-def _identity_of(data: DataSet, config: Config) -> dict[str, Any]:
-    """Returns the properties of the data that must not change during a run."""
-    identity: dict[str, Any] = {"name": data.name, "version": data.version, "shape": list(data.shape)}
-    identity["images"] = {name: len(split) for name, split in data.splits.items()}
-    if (size := data.condition_size(config.model.condition)) is not None:
-        identity["condition_size"] = size
-    if data.own:  # a stock set's fingerprint may differ with the version of a library, its pixels do not
-        identity["fingerprint"] = data.fingerprint
-    return identity
-
-
-def _began_with(config: Config, workdir: Path) -> bool:
-    """Returns whether the directory's config.json is that of this config."""
-    try:
-        return not differences(RunDirectory(workdir).config, config)
-    except (OSError, ValueError):
-        return False
 
 
 def take_steps_with_rollback(run: TrainingRun, engine: Engine, shutdown: Shutdown, say: Callable[[str], None]) -> State:

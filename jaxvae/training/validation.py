@@ -79,25 +79,20 @@ def restore_best(experiment: Experiment, folder: Path, state: State) -> State:
 
 
 def save_snapshot(experiment: Experiment, state: State, workdir: Path, step: int) -> None:
-    """Saves samples of the same z at every step, and the codes of the same images; the first process saves."""
-    _save_codes(experiment, variables_of(state), workdir, step)
+    """Saves samples of the same z at every step, and posterior means of the same images; the first process saves."""
+    splits, config = experiment.data.splits, experiment.config
+    split = splits.get("validation") or splits["train"]
+    most = min(_MOST_NUMBERS // config.model.latent_dim, _MOST_VALUES // math.prod(experiment.data.shape))
+    few = draw_rows(split, min(len(split), _MOST_IMAGES, max(1, most)), _CODES_SEED)[0]
+    batches = in_order(few, config.evaluate.batch_size, experiment.layout)
+    values = experiment.evaluate(variables_of(state), batches)
     variables = experiment.layout.to_first_device(variables_of(state))
     if not multihost.is_first_process():
         return
+    if "means" in values:  # else the posterior has none
+        classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
+        save_codes(workdir, step, values["means"], classes)
     labels = figures.conditions(experiment.parts, experiment.data, _SAMPLES)
     keys = random.split(random.clone(experiment.figure_key), _SAMPLES)
     _, px = experiment.generate(variables, keys, experiment.parts.prepare.conditions(labels))
     save_frame(workdir, step, figures.pictures(px.mean()))
-
-
-def _save_codes(experiment: Experiment, variables: Any, workdir: Path, step: int) -> None:
-    """Saves the posterior means of some images, if the model has means; of the validation split if there is one."""
-    splits, config = experiment.data.splits, experiment.config
-    split = splits.get("validation") or splits["train"]
-    most = min(_MOST_NUMBERS // config.model.latent_dim, _MOST_VALUES // math.prod(experiment.data.shape))
-    count = min(len(split), _MOST_IMAGES, max(1, most))
-    few = draw_rows(split, count, _CODES_SEED)[0]
-    values = experiment.evaluate(variables, in_order(few, config.evaluate.batch_size, experiment.layout))
-    if "means" in values and multihost.is_first_process():
-        classes = few.label[few.rows] if few.label is not None and few.label.ndim == 1 else None
-        save_codes(workdir, step, values["means"], classes)

@@ -44,21 +44,17 @@ def members_of(config: Config) -> list[EnsembleMember]:
         raise UsageError(f"{found}; expected at most {MOST_MEMBERS:,}.")
     members = []
     for value in values:
+        objective, optimizer = config.objective, config.optimizer
+        if "beta" in value:
+            objective = set_argument("objective", objective, "beta", value["beta"])
+        if "learning_rate" in value:
+            optimizer = dataclasses.replace(optimizer, learning_rate=value["learning_rate"])
         for seed in range(config.train.seed, config.train.seed + seeds):
             name = "-".join([*(f"{name}-{number!r}" for name, number in value.items()), f"seed-{seed}"])
-            members.append(EnsembleMember(name, _member_config(config, value, seed), value))
+            train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
+            own = dataclasses.replace(config, objective=objective, optimizer=optimizer, train=train)
+            members.append(EnsembleMember(name, own, value))
     return members
-
-
-def _member_config(config: Config, value: dict[str, float], seed: int) -> Config:
-    """Returns the config that trains this member alone."""
-    train = dataclasses.replace(config.train, seeds=1, sweep="none", seed=seed)
-    objective, optimizer = config.objective, config.optimizer
-    if "beta" in value:
-        objective = set_argument("objective", objective, "beta", value["beta"])
-    if "learning_rate" in value:
-        optimizer = dataclasses.replace(optimizer, learning_rate=value["learning_rate"])
-    return dataclasses.replace(config, objective=objective, optimizer=optimizer, train=train)
 
 
 def _refuse_unfit(config: Config) -> None:
