@@ -170,6 +170,7 @@ def test_half_known_pixels_of_channels_that_hang_together_are_refused():
         run.inpaint(random.key(0), np.zeros((1, 4, 4, 3)), known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(4, 4, 1), (6, 1)])
 def test_the_figures_hide_what_they_say_and_keep_the_rest(tmp_path, shape):
     subject = make_subject(shape, "gaussian(0.3)")

@@ -45,6 +45,7 @@ def run(tmp_path_factory):
         return jaxvae.train(conditional_config("label"), folder, arrays=striped())
 
 
+@pytest.mark.slow
 def test_what_is_sampled_is_of_the_class_asked_for(run):
     labels = np.array([0, 1, 2, 2, 1, 0])
     _, px = run.generate(random.split(random.key(0), 6), condition=labels)

@@ -87,6 +87,7 @@ def test_terms_and_state_stay_in_float32(name):
     chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv", "attention"])
 def test_bound_and_gradient_are_those_of_float32_to_a_few_hundredths(name):
     models = [parts_of(name, precision)[1].model for precision in ("float32", "bfloat16")]

@@ -122,6 +122,7 @@ def test_what_has_no_bound_is_scored_by_rate_and_distortion_and_refuses_the_rest
         elbo_parts(terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posterior", [VQ, "fsq((4, 3, 2))"])  # a point's training: see test_baselines.py
 def test_training_lowers_the_distortion_and_evaluation_leaves_the_codebook(posterior):
     parts, state, step = made(posterior)
@@ -179,6 +180,7 @@ def test_what_cannot_work_is_refused_in_words(posterior, prior, objective, words
         build(config(posterior, prior, objective), SHAPE)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_bound_is_trained_judged_resumed_and_loaded(tmp_path):
     said, images = [], make_split(60).image
     whole = dataclasses.replace(

@@ -86,6 +86,7 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_critic_and_model_learn_from_each_other_and_never_for_each_other(name):
     """The critic's gradient is that of its own loss, the model's that of the rest; in one backward pass."""

@@ -49,6 +49,7 @@ def wait_for(condition, process):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_ends_the_run_in_words_and_keeps_its_last_checkpoint(small_disk):
     run = small_disk / "run"
     process = train(run, 1_000_000)
