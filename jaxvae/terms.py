@@ -56,7 +56,7 @@ class Terms:
     extra: dict[str, Array] = dataclasses.field(default_factory=dict)  # name -> [S, B]
     bound: bool = struct.field(pytree_node=False, default=True)
     generated: Any = None  # p(x|z) at z ~ p(z), over [1, B, *X]; only where an objective needs it
-    detached: Any = None  # as px, without a gradient through z; likewise
+    detached: Any = None  # as px, without a gradient through z, [S, B, *X]
 
     @property
     def distortion(self) -> Array:

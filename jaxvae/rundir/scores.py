@@ -35,7 +35,8 @@ def write_scores(workdir: Path, step: int, values: Mapping[str, Mapping[str, np.
 
 def read_scores(workdir: Path, split: str, results: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns {name: [N]} of a split; only those whose mean is the number of results.json, so that both agree."""
-    found = {name: _read(workdir).get(f"{split}.{name}") for name in PAIRED}
+    arrays = _read(workdir)
+    found = {name: arrays.get(f"{split}.{name}") for name in PAIRED}
     numbers = {name: results.get(name, {}).get("value") for name in found}
     return {
         name: array
