@@ -40,7 +40,7 @@ def class_indices(labels: ArrayLike | None, count: int) -> tuple[np.ndarray, np.
 
 
 def class_colours(count: int) -> np.ndarray:
-    """Returns a colour for each of `count` classes: up to ten distinct ones, else a scale. Without classes, one colour."""
+    """Returns a colour for each of `count` classes: up to ten distinct ones, else a scale; without classes, one."""
     scale = matplotlib.colormaps["turbo"](np.linspace(0.04, 0.96, count))
     some = CLASSES[:count] if count <= len(CLASSES) else [to_hex(colour) for colour in scale]
     return np.array(some or [BLUE])
